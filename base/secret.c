@@ -1,0 +1,60 @@
+/* base/secret.c - random bytes, hashes and comparisons for things that must stay secret */
+#include "base/secret.h"
+
+#include <errno.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+void secret_random(void *bytes_out, size_t len)
+{
+	char *at = bytes_out;
+
+	while (len > 0) {
+		ssize_t got = getrandom(at, len, 0);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0) {
+			perror("stagepost: getrandom");
+			abort();
+		}
+		at += got;
+		len -= (size_t)got;
+	}
+}
+
+bool secret_equal(struct span a, struct span b)
+{
+	return a.len == b.len && (a.len == 0 || CRYPTO_memcmp(a.data, b.data, a.len) == 0);
+}
+
+void secret_wipe(void *bytes, size_t len)
+{
+	OPENSSL_cleanse(bytes, len);
+}
+
+void secret_sha256(struct span data, unsigned char digest_out[SECRET_SHA256_BYTES])
+{
+	unsigned len = 0;
+
+	if (EVP_Digest(data.data != NULL ? data.data : "", data.len, digest_out, &len, EVP_sha256(),
+		       NULL) != 1) {
+		fputs("stagepost: SHA-256 is not available\n", stderr);
+		abort();
+	}
+}
+
+void secret_hex(const void *bytes, size_t len, char *text_out)
+{
+	static const char digits[] = "0123456789abcdef";
+	const unsigned char *from = bytes;
+
+	for (size_t i = 0; i < len; i++) {
+		text_out[2 * i] = digits[from[i] >> 4];
+		text_out[2 * i + 1] = digits[from[i] & 15];
+	}
+	text_out[2 * len] = '\0';
+}

@@ -1,0 +1,23 @@
+/* base/secret.h - random bytes, hashes and comparisons for things that must stay secret */
+#ifndef STAGEPOST_BASE_SECRET_H
+#define STAGEPOST_BASE_SECRET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/span.h"
+
+/* From the kernel; aborts if it has none to give. */
+void secret_random(void *bytes_out, size_t len);
+/* In time that depends on the length only. */
+bool secret_equal(struct span a, struct span b);
+/* Not optimised away. */
+void secret_wipe(void *bytes, size_t len);
+
+#define SECRET_SHA256_BYTES 32
+void secret_sha256(struct span data, unsigned char digest_out[SECRET_SHA256_BYTES]);
+
+/* `len` bytes as lower-case hexadecimal with a NUL: text_out holds 2 * len + 1. */
+void secret_hex(const void *bytes, size_t len, char *text_out);
+
+#endif

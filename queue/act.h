@@ -1,0 +1,78 @@
+/* queue/act.h - what a person does to recipients: retry, hold, release, cancel, delete; and expiry
+ */
+#ifndef STAGEPOST_QUEUE_ACT_H
+#define STAGEPOST_QUEUE_ACT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/ulid.h"
+#include "queue/message.h"
+#include "queue/state.h"
+#include "queue/store.h"
+
+/*
+ * The judgement that release must pass before anything moves. Called in the
+ * writer thread for each recipient; fills the ruling (strings live as long
+ * as ctx says) and returns true when it may be queued. NULL judge: release is refused.
+ */
+struct act_judge {
+	bool (*judge)(void *ctx, const char *address, const char *scope, struct ruling *ruling_out);
+	void *ctx;
+};
+
+/* One message, some (or with count 0 all) of its recipients. */
+struct act {
+	struct store_job job;	    /* first */
+	enum transition transition; /* TRANSITION_RETRY, _HOLD, _RELEASE or _CANCEL */
+	struct ulid message;
+	const char *const *addresses; /* canonical; compared like address_equal: domain folded */
+	size_t address_count;
+	const char *actor;  /* for the history: "token:name", "socket:uid" */
+	const char *reason; /* may be NULL */
+	int64_t now;
+	const struct act_judge *judge;
+	/* out */
+	size_t changed; /* moved now */
+	size_t wished;	/* in flight: a wish was left */
+	size_t refused; /* the state or the list does not allow it; job.why tells of the first one
+			 */
+};
+/* ERR_NOT_FOUND: no such message or address; ERR_CONFLICT: nothing changed and something was
+ * refused. */
+void queue_act(struct store *store, struct store_job *job);
+
+/* Remove a message. ERR_CONFLICT while a recipient is delivering, ERR_NOT_FOUND. */
+struct message_delete {
+	struct store_job job; /* first */
+	struct ulid message;
+	const char *actor;
+	int64_t now;
+};
+void queue_message_delete(struct store *store, struct store_job *job);
+
+/* Recipients whose message is older than `received_before` and that are due or deferred: expired.
+ */
+struct expire {
+	struct store_job job; /* first */
+	int64_t received_before;
+	int64_t now;
+	size_t max;
+	size_t expired; /* out */
+};
+void queue_expire(struct store *store, struct store_job *job);
+
+/* Delivery as a whole or one route (name; NULL: all) stands still; kept over restarts. */
+struct pause {
+	struct store_job job; /* first */
+	const char *route;
+	bool paused;
+	const char *actor;
+	int64_t now;
+};
+void queue_pause(struct store *store, struct store_job *job);
+/* Any thread, from memory. */
+bool store_is_paused(struct store *store, const char *route);
+
+#endif

@@ -1,0 +1,105 @@
+/* queue/delivery.h - the verbs of delivery: claim, renew, settle, and when the next one is due */
+#ifndef STAGEPOST_QUEUE_DELIVERY_H
+#define STAGEPOST_QUEUE_DELIVERY_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/mem.h"
+#include "base/ulid.h"
+#include "queue/message.h"
+#include "queue/state.h"
+#include "queue/store.h"
+
+/* A recipient in the hands of a worker. `lease` fences: a late settle with an old lease is refused.
+ */
+struct claimed_recipient {
+	int64_t id;
+	int64_t lease;
+	const char *address;
+	int attempts; /* before this one */
+	int in_doubt; /* how often a final dot went unanswered */
+	const char *notify;
+	const char *orcpt;
+};
+
+/* One message with those of its recipients that were due. All memory is the claim's arena. */
+struct claimed_message {
+	struct ulid id;
+	int64_t received_at;
+	const char *sender;
+	int64_t size;
+	int64_t header_size;
+	bool header_parsed;
+	bool body_8bit;
+	bool smtputf8;
+	const char *envid;
+	const char *ret;
+	const char *scope;
+	const char *received_field;
+	const char *origin;
+	const char *client_address;
+	const char *client_name;
+	int client_port;
+	const char *helo;
+	const char *user;
+	struct claimed_recipient *recipients;
+	size_t recipient_count;
+};
+
+/*
+ * Take up to `max_recipients` due recipients, oldest due first. Cost does not
+ * depend on the length of the queue. Nothing due: ERR_OK with count 0.
+ */
+struct claim {
+	struct store_job job; /* first */
+	int64_t now;
+	size_t max_recipients;
+	int64_t lease_ms;
+	/* out, on ERR_OK: the caller owns the arena */
+	struct arena *arena;
+	struct claimed_message *messages;
+	size_t message_count;
+	int64_t next_due_at; /* when more will be due; INT64_MAX: nothing waits */
+};
+void queue_claim(struct store *store, struct store_job *job);
+
+/* How one recipient's attempt ended. Borrowed strings. */
+struct settlement {
+	int64_t recipient;
+	int64_t lease;
+	/*
+	 * TRANSITION_DELIVER, _DEFER, _FAIL, _DROP, _HOLD, _REDIRECT, _EXPIRE or
+	 * _UNCLAIM (counts no attempt and writes no history).
+	 */
+	enum transition outcome;
+	int64_t next_attempt_at;     /* for _DEFER and _UNCLAIM */
+	const char *reason;	     /* a sentence; NULL for _UNCLAIM */
+	bool in_doubt;		     /* the final dot went unanswered */
+	const struct ruling *ruling; /* the judgement made before the attempt, or NULL: unchanged */
+	const char *route;
+	const char *remote; /* "host[address]:port" or NULL */
+	int reply_code;	    /* 0: no reply */
+	const char *reply_enhanced;
+	const char *reply_text;
+};
+
+struct settle {
+	struct store_job job; /* first */
+	int64_t now;
+	const struct settlement *settlements;
+	size_t count;
+	size_t lost; /* out: how many leases no longer held (nothing was changed for them) */
+};
+void queue_settle(struct store *store, struct store_job *job);
+
+struct renew {
+	struct store_job job; /* first */
+	int64_t until;
+	const int64_t *recipients;
+	const int64_t *leases;
+	size_t count;
+};
+void queue_renew(struct store *store, struct store_job *job);
+
+#endif

@@ -1,0 +1,129 @@
+/* queue/reader.h - reading the queue: list, show, bytes, numbers; never in the writer's way */
+#ifndef STAGEPOST_QUEUE_READER_H
+#define STAGEPOST_QUEUE_READER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/mem.h"
+#include "base/ulid.h"
+#include "queue/message.h"
+#include "queue/state.h"
+#include "queue/store.h"
+
+/*
+ * A read-only connection. One thread at a time; make one for each thread
+ * that reads. Every call is one short read transaction.
+ */
+struct store_reader;
+
+/* Beside the running store. */
+int store_reader_open(struct store *store, struct store_reader **reader_out, struct err *why);
+/* Without a daemon (the tool): read-only, from the directory. */
+int store_reader_open_offline(const char *data_dir, struct store_reader **reader_out,
+			      struct err *why);
+void store_reader_close(struct store_reader **reader);
+
+/* One line of a recipient's story. */
+struct history_item {
+	int64_t at;
+	const char *event; /* "accepted", "attempt", "delivered", "deferred", "held", ... */
+	const char *state; /* the state it led to */
+	const char *reason;
+	const char *actor; /* NULL: the relay itself */
+	const char *route;
+	const char *remote;
+	int reply_code;
+	const char *reply_enhanced;
+	const char *reply_text;
+	int64_t entry;
+	int64_t revision;
+};
+
+struct recipient_view {
+	int64_t id;
+	struct ulid message;
+	const char *address;
+	enum state state;
+	enum wish wish;
+	struct ruling ruling;
+	const char *reason; /* why it is in this state */
+	const char *route;
+	int attempts;
+	int64_t next_attempt_at; /* 0: none */
+	int reply_code;
+	const char *reply_enhanced;
+	const char *reply_text;
+	const char *notify;
+	const char *orcpt;
+	const char *origin;
+	int64_t updated_at;
+	const struct history_item *history; /* only from queue_message_show */
+	size_t history_count;
+};
+
+struct message_view {
+	struct new_message m;			 /* m.recipients is NULL; see below */
+	const struct recipient_view *recipients; /* NULL in lists unless asked for */
+	size_t recipient_count;
+	int64_t by_state[STATE_COUNT];
+};
+
+/* ERR_NOT_FOUND. Everything lives in `arena`. */
+int queue_message_show(struct store_reader *reader, const struct ulid *id, struct arena *arena,
+		       struct message_view *view_out, struct err *why);
+
+/* Newest first, keyset: give the last id seen as `before` for the next page. */
+struct message_query {
+	enum state state;    /* some recipient is in it; 0: any */
+	const char *to;	     /* part of a recipient's address, folded; NULL: any */
+	const char *from;    /* part of the sender */
+	const char *subject; /* part of the subject */
+	int64_t since;	     /* received_at >= ; 0: any */
+	int64_t until;	     /* received_at < ; 0: any */
+	bool has_before;
+	struct ulid before;
+	size_t limit;
+	bool with_recipients;
+};
+int queue_message_list(struct store_reader *reader, const struct message_query *query,
+		       struct arena *arena, struct message_view **views_out, size_t *count_out,
+		       struct err *why);
+
+/* The same filters, one row a recipient (the tool's `queue list`); pages by recipient id downwards.
+ */
+struct recipient_query {
+	struct message_query message; /* before/limit of it are not used */
+	int64_t before_id;	      /* 0: from the newest */
+	size_t limit;
+};
+struct recipient_row {
+	struct recipient_view recipient;
+	const char *sender;
+	int64_t size;
+	int64_t received_at;
+};
+int queue_recipient_list(struct store_reader *reader, const struct recipient_query *query,
+			 struct arena *arena, struct recipient_row **rows_out, size_t *count_out,
+			 struct err *why);
+
+/* Chunk `sequence` (0, 1, …) of the stored bytes, in one short read. Past the end: ERR_OK and
+ * nothing added. */
+int queue_body_read(struct store_reader *reader, const struct ulid *id, int64_t sequence,
+		    struct buf *out, struct err *why);
+
+struct queue_stats {
+	int64_t messages;
+	int64_t by_state[STATE_COUNT]; /* recipients */
+	int64_t oldest_due_at; /* received_at of the oldest still to be delivered; 0: none */
+	int64_t bytes;	       /* stored bytes of all messages */
+};
+/* From the counters in memory: any thread, no SQL. */
+void store_stats(struct store *store, struct queue_stats *stats_out);
+/* Without a daemon: counted. */
+int queue_stats_offline(struct store_reader *reader, struct queue_stats *stats_out,
+			struct err *why);
+
+#endif

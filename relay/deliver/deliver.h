@@ -1,0 +1,87 @@
+/* relay/deliver/deliver.h - delivery as a whole: options in, mail out, numbers for status */
+#ifndef STAGEPOST_RELAY_DELIVER_DELIVER_H
+#define STAGEPOST_RELAY_DELIVER_DELIVER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "queue/store.h"
+#include "relay/filter/policy.h"
+#include "relay/filter/whitelist.h"
+#include "relay/loop/loop.h"
+
+enum route_tls { ROUTE_TLS_NONE, ROUTE_TLS_OPPORTUNISTIC, ROUTE_TLS_REQUIRED, ROUTE_TLS_IMPLICIT };
+
+/* One of `routes:`. Borrowed strings, owned by the configuration. */
+struct route_options {
+	const char *name;
+	const char *const *domains; /* "example.com", ".example.com", "*" */
+	size_t domain_count;
+	const char *const *hosts; /* "host:port", "[::1]:25"; tried in order */
+	size_t host_count;
+	enum route_tls tls;
+	const char *source_address;
+	size_t max_connections;
+	int64_t connect_timeout_ms;
+	int64_t command_timeout_ms;
+	int64_t data_min_rate; /* bytes per second while sending */
+	int64_t final_reply_timeout_ms;
+};
+
+struct delivery_options {
+	const int64_t *schedule_ms; /* waits after the 1st, 2nd, … attempt; the last repeats */
+	size_t schedule_count;
+	int64_t expire_after_ms;
+	size_t workers;
+	bool capture_only;
+	const char *hostname; /* EHLO name */
+	const struct route_options *routes;
+	size_t route_count;
+	const struct policy_options *policy;
+};
+
+struct deliver;
+
+struct deliver_env {
+	struct store *store;
+	struct whitelist *whitelist;
+	struct loop *const *loops; /* uplinks live on these */
+	size_t loop_count;
+	/*
+	 * Called before connecting: the next hop is one of our own listeners. May be
+	 * NULL. `address` is "127.0.0.1:2525" as resolved.
+	 */
+	bool (*is_own_listener)(void *ctx, const char *address);
+	void *ctx;
+};
+
+/* Starts the scheduler thread and the workers. `options` stay valid until replaced or stopped. */
+int deliver_start(const struct deliver_env *env, const struct delivery_options *options,
+		  struct deliver **deliver_out, struct err *why);
+/* Any thread. A new version of the options: used from the next message on. The old one may be freed
+ * after `done` was called. */
+void deliver_reload(struct deliver *deliver, const struct delivery_options *options,
+		    void (*done)(void *ctx), void *ctx);
+/* Any thread: something may be due (store_options.on_due). */
+void deliver_wake(struct deliver *deliver);
+/* No new attempts; attempts under way get `grace_ms`, then their connections are closed; everything
+ * is settled or given back. Then joins. */
+void deliver_stop(struct deliver **deliver, int64_t grace_ms);
+
+struct route_status {
+	char name[64];
+	bool paused;
+	size_t connections; /* open uplinks */
+	size_t busy;	    /* of them with a message under way */
+	uint64_t delivered;
+	uint64_t deferred;
+	uint64_t failed;
+	char last_error[200];
+	int64_t last_error_at;
+};
+/* Any thread. Fills at most `max`; returns the number of routes. */
+size_t deliver_status(struct deliver *deliver, struct route_status *routes_out, size_t max);
+
+#endif

@@ -1,0 +1,43 @@
+/* relay/filter/policy.h - policy.default, the envelope sender rule (DESIGN 4.7), pure functions */
+#ifndef STAGEPOST_RELAY_FILTER_POLICY_H
+#define STAGEPOST_RELAY_FILTER_POLICY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "relay/filter/pattern.h"
+#include "relay/filter/whitelist.h"
+
+enum header_policy { HEADER_POLICY_DEFANG, HEADER_POLICY_KEEP, HEADER_POLICY_STRIP };
+
+/* From `policy:` and parts of `delivery:`. Owned by the configuration, const for everybody else. */
+struct policy_options {
+	enum verdict_kind
+		default_verdict; /* for what no entry allows: DROP, HOLD, REJECT, REDIRECT */
+	const char *redirect_to;
+	enum header_policy header_policy;
+	const char *const
+		*control_headers; /* names or globs ("X-MC-*"), always removed from what leaves */
+	size_t control_header_count;
+	const char *subject_tag;
+	const struct pattern *senders; /* delivery.senders */
+	size_t sender_count;
+	const char *bounce_to; /* "" = <> */
+};
+
+/* The built-in control_headers list. NULL-terminated. */
+extern const char *const policy_control_headers[];
+
+/* Turn "not listed" into what policy.default says; every other reason is left alone. */
+void policy_apply(const struct policy_options *options, struct verdict *verdict);
+
+/*
+ * The reverse-path that may leave: the sender itself when it is <>, or the
+ * list or delivery.senders allows it; else bounce_to (itself checked: when
+ * neither allows it, <>). *replaced_out tells.
+ */
+void policy_sender(const struct policy_options *options, const struct whitelist_snapshot *snapshot,
+		   const struct address *sender, struct span scope, int64_t now,
+		   struct address *sender_out, bool *replaced_out);
+
+#endif

@@ -1,0 +1,90 @@
+/* relay/filter/whitelist.h - the whitelist in force: immutable snapshots, and verdicts from them */
+#ifndef STAGEPOST_RELAY_FILTER_WHITELIST_H
+#define STAGEPOST_RELAY_FILTER_WHITELIST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/span.h"
+#include "queue/whitelist.h"
+#include "relay/mail/address.h"
+
+/*
+ * The live list: a big immutable base and a small delta (adds, tombstones),
+ * merged in the background (DESIGN 4.5). Publishing costs microseconds.
+ */
+struct whitelist;
+/* One version of it. Reference-counted; never changes. */
+struct whitelist_snapshot;
+
+struct whitelist *whitelist_new(void);
+/* All snapshots must have been released. */
+void whitelist_free(struct whitelist **list);
+
+/* Build the base from stored rows: begin, add each, end. A row that does not parse never matches
+ * and is counted. */
+void whitelist_load_begin(struct whitelist *list);
+void whitelist_load_add(struct whitelist *list, const struct entry *entry);
+void whitelist_load_end(struct whitelist *list, int64_t revision, size_t *bad_rows_out);
+
+/* Make a committed change the version in force. One thread at a time (the store's writer). */
+void whitelist_publish(struct whitelist *list, const struct whitelist_change *changes, size_t count,
+		       int64_t revision);
+
+/* Any thread. The version in force now; release it soon (a session turn, one delivery). */
+const struct whitelist_snapshot *whitelist_acquire(struct whitelist *list);
+void whitelist_release(const struct whitelist_snapshot **snapshot);
+
+int64_t whitelist_revision(const struct whitelist_snapshot *snapshot);
+size_t whitelist_size(const struct whitelist_snapshot *snapshot);
+/* Some entry in force is `*`: shown as a warning everywhere. */
+bool whitelist_allows_all(const struct whitelist_snapshot *snapshot);
+
+enum verdict_kind { VERDICT_DELIVER, VERDICT_DROP, VERDICT_HOLD, VERDICT_REDIRECT, VERDICT_REJECT };
+
+enum verdict_reason {
+	REASON_ALLOWED,	    /* entry names the one that allows it */
+	REASON_DENIED,	    /* entry names the one that denies it */
+	REASON_NOT_LISTED,  /* no entry matches */
+	REASON_EMPTY_LIST,  /* there is no entry at all */
+	REASON_EXPIRED,	    /* the only match has expired; entry names it */
+	REASON_UNSAFE_FORM, /* unsafe address form (DESIGN 4.6) */
+	REASON_POLICY	    /* policy.default decided (hold, redirect, reject) */
+};
+
+struct verdict {
+	enum verdict_kind kind;
+	enum verdict_reason reason;
+	int64_t entry;			     /* 0: none */
+	int64_t revision;		     /* of the snapshot */
+	char pattern[ADDRESS_TEXT_SIZE + 2]; /* the entry's pattern, "" for none */
+	char nearest[ADDRESS_TEXT_SIZE +
+		     2]; /* the nearest miss (same address in another scope, expired, same local
+			    part, same domain's sibling), "" for none; only from verdict_explain */
+};
+
+/*
+ * Pure: the same arguments give the same answer. Deny wins; order never
+ * matters; scope "" entries count for all. VERDICT_DELIVER or VERDICT_DROP
+ * only: policy.default is applied by policy_apply. Well under a microsecond
+ * at 1,000,000 entries, no allocation.
+ */
+void verdict_judge(const struct whitelist_snapshot *snapshot, const struct address *address,
+		   struct span scope, int64_t now, struct verdict *verdict_out);
+/* The same, and looks for the nearest miss when it is not allowed (a few look-ups more). */
+void verdict_explain(const struct whitelist_snapshot *snapshot, const struct address *address,
+		     struct span scope, int64_t now, struct verdict *verdict_out);
+
+const char *verdict_kind_name(enum verdict_kind kind); /* "deliver" */
+/* A sentence for a person: "allowed by *.example.com", "no entry allows it". */
+void verdict_sentence(const struct verdict *verdict, char *text_out, size_t size);
+
+/* Hit counters (memory only): count a deliver verdict that was acted on. Any thread. */
+void whitelist_count_hit(struct whitelist *list, int64_t entry, int64_t now);
+/* Take and reset what was counted since the last call; returns how many were written (at most max).
+ */
+size_t whitelist_take_hits(struct whitelist *list, struct entry_hits *hits_out, size_t max);
+
+#endif

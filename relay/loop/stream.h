@@ -1,0 +1,108 @@
+/* relay/loop/stream.h - a buffered two-way byte stream on a loop: socket now, TLS under the same
+ * face */
+#ifndef STAGEPOST_RELAY_LOOP_STREAM_H
+#define STAGEPOST_RELAY_LOOP_STREAM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/span.h"
+#include "relay/loop/loop.h"
+
+struct stream;
+struct ssl_ctx_st; /* OpenSSL's SSL_CTX */
+
+/*
+ * Callbacks run in the loop thread, never from inside a stream_* call. Any of
+ * them may call stream_free: the stream looks at nothing of itself afterwards.
+ */
+struct stream_ops {
+	/*
+	 * New bytes are in stream_input(). What is not consumed stays; the
+	 * callback comes again when more arrives, or after stream_resume().
+	 */
+	void (*on_input)(void *ctx);
+	/* The output fell to or below low_water after having been above it. May be NULL. */
+	void (*on_drained)(void *ctx);
+	/*
+	 * The peer closed its side (ERR_CLOSED), the socket failed (ERR_IO), a
+	 * deadline passed (ERR_TIMEOUT) or TLS failed (ERR_IO). Comes at most
+	 * once; input that was there before is still in stream_input(). The
+	 * owner frees the stream.
+	 */
+	void (*on_end)(void *ctx, int code, const char *why);
+	/* The TLS handshake is done. May be NULL. */
+	void (*on_secured)(void *ctx);
+};
+
+struct stream_options {
+	size_t input_max;  /* stop reading the socket while this much is unconsumed; 0: 64 KiB */
+	size_t output_max; /* stream_write fails with ERR_LIMIT beyond it; 0: 256 KiB */
+	size_t low_water;  /* for on_drained; 0: output_max / 4 */
+	int64_t write_deadline_ms; /* the peer must take *some* bytes in this time; 0: 5 minutes */
+};
+
+/* Takes the descriptor (made non-blocking, TCP_NODELAY when it is TCP). Reading starts at once. */
+struct stream *stream_new(struct loop *loop, int fd, const struct stream_options *options,
+			  const struct stream_ops *ops, void *ctx);
+/*
+ * Connect and then behave as above; on_connected (ops given here) instead of
+ * accept. `address` is a struct sockaddr. ERR_IO at once is possible.
+ */
+int stream_connect(struct loop *loop, const void *address, size_t address_len, const void *source,
+		   size_t source_len, int64_t deadline_ms, const struct stream_options *options,
+		   const struct stream_ops *ops, void *ctx, void (*on_connected)(void *ctx),
+		   struct stream **stream_out, struct err *why);
+/* Close at once; unsent output is lost. */
+void stream_free(struct stream **stream);
+/*
+ * Send what is written, shut down the writing side, then drop input until the
+ * peer closes or `linger_ms` passes, then free. The owner forgets the stream
+ * now; no callback comes any more.
+ */
+void stream_close(struct stream **stream, int64_t linger_ms);
+
+/* Unconsumed input. Valid until the next stream_* call or return to the loop. */
+struct span stream_input(const struct stream *stream);
+void stream_consume(struct stream *stream, size_t len);
+
+/*
+ * Collected and written once per loop turn (gathered). ERR_OK, or ERR_LIMIT:
+ * nothing of it was taken.
+ */
+int stream_write(struct stream *stream, struct span bytes);
+size_t stream_output_pending(const struct stream *stream);
+/* Room left under output_max. */
+size_t stream_output_room(const struct stream *stream);
+
+/* Stop and go on reading the socket (back-pressure). resume calls on_input again if input waits. */
+void stream_pause(struct stream *stream);
+void stream_resume(struct stream *stream);
+
+/*
+ * A total deadline for what the owner is waiting for now (a command line, a
+ * reply); it does not move when bytes trickle in. 0 takes it away.
+ */
+void stream_deadline(struct stream *stream, int64_t after_ms);
+
+/*
+ * Start TLS. Plaintext input still unconsumed is thrown away first (RFC 3207
+ * 4.2, CVE-2011-0411) and its length returned in *discarded_out (may be
+ * NULL). `server_name`: SNI and the name to verify as a client, NULL as a server.
+ */
+int stream_start_tls(struct stream *stream, struct ssl_ctx_st *context, bool is_server,
+		     const char *server_name, int64_t handshake_ms, size_t *discarded_out,
+		     struct err *why);
+/* "TLSv1.3 TLS_AES_256_GCM_SHA384" or NULL in clear. */
+const char *stream_tls_description(const struct stream *stream);
+
+/* Bytes read from and written to the socket since the start. */
+uint64_t stream_bytes_in(const struct stream *stream);
+uint64_t stream_bytes_out(const struct stream *stream);
+/* "127.0.0.1:2525", "[::1]:25", "unix:/path". */
+#define STREAM_NAME_SIZE 128
+void stream_peer_name(const struct stream *stream, char text_out[STREAM_NAME_SIZE]);
+
+#endif
