@@ -1,0 +1,101 @@
+/* admin/admin.h - the REST API as a whole: what the daemon gives it, start and stop */
+#ifndef STAGEPOST_ADMIN_ADMIN_H
+#define STAGEPOST_ADMIN_ADMIN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "queue/store.h"
+#include "relay/filter/policy.h"
+#include "relay/filter/whitelist.h"
+
+/* `admin:`. Owned by the configuration; copied by admin_start. */
+struct admin_options {
+	const char *listen; /* "127.0.0.1:8025", "[::1]:8025"; "" = only data_dir/admin.sock */
+	const char *const *hosts; /* accepted names in Host, without a port (DNS rebinding) */
+	size_t host_count;
+};
+
+/* What delivery tells of one route. A plain value. */
+struct admin_route_status {
+	char name[64];
+	bool paused;
+	size_t connections; /* open to the next hop */
+	size_t busy;	    /* of them with a message under way */
+	uint64_t delivered;
+	uint64_t deferred;
+	uint64_t failed;
+	char last_error[200]; /* "" = none */
+	int64_t last_error_at;
+};
+
+/* What the front door tells. */
+struct admin_numbers {
+	uint64_t sessions; /* open now */
+	uint64_t accepted; /* messages answered 250 since the start */
+	bool accepting;	   /* the listeners take connections */
+};
+
+/*
+ * What the API asks the daemon. Called from the API's own threads, several at
+ * once; must not block on disk, DNS or a peer. Each may be NULL: then the
+ * answer leaves that part out. Strings handed to `row` are borrowed.
+ */
+struct admin_ops {
+	void (*numbers)(void *ctx, struct admin_numbers *numbers_out);
+	/* Fills at most `max`; returns how many were filled. */
+	size_t (*routes)(void *ctx, struct admin_route_status *routes_out, size_t max);
+	/* Addresses of the SMTP listeners as bound, one row each. */
+	void (*listeners)(void *ctx, void (*row)(void *row_ctx, const char *address),
+			  void *row_ctx);
+	/* Sentences a person should read (nothing can leave, bounce_to is empty, …). */
+	void (*warnings)(void *ctx, void (*row)(void *row_ctx, const char *sentence),
+			 void *row_ctx);
+	/*
+	 * The policy in force, valid until handed back. Without it /check shows
+	 * what the list alone says.
+	 */
+	const struct policy_options *(*policy_acquire)(void *ctx);
+	void (*policy_release)(void *ctx, const struct policy_options *policy);
+};
+
+/* Everything here outlives the API. Strings borrowed. */
+struct admin_env {
+	struct store *store;
+	/*
+	 * The live list. The store's on_whitelist must publish to it, so that a
+	 * change is in force when its request is answered.
+	 */
+	struct whitelist *whitelist;
+	const char *data_dir;
+	const char *hostname;
+	const char *version;
+	int64_t started_at;
+	const struct admin_ops *ops;
+	void *ctx;
+};
+
+struct admin;
+
+/*
+ * Opens data_dir/admin.sock (0600) and options->listen, and serves both from
+ * threads of its own. While there is no token at all, makes one named "admin"
+ * and writes its secret to data_dir/admin.token (0600).
+ * ERR_CONFLICT: the address is in use; ERR_DENIED; ERR_SYNTAX: no such
+ * address; ERR_IO. Nothing runs after a failure.
+ */
+int admin_start(const struct admin_env *env, const struct admin_options *options,
+		struct admin **admin_out, struct err *why);
+
+/*
+ * No new connections, requests under way get up to `grace_ms`, then joins.
+ * Before store_close: requests that wait for the writer are waited for.
+ */
+void admin_stop(struct admin **admin, int64_t grace_ms);
+
+/* The TCP address as bound ("127.0.0.1:8025", useful with port 0); "" without one. */
+const char *admin_address(const struct admin *admin);
+
+#endif
