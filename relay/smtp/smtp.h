@@ -30,7 +30,7 @@ struct smtp_options {
 struct listener_options {
 	const char *address; /* as configured */
 	int64_t greeting_delay_ms;
-	const char *const *networks; /* CIDR; who may connect */
+	const char *const *networks; /* CIDR; who may connect; unix peers always may */
 	size_t network_count;
 	const char *scope; /* "" for none */
 };
@@ -58,7 +58,10 @@ struct smtp_recipient {
 	const char *orcpt;
 };
 
-/* A reply line set by a backend: code, enhanced code ("2.1.5" or ""), text of one line. */
+/*
+ * A reply set by a backend: code, enhanced code ("2.1.5" or ""), text (lines
+ * separated by '\n'). Code 421 also ends the connection.
+ */
 struct smtp_answer {
 	int code;
 	char enhanced[12];
@@ -67,45 +70,56 @@ struct smtp_answer {
 
 /* How the bytes of DATA were, once the terminator has come. */
 struct smtp_data_facts {
-	int64_t size; /* octets handed to on_data, dot-unstuffed and canonical */
+	int64_t size; /* octets handed to `data`, dot-unstuffed and canonical */
 	int64_t bare_cr;
 	int64_t bare_lf;
 	bool has_8bit;
 	bool has_nul;
-	int64_t longest_line;
+	int64_t longest_line; /* octets without its CRLF */
 };
 
-/*
- * What a session hands its mail to: the relay's intake (relay/smtp/intake.c)
- * or the sink (cli/sink.c). All calls come in the session's loop thread. A
- * transaction is `void *` of the backend, made by begin, ended by exactly one
- * of finish (then on_finished is called once, later, from any thread through
- * smtp_session_finished) or abort.
- */
 struct smtp_session;
+
+/*
+ * What a session hands its mail to: the relay's intake (relay/smtp/intake.h)
+ * or the sink (cli/sink.c). All calls come in the session's loop thread and
+ * must not block. A transaction is a `void *` of the backend, made by begin
+ * and ended by exactly one of settle or abort.
+ */
 struct smtp_backend_ops {
-	/* MAIL FROM was accepted by the session. NULL: refuse with *answer. */
+	/* MAIL FROM was accepted by the session. NULL: refused with *answer. */
 	void *(*begin)(void *ctx, struct smtp_session *session, const struct smtp_client *client,
 		       const struct smtp_mail *mail, struct smtp_answer *answer);
-	/* One RCPT TO. Fills *answer (250 2.1.5 when all is well). True: it counts as a recipient.
-	 */
+	/* One RCPT TO. Sets *answer (it comes in as 250 2.1.5). True: it counts as a recipient. */
 	bool (*recipient)(void *transaction, const struct smtp_recipient *recipient,
 			  struct smtp_answer *answer);
-	/* DATA: may refuse with *answer (then false). */
+	/* DATA. False: refused with *answer; the transaction goes on. May be NULL. */
 	bool (*data_begin)(void *transaction, struct smtp_answer *answer);
-	/* Message bytes, CRLF line ends, dot-unstuffed. True: back-pressure, stop reading until
-	 * smtp_session_resume. */
+	/*
+	 * Message bytes, CRLF line ends, dot-unstuffed; all of them are taken.
+	 * True: back-pressure, the session reads on when `ready` says so.
+	 */
 	bool (*data)(void *transaction, struct span bytes);
-	/* End of data. The session waits for smtp_session_finished(session, answer). */
+	/* After back-pressure, asked every few milliseconds. May be NULL when data never says true.
+	 */
+	bool (*ready)(void *transaction);
+	/*
+	 * End of data. The backend calls smtp_session_finished once, now or later
+	 * and from any thread; until then the client waits.
+	 */
 	void (*finish)(void *transaction, const struct smtp_data_facts *facts);
-	/* RSET, QUIT, disconnect, too large: forget it. Not after finish. */
+	/* After finished: set the answer to the final dot, free the transaction. Comes also when
+	 * the client has gone in the meantime. */
+	void (*settle)(void *transaction, struct smtp_answer *answer);
+	/* RSET, QUIT, disconnect, too large: forget it. Never after finish. */
 	void (*abort)(void *transaction);
 };
 
-/* Any thread, once after `finish`: the answer to the final dot. The session may be gone; then
- * nothing happens. */
-void smtp_session_finished(struct smtp_session *session, const struct smtp_answer *answer);
-/* Any thread: read on after back-pressure. */
-void smtp_session_resume(struct smtp_session *session);
+/* Any thread, once after `finish`: settle is called soon, in the loop thread. */
+void smtp_session_finished(struct smtp_session *session);
+/* Loop thread, inside backend calls: the version of the options this transaction runs under. */
+const struct smtp_options *smtp_session_options(const struct smtp_session *session);
+/* The same: smtp_settings.backend of that version (relay/smtp/listener.h). */
+const void *smtp_session_backend_options(const struct smtp_session *session);
 
 #endif
