@@ -20,13 +20,14 @@
  * delivered (DESIGN 4.6).
  */
 enum address_form {
-	ADDRESS_NULL,	    /* <>: reverse-path only */
-	ADDRESS_POSTMASTER, /* <postmaster> without a domain (RFC 5321 4.1.1.3); unsafe for delivery
-			     */
-	ADDRESS_PLAIN,	    /* dot-atom of [A-Za-z0-9._+-] starting with alnum, >= 2 LDH labels */
-	ADDRESS_LISTED_ONLY, /* dot-atom with other atext, or a single-label domain */
-	ADDRESS_UNSAFE	     /* quoted local part, literal, source route, non-ASCII local part, over
-				253/254 octets */
+	ADDRESS_NULL,	     /* <>: reverse-path only */
+	ADDRESS_POSTMASTER,  /* <postmaster> without a domain (RFC 5321 4.1.1.3); unsafe to deliver
+			      */
+	ADDRESS_PLAIN,	     /* dot-atom of [A-Za-z0-9._+-] starting with alnum, >= 2 LDH labels */
+	ADDRESS_LISTED_ONLY, /* dot-atom with other atext, a single label, an xn-- that is no
+				A-label */
+	ADDRESS_UNSAFE /* quoted or non-ASCII local part, literal, source route, domain ending in
+			  a number (resolvers may take it for an IPv4 address) */
 };
 
 /*
@@ -51,19 +52,25 @@ enum address_path { ADDRESS_REVERSE_PATH, ADDRESS_FORWARD_PATH };
 /*
  * Parse "<...>" exactly (RFC 5321 Path, with the angle brackets, nothing
  * around them). `<>` only as reverse-path, `<postmaster>` only as
- * forward-path. Returns ERR_OK, ERR_SYNTAX or ERR_LIMIT; on failure `why`
- * says what is wrong and *address_out is untouched. Any thread.
+ * forward-path. Returns ERR_OK, ERR_SYNTAX or ERR_LIMIT (local part > 64,
+ * label > 63, domain > 253, path > 256 octets, as given or as printed); on
+ * failure `why` says what is wrong and *address_out is untouched. Any thread.
  */
 int address_parse_path(struct span text, enum address_path kind, struct address *address_out,
 		       struct err *why);
 
-/* Parse `local@domain` without brackets, route or blanks: the same grammar inside. */
+/*
+ * Parse `local@domain` without brackets, route or blanks: the same grammar
+ * inside. "postmaster" alone is taken too, so that every print but that of
+ * the null path ("", refused here) parses again.
+ */
 int address_parse(struct span text, struct address *address_out, struct err *why);
 
 /*
- * The canonical print: parse(print(parse(x))) == parse(x) and the text is a
- * fixed point. The null path prints as "". This is the string that is judged
- * and the string that is sent.
+ * The canonical print: parse(print(parse(x))) is the same mailbox and the text
+ * is a fixed point. The null path prints as "". This is the string that is
+ * judged and the string that is sent. A dropped source route is not in it: who
+ * parses the print again judges the mailbox alone (as RFC 5321 3.6.1 allows).
  */
 void address_format(const struct address *address, char text_out[ADDRESS_TEXT_SIZE]);
 
@@ -75,9 +82,9 @@ bool address_equal(const struct address *a, const struct address *b);
 
 /*
  * A host name to its lower-case A-label form (IDNA2008 through libidn2).
- * Labels are LDH, 1..63 octets, no hyphen at either end, not all-numeric at
- * the end, 253 octets in all, no trailing dot. Used by RCPT, whitelist
- * patterns, routes and configuration alike.
+ * Labels are LDH, 1..63 octets, no hyphen at either end, no number (decimal or
+ * 0x) at the end, no xn-- that is not an A-label, 253 octets in all, no
+ * trailing dot. Used by whitelist patterns, routes and configuration alike.
  */
 int domain_to_ascii(struct span text, char text_out[ADDRESS_DOMAIN_MAX + 1], struct err *why);
 
