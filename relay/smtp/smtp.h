@@ -68,6 +68,11 @@ struct smtp_answer {
 	char text[400];
 };
 
+void smtp_answer_set(struct smtp_answer *answer_out, int code, const char *enhanced,
+		     const char *format, ...) __attribute__((format(printf, 4, 5)));
+/* For an error of the store: ERR_FULL 452 4.3.1, ERR_FATAL 421 4.3.0, any other 451 4.3.0. */
+void smtp_answer_error(struct smtp_answer *answer_out, int code);
+
 /* How the bytes of DATA were, once the terminator has come. */
 struct smtp_data_facts {
 	int64_t size; /* octets handed to `data`, dot-unstuffed and canonical */
