@@ -107,6 +107,7 @@ static void complain_and_stop(struct builder *b, int code, struct document_mark 
 			      const char *sentence)
 {
 	complain(b, code, mark, sentence);
+	b->ops->on_cut(b->ctx);
 	b->stop = true;
 }
 
@@ -301,12 +302,13 @@ int document_parse(struct span text, const char *source, struct arena *arena,
 	struct builder b = {.arena = arena, .source = source, .ops = ops, .ctx = ctx};
 
 	if (text.len > DOCUMENT_MAX_BYTES) {
-		complain(&b, ERR_LIMIT, (struct document_mark){1, 1}, "the file is over 1 MiB");
-		text.len = 0;
+		complain_and_stop(&b, ERR_LIMIT, (struct document_mark){1, 1},
+				  "the file is over 1 MiB");
 	}
 	*root_out = document_new(arena, DOCUMENT_MAPPING, source);
 	if (!yaml_parser_initialize(&b.yaml)) {
-		complain(&b, ERR_LIMIT, (struct document_mark){0, 0}, "no memory for the parser");
+		complain_and_stop(&b, ERR_LIMIT, (struct document_mark){0, 0},
+				  "no memory for the parser");
 		return b.code;
 	}
 	yaml_parser_set_encoding(&b.yaml, YAML_UTF8_ENCODING);

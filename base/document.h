@@ -45,10 +45,12 @@ struct document_node {
 	struct document_node *next;
 };
 
-/* Called for every mistake, in the order of the text. */
 struct document_ops {
+	/* Every mistake, in the order of the text. */
 	void (*on_mistake)(void *ctx, const char *source, struct document_mark mark,
 			   const char *sentence);
+	/* The mistake just told ended the reading: the tree holds what stood before it. */
+	void (*on_cut)(void *ctx);
 };
 
 /*

@@ -8,6 +8,7 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "admin/admin.h"
 #include "relay/deliver/deliver.h"
 #include "relay/filter/policy.h"
 #include "relay/smtp/smtp.h"
@@ -15,12 +16,6 @@
 /* Read when no -c is given and it exists; without it the defaults run. */
 #define CONFIG_DEFAULT_FILE "/etc/stagepost/stagepost.yaml"
 #define CONFIG_MAX_THREADS  8
-
-struct config_admin {
-	const char *listen; /* "" = only the unix socket */
-	const char *const *hosts;
-	size_t host_count;
-};
 
 /*
  * One version. Everything in it is const and lives until config_free: hand
@@ -39,7 +34,7 @@ struct config {
 	struct smtp_options smtp;
 	struct policy_options policy;
 	struct delivery_options delivery;
-	struct config_admin admin;
+	struct admin_options admin;
 	struct arena *arena; /* private: holds all of the above, this struct too */
 };
 

@@ -11,6 +11,7 @@ struct seen {
 	struct arena *arena;
 	struct document_node *root;
 	int code;
+	bool cut;
 };
 
 /* One line per mistake: "line:column sentence". */
@@ -23,11 +24,19 @@ static void on_mistake(void *ctx, const char *source, struct document_mark mark,
 	buf_printf(&seen->text, "%zu:%zu %s\n", mark.line, mark.column, sentence);
 }
 
+static void on_cut(void *ctx)
+{
+	struct seen *seen = ctx;
+
+	seen->cut = true;
+}
+
 static void seen_parse(struct seen *seen, struct span text)
 {
-	static const struct document_ops ops = {.on_mistake = on_mistake};
+	static const struct document_ops ops = {.on_mistake = on_mistake, .on_cut = on_cut};
 
 	buf_init(&seen->text, 8192);
+	seen->cut = false;
 	seen->arena = arena_new();
 	seen->code = document_parse(text, "t.yaml", seen->arena, &ops, seen, &seen->root);
 	ck_assert_ptr_nonnull(seen->root);
@@ -139,7 +148,7 @@ START_TEST(mistakes_have_places)
 }
 END_TEST
 
-START_TEST(the_first_of_a_duplicate_counts)
+START_TEST(reading_goes_on_or_is_cut)
 {
 	struct seen seen;
 
@@ -147,6 +156,11 @@ START_TEST(the_first_of_a_duplicate_counts)
 	ck_assert(span_is(document_find(seen.root, span_of("a"))->text, "1"));
 	ck_assert(span_is(document_find(seen.root, span_of("c"))->text, "3"));
 	ck_assert_uint_eq(document_count(seen.root), 2);
+	ck_assert(!seen.cut);
+	seen_release(&seen);
+	seen_parse(&seen, span_of("a: 1\nb: [2\nc: 3\n"));
+	ck_assert(seen.cut);
+	ck_assert(span_is(document_find(seen.root, span_of("a"))->text, "1"));
 	seen_release(&seen);
 }
 END_TEST
@@ -208,4 +222,4 @@ START_TEST(trees_by_hand)
 END_TEST
 
 UNIT_MAIN("base/document", tree_with_marks, empty_texts, mistakes_have_places,
-	  the_first_of_a_duplicate_counts, ceilings, truncated_anywhere, trees_by_hand)
+	  reading_goes_on_or_is_cut, ceilings, truncated_anywhere, trees_by_hand)

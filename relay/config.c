@@ -1,0 +1,161 @@
+/* relay/config.c - one immutable version of the configuration: load, compare, free */
+/* In brackets: in quotes it would be relay/config.h. For O_CLOEXEC and gethostname. */
+#include <config.h>
+
+#include "relay/config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/document.h"
+#include "relay/config_read.h"
+
+/* What INTERFACE fixes without a key. */
+#define DATA_GRACE_MS 30000
+#define MAX_JUNK      100
+
+/* One octet more than the document allows, so that document_parse can tell. */
+static int read_file(const char *path, struct buf *text, struct err *why)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	ssize_t got = fd < 0 ? -1 : 1;
+
+	while (got > 0 && text->len <= DOCUMENT_MAX_BYTES) {
+		char bytes[16384];
+
+		got = read(fd, bytes, sizeof(bytes));
+		if (got < 0 && errno == EINTR)
+			got = 1;
+		else if (got > 0)
+			buf_append(text, bytes, (size_t)got);
+	}
+	if (got < 0)
+		err_set(why, ERR_IO, "can't be read: %s", strerror(errno));
+	if (fd >= 0)
+		close(fd);
+	return got < 0 ? ERR_IO : ERR_OK;
+}
+
+static struct document_node *load_document(struct config_reader *reader, const char *path)
+{
+	struct document_node *root = document_new(reader->scratch, DOCUMENT_MAPPING, path);
+	struct buf text;
+	struct err why;
+
+	if (path == NULL)
+		return root;
+	buf_init(&text, DOCUMENT_MAX_BYTES + 32768);
+	if (read_file(path, &text, &why) != ERR_OK)
+		config_report_add(reader->report, false, root, "", "%s", why.text);
+	else
+		root = config_read_document(reader, buf_span(&text), path, "");
+	buf_release(&text);
+	if (root->kind == DOCUMENT_MAPPING)
+		return root;
+	if (!config_read_is_absent(root))
+		config_report_add(reader->report, false, root, "",
+				  "a mapping of keys was expected, not %s",
+				  document_kind_name(root->kind));
+	return document_new(reader->scratch, DOCUMENT_MAPPING, path);
+}
+
+/* Default lists of items are put into the tree, so that `-o listeners.0.scope=x` finds them. */
+static void add_default_items(struct config_reader *reader, struct document_node *root)
+{
+	for (const struct config_key *key = config_keys; key->name != NULL; key++) {
+		struct document_node *node = document_find(root, span_of(key->name));
+		struct document_node *items;
+
+		if (key->type != CONFIG_ITEMS || !config_read_is_absent(node))
+			continue;
+		items = config_read_document(reader, span_of(key->fallback), "default", "-");
+		if (node != NULL)
+			document_replace(node, items);
+		else
+			document_append(root, span_of(key->name), items);
+	}
+}
+
+/* The machine's name where it can stand behind EHLO, else a name that always can (S344). */
+static const char *default_hostname(struct config_reader *reader)
+{
+	char name[256] = "";
+	char quoted[CONFIG_QUOTED_SIZE];
+	struct err why;
+
+	if (gethostname(name, sizeof(name) - 1) == 0 &&
+	    config_check_hostname(span_of(name), &why) == ERR_OK)
+		return arena_strdup(reader->arena, name);
+	config_report_add(reader->report, true, NULL, "hostname",
+			  "the machine's name %s is not valid in SMTP; localhost is used",
+			  config_quote(span_of(name), quoted));
+	return "localhost";
+}
+
+static size_t count_words(const char *const *words)
+{
+	size_t count = 0;
+
+	while (words[count] != NULL)
+		count++;
+	return count;
+}
+
+/* What follows from other values, and what has no key. */
+static void finish(struct config_reader *reader, struct config *config,
+		   const struct document_node *root)
+{
+	if (document_find(root, span_of("hostname")) == NULL)
+		config->hostname = default_hostname(reader);
+	if (config->policy.control_headers == NULL) {
+		config->policy.control_headers = policy_control_headers;
+		config->policy.control_header_count = count_words(policy_control_headers);
+	}
+	config->policy.redirect_to = "";
+	config->policy.subject_tag = "";
+	config->policy.header_policy = HEADER_POLICY_KEEP;
+	config->smtp.hostname = config->hostname;
+	config->smtp.data_grace_ms = DATA_GRACE_MS;
+	config->smtp.max_junk = MAX_JUNK;
+	config->delivery.hostname = config->hostname;
+	config->delivery.policy = &config->policy;
+}
+
+int config_load(const char *path, const char *const *overrides, size_t override_count,
+		struct config **config_out, struct config_report *report)
+{
+	struct config_reader reader = {
+		.arena = arena_new(), .scratch = arena_new(), .report = report};
+	struct config *config = arena_zalloc(reader.arena, sizeof(*config));
+	struct document_node *root = load_document(&reader, arena_strdup(reader.arena, path));
+
+	config->arena = reader.arena;
+	config->file = arena_strdup(reader.arena, path);
+	add_default_items(&reader, root);
+	for (size_t i = 0; i < override_count; i++)
+		config_read_override(&reader, root, overrides[i]);
+	config_read_keys(&reader, config_keys, root, "", (char *)config);
+	finish(&reader, config, root);
+	config_report_sort(report);
+	arena_free(&reader.scratch);
+	if (report->mistakes > 0) {
+		config_free(&config);
+		return ERR_SYNTAX;
+	}
+	*config_out = config;
+	return ERR_OK;
+}
+
+void config_free(struct config **config)
+{
+	struct arena *arena;
+
+	if (*config == NULL)
+		return;
+	arena = (*config)->arena; /* the struct lies in it */
+	*config = NULL;
+	arena_free(&arena);
+}

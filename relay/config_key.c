@@ -1,0 +1,226 @@
+/* relay/config_key.c - every key of the configuration: its name, form, default and place */
+#include "relay/config_key.h"
+
+#include <assert.h>
+
+#include "relay/config.h"
+
+#define MINUTE ((int64_t)60000)
+#define HOUR   (60 * MINUTE)
+#define DAY    (24 * HOUR)
+#define GIB    ((int64_t)1 << 30)
+
+static_assert(sizeof(enum log_format) == sizeof(int), "choices are stored as int");
+static_assert(sizeof(enum verdict_kind) == sizeof(int), "choices are stored as int");
+static_assert(sizeof(enum route_tls) == sizeof(int), "choices are stored as int");
+
+/* clang-format off */
+#define AT(member) .offset = offsetof(struct config, member)
+#define LIST(member, counter) \
+	.offset = offsetof(struct config, member), .count_offset = offsetof(struct config, counter)
+#define L_AT(member) .offset = offsetof(struct listener_options, member)
+#define R_AT(member) .offset = offsetof(struct route_options, member)
+
+#define TEXT(n, value, ...)   {.name = (n), .type = CONFIG_TEXT, .fallback = (value), __VA_ARGS__}
+#define COUNT(n, value, ...)  {.name = (n), .type = CONFIG_COUNT, .fallback = (value), __VA_ARGS__}
+#define SIZE(n, value, ...)   {.name = (n), .type = CONFIG_SIZE, .fallback = (value), __VA_ARGS__}
+#define TIME(n, value, ...)   {.name = (n), .type = CONFIG_TIME, .fallback = (value), __VA_ARGS__}
+#define BOOL(n, value, ...)   {.name = (n), .type = CONFIG_BOOL, .fallback = (value), __VA_ARGS__}
+#define CHOICE(n, value, ...) {.name = (n), .type = CONFIG_CHOICE, .fallback = (value), __VA_ARGS__}
+#define TEXTS(n, value, ...)  {.name = (n), .type = CONFIG_TEXTS, .fallback = (value), __VA_ARGS__}
+#define SECTION(n, table)     {.name = (n), .type = CONFIG_SECTION, .keys = (table)}
+#define LATER(n, off)         {.name = (n), .type = CONFIG_LATER, .fallback = (off)}
+#define LATER_OR(n, off, one) {.name = (n), .type = CONFIG_LATER, .fallback = (off), .later = (one)}
+#define END                   {.name = NULL}
+
+static const char *const log_formats[] = {"text", "json", NULL};
+static const char *const log_levels[] = {"error", "warning", "info", "debug", NULL};
+/* From VERDICT_DROP on. */
+static const char *const verdicts[] = {"drop", "hold", "redirect", "reject", NULL};
+static const char *const route_tls_modes[] = {"none", "opportunistic", "required", "implicit", NULL};
+
+static const struct config_key log_keys[] = {
+	CHOICE("format", "text", AT(log.format), .choices = log_formats),
+	CHOICE("level", "info", AT(log.level), .choices = log_levels),
+	END
+};
+
+static const struct config_key listener_keys[] = {
+	TEXT("address", NULL, L_AT(address), .required = true, .restart = true,
+	     .unique = true, .check = config_check_listen),
+	LATER("tls", "none"),
+	LATER("tls_certificate", "\"\""),
+	LATER("tls_key", "\"\""),
+	LATER("certificates", "[]"),
+	LATER("tls_client_ca", "\"\""),
+	LATER("tls_client", "off"),
+	LATER("auth", "off"),
+	LATER("auth_without_tls", "false"),
+	LATER("proxy_protocol", "false"),
+	LATER("xclient", "false"),
+	LATER("trusted", "[]"),
+	TEXTS("networks",
+	      "[127.0.0.0/8, \"::1\", 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16]",
+	      L_AT(networks), .count_offset = offsetof(struct listener_options, network_count),
+	      .range = {1, 1000}, .check = config_check_network),
+	LATER("protocol", "smtp"),
+	TIME("greeting_delay", "0s", L_AT(greeting_delay_ms), .range = {0, MINUTE}),
+	LATER("resolve_client", "false"),
+	TEXT("scope", "\"\"", L_AT(scope), .check = config_check_scope),
+	END
+};
+
+static const struct config_key smtp_keys[] = {
+	SIZE("max_message_size", "50M", AT(smtp.max_message_size), .range = {1024, 2 * GIB}),
+	COUNT("max_recipients", "1000", AT(smtp.max_recipients), .range = {1, 100000}),
+	COUNT("max_connections", "2000", AT(smtp.max_connections), .range = {1, 1000000}),
+	COUNT("max_connections_per_client", "200", AT(smtp.max_connections_per_client),
+	      .range = {1, 1000000}),
+	TIME("command_timeout", "5m", AT(smtp.command_timeout_ms), .range = {1000, HOUR}),
+	SIZE("data_min_rate", "512", AT(smtp.data_min_rate), .range = {0, GIB}),
+	COUNT("max_errors", "20", AT(smtp.max_errors), .range = {1, 1000000}),
+	COUNT("max_received", "50", AT(smtp.max_received), .range = {1, 1000}),
+	LATER("fixups", "none"),
+	SIZE("memory", "256M", AT(smtp.memory), .range = {1 << 20, 1024 * GIB}),
+	END
+};
+
+static const struct config_key users_keys[] = {
+	LATER_OR("file", "\"\"", "/etc/stagepost/users"),
+	END
+};
+
+static const struct config_key hook_keys[] = {
+	LATER("url", "\"\""),
+	LATER("dialect", "json"),
+	LATER("timeout", "5s"),
+	LATER("cache", "0s"),
+	LATER("concurrency", "8"),
+	LATER("allow_route", "false"),
+	LATER("headers", "{}"),
+	LATER("on_error", "retry"),
+	END
+};
+
+static const struct config_key breaker_keys[] = {
+	LATER("recipients_per_minute", "0"),
+	LATER("recipients_per_day", "0"),
+	END
+};
+
+static const struct config_key policy_keys[] = {
+	CHOICE("default", "drop", AT(policy.default_verdict), .choices = verdicts,
+	       .first_choice = VERDICT_DROP, .unbuilt = "redirect"),
+	LATER("redirect_to", "\"\""),
+	/* Addresses in headers leave as they are until rewriting is built. */
+	LATER_OR("header_policy", "keep", "defang"),
+	TEXTS("control_headers", NULL, LIST(policy.control_headers, policy.control_header_count),
+	      .range = {0, 1000}, .check = config_check_header_name),
+	LATER("subject_tag", "\"\""),
+	SECTION("hook", hook_keys),
+	SECTION("breaker", breaker_keys),
+	END
+};
+
+static const struct config_key delivery_keys[] = {
+	{.name = "schedule", .type = CONFIG_TIMES, .fallback = "[1m, 5m, 15m, 30m, 1h, 2h]",
+	 LIST(delivery.schedule_ms, delivery.schedule_count), .range = {1, 100},
+	 .each = {10, 7 * DAY}},
+	TIME("expire_after", "2d", AT(delivery.expire_after_ms), .range = {1000, 365 * DAY}),
+	COUNT("workers", "8", AT(delivery.workers), .range = {1, 256}),
+	LATER_OR("bounces", "false", "true"),
+	{.name = "senders", .type = CONFIG_PATTERNS, .fallback = "[]",
+	 LIST(policy.senders, policy.sender_count), .range = {0, 10000}},
+	TEXT("bounce_to", "\"\"", AT(policy.bounce_to), .check = config_check_mailbox_or_empty),
+	BOOL("capture_only", "false", AT(delivery.capture_only)),
+	END
+};
+
+static const struct config_key route_keys[] = {
+	TEXT("name", "default", R_AT(name), .unique = true, .check = config_check_name),
+	TEXTS("domains", "[\"*\"]", R_AT(domains),
+	      .count_offset = offsetof(struct route_options, domain_count), .range = {1, 10000},
+	      .check = config_check_route_domain),
+	TEXTS("hosts", NULL, R_AT(hosts),
+	      .count_offset = offsetof(struct route_options, host_count), .range = {1, 100},
+	      .required = true, .check = config_check_next_hop),
+	LATER("balance", "failover"),
+	CHOICE("tls", "required", R_AT(tls), .choices = route_tls_modes),
+	LATER("tls_verify", "true"),
+	LATER("tls_ca", "\"\""),
+	LATER("tls_pin", "[]"),
+	LATER("tls_certificate", "\"\""),
+	LATER("tls_key", "\"\""),
+	LATER("username", "\"\""),
+	LATER("password", "\"\""),
+	LATER("password_file", "\"\""),
+	LATER("token", "\"\""),
+	LATER("token_file", "\"\""),
+	LATER("token_command", "\"\""),
+	LATER("auth", "auto"),
+	LATER("proxy_protocol", "off"),
+	LATER("xclient", "false"),
+	TEXT("source_address", "\"\"", R_AT(source_address), .check = config_check_address_or_empty),
+	COUNT("max_connections", "4", R_AT(max_connections), .range = {1, 1000}),
+	LATER("rate", "0"),
+	TIME("connect_timeout", "30s", R_AT(connect_timeout_ms), .range = {100, HOUR}),
+	TIME("command_timeout", "5m", R_AT(command_timeout_ms), .range = {100, HOUR}),
+	SIZE("data_min_rate", "512", R_AT(data_min_rate), .range = {0, GIB}),
+	TIME("final_reply_timeout", "10m", R_AT(final_reply_timeout_ms), .range = {100, HOUR}),
+	LATER("protocol", "smtp"),
+	END
+};
+
+/* Nothing is cleaned up yet: off, and a queue that grows until it is. */
+static const struct config_key retention_keys[] = {
+	LATER_OR("delivered", "off", "7d"),
+	LATER_OR("dropped", "off", "7d"),
+	LATER_OR("failed", "off", "30d"),
+	LATER_OR("metadata", "off", "90d"),
+	LATER_OR("max_bytes", "0", "10G"),
+	LATER("max_messages", "0"),
+	END
+};
+
+static const struct config_key admin_keys[] = {
+	TEXT("listen", "127.0.0.1:8025", AT(admin.listen), .restart = true,
+	     .check = config_check_tcp_or_empty),
+	LATER("tls_certificate", "\"\""),
+	LATER("tls_key", "\"\""),
+	TEXTS("hosts", "[localhost, 127.0.0.1, \"[::1]\"]", LIST(admin.hosts, admin.host_count),
+	      .range = {1, 100}, .restart = true, .check = config_check_http_host),
+	END
+};
+
+const struct config_key config_keys[] = {
+	/* Without a value: the machine's name, by config.c. */
+	TEXT("hostname", NULL, AT(hostname), .check = config_check_hostname),
+	TEXT("data_dir", "/var/lib/stagepost", AT(data_dir), .restart = true,
+	     .check = config_check_not_empty),
+	SECTION("log", log_keys),
+	LATER("user", "\"\""),
+	COUNT("threads", "0", AT(threads), .restart = true, .range = {0, CONFIG_MAX_THREADS}),
+	{.name = "listeners", .type = CONFIG_ITEMS, .fallback = "[{address: \"127.0.0.1:2525\"}]",
+	 LIST(listeners, listener_count), .range = {1, 64}, .restart = true,
+	 .keys = listener_keys, .item_size = sizeof(struct listener_options)},
+	SECTION("smtp", smtp_keys),
+	SECTION("users", users_keys),
+	SECTION("policy", policy_keys),
+	SECTION("delivery", delivery_keys),
+	{.name = "routes", .type = CONFIG_ITEMS, .fallback = "[]",
+	 LIST(delivery.routes, delivery.route_count), .range = {0, 1000},
+	 .keys = route_keys, .item_size = sizeof(struct route_options)},
+	SECTION("retention", retention_keys),
+	SECTION("admin", admin_keys),
+	LATER("webhooks", "[]"),
+	END
+};
+/* clang-format on */
+
+const struct config_key *config_key_find(const struct config_key *keys, struct span name)
+{
+	for (; keys->name != NULL; keys++)
+		if (span_is(name, keys->name))
+			return keys;
+	return NULL;
+}

@@ -1,0 +1,41 @@
+/* relay/config_read.h - from a document to structs, by the table of keys */
+#ifndef STAGEPOST_RELAY_CONFIG_READ_H
+#define STAGEPOST_RELAY_CONFIG_READ_H
+
+#include "base/document.h"
+#include "base/mem.h"
+#include "relay/config.h"
+#include "relay/config_key.h"
+
+struct config_reader {
+	struct arena *arena;   /* the configuration's */
+	struct arena *scratch; /* trees and paths, for the time of loading */
+	struct config_report *report;
+	bool cut; /* the file could not be read to its end: what is missing may have stood there */
+};
+
+/* Parse YAML into reader->scratch. Mistakes are reported under `path`. */
+struct document_node *config_read_document(struct config_reader *reader, struct span text,
+					   const char *source, const char *path);
+
+/* Put the `-o` settings over the tree; each that can't be is reported. */
+void config_read_override(struct config_reader *reader, struct document_node *root,
+			  const char *setting);
+
+/* Fill `base` (of the table's struct) with what `node`, a mapping, says, and with the defaults. */
+void config_read_keys(struct config_reader *reader, const struct config_key *keys,
+		      struct document_node *node, const char *path, char *base);
+
+/* No value at all: NULL, or nothing behind the colon, as where all lines below are comments. */
+bool config_read_is_absent(const struct document_node *node);
+
+/* Add to the report. `node` says where; NULL: the file as a whole. */
+void config_report_add(struct config_report *report, bool warning, const struct document_node *node,
+		       const char *path, const char *format, ...)
+	__attribute__((format(printf, 5, 6)));
+void config_report_add_at(struct config_report *report, bool warning, const char *file,
+			  struct document_mark mark, const char *path, const char *sentence);
+/* In the order of the file; what has no place comes last. */
+void config_report_sort(struct config_report *report);
+
+#endif

@@ -1,0 +1,665 @@
+/* tests relay/config*.c */
+#include <config.h> /* mkstemp, setenv, open_memstream */
+
+#include "relay/config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/mem.h"
+#include "relay/config_key.h"
+#include "relay/config_value.h"
+#include "tests/unit/unit.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+struct loaded {
+	char path[64];
+	struct config *config;
+	struct config_report report;
+	int code;
+	struct buf notes; /* "3:5 warning key: sentence", one a line; no file name */
+};
+
+static void write_file(char path[64], const char *text)
+{
+	int fd;
+
+	snprintf(path, 64, "/tmp/stagepost-config-XXXXXX");
+	fd = mkstemp(path);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+	close(fd);
+}
+
+/* `text` NULL: no file. */
+static void load(struct loaded *loaded, const char *text, const char *const *overrides,
+		 size_t count)
+{
+	*loaded = (struct loaded){.config = NULL};
+	buf_init(&loaded->notes, 65536);
+	config_report_init(&loaded->report);
+	if (text != NULL)
+		write_file(loaded->path, text);
+	loaded->code = config_load(text != NULL ? loaded->path : NULL, overrides, count,
+				   &loaded->config, &loaded->report);
+	for (size_t i = 0; i < loaded->report.count; i++) {
+		const struct config_note *note = &loaded->report.notes[i];
+
+		if (note->line > 0)
+			buf_printf(&loaded->notes, "%zu:%zu ", note->line, note->column);
+		else if (note->file != NULL && text != NULL &&
+			 strcmp(note->file, loaded->path) != 0)
+			buf_printf(&loaded->notes, "%s ", note->file);
+		else if (note->file != NULL && text == NULL)
+			buf_printf(&loaded->notes, "%s ", note->file);
+		buf_printf(&loaded->notes, "%s%s: %s\n", note->warning ? "warning " : "", note->key,
+			   note->text);
+	}
+	ck_assert_int_eq(loaded->code == ERR_OK, loaded->report.mistakes == 0);
+	ck_assert_int_eq(loaded->code == ERR_OK, loaded->config != NULL);
+}
+
+static void loaded_release(struct loaded *loaded)
+{
+	if (loaded->path[0] != '\0')
+		unlink(loaded->path);
+	config_free(&loaded->config);
+	config_report_release(&loaded->report);
+	buf_release(&loaded->notes);
+}
+
+static const char *notes_of(const struct loaded *loaded)
+{
+	return loaded->notes.data != NULL ? loaded->notes.data : "";
+}
+
+START_TEST(defaults_are_those_of_the_interface)
+{
+	struct loaded loaded;
+	const struct config *config;
+
+	load(&loaded, NULL, NULL, 0);
+	ck_assert_msg(loaded.code == ERR_OK, "%s", notes_of(&loaded));
+	config = loaded.config;
+	ck_assert_str_eq(config->data_dir, "/var/lib/stagepost");
+	ck_assert_ptr_null(config->file);
+	ck_assert_uint_eq(config->threads, 0);
+	ck_assert_int_eq(config->log.format, LOG_TEXT);
+	ck_assert_int_eq(config->log.level, LOG_INFO);
+	ck_assert_uint_eq(config->listener_count, 1);
+	ck_assert_str_eq(config->listeners[0].address, "127.0.0.1:2525");
+	ck_assert_str_eq(config->listeners[0].scope, "");
+	ck_assert_uint_eq(config->listeners[0].network_count, 5);
+	ck_assert_str_eq(config->listeners[0].networks[1], "::1");
+	ck_assert_int_eq(config->smtp.max_message_size, 50 << 20);
+	ck_assert_uint_eq(config->smtp.max_recipients, 1000);
+	ck_assert_uint_eq(config->smtp.max_connections, 2000);
+	ck_assert_uint_eq(config->smtp.max_connections_per_client, 200);
+	ck_assert_int_eq(config->smtp.command_timeout_ms, 300000);
+	ck_assert_int_eq(config->smtp.data_min_rate, 512);
+	ck_assert_int_eq(config->smtp.data_grace_ms, 30000);
+	ck_assert_uint_eq(config->smtp.max_errors, 20);
+	ck_assert_uint_eq(config->smtp.max_received, 50);
+	ck_assert_int_eq(config->smtp.memory, 256 << 20);
+	ck_assert_str_eq(config->smtp.hostname, config->hostname);
+	ck_assert_int_eq(config->policy.default_verdict, VERDICT_DROP);
+	ck_assert_ptr_eq(config->policy.control_headers, policy_control_headers);
+	ck_assert_uint_ge(config->policy.control_header_count, 2);
+	ck_assert_str_eq(config->policy.bounce_to, "");
+	ck_assert_uint_eq(config->delivery.schedule_count, 6);
+	ck_assert_int_eq(config->delivery.schedule_ms[0], 60000);
+	ck_assert_int_eq(config->delivery.schedule_ms[5], 7200000);
+	ck_assert_int_eq(config->delivery.expire_after_ms, 172800000);
+	ck_assert_uint_eq(config->delivery.workers, 8);
+	ck_assert(!config->delivery.capture_only);
+	ck_assert_uint_eq(config->delivery.route_count, 0);
+	ck_assert_ptr_eq(config->delivery.policy, &config->policy);
+	ck_assert_str_eq(config->admin.listen, "127.0.0.1:8025");
+	ck_assert_uint_eq(config->admin.host_count, 3);
+	ck_assert_str_eq(config->admin.hosts[2], "[::1]");
+	loaded_release(&loaded);
+}
+END_TEST
+
+static const char full[] = "hostname: relay.example.com\n"
+			   "data_dir: ./var\n"
+			   "log: {format: json, level: debug}\n"
+			   "threads: 2\n"
+			   "listeners:\n"
+			   "  - address: \"[::]:2525\"\n"
+			   "    scope: shop\n"
+			   "    networks: [\"::1\", 10.1.0.0/16]\n"
+			   "    greeting_delay: 2s\n"
+			   "  - address: unix:/run/stagepost/smtp\n"
+			   "smtp: {max_message_size: 10M, command_timeout: 90s}\n"
+			   "policy:\n"
+			   "  default: reject\n"
+			   "  control_headers: [X-A, \"X-B-*\"]\n"
+			   "delivery:\n"
+			   "  schedule: [500ms, 2h]\n"
+			   "  senders: [ci@example.com, .example.org]\n"
+			   "  bounce_to: qa@example.com\n"
+			   "  capture_only: true\n"
+			   "routes:\n"
+			   "  - domains: [Example.com, .example.com]\n"
+			   "    hosts: [\"smtp.example.com:587\", \"[::1]:25\"]\n"
+			   "    tls: opportunistic\n"
+			   "  - name: rest\n"
+			   "    hosts: [127.0.0.1:2526]\n"
+			   "    tls: none\n"
+			   "    source_address: 127.0.0.1\n"
+			   "admin: {listen: \"\", hosts: [localhost]}\n";
+
+START_TEST(every_form_is_read)
+{
+	struct loaded loaded;
+	const struct config *config;
+	const struct route_options *routes;
+
+	load(&loaded, full, NULL, 0);
+	ck_assert_msg(loaded.code == ERR_OK, "%s", notes_of(&loaded));
+	config = loaded.config;
+	ck_assert_str_eq(config->file, loaded.path);
+	ck_assert_str_eq(config->delivery.hostname, "relay.example.com");
+	ck_assert_int_eq(config->log.format, LOG_JSON);
+	ck_assert_int_eq(config->log.level, LOG_DEBUG);
+	ck_assert_uint_eq(config->listener_count, 2);
+	ck_assert_str_eq(config->listeners[0].address, "[::]:2525");
+	ck_assert_str_eq(config->listeners[0].scope, "shop");
+	ck_assert_uint_eq(config->listeners[0].network_count, 2);
+	ck_assert_int_eq(config->listeners[0].greeting_delay_ms, 2000);
+	ck_assert_uint_eq(config->listeners[1].network_count, 5);
+	ck_assert_int_eq(config->smtp.max_message_size, 10485760);
+	ck_assert_int_eq(config->smtp.command_timeout_ms, 90000);
+	ck_assert_int_eq(config->policy.default_verdict, VERDICT_REJECT);
+	ck_assert_uint_eq(config->policy.control_header_count, 2);
+	ck_assert_int_eq(config->delivery.schedule_ms[0], 500);
+	ck_assert_uint_eq(config->policy.sender_count, 2);
+	ck_assert_str_eq(config->policy.senders[0].text, "ci@example.com");
+	ck_assert(config->policy.senders[1].subdomains);
+	ck_assert_str_eq(config->policy.bounce_to, "qa@example.com");
+	ck_assert(config->delivery.capture_only);
+	routes = config->delivery.routes;
+	ck_assert_uint_eq(config->delivery.route_count, 2);
+	ck_assert_str_eq(routes[0].name, "default");
+	ck_assert_str_eq(routes[0].domains[1], ".example.com");
+	ck_assert_str_eq(routes[0].hosts[1], "[::1]:25");
+	ck_assert_int_eq(routes[0].tls, ROUTE_TLS_OPPORTUNISTIC);
+	ck_assert_str_eq(routes[1].domains[0], "*");
+	ck_assert_int_eq(routes[1].tls, ROUTE_TLS_NONE);
+	ck_assert_str_eq(routes[1].source_address, "127.0.0.1");
+	ck_assert_int_eq(routes[1].final_reply_timeout_ms, 600000);
+	ck_assert_str_eq(config->admin.listen, "");
+	loaded_release(&loaded);
+}
+END_TEST
+
+/* S343, S344: each row is a whole file; `want` is the whole report. */
+static const struct {
+	const char *text;
+	const char *want;
+} mistakes[] = {
+	{"max_recipients: 5\n",
+	 "1:1 max_recipients: unknown key; did you mean smtp.max_recipients?\n"},
+	{"smtp:\n  max_recipient: 5\n",
+	 "2:3 smtp.max_recipient: unknown key; did you mean max_recipients?\n"},
+	{"listners: []\n", "1:1 listners: unknown key; did you mean listeners?\n"},
+	{"xyzzy: 1\n", "1:1 xyzzy: unknown key\n"},
+	{"smtp: {max_errors: 1}\nsmtp: {max_errors: 2}\n",
+	 "2:1 : \"smtp\" was given before, in line 1, column 1\n"},
+	{"threads: many\n", "1:10 threads: a number was expected, not \"many\"\n"},
+	{"threads: \"2\"\n", "1:10 threads: a number was expected, not a text in quotes\n"},
+	{"threads: -1\n", "1:10 threads: \"-1\" is out of range: from 0 to 8 is possible\n"},
+	{"threads: 9\n", "1:10 threads: \"9\" is out of range: from 0 to 8 is possible\n"},
+	{"threads: [1]\n", "1:10 threads: a value was expected, not a list\n"},
+	{"threads:\n", "1:9 threads: has no value (write \"\" for an empty one)\n"},
+	{"smtp:\n  max_recipients: 0\n",
+	 "2:19 smtp.max_recipients: \"0\" is out of range: from 1 to 100000 is possible\n"},
+	{"smtp:\n  max_recipients: 2147483648\n", "2:19 smtp.max_recipients: \"2147483648\" is out "
+						  "of range: from 1 to 100000 is possible\n"},
+	{"smtp:\n  max_recipients: 99999999999999999999\n",
+	 "2:19 smtp.max_recipients: \"99999999999999999999\" is out of range: from 1 to 100000 is "
+	 "possible\n"},
+	{"smtp:\n  max_recipients: 1e3\n",
+	 "2:19 smtp.max_recipients: a number was expected, not \"1e3\"\n"},
+	{"smtp:\n  max_message_size: 10 GB\n",
+	 "2:21 smtp.max_message_size: a size such as 512, 64K, 10M or 1G was expected, not \"10 "
+	 "GB\"\n"},
+	{"smtp:\n  max_message_size: 10m\n",
+	 "2:21 smtp.max_message_size: a size such as 512, 64K, 10M or 1G was expected, not "
+	 "\"10m\"\n"},
+	{"smtp:\n  memory: 9999999999T\n",
+	 "2:11 smtp.memory: \"9999999999T\" is out of range: from 1M to 1T is possible\n"},
+	{"smtp:\n  command_timeout: 30\n",
+	 "2:20 smtp.command_timeout: a time such as 30s, 5m, 4h or 7d was expected, not \"30\"\n"},
+	{"smtp:\n  command_timeout: 0s\n",
+	 "2:20 smtp.command_timeout: \"0s\" is out of range: from 1s to 1h is possible\n"},
+	{"delivery:\n  capture_only: yes\n",
+	 "2:17 delivery.capture_only: true or false was expected, not \"yes\"\n"},
+	{"delivery:\n  schedule: [1m, 2x]\n",
+	 "2:18 delivery.schedule.1: a time such as 30s, 5m, 4h or 7d was expected, not \"2x\"\n"},
+	{"delivery:\n  schedule: []\n", "2:13 delivery.schedule: the list must not be empty\n"},
+	{"delivery:\n  schedule: 5m\n",
+	 "2:13 delivery.schedule: a list was expected, not a value\n"},
+	{"log: {level: warn}\n",
+	 "1:14 log.level: error, warning, info or debug was expected, not \"warn\"\n"},
+	{"log: {level: eror}\n", "1:14 log.level: error, warning, info or debug was expected, not "
+				 "\"eror\"; did you mean error?\n"},
+	{"log: info\n", "1:6 log: a mapping was expected, not a value\n"},
+	{"listeners: []\n", "1:12 listeners: the list must not be empty\n"},
+	{"listeners:\n  - scope: x\n", "2:5 listeners.0.address: is missing\n"},
+	{"listeners:\n  - address: 127.0.0.1\n",
+	 "2:14 listeners.0.address: host:port or [::1]:port was expected, not \"127.0.0.1\"\n"},
+	{"listeners:\n  - address: ::1:25\n",
+	 "2:14 listeners.0.address: an IPv6 address needs brackets, as in [::1]:25\n"},
+	{"listeners:\n  - address: 127.0.0.1:65536\n",
+	 "2:14 listeners.0.address: host:port or [::1]:port was expected, not "
+	 "\"127.0.0.1:65536\"\n"},
+	{"listeners:\n  - address: unix:relative\n",
+	 "2:14 listeners.0.address: unix: and an absolute path was expected, not "
+	 "\"unix:relative\"\n"},
+	{"listeners:\n  - address: 127.0.0.1:25\n  - address: 127.0.0.1:25\n",
+	 "3:14 listeners.1.address: \"127.0.0.1:25\" is already that of listeners.0\n"},
+	{"listeners:\n  - {address: \"127.0.0.1:0\", networks: [10.0.0.1/8]}\n",
+	 "2:41 listeners.0.networks.0: \"10.0.0.1/8\" has bits set behind its prefix\n"},
+	{"listeners:\n  - {address: \"127.0.0.1:0\", networks: [10.0.0.0/33]}\n",
+	 "2:41 listeners.0.networks.0: a network such as 10.0.0.0/8 or ::1 was expected, not "
+	 "\"10.0.0.0/33\"\n"},
+	{"listeners:\n  - 127.0.0.1:25\n",
+	 "2:5 listeners.0: a mapping was expected, not a value\n"},
+	{"routes:\n  - name: a\n", "2:5 routes.0.hosts: is missing\n"},
+	{"routes:\n  - {hosts: [\"mx:\"]}\n",
+	 "2:14 routes.0.hosts.0: mx: is not supported by this version\n"},
+	{"routes:\n  - {hosts: [\"a.example:0\"]}\n",
+	 "2:14 routes.0.hosts.0: port 0 can't be connected to\n"},
+	{"routes:\n  - {hosts: [\"a.example:25\"]}\n  - {hosts: [\"b.example:25\"]}\n",
+	 "3:5 routes.1.name: \"default\" is already that of routes.0\n"},
+	{"routes:\n  - {hosts: [\"a.example:25\"], tls: starttls}\n",
+	 "2:36 routes.0.tls: none, opportunistic, required or implicit was expected, not "
+	 "\"starttls\"\n"},
+	{"routes:\n  - {hosts: [\"a.example:25\"], name: \"a b\"}\n",
+	 "2:37 routes.0.name: a name of at most 63 letters, digits, dots and hyphens was expected, "
+	 "not \"a b\"\n"},
+	{"policy: {default: redirect}\n",
+	 "1:19 policy.default: redirect is not supported by this version\n"},
+	{"policy: {control_headers: [\"*\"]}\n",
+	 "1:28 policy.control_headers.0: the name of a header field was expected, not \"*\"\n"},
+	{"data_dir: \"\"\n", "1:11 data_dir: must not be empty\n"},
+	{"admin: {listen: \"unix:/x\"}\n",
+	 "1:17 admin.listen: host:port or [::1]:port was expected, not \"unix:/x\"\n"},
+	{"hostname: ${NO_SUCH_VARIABLE}\n", "1:11 hostname: the environment variable "
+					    "\"NO_SUCH_VARIABLE\" is not set and has no default\n"},
+	{"hostname: \"a${\"\n", "1:11 hostname: ${ without a closing } (write $${ for itself)\n"},
+	{"hostname: ${1X}\n",
+	 "1:11 hostname: \"1X\" between braces is not NAME or NAME:-default\n"},
+	{"- a\n", "1:1 : a mapping of keys was expected, not a list\n"},
+	/* Known names of later versions: refused unless off, and the value is never repeated. */
+	{"listeners:\n  - address: 127.0.0.1:0\n    tls: starttls\n    auth: required\n",
+	 "3:10 listeners.0.tls: is not supported by this version (leave it out or write none)\n"
+	 "4:11 listeners.0.auth: is not supported by this version (leave it out or write off)\n"},
+	{"routes:\n  - {hosts: [\"a.example:25\"], password: hunter2}\n",
+	 "2:41 routes.0.password: is not supported by this version (leave it out or write \"\")\n"},
+	{"policy: {hook: {url: \"http://127.0.0.1/\"}}\n",
+	 "1:22 policy.hook.url: is not supported by this version (leave it out or write \"\")\n"},
+	{"webhooks: [{url: x}]\n",
+	 "1:11 webhooks: is not supported by this version (leave it out or write [])\n"},
+	{"user: nobody\n",
+	 "1:7 user: is not supported by this version (leave it out or write \"\")\n"},
+	{"policy: {header_policy: strip}\n",
+	 "1:25 policy.header_policy: is not supported by this version (leave it out or write "
+	 "keep)\n"},
+	/* Several at once, in the order of the file; YAML that breaks off ends it. */
+	{"threads: x\nsmtp: {max_errors: 0}\nfoo: bar\nhostname: a b\n",
+	 "1:10 threads: a number was expected, not \"x\"\n"
+	 "2:20 smtp.max_errors: \"0\" is out of range: from 1 to 1000000 is possible\n"
+	 "3:1 foo: unknown key\n"
+	 "4:11 hostname: "},
+	{"threads: x\nlisteners:\n  - scope: y\n    address: [\n",
+	 "1:10 threads: a number was expected, not \"x\"\n"
+	 "4:14 listeners.0.address: a value was expected, not a list\n"
+	 "5:1 : did not find expected node content\n"},
+};
+
+START_TEST(mistakes_are_reported_with_place_and_name)
+{
+	for (size_t i = 0; i < COUNT(mistakes); i++) {
+		size_t len = strlen(mistakes[i].want);
+		struct loaded loaded;
+
+		load(&loaded, mistakes[i].text, NULL, 0);
+		ck_assert_int_eq(loaded.code, ERR_SYNTAX);
+		/* Rows that do not end in a line end leave the rest of a sentence open. */
+		ck_assert_msg(
+			strncmp(notes_of(&loaded), mistakes[i].want, len) == 0 &&
+				(mistakes[i].want[len - 1] != '\n' || loaded.notes.len == len),
+			"row %zu:\n%s", i, notes_of(&loaded));
+		loaded_release(&loaded);
+	}
+}
+END_TEST
+
+/* S344 */
+START_TEST(hostnames)
+{
+	static const char *const bad[] = {
+		"a_b.example.com", "-a.example", "a..b", "a b", "[::1", "\"\"", ".", "127.0.0.1"};
+	static const char *const good[] = {"a.example.com", "box", "\"[127.0.0.1]\"",
+					   "\"[IPv6:::1]\""};
+	struct buf text;
+	struct loaded loaded;
+
+	buf_init(&text, 4096);
+	for (size_t i = 0; i < COUNT(bad) + COUNT(good); i++) {
+		buf_clear(&text);
+		buf_printf(&text, "hostname: %s\n", i < COUNT(bad) ? bad[i] : good[i - COUNT(bad)]);
+		load(&loaded, text.data, NULL, 0);
+		ck_assert_msg((loaded.code == ERR_OK) == (i >= COUNT(bad)), "%s: %s", text.data,
+			      notes_of(&loaded));
+		loaded_release(&loaded);
+	}
+	buf_clear(&text);
+	buf_append_text(&text, "hostname: a");
+	for (size_t i = 0; i < 150; i++)
+		buf_append_text(&text, ".a");
+	load(&loaded, text.data, NULL, 0);
+	ck_assert_int_eq(loaded.code, ERR_SYNTAX);
+	loaded_release(&loaded);
+	buf_release(&text);
+}
+END_TEST
+
+START_TEST(values_in_force_of_later_versions)
+{
+	static const char text[] = "policy: {header_policy: defang, subject_tag: \"\"}\n"
+				   "retention: {delivered: 7d, max_messages: 0}\n"
+				   "listeners: [{address: \"127.0.0.1:0\", tls: none, auth: off}]\n"
+				   "users: {file: /etc/stagepost/users}\n"
+				   "webhooks: []\n";
+	struct loaded loaded;
+
+	load(&loaded, text, NULL, 0);
+	ck_assert_int_eq(loaded.code, ERR_OK);
+	ck_assert_str_eq(
+		notes_of(&loaded),
+		"1:25 warning policy.header_policy: is not supported by this version and has "
+		"no effect (keep is in force)\n"
+		"2:24 warning retention.delivered: is not supported by this version and has no "
+		"effect (off is in force)\n"
+		"4:15 warning users.file: is not supported by this version and has no effect "
+		"(\"\" is in force)\n");
+	ck_assert_int_eq(loaded.config->policy.header_policy, HEADER_POLICY_KEEP);
+	loaded_release(&loaded);
+}
+END_TEST
+
+START_TEST(sections_without_a_value)
+{
+	struct loaded loaded;
+
+	load(&loaded, "smtp:\n#  max_errors: 5\nroutes:\nlisteners:\nlog: ~\n", NULL, 0);
+	ck_assert_msg(loaded.code == ERR_OK, "%s", notes_of(&loaded));
+	ck_assert_uint_eq(loaded.config->smtp.max_errors, 20);
+	ck_assert_uint_eq(loaded.config->listener_count, 1);
+	loaded_release(&loaded);
+}
+END_TEST
+
+START_TEST(environment)
+{
+	struct loaded loaded;
+
+	setenv("SP_HOST", "env.example.com", 1);
+	setenv("SP_EMPTY", "", 1);
+	setenv("SP_ERRORS", "7", 1);
+	load(&loaded,
+	     "hostname: ${SP_HOST}\n"
+	     "data_dir: /x/${SP_NONE:-def}${SP_EMPTY:-ault}$${Y}$$z$\n"
+	     "smtp: {max_errors: \"${SP_ERRORS}\", max_received: \"${SP_NONE:-9}\"}\n"
+	     "listeners: [{address: \"127.0.0.1:0\", scope: \"${SP_EMPTY}\"}]\n",
+	     NULL, 0);
+	ck_assert_msg(loaded.code == ERR_OK, "%s", notes_of(&loaded));
+	ck_assert_str_eq(loaded.config->hostname, "env.example.com");
+	ck_assert_str_eq(loaded.config->data_dir, "/x/default${Y}$$z$");
+	ck_assert_uint_eq(loaded.config->smtp.max_errors, 7);
+	ck_assert_uint_eq(loaded.config->smtp.max_received, 9);
+	ck_assert_str_eq(loaded.config->listeners[0].scope, "");
+	loaded_release(&loaded);
+}
+END_TEST
+
+START_TEST(overrides)
+{
+	static const char *const good[] = {
+		"listeners.0.scope=shop", "listeners.1.address=127.0.0.1:2600",
+		"smtp.max_errors=3",	  "routes.0.hosts.0=127.0.0.1:2526",
+		"routes.0.tls=none",	  "routes.0.domains=[\"*\", .example.com]",
+		"delivery.schedule=[1s]", "delivery.senders.0=*@example.com",
+		"admin.listen=",	  "data_dir=./a=b",
+	};
+	static const struct {
+		const char *setting;
+		const char *want;
+	} bad[] = {
+		{"nonsense", "-o nonsense: KEY=VALUE was expected, as in smtp.max_recipients=5\n"},
+		{"=x", "-o : KEY=VALUE was expected, as in smtp.max_recipients=5\n"},
+		{"smtp.max_error=3", "-o smtp.max_error: unknown key; did you mean max_errors?\n"},
+		{"listeners.5.scope=x", "-o listeners.5.scope: the list has not that many items\n"},
+		{"listeners.scope=x", "-o listeners.scope: there is nothing below it\n"},
+		{"smtp.0=x", "-o smtp.0: a number is for items of a list\n"},
+		{"threads.x=1", "-o threads: a value was expected, not a mapping\n"},
+		{"smtp.max_errors=[1", "-o smtp.max_errors: did not find expected ',' or ']' "
+				       "(while parsing a flow sequence "
+				       "that began in line 1)\n"
+				       "-o smtp.max_errors: a value was expected, not a list\n"},
+		{"smtp.max_errors=0",
+		 "-o smtp.max_errors: \"0\" is out of range: from 1 to 1000000 is possible\n"},
+	};
+	struct loaded loaded;
+
+	load(&loaded, "smtp: {max_errors: 9}\n", good, COUNT(good));
+	ck_assert_msg(loaded.code == ERR_OK, "%s", notes_of(&loaded));
+	ck_assert_str_eq(loaded.config->listeners[0].address, "127.0.0.1:2525");
+	ck_assert_str_eq(loaded.config->listeners[0].scope, "shop");
+	ck_assert_str_eq(loaded.config->listeners[1].address, "127.0.0.1:2600");
+	ck_assert_uint_eq(loaded.config->smtp.max_errors, 3);
+	ck_assert_str_eq(loaded.config->delivery.routes[0].hosts[0], "127.0.0.1:2526");
+	ck_assert_uint_eq(loaded.config->delivery.routes[0].domain_count, 2);
+	ck_assert_int_eq(loaded.config->delivery.schedule_ms[0], 1000);
+	ck_assert_uint_eq(loaded.config->policy.sender_count, 1);
+	ck_assert_str_eq(loaded.config->admin.listen, "");
+	ck_assert_str_eq(loaded.config->data_dir, "./a=b");
+	loaded_release(&loaded);
+	for (size_t i = 0; i < COUNT(bad); i++) {
+		load(&loaded, "smtp: {max_errors: 9}\n", &bad[i].setting, 1);
+		ck_assert_msg(strcmp(notes_of(&loaded), bad[i].want) == 0, "%s:\n%s",
+			      bad[i].setting, notes_of(&loaded));
+		loaded_release(&loaded);
+	}
+}
+END_TEST
+
+START_TEST(unreadable_files)
+{
+	static const struct {
+		const char *path;
+		const char *want;
+	} rows[] = {
+		{"/nonexistent/x.yaml",
+		 "/nonexistent/x.yaml: can't be read: No such file or directory"},
+		{"/tmp", "/tmp: can't be read: Is a directory"},
+	};
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct config *config = NULL;
+		struct config_report report;
+		char text[400];
+
+		config_report_init(&report);
+		ck_assert_int_eq(config_load(rows[i].path, NULL, 0, &config, &report), ERR_SYNTAX);
+		ck_assert_ptr_null(config);
+		ck_assert_uint_eq(report.mistakes, 1);
+		config_note_format(&report.notes[0], text, sizeof(text));
+		ck_assert_str_eq(text, rows[i].want);
+		config_report_release(&report);
+	}
+}
+END_TEST
+
+START_TEST(notes_for_people)
+{
+	static const struct config_note rows[] = {
+		{"a.yaml", 3, 5, "smtp.max_errors", "is wrong", false},
+		{"a.yaml", 3, 5, "", "is broken", false},
+		{"-o", 0, 0, "threads", "is wrong", false},
+		{"a.yaml", 1, 1, "user", "has no effect", true},
+	};
+	static const char *const want[] = {
+		"a.yaml:3:5: smtp.max_errors: is wrong",
+		"a.yaml:3:5: is broken",
+		"-o: threads: is wrong",
+		"a.yaml:1:1: warning: user: has no effect",
+	};
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		char text[200];
+
+		config_note_format(&rows[i], text, sizeof(text));
+		ck_assert_str_eq(text, want[i]);
+	}
+}
+END_TEST
+
+static char *print_of(const struct config *config)
+{
+	char *text = NULL;
+	size_t size = 0;
+	FILE *out = open_memstream(&text, &size);
+
+	ck_assert_int_eq(config_print(config, out), ERR_OK);
+	fclose(out);
+	return text;
+}
+
+/* print(load(print(load(x)))) == print(load(x)), and it names every key there is. */
+static void check_round_trip(const char *text)
+{
+	struct loaded first;
+	struct loaded second;
+	char *one;
+	char *two;
+
+	load(&first, text, NULL, 0);
+	ck_assert_msg(first.code == ERR_OK, "%s", notes_of(&first));
+	one = print_of(first.config);
+	load(&second, one, NULL, 0);
+	ck_assert_msg(second.code == ERR_OK && second.report.count == 0, "%s\n%s",
+		      notes_of(&second), one);
+	two = print_of(second.config);
+	ck_assert_str_eq(one, two);
+	for (const struct config_key *key = config_keys; key->name != NULL; key++)
+		ck_assert_ptr_nonnull(strstr(one, key->name));
+	free(one);
+	free(two);
+	loaded_release(&first);
+	loaded_release(&second);
+}
+
+START_TEST(printed_and_read_back)
+{
+	check_round_trip(NULL);
+	check_round_trip(full);
+	check_round_trip("data_dir: \"a b: \\\"c\\\" $${X} \\t # ~ \u00fc\"\n"
+			 "listeners: [{address: \"127.0.0.1:0\", scope: \"\"}]\n"
+			 "policy: {control_headers: []}\n");
+}
+END_TEST
+
+START_TEST(reload)
+{
+	static const struct {
+		const char *setting;
+		const char *want; /* NULL: can be taken over */
+	} rows[] = {
+		{"hostname=other.example", NULL},
+		{"log.level=debug", NULL},
+		{"smtp.max_recipients=5", NULL},
+		{"routes.1.hosts.0=127.0.0.1:9", NULL},
+		{"listeners.0.scope=other", NULL},
+		{"policy.default=hold", NULL},
+		{"threads=3", "a change of threads needs a restart"},
+		{"data_dir=/elsewhere", "a change of data_dir needs a restart"},
+		{"listeners.0.address=127.0.0.1:9",
+		 "a change of listeners.0.address needs a restart"},
+		{"listeners.2.address=127.0.0.1:9", "a change of listeners needs a restart"},
+		{"admin.listen=127.0.0.1:9", "a change of admin.listen needs a restart"},
+		{"admin.hosts.1=other", "a change of admin.hosts needs a restart"},
+	};
+	struct loaded now;
+
+	load(&now, full, NULL, 0);
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct err why = {.text = ""};
+		struct loaded next;
+		int code;
+
+		load(&next, full, &rows[i].setting, 1);
+		ck_assert_msg(next.code == ERR_OK, "%s", notes_of(&next));
+		code = config_reloadable(now.config, next.config, &why);
+		ck_assert_int_eq(code, rows[i].want != NULL ? ERR_CONFLICT : ERR_OK);
+		ck_assert_str_eq(why.text, rows[i].want != NULL ? rows[i].want : "");
+		loaded_release(&next);
+	}
+	loaded_release(&now);
+}
+END_TEST
+
+START_TEST(values)
+{
+	static const struct {
+		const char *text;
+		int64_t ms; /* -1: refused */
+	} times[] = {{"0", 0},	     {"0s", 0},	       {"1ms", 1},	  {"30s", 30000},
+		     {"5m", 300000}, {"4h", 14400000}, {"7d", 604800000}, {"30", -1},
+		     {"s", -1},	     {"", -1},	       {"1 s", -1},	  {"1.5h", -1},
+		     {"-1s", -1},    {"1H", -1},       {"+1s", -1},	  {"99999999999999d", -1},
+		     {"1sm", -1}};
+
+	for (size_t i = 0; i < COUNT(times); i++) {
+		struct config_range range = {0, INT64_MAX};
+		char text[CONFIG_VALUE_SIZE];
+		struct err why;
+		int64_t ms = -1;
+
+		config_parse_time(span_of(times[i].text), range, &ms, &why);
+		ck_assert_msg(ms == times[i].ms, "%s", times[i].text);
+		if (ms > 0) {
+			config_format_time(ms, text);
+			ck_assert_str_eq(text, times[i].text);
+		}
+	}
+}
+END_TEST
+
+START_TEST(many_mistakes_do_not_pile_up)
+{
+	struct buf text;
+	struct loaded loaded;
+
+	buf_init(&text, 1 << 20);
+	for (size_t i = 0; i < 3000; i++)
+		buf_printf(&text, "unknown_%zu: 1\n", i);
+	load(&loaded, text.data, NULL, 0);
+	ck_assert_uint_eq(loaded.report.mistakes, 3000);
+	ck_assert_uint_eq(loaded.report.count, 500);
+	loaded_release(&loaded);
+	buf_release(&text);
+}
+END_TEST
+
+UNIT_MAIN("relay/config", defaults_are_those_of_the_interface, every_form_is_read,
+	  mistakes_are_reported_with_place_and_name, hostnames, values_in_force_of_later_versions,
+	  sections_without_a_value, environment, overrides, unreadable_files, notes_for_people,
+	  printed_and_read_back, reload, values, many_mistakes_do_not_pile_up)
