@@ -577,6 +577,33 @@ START_TEST(printed_and_read_back)
 }
 END_TEST
 
+static void check_documented(const struct config_key *keys, const char *page)
+{
+	for (; keys->name != NULL; keys++) {
+		ck_assert_msg(strstr(page, keys->name) != NULL, "%s is not in the man page",
+			      keys->name);
+		if (keys->keys != NULL)
+			check_documented(keys->keys, page);
+	}
+}
+
+START_TEST(man_page_names_every_key)
+{
+	const char *srcdir = getenv("srcdir");
+	static char page[65536];
+	char path[512];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/relay/stagepost.yaml.5.scd",
+		 srcdir != NULL ? srcdir : ".");
+	file = fopen(path, "r");
+	ck_assert_msg(file != NULL, "%s", path);
+	page[fread(page, 1, sizeof(page) - 1, file)] = '\0';
+	fclose(file);
+	check_documented(config_keys, page);
+}
+END_TEST
+
 START_TEST(reload)
 {
 	static const struct {
@@ -662,4 +689,5 @@ END_TEST
 UNIT_MAIN("relay/config", defaults_are_those_of_the_interface, every_form_is_read,
 	  mistakes_are_reported_with_place_and_name, hostnames, values_in_force_of_later_versions,
 	  sections_without_a_value, environment, overrides, unreadable_files, notes_for_people,
-	  printed_and_read_back, reload, values, many_mistakes_do_not_pile_up)
+	  printed_and_read_back, man_page_names_every_key, reload, values,
+	  many_mistakes_do_not_pile_up)
