@@ -12,11 +12,14 @@
 struct loop;
 
 struct loop *loop_new(const char *name);
-/* Start the thread. */
+/* Start the thread; all signals are blocked in it. */
 int loop_start(struct loop *loop, struct err *why);
 /* Any thread: leave the loop after the tasks posted so far; then join it. */
 void loop_stop(struct loop *loop);
-/* After loop_stop. */
+/*
+ * After loop_stop (or does it itself). Streams and acceptors must have been
+ * freed or closed by their owners; what still lingers is ended.
+ */
 void loop_free(struct loop **loop);
 /* True when called in the loop's own thread. */
 bool loop_is_current(const struct loop *loop);

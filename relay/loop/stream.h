@@ -13,6 +13,7 @@
 
 struct stream;
 struct ssl_ctx_st; /* OpenSSL's SSL_CTX */
+struct ssl_st;	   /* OpenSSL's SSL */
 
 /*
  * Callbacks run in the loop thread, never from inside a stream_* call. Any of
@@ -28,9 +29,13 @@ struct stream_ops {
 	void (*on_drained)(void *ctx);
 	/*
 	 * The peer closed its side (ERR_CLOSED), the socket failed (ERR_IO), a
-	 * deadline passed (ERR_TIMEOUT) or TLS failed (ERR_IO). Comes at most
-	 * once; input that was there before is still in stream_input(). The
-	 * owner frees the stream.
+	 * deadline passed (ERR_TIMEOUT) or TLS failed (ERR_IO, also an end
+	 * without close_notify). Comes at most once; input that was there before
+	 * is still in stream_input(), nothing more is read. The owner frees the
+	 * stream, or after ERR_CLOSED and ERR_TIMEOUT writes a last word and
+	 * stream_close()s it. A paused stream does not see the peer's end until
+	 * it is resumed. When a write fails, what the peer had sent before is
+	 * read first.
 	 */
 	void (*on_end)(void *ctx, int code, const char *why);
 	/* The TLS handshake is done. May be NULL. */
@@ -44,7 +49,10 @@ struct stream_options {
 	int64_t write_deadline_ms; /* the peer must take *some* bytes in this time; 0: 5 minutes */
 };
 
-/* Takes the descriptor (made non-blocking, TCP_NODELAY when it is TCP). Reading starts at once. */
+/*
+ * Takes the descriptor (made non-blocking, TCP_NODELAY when it is TCP). Reading
+ * starts at once. All calls: in the loop's thread, or while the loop does not run.
+ */
 struct stream *stream_new(struct loop *loop, int fd, const struct stream_options *options,
 			  const struct stream_ops *ops, void *ctx);
 /*
@@ -97,6 +105,8 @@ int stream_start_tls(struct stream *stream, struct ssl_ctx_st *context, bool is_
 		     struct err *why);
 /* "TLSv1.3 TLS_AES_256_GCM_SHA384" or NULL in clear. */
 const char *stream_tls_description(const struct stream *stream);
+/* For looking at certificates once secured; NULL in clear. Borrowed; no I/O on it. */
+struct ssl_st *stream_tls(const struct stream *stream);
 
 /* Bytes read from and written to the socket since the start. */
 uint64_t stream_bytes_in(const struct stream *stream);

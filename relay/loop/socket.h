@@ -1,0 +1,17 @@
+/* relay/loop/socket.h - small truths about sockets; for relay/loop/ only */
+#ifndef STAGEPOST_RELAY_LOOP_SOCKET_H
+#define STAGEPOST_RELAY_LOOP_SOCKET_H
+
+#include <stddef.h>
+#include <sys/socket.h>
+
+/* "127.0.0.1:2525", "[::1]:25", "unix:/path", "unix:" for one without a name. */
+void socket_format(const struct sockaddr_storage *address, socklen_t len, char *text_out,
+		   size_t size);
+/* Non-blocking, close-on-exec, and TCP_NODELAY where that exists: replies are single writes. */
+void socket_prepare(int fd);
+/* strerror() for any thread. */
+const char *socket_error_text(int error, char *text_out, size_t size);
+#define SOCKET_ERROR_SIZE 96
+
+#endif
