@@ -1,0 +1,698 @@
+/* admin/http.c - the one file that sees libmicrohttpd: connections, deadlines, suspend and resume
+ */
+#include <config.h>
+
+#include "admin/http.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <microhttpd.h>
+#include <netdb.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "admin/hygiene.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+#define MEMORY_PER_CONNECTION ((size_t)32 * 1024) /* holds the whole header: more is 431 */
+#define IDLE_SECONDS	      30U
+#define SOURCE_BLOCK_BYTES    ((size_t)64 * 1024)
+#define REPLY_HEADERS_MAX     8
+
+/* On every reply, whatever its status. */
+static const char *const security_headers[][2] = {
+	{"Cache-Control", "no-store"},
+	{"Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"},
+	{"Cross-Origin-Resource-Policy", "same-origin"},
+	{"Referrer-Policy", "no-referrer"},
+	{"X-Content-Type-Options", "nosniff"},
+};
+
+/*
+ * One socket. The library's timeout counts inactivity only, so a total
+ * deadline is kept here and swept (CASES S303). Listed and changed under
+ * server->mutex; the socket is closed after it has left the list.
+ */
+struct connection {
+	struct connection *previous;
+	struct connection *next;
+	struct http_server *server;
+	struct http_peer peer;
+	int fd;
+	int64_t deadline_at; /* monotonic; INT64_MAX: none while we are at work ourselves */
+	bool in_request;
+};
+
+struct http_server {
+	struct MHD_Daemon *doors[2];
+	size_t door_count;
+	struct http_options options;
+	pthread_mutex_t mutex;
+	pthread_cond_t changed; /* a connection is gone, or stopping was set */
+	struct connection *connections;
+	pthread_t sweeper;
+	bool stopping;
+	atomic_int suspended;
+};
+
+enum phase { PHASE_HEADER, PHASE_ANSWERED, PHASE_BODY, PHASE_SUSPENDED, PHASE_REPLIED };
+
+struct http_request {
+	struct http_server *server;
+	struct connection *connection;
+	struct MHD_Connection *mhd;
+	enum phase phase;
+	char *target; /* a copy: the library cuts its own in place */
+	struct hygiene hygiene;
+	struct buf body;
+	bool body_over; /* more came than the limit allows */
+	void (*then)(void *ctx, struct http_request *request);
+	void *data;
+	struct {
+		char *name;
+		char *value;
+	} headers[REPLY_HEADERS_MAX];
+	size_t header_count;
+	struct MHD_Response *response; /* until it is queued */
+	int status;
+};
+
+static int64_t request_deadline(const struct http_server *server)
+{
+	return clock_mono_ms() + server->options.request_deadline_ms;
+}
+
+static void set_deadline(struct connection *connection, int64_t deadline_at, bool in_request)
+{
+	struct http_server *server = connection->server;
+
+	pthread_mutex_lock(&server->mutex);
+	connection->deadline_at = deadline_at;
+	connection->in_request = in_request;
+	/* A keep-alive connection that fell idle while we are stopping. */
+	if (server->stopping && !in_request)
+		(void)shutdown(connection->fd, SHUT_RDWR);
+	pthread_mutex_unlock(&server->mutex);
+}
+
+/* --- connections ------------------------------------------------------------------------- */
+
+static void name_peer(struct http_peer *peer, const struct sockaddr *address, int fd)
+{
+	struct ucred credentials;
+	socklen_t len = sizeof(credentials);
+
+	peer->local = address == NULL || address->sa_family == AF_UNIX;
+	if (peer->local) {
+		(void)snprintf(peer->address, sizeof(peer->address), "unix");
+		peer->uid_known = getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &len) == 0;
+		peer->uid = peer->uid_known ? credentials.uid : 0;
+		return;
+	}
+	len = address->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6)
+					     : sizeof(struct sockaddr_in);
+	if (getnameinfo(address, len, peer->address, sizeof(peer->address), NULL, 0,
+			NI_NUMERICHOST) != 0)
+		(void)snprintf(peer->address, sizeof(peer->address), "unknown");
+}
+
+static struct connection *connection_open(struct http_server *server, struct MHD_Connection *mhd)
+{
+	struct connection *connection = mem_zalloc(sizeof(*connection));
+
+	connection->server = server;
+	connection->fd =
+		MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+	name_peer(&connection->peer,
+		  MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr,
+		  connection->fd);
+	connection->deadline_at = request_deadline(server);
+	pthread_mutex_lock(&server->mutex);
+	connection->next = server->connections;
+	if (connection->next != NULL)
+		connection->next->previous = connection;
+	server->connections = connection;
+	pthread_mutex_unlock(&server->mutex);
+	return connection;
+}
+
+static void connection_close(struct connection *connection)
+{
+	struct http_server *server = connection->server;
+
+	pthread_mutex_lock(&server->mutex);
+	if (connection->previous != NULL)
+		connection->previous->next = connection->next;
+	else
+		server->connections = connection->next;
+	if (connection->next != NULL)
+		connection->next->previous = connection->previous;
+	pthread_cond_broadcast(&server->changed);
+	pthread_mutex_unlock(&server->mutex);
+	mem_free(connection);
+}
+
+static void on_connection(void *ctx, struct MHD_Connection *mhd, void **socket_context,
+			  enum MHD_ConnectionNotificationCode what)
+{
+	if (what == MHD_CONNECTION_NOTIFY_STARTED) {
+		*socket_context = connection_open(ctx, mhd);
+	} else if (*socket_context != NULL) {
+		connection_close(*socket_context);
+		*socket_context = NULL;
+	}
+}
+
+/* Under the mutex: cut what is past its deadline; shutdown(2) wakes the library, which closes. */
+static void sweep(struct http_server *server)
+{
+	int64_t now = clock_mono_ms();
+
+	for (struct connection *c = server->connections; c != NULL; c = c->next)
+		if (c->deadline_at <= now)
+			(void)shutdown(c->fd, SHUT_RDWR);
+}
+
+/* Under the mutex: until something changed or `ms` have passed. */
+static void wait_changed(struct http_server *server, int64_t ms)
+{
+	struct timespec until;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += (time_t)(ms / 1000);
+	until.tv_nsec += (long)(ms % 1000) * 1000000L;
+	if (until.tv_nsec >= 1000000000L) {
+		until.tv_sec++;
+		until.tv_nsec -= 1000000000L;
+	}
+	(void)pthread_cond_timedwait(&server->changed, &server->mutex, &until);
+}
+
+static void *sweeper_main(void *ctx)
+{
+	struct http_server *server = ctx;
+	int64_t pause_ms = server->options.request_deadline_ms / 4;
+
+	if (pause_ms > 1000)
+		pause_ms = 1000;
+	pthread_mutex_lock(&server->mutex);
+	while (!server->stopping) {
+		sweep(server);
+		wait_changed(server, pause_ms);
+	}
+	pthread_mutex_unlock(&server->mutex);
+	return NULL;
+}
+
+/* --- requests ---------------------------------------------------------------------------- */
+
+/* The request line is in: the life of a request begins. */
+static void *on_target(void *ctx, const char *uri, struct MHD_Connection *mhd)
+{
+	struct http_request *request = mem_zalloc(sizeof(*request));
+
+	request->server = ctx;
+	request->mhd = mhd;
+	request->connection =
+		MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+	request->target = mem_strdup(uri);
+	return request;
+}
+
+static void on_completed(void *ctx, struct MHD_Connection *mhd, void **request_context,
+			 enum MHD_RequestTerminationCode why)
+{
+	struct http_request *request = *request_context;
+
+	if (request == NULL)
+		return;
+	*request_context = NULL;
+	if (request->phase == PHASE_SUSPENDED) /* resumed, but the peer was gone */
+		(void)atomic_fetch_sub(&request->server->suspended, 1);
+	request->server->options.ops->end(request->server->options.ctx, request);
+	set_deadline(request->connection, request_deadline(request->server), false);
+	if (request->response != NULL)
+		MHD_destroy_response(request->response);
+	for (size_t i = 0; i < request->header_count; i++) {
+		mem_free(request->headers[i].name);
+		mem_free(request->headers[i].value);
+	}
+	buf_release(&request->body);
+	mem_free(request->target);
+	mem_free(request);
+}
+
+static enum MHD_Result on_header(void *ctx, enum MHD_ValueKind kind, const char *name,
+				 size_t name_len, const char *value, size_t value_len)
+{
+	hygiene_header(ctx, span_make(name, name_len), span_make(value, value_len));
+	return MHD_YES;
+}
+
+/* No decoding: a path is looked up as it was sent, so %00 and %2f can't change what it names. */
+static size_t on_unescape(void *ctx, struct MHD_Connection *mhd, char *text)
+{
+	return strlen(text);
+}
+
+static enum MHD_Result queue_reply(struct http_request *request)
+{
+	enum MHD_Result queued;
+
+	assert(request->response != NULL);
+	request->phase = PHASE_REPLIED;
+	set_deadline(request->connection,
+		     clock_mono_ms() + request->server->options.reply_deadline_ms, true);
+	queued = MHD_queue_response(request->mhd, (unsigned int)request->status, request->response);
+	MHD_destroy_response(request->response);
+	request->response = NULL;
+	return queued;
+}
+
+/* A reply made before the body has come. It will not be read, so the connection can't be used
+ * again; without a body, waiting for the next call of the library spares the connection. */
+static enum MHD_Result queue_early_reply(struct http_request *request)
+{
+	if (!request->hygiene.has_body) {
+		request->phase = PHASE_ANSWERED;
+		return MHD_YES;
+	}
+	(void)MHD_add_response_header(request->response, "Connection", "close");
+	return queue_reply(request);
+}
+
+static enum MHD_Result refuse(struct http_request *request, int status, const char *detail)
+{
+	request->server->options.ops->refuse(request->server->options.ctx, request, status, detail);
+	(void)MHD_add_response_header(request->response, "Connection", "close");
+	return queue_reply(request);
+}
+
+static enum MHD_Result header_complete(struct http_request *request, const char *method,
+				       const char *version)
+{
+	const struct http_options *options = &request->server->options;
+	struct hygiene *hygiene = &request->hygiene;
+	const char *detail = "";
+	size_t body_limit = 0;
+	int status;
+
+	set_deadline(request->connection, request->connection->deadline_at, true);
+	hygiene->method = span_of(method);
+	hygiene->version = span_of(version);
+	hygiene->target = span_of(request->target);
+	(void)MHD_get_connection_values_n(request->mhd, MHD_HEADER_KIND, on_header, hygiene);
+	status = hygiene_check(hygiene, &detail);
+	if (status != 0)
+		return refuse(request, status, detail);
+	if (!request->connection->peer.local &&
+	    !hygiene_host_allowed(hygiene->authority, options->hosts, options->host_count))
+		return refuse(request, 421, "this Host is not served here (admin.hosts)");
+	options->ops->begin(options->ctx, request, &body_limit);
+	if (request->response != NULL)
+		return queue_early_reply(request);
+	if (hygiene->content_bytes > body_limit)
+		return refuse(request, 413, "the body is larger than this request allows");
+	buf_init(&request->body, body_limit);
+	request->phase = PHASE_BODY;
+	return MHD_YES;
+}
+
+/* Past the limit the rest is read and forgotten: the library lets us answer only at its end. */
+static enum MHD_Result body_piece(struct http_request *request, const char *bytes, size_t *len)
+{
+	if (!request->body_over && buf_append(&request->body, bytes, *len) != ERR_OK) {
+		request->body_over = true;
+		buf_release(&request->body);
+		buf_init(&request->body, 0);
+	}
+	*len = 0;
+	return MHD_YES;
+}
+
+/* After `handle` or `then`: either a reply is there, or somebody will resume. */
+static enum MHD_Result after_work(struct http_request *request)
+{
+	if (request->response != NULL)
+		return queue_reply(request);
+	return MHD_YES;
+}
+
+static enum MHD_Result body_complete(struct http_request *request)
+{
+	const struct http_options *options = &request->server->options;
+
+	if (request->body_over)
+		return refuse(request, 413, "the body is larger than this request allows");
+	set_deadline(request->connection, INT64_MAX, true);
+	request->phase = PHASE_REPLIED;
+	options->ops->handle(options->ctx, request);
+	return after_work(request);
+}
+
+static enum MHD_Result resumed(struct http_request *request)
+{
+	void (*then)(void *, struct http_request *) = request->then;
+
+	(void)atomic_fetch_sub(&request->server->suspended, 1);
+	request->phase = PHASE_REPLIED;
+	then(request->server->options.ctx, request);
+	return after_work(request);
+}
+
+static enum MHD_Result on_access(void *ctx, struct MHD_Connection *mhd, const char *url,
+				 const char *method, const char *version, const char *upload,
+				 size_t *upload_len, void **request_context)
+{
+	struct http_request *request = *request_context;
+
+	switch (request->phase) {
+	case PHASE_HEADER: return header_complete(request, method, version);
+	case PHASE_ANSWERED: return queue_reply(request);
+	case PHASE_BODY:
+		return *upload_len > 0 ? body_piece(request, upload, upload_len)
+				       : body_complete(request);
+	case PHASE_SUSPENDED: return resumed(request);
+	case PHASE_REPLIED: break;
+	}
+	return MHD_NO;
+}
+
+/* --- what the routes see ------------------------------------------------------------------ */
+
+struct span http_method(const struct http_request *request)
+{
+	return request->hygiene.method;
+}
+
+struct span http_path(const struct http_request *request)
+{
+	return request->hygiene.path;
+}
+
+struct span http_query(const struct http_request *request)
+{
+	return request->hygiene.query;
+}
+
+struct span http_host(const struct http_request *request)
+{
+	return request->hygiene.authority;
+}
+
+bool http_has_body(const struct http_request *request)
+{
+	return request->hygiene.has_body;
+}
+
+struct span http_body(const struct http_request *request)
+{
+	return buf_span(&request->body);
+}
+
+const struct http_peer *http_peer(const struct http_request *request)
+{
+	return &request->connection->peer;
+}
+
+struct header_search {
+	struct span name;
+	const char *value;
+	size_t count;
+};
+
+static enum MHD_Result find_header(void *ctx, enum MHD_ValueKind kind, const char *name,
+				   size_t name_len, const char *value, size_t value_len)
+{
+	struct header_search *search = ctx;
+
+	if (span_equal_fold(search->name, span_make(name, name_len)) && search->count++ == 0)
+		search->value = value != NULL ? value : "";
+	return MHD_YES;
+}
+
+const char *http_header(const struct http_request *request, const char *name, size_t *count_out)
+{
+	struct header_search search = {span_of(name), NULL, 0};
+
+	(void)MHD_get_connection_values_n(request->mhd, MHD_HEADER_KIND, find_header, &search);
+	if (count_out != NULL)
+		*count_out = search.count;
+	return search.value;
+}
+
+void http_set_data(struct http_request *request, void *data)
+{
+	request->data = data;
+}
+
+void *http_data(const struct http_request *request)
+{
+	return request->data;
+}
+
+void http_suspend(struct http_request *request, void (*then)(void *ctx, struct http_request *))
+{
+	assert(request->response == NULL);
+	request->then = then;
+	request->phase = PHASE_SUSPENDED;
+	(void)atomic_fetch_add(&request->server->suspended, 1);
+	MHD_suspend_connection(request->mhd);
+}
+
+void http_resume(struct http_request *request)
+{
+	MHD_resume_connection(request->mhd);
+}
+
+void http_reply_header(struct http_request *request, const char *name, const char *value)
+{
+	assert(request->header_count < REPLY_HEADERS_MAX && request->response == NULL);
+	request->headers[request->header_count].name = mem_strdup(name);
+	request->headers[request->header_count++].value = mem_strdup(value);
+}
+
+static void add_headers(struct http_request *request, const char *type)
+{
+	struct MHD_Response *response = request->response;
+
+	for (size_t i = 0; i < sizeof(security_headers) / sizeof(security_headers[0]); i++)
+		(void)MHD_add_response_header(response, security_headers[i][0],
+					      security_headers[i][1]);
+	if (type != NULL)
+		(void)MHD_add_response_header(response, "Content-Type", type);
+	for (size_t i = 0; i < request->header_count; i++)
+		(void)MHD_add_response_header(response, request->headers[i].name,
+					      request->headers[i].value);
+}
+
+static void free_bytes(void *bytes)
+{
+	mem_free(bytes);
+}
+
+void http_reply(struct http_request *request, int status, const char *type, struct buf *body)
+{
+	size_t len = 0;
+	char *bytes = body != NULL && body->len > 0 ? buf_take(body, &len) : NULL;
+
+	assert(request->response == NULL);
+	request->status = status;
+	request->response =
+		bytes != NULL
+			? MHD_create_response_from_buffer_with_free_callback(len, bytes, free_bytes)
+			: MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
+	assert(request->response != NULL);
+	add_headers(request, type);
+}
+
+static ssize_t read_source(void *ctx, uint64_t position, char *bytes_out, size_t max)
+{
+	const struct http_source *source = ctx;
+	size_t len = source->read(source->source, bytes_out, max);
+
+	return len > 0 ? (ssize_t)len : MHD_CONTENT_READER_END_WITH_ERROR;
+}
+
+static void release_source(void *ctx)
+{
+	struct http_source *source = ctx;
+
+	source->release(source->source);
+	mem_free(source);
+}
+
+void http_reply_stream(struct http_request *request, int status, const char *type, uint64_t size,
+		       const struct http_source *source)
+{
+	struct http_source *copy = mem_alloc(sizeof(*copy));
+
+	assert(request->response == NULL);
+	*copy = *source;
+	request->status = status;
+	request->response = MHD_create_response_from_callback(size, SOURCE_BLOCK_BYTES, read_source,
+							      copy, release_source);
+	assert(request->response != NULL);
+	add_headers(request, type);
+}
+
+int http_status(const struct http_request *request)
+{
+	return request->status;
+}
+
+/* --- start and stop ----------------------------------------------------------------------- */
+
+static void on_library_log(void *ctx, const char *format, va_list args)
+	__attribute__((format(printf, 2, 0)));
+static void on_library_log(void *ctx, const char *format, va_list args)
+{
+	char text[300];
+
+	(void)vsnprintf(text, sizeof(text), format, args);
+	log_debug("http_library", LOG_S("text", text));
+}
+
+static int open_door(struct http_server *server, int fd, unsigned int threads, struct err *why)
+{
+	const struct http_options *options = &server->options;
+	struct MHD_OptionItem items[] = {
+		{MHD_OPTION_EXTERNAL_LOGGER, (intptr_t)on_library_log, NULL},
+		{MHD_OPTION_LISTEN_SOCKET, fd, NULL},
+		{MHD_OPTION_NOTIFY_CONNECTION, (intptr_t)on_connection, server},
+		{MHD_OPTION_NOTIFY_COMPLETED, (intptr_t)on_completed, server},
+		{MHD_OPTION_URI_LOG_CALLBACK, (intptr_t)on_target, server},
+		{MHD_OPTION_UNESCAPE_CALLBACK, (intptr_t)on_unescape, NULL},
+		{MHD_OPTION_CONNECTION_MEMORY_LIMIT, (intptr_t)MEMORY_PER_CONNECTION, NULL},
+		{MHD_OPTION_CONNECTION_LIMIT, (intptr_t)options->connections, NULL},
+		{MHD_OPTION_PER_IP_CONNECTION_LIMIT, (intptr_t)options->per_address, NULL},
+		{MHD_OPTION_CONNECTION_TIMEOUT, (intptr_t)IDLE_SECONDS, NULL},
+		/* what this adds in 0.9.75 is little; 1.0 then refuses bare LF and folded lines */
+		{MHD_OPTION_STRICT_FOR_CLIENT, 1, NULL},
+		/* a pool of one is no pool: leave it out */
+		{threads > 1 ? MHD_OPTION_THREAD_POOL_SIZE : MHD_OPTION_END, (intptr_t)threads,
+		 NULL},
+		{MHD_OPTION_END, 0, NULL},
+	};
+	struct MHD_Daemon *door = MHD_start_daemon(
+		MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC |
+			MHD_USE_ERROR_LOG,
+		0, NULL, NULL, on_access, server, MHD_OPTION_ARRAY, items, MHD_OPTION_END);
+
+	if (door == NULL) /* whether the library has closed fd by now can't be known */
+		return err_set(why, ERR_IO, "the HTTP library can't serve the socket: %s",
+			       strerror(errno));
+	server->doors[server->door_count++] = door;
+	return ERR_OK;
+}
+
+static struct http_server *server_new(const struct http_options *options)
+{
+	struct http_server *server = mem_zalloc(sizeof(*server));
+	pthread_condattr_t attributes;
+
+	server->options = *options;
+	if (server->options.request_deadline_ms == 0)
+		server->options.request_deadline_ms = 30 * 1000;
+	if (server->options.reply_deadline_ms == 0)
+		server->options.reply_deadline_ms = 10 * 60 * 1000;
+	if (server->options.connections == 0)
+		server->options.connections = 256;
+	if (server->options.per_address == 0)
+		server->options.per_address = 128;
+	(void)pthread_condattr_init(&attributes);
+	(void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+	(void)pthread_mutex_init(&server->mutex, NULL);
+	(void)pthread_cond_init(&server->changed, &attributes);
+	(void)pthread_condattr_destroy(&attributes);
+	atomic_init(&server->suspended, 0);
+	return server;
+}
+
+int http_start(const struct http_options *options, struct http_server **server_out, struct err *why)
+{
+	struct http_server *server = server_new(options);
+	int code = ERR_OK;
+
+	if (pthread_create(&server->sweeper, NULL, sweeper_main, server) != 0) {
+		mem_free(server);
+		return err_set(why, ERR_IO, "can't start a thread");
+	}
+	if (options->tcp_fd >= 0)
+		code = open_door(server, options->tcp_fd, HTTP_THREADS - 1, why);
+	if (options->local_fd >= 0) {
+		if (code == ERR_OK)
+			code = open_door(server, options->local_fd, 1, why);
+		else
+			(void)close(options->local_fd);
+	}
+	if (code != ERR_OK) {
+		http_stop(&server, 0);
+		return code;
+	}
+	*server_out = server;
+	return ERR_OK;
+}
+
+/* Under the mutex. */
+static void cut_connections(struct http_server *server, bool idle_only)
+{
+	for (struct connection *c = server->connections; c != NULL; c = c->next)
+		if (!idle_only || !c->in_request)
+			(void)shutdown(c->fd, SHUT_RDWR);
+}
+
+/*
+ * A suspended request belongs to the store until its job is done, which the
+ * store promises; stopping the library before would leave a dangling pointer.
+ */
+static void drain(struct http_server *server, int64_t grace_ms)
+{
+	int64_t until = clock_mono_ms() + grace_ms;
+	bool cut = false;
+
+	pthread_mutex_lock(&server->mutex);
+	server->stopping = true;
+	pthread_cond_broadcast(&server->changed);
+	cut_connections(server, true);
+	while (server->connections != NULL || atomic_load(&server->suspended) > 0) {
+		if (!cut && clock_mono_ms() >= until) {
+			cut_connections(server, false);
+			cut = true;
+			until += 1000;
+		} else if (cut && clock_mono_ms() >= until &&
+			   atomic_load(&server->suspended) == 0) {
+			break;
+		}
+		wait_changed(server, 20);
+	}
+	pthread_mutex_unlock(&server->mutex);
+}
+
+void http_stop(struct http_server **server, int64_t grace_ms)
+{
+	struct http_server *s = *server;
+
+	if (s == NULL)
+		return;
+	for (size_t i = 0; i < s->door_count; i++) {
+		int fd = MHD_quiesce_daemon(s->doors[i]);
+
+		if (fd >= 0)
+			(void)close(fd);
+	}
+	drain(s, grace_ms);
+	(void)pthread_join(s->sweeper, NULL);
+	for (size_t i = 0; i < s->door_count; i++)
+		MHD_stop_daemon(s->doors[i]);
+	(void)pthread_cond_destroy(&s->changed);
+	(void)pthread_mutex_destroy(&s->mutex);
+	mem_free(s);
+	*server = NULL;
+}

@@ -1,0 +1,36 @@
+/* admin/value.h - times, durations and cursors as the API writes them */
+#ifndef STAGEPOST_ADMIN_VALUE_H
+#define STAGEPOST_ADMIN_VALUE_H
+
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/span.h"
+#include "base/ulid.h"
+
+/* RFC 3339, any offset, fraction optional (what is below a millisecond is cut). ERR_SYNTAX. */
+int value_parse_time(struct span text, int64_t *wall_ms_out, struct err *why);
+/* "30s", "5m", "4h", "7d": above 0, at most 100 years. ERR_SYNTAX or ERR_LIMIT. */
+int value_parse_duration(struct span text, int64_t *ms_out, struct err *why);
+
+/*
+ * Where a page ended. Opaque to clients and checked when it comes back: one
+ * made for another list, or typed by hand, is ERR_SYNTAX. A cursor survives
+ * the deletion of the row it names.
+ */
+enum cursor_kind {
+	CURSOR_WHITELIST = 'w',
+	CURSOR_MESSAGES = 'm',
+	CURSOR_RECIPIENTS = 'r',
+	CURSOR_AUDIT = 'a'
+};
+#define CURSOR_TEXT_SIZE 48
+
+void cursor_format_id(enum cursor_kind kind, int64_t id, char text_out[CURSOR_TEXT_SIZE]);
+int cursor_parse_id(enum cursor_kind kind, struct span text, int64_t *id_out, struct err *why);
+void cursor_format_ulid(enum cursor_kind kind, const struct ulid *id,
+			char text_out[CURSOR_TEXT_SIZE]);
+int cursor_parse_ulid(enum cursor_kind kind, struct span text, struct ulid *id_out,
+		      struct err *why);
+
+#endif
