@@ -1,0 +1,191 @@
+/* admin/act.c - what a person does to a message: retry, hold, release, cancel, delete */
+#include "queue/act.h"
+
+#include <stdio.h>
+
+#include "admin/handlers.h"
+#include "base/clock.h"
+#include "queue/reader.h"
+#include "relay/filter/whitelist.h"
+#include "relay/mail/address.h"
+
+#define RECIPIENTS_MAX 1000
+#define REASON_MAX     500
+
+/* --- the judgement that release must pass (P1) ---------------------------------------------------
+ */
+
+struct judge {
+	struct whitelist *whitelist;
+	struct arena *arena; /* the call's: nobody else uses it while the job is with the store */
+};
+
+/* In the writer thread, with the list in force at that moment. */
+static bool judge_release(void *ctx, const char *text, const char *scope, struct ruling *ruling_out)
+{
+	struct judge *judge = ctx;
+	const struct whitelist_snapshot *snapshot;
+	char sentence[2 * ADDRESS_TEXT_SIZE];
+	struct address address;
+	struct verdict verdict;
+	struct err why;
+
+	if (address_parse(span_of(text), &address, &why) != ERR_OK)
+		return false;
+	snapshot = whitelist_acquire(judge->whitelist);
+	verdict_explain(snapshot, &address, span_of(scope), clock_steady_wall_ms(), &verdict);
+	whitelist_release(&snapshot);
+	verdict_sentence(&verdict, sentence, sizeof(sentence));
+	*ruling_out = (struct ruling){
+		.verdict = verdict_kind_name(verdict.kind),
+		.reason = arena_strdup(judge->arena, sentence),
+		.entry = verdict.entry,
+		.revision = verdict.revision,
+		.nearest = verdict.nearest[0] != '\0' ? arena_strdup(judge->arena, verdict.nearest)
+						      : NULL,
+	};
+	return verdict.kind == VERDICT_DELIVER;
+}
+
+/* --- the request
+ * ------------------------------------------------------------------------------------ */
+
+struct work {
+	struct act act;
+	struct act_judge judge_ops;
+	struct judge judge;
+};
+
+/* False: replied. A message of another scope is none at all for a caller that is limited to one. */
+static bool find_id(struct call *call, struct ulid *id_out)
+{
+	struct message_view view;
+	struct err why;
+	int code = ulid_parse(call->id, id_out);
+
+	if (code == ERR_OK && call->caller.scope[0] != '\0') {
+		code = queue_message_show(call_reader(call), id_out, call->arena, &view, &why);
+		if (code == ERR_OK && strcmp(call->caller.scope, view.m.scope) != 0)
+			code = ERR_NOT_FOUND;
+	}
+	if (code == ERR_SYNTAX || code == ERR_NOT_FOUND)
+		call_problem(call, 404, "there is no such message");
+	else if (code != ERR_OK)
+		call_error(call, code, &why);
+	return code == ERR_OK;
+}
+
+static const char *read_address(struct call *call, size_t i, json_t *value)
+{
+	char canonical[ADDRESS_TEXT_SIZE];
+	struct err why = {"must be a string"};
+	struct address address;
+	char pointer[48];
+
+	(void)snprintf(pointer, sizeof(pointer), "/recipients/%zu", i);
+	if (!json_is_string(value) ||
+	    address_parse(span_of(json_string_value(value)), &address, &why) != ERR_OK) {
+		call_mistake(call, pointer, "%s", why.text);
+		return NULL;
+	}
+	address_format(&address, canonical);
+	return arena_strdup(call->arena, canonical);
+}
+
+/* Without the member: all of them. An empty list is a mistake, it would mean all as well. */
+static void read_recipients(struct call *call, struct act *act)
+{
+	json_t *list = json_object_get(call->body, "recipients");
+	const char **addresses;
+	json_t *one;
+	size_t i;
+
+	if (list == NULL)
+		return;
+	if (!json_is_array(list) || json_array_size(list) == 0 ||
+	    json_array_size(list) > RECIPIENTS_MAX) {
+		call_mistake(call, "/recipients", "must be an array of 1 to %d addresses",
+			     RECIPIENTS_MAX);
+		return;
+	}
+	addresses = arena_array(call->arena, json_array_size(list), sizeof(*addresses));
+	json_array_foreach(list, i, one) addresses[i] = read_address(call, i, one);
+	act->addresses = addresses;
+	act->address_count = json_array_size(list);
+}
+
+static void act_done(struct call *call)
+{
+	const struct work *work = call->work;
+	const struct act *act = &work->act;
+
+	if (act->job.code != ERR_OK) {
+		call_error(call, act->job.code, &act->job.why);
+		return;
+	}
+	call_reply(call, 200,
+		   json_pack("{s:I, s:I, s:I, s:s?}", "changed", (json_int_t)act->changed, "wished",
+			     (json_int_t)act->wished, "refused", (json_int_t)act->refused, "detail",
+			     act->refused > 0 ? act->job.why.text : NULL));
+}
+
+static void act_on(struct call *call, enum transition transition)
+{
+	struct work *work = arena_zalloc(call->arena, sizeof(*work));
+
+	call_only_members(call, "recipients reason");
+	read_recipients(call, &work->act);
+	work->act.reason = call_text(call, "reason", REASON_MAX);
+	if (call_refused(call) || !find_id(call, &work->act.message))
+		return;
+	work->judge = (struct judge){call->api->env.whitelist, call->arena};
+	work->judge_ops = (struct act_judge){judge_release, &work->judge};
+	work->act.transition = transition;
+	work->act.actor = call->caller.actor;
+	work->act.now = clock_wall_ms();
+	work->act.judge = &work->judge_ops;
+	call->work = work;
+	call_submit(call, queue_act, &work->act.job, act_done);
+}
+
+void handle_message_retry(struct call *call)
+{
+	act_on(call, TRANSITION_RETRY);
+}
+
+void handle_message_hold(struct call *call)
+{
+	act_on(call, TRANSITION_HOLD);
+}
+
+void handle_message_release(struct call *call)
+{
+	act_on(call, TRANSITION_RELEASE);
+}
+
+void handle_message_cancel(struct call *call)
+{
+	act_on(call, TRANSITION_CANCEL);
+}
+
+static void delete_done(struct call *call)
+{
+	const struct message_delete *request = call->work;
+
+	if (request->job.code != ERR_OK)
+		call_error(call, request->job.code, &request->job.why);
+	else
+		call_reply(call, 204, NULL);
+}
+
+void handle_message_delete(struct call *call)
+{
+	struct message_delete *request = arena_zalloc(call->arena, sizeof(*request));
+
+	if (!find_id(call, &request->message))
+		return;
+	request->actor = call->caller.actor;
+	request->now = clock_wall_ms();
+	call->work = request;
+	call_submit(call, queue_message_delete, &request->job, delete_done);
+}

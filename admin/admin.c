@@ -1,0 +1,114 @@
+/* admin/admin.c - the REST API as a whole: start and stop */
+#include "admin/admin.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+#include "admin/auth.h"
+#include "admin/call.h"
+#include "admin/http.h"
+#include "admin/listen.h"
+#include "admin/readers.h"
+#include "admin/routes.h"
+#include "base/clock.h"
+
+struct admin {
+	struct api api;
+	struct http_server *server;
+	char *socket_path;
+	char bound[LISTEN_TEXT_SIZE]; /* "" without TCP */
+	char **hosts;
+	size_t host_count;
+};
+
+static struct admin *admin_new(const struct admin_env *env, const struct admin_options *options)
+{
+	struct admin *admin = mem_zalloc(sizeof(*admin));
+	size_t path_size = strlen(env->data_dir) + sizeof("/admin.sock");
+
+	admin->api.env = *env;
+	admin->api.failures = auth_failures_new();
+	admin->socket_path = mem_alloc(path_size);
+	(void)snprintf(admin->socket_path, path_size, "%s/admin.sock", env->data_dir);
+	admin->hosts = mem_array(options->host_count + 1, sizeof(*admin->hosts));
+	for (size_t i = 0; i < options->host_count; i++)
+		admin->hosts[admin->host_count++] = mem_strdup(options->hosts[i]);
+	return admin;
+}
+
+static int prepare_store(struct admin *admin, struct err *why)
+{
+	const struct admin_env *env = &admin->api.env;
+	struct store_reader *reader;
+	int code = readers_open(env->store, HTTP_THREADS, &admin->api.readers, why);
+
+	if (code != ERR_OK)
+		return code;
+	reader = readers_take(admin->api.readers);
+	code = auth_first_token(env->store, reader, env->data_dir, clock_wall_ms(), why);
+	readers_give(admin->api.readers, reader);
+	return code;
+}
+
+static int serve(struct admin *admin, const char *address, struct err *why)
+{
+	struct http_options options = {
+		.tcp_fd = -1,
+		.local_fd = -1,
+		.hosts = (const char *const *)admin->hosts,
+		.host_count = admin->host_count,
+		.ops = &routes_http_ops,
+		.ctx = &admin->api,
+	};
+	int code = listen_unix(admin->socket_path, &options.local_fd, why);
+
+	if (code == ERR_OK && address != NULL && address[0] != '\0')
+		code = listen_tcp(address, &options.tcp_fd, admin->bound, why);
+	if (code != ERR_OK) {
+		if (options.local_fd >= 0)
+			(void)close(options.local_fd);
+		return err_prefix(why, code, "admin");
+	}
+	return http_start(&options, &admin->server, why);
+}
+
+int admin_start(const struct admin_env *env, const struct admin_options *options,
+		struct admin **admin_out, struct err *why)
+{
+	struct admin *admin = admin_new(env, options);
+	int code = prepare_store(admin, why);
+
+	if (code == ERR_OK)
+		code = serve(admin, options->listen, why);
+	if (code != ERR_OK) {
+		admin_stop(&admin, 0);
+		return code;
+	}
+	*admin_out = admin;
+	return ERR_OK;
+}
+
+void admin_stop(struct admin **admin, int64_t grace_ms)
+{
+	struct admin *a = *admin;
+
+	if (a == NULL)
+		return;
+	if (a->server != NULL) {
+		http_stop(&a->server, grace_ms);
+		(void)unlink(a->socket_path);
+	}
+	readers_close(&a->api.readers);
+	auth_failures_free(&a->api.failures);
+	for (size_t i = 0; i < a->host_count; i++)
+		mem_free(a->hosts[i]);
+	mem_free(a->hosts);
+	mem_free(a->socket_path);
+	mem_free(a);
+	*admin = NULL;
+}
+
+const char *admin_address(const struct admin *admin)
+{
+	return admin->bound;
+}

@@ -1,0 +1,112 @@
+/* admin/call.h - one API request on its way through a handler: what was asked, what to answer */
+#ifndef STAGEPOST_ADMIN_CALL_H
+#define STAGEPOST_ADMIN_CALL_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "admin/admin.h"
+#include "admin/auth.h"
+#include "admin/http.h"
+#include "admin/readers.h"
+#include "base/mem.h"
+#include "base/span.h"
+#include "queue/store.h"
+
+#define CALL_PARAMS_MAX 12
+#define CALL_BODY_DEPTH 32 /* of nested arrays and objects */
+#define CALL_LIST_LIMIT 1000
+#define CALL_LIST_USUAL 100
+
+/* What all requests share; read-only but for what has a lock of its own. */
+struct api {
+	struct admin_env env;
+	struct readers *readers;
+	struct auth_failures *failures;
+};
+
+struct route;
+
+/* Owned by admin/routes.c; lives as long as its request. One thread at a time. */
+struct call {
+	const struct api *api;
+	struct http_request *http;
+	const struct route *route;
+	struct caller caller;
+	struct arena *arena; /* dies with the call: what a store job borrows goes here */
+	struct span id;	     /* what stands for {…} in the route's pattern */
+	struct {
+		const char *name;
+		const char *value;
+	} params[CALL_PARAMS_MAX];
+	size_t param_count;
+	json_t *body;	  /* an object, or NULL */
+	json_t *mistakes; /* a problem being collected, or NULL */
+	struct store_reader *reader;
+	void (*then)(struct call *call);
+	void *work; /* the handler's own, between call_submit and `then`; in the arena */
+};
+
+/* --- answering: exactly one of these, or call_submit --- */
+
+/* Takes `body`; NULL sends none. */
+void call_reply(struct call *call, int status, json_t *body);
+void call_problem(struct call *call, int status, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+/* Takes `problem` (admin/problem.h), for one that carries more. */
+void call_reply_problem(struct call *call, int status, json_t *problem);
+/* A failure of the queue or a parser, by its code. */
+void call_error(struct call *call, int code, const struct err *why);
+void call_etag(struct call *call, int64_t revision);
+
+/*
+ * Hand `job` to the store and answer in `then`, once job->done has been
+ * called. The job and all it borrows belong to the store until then.
+ */
+void call_submit(struct call *call, void (*submit)(struct store *, struct store_job *),
+		 struct store_job *job, void (*then)(struct call *call));
+/* A reading connection for this stretch of the handler; given back when it returns. */
+struct store_reader *call_reader(struct call *call);
+void call_give_reader(struct call *call);
+
+/* --- what was asked: mistakes are collected, so that all of them are told at once --- */
+
+/* Remember a mistake. `where`: a JSON pointer, or a query parameter's name. */
+void call_mistake(struct call *call, const char *where, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+/* True when there were any: the 400 has been replied then. */
+bool call_refused(struct call *call);
+
+/* Query parameters, decoded. NULL: not given. */
+const char *call_param(const struct call *call, const char *name);
+size_t call_param_limit(struct call *call);
+int64_t call_param_time(struct call *call, const char *name);
+/* `after`, 0 when not given. */
+int64_t call_param_cursor(struct call *call, int kind);
+/* The {id} of the path as a row number; when it is none, 404 was replied and false returned. */
+bool call_row_id(struct call *call, int64_t *id_out);
+
+/* Parse a body: one object, no key twice, at most CALL_BODY_DEPTH deep, nothing behind it. */
+int call_parse_body(struct span text, json_t **body_out, struct err *why);
+/* `names` is a list with blanks between; every other member is a mistake. */
+void call_only_members(struct call *call, const char *names);
+bool call_has_member(const struct call *call, const char *name);
+/*
+ * A text member of at most `max` octets without control characters (but line
+ * ends and TAB); NULL when it is not there or null.
+ */
+const char *call_text(struct call *call, const char *name, size_t max);
+bool call_bool(struct call *call, const char *name);
+/* expires_at or expires_in, 0: neither, or null. Must lie ahead of `now`. */
+int64_t call_expiry(struct call *call, int64_t now);
+/* A scope: "" or up to AUTH_SCOPE_MAX letters, digits, '.', '_', '-'. */
+bool call_is_scope(const char *text);
+/*
+ * The scope a request acts in: the member `scope`, or the caller's own. A
+ * caller that is limited to one can't name another: a mistake.
+ */
+const char *call_scope(struct call *call);
+
+#endif

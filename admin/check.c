@@ -1,0 +1,94 @@
+/* admin/check.c - what would happen to these recipients; nothing is sent, nothing is stored */
+#include "admin/handlers.h"
+
+#include <stdio.h>
+
+#include "admin/view.h"
+#include "base/clock.h"
+#include "relay/filter/policy.h"
+#include "relay/mail/address.h"
+
+#define RECIPIENTS_MAX 1000
+
+struct check {
+	const struct whitelist_snapshot *snapshot;
+	const struct policy_options *policy; /* NULL: the list alone */
+	const char *scope;
+	int64_t now;
+};
+
+/* RCPT would be answered 501: there is no verdict on what is no address. */
+static json_t *invalid(const char *input, const struct err *why)
+{
+	return json_pack("{s:o, s:n, s:s, s:o, s:n, s:n}", "input", view_text(input), "canonical",
+			 "verdict", "invalid", "reason", view_text(why->text), "entry", "nearest");
+}
+
+static json_t *judge(const struct check *check, const char *input)
+{
+	char canonical[ADDRESS_TEXT_SIZE];
+	char sentence[2 * ADDRESS_TEXT_SIZE];
+	struct address address;
+	struct verdict verdict;
+	struct err why;
+
+	if (address_parse(span_of(input), &address, &why) != ERR_OK)
+		return invalid(input, &why);
+	address_format(&address, canonical);
+	verdict_explain(check->snapshot, &address, span_of(check->scope), check->now, &verdict);
+	if (check->policy != NULL)
+		policy_apply(check->policy, &verdict);
+	verdict_sentence(&verdict, sentence, sizeof(sentence));
+	return json_pack("{s:o, s:o, s:s, s:o, s:o, s:o}", "input", view_text(input), "canonical",
+			 view_text(canonical), "verdict", verdict_kind_name(verdict.kind), "reason",
+			 view_text(sentence), "entry",
+			 verdict.entry != 0 ? json_integer(verdict.entry) : json_null(), "nearest",
+			 verdict.nearest[0] != '\0' ? view_text(verdict.nearest) : json_null());
+}
+
+static void read_recipients(struct call *call, json_t *recipients)
+{
+	char pointer[48];
+	json_t *one;
+	size_t i;
+
+	if (!json_is_array(recipients) || json_array_size(recipients) == 0 ||
+	    json_array_size(recipients) > RECIPIENTS_MAX) {
+		call_mistake(call, "/recipients", "must be an array of 1 to %d addresses",
+			     RECIPIENTS_MAX);
+		return;
+	}
+	json_array_foreach(recipients, i, one)
+	{
+		(void)snprintf(pointer, sizeof(pointer), "/recipients/%zu", i);
+		if (!json_is_string(one))
+			call_mistake(call, pointer, "must be a string");
+	}
+}
+
+void handle_check(struct call *call)
+{
+	const struct admin_env *env = &call->api->env;
+	json_t *recipients = json_object_get(call->body, "recipients");
+	struct check check = {.scope = call_scope(call), .now = clock_steady_wall_ms()};
+	json_t *items;
+	json_t *one;
+	size_t i;
+
+	call_only_members(call, "recipients scope");
+	read_recipients(call, recipients);
+	if (call_refused(call))
+		return;
+	check.snapshot = whitelist_acquire(env->whitelist);
+	if (env->ops != NULL && env->ops->policy_acquire != NULL)
+		check.policy = env->ops->policy_acquire(env->ctx);
+	items = json_array();
+	json_array_foreach(recipients, i, one)(void)
+		json_array_append_new(items, judge(&check, json_string_value(one)));
+	call_reply(call, 200,
+		   json_pack("{s:o, s:I}", "items", items, "revision",
+			     (json_int_t)whitelist_revision(check.snapshot)));
+	if (check.policy != NULL)
+		env->ops->policy_release(env->ctx, check.policy);
+	whitelist_release(&check.snapshot);
+}

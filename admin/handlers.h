@@ -1,0 +1,51 @@
+/* admin/handlers.h - one function for each line of the route table (admin/routes.c) */
+#ifndef STAGEPOST_ADMIN_HANDLERS_H
+#define STAGEPOST_ADMIN_HANDLERS_H
+
+#include "admin/call.h"
+
+/* Each answers its call exactly once, at once or through call_submit. */
+
+/* admin/status.c */
+void handle_healthz(struct call *call);
+void handle_readyz(struct call *call);
+void handle_status(struct call *call);
+void handle_routes(struct call *call);
+void handle_openapi(struct call *call);
+
+/* admin/delivery.c */
+void handle_delivery_pause(struct call *call);
+void handle_delivery_resume(struct call *call);
+void handle_route_pause(struct call *call);
+void handle_route_resume(struct call *call);
+
+/* admin/whitelist.c */
+void handle_whitelist_list(struct call *call);
+void handle_whitelist_add(struct call *call);
+void handle_whitelist_get(struct call *call);
+void handle_whitelist_patch(struct call *call);
+void handle_whitelist_delete(struct call *call);
+
+/* admin/check.c */
+void handle_check(struct call *call);
+
+/* admin/messages.c */
+void handle_message_list(struct call *call);
+void handle_message_get(struct call *call);
+void handle_message_raw(struct call *call);
+void handle_recipient_list(struct call *call);
+
+/* admin/act.c */
+void handle_message_retry(struct call *call);
+void handle_message_hold(struct call *call);
+void handle_message_release(struct call *call);
+void handle_message_cancel(struct call *call);
+void handle_message_delete(struct call *call);
+
+/* admin/tokens.c */
+void handle_token_list(struct call *call);
+void handle_token_create(struct call *call);
+void handle_token_revoke(struct call *call);
+void handle_audit_list(struct call *call);
+
+#endif

@@ -1,0 +1,270 @@
+/* admin/messages.c - the queue as a resource: messages, their bytes, and recipients across them */
+#include "admin/handlers.h"
+
+#include <stdio.h>
+
+#include "admin/value.h"
+#include "admin/view.h"
+#include "queue/reader.h"
+#include "relay/mail/header.h"
+
+#define FILTER_MAX	   512 /* octets of a text filter */
+#define RECIPIENT_PAGE_MAX 100 /* messages in a page that shows recipients */
+#define SCOPED_ROUNDS	   20  /* pages looked through for a caller limited to a scope */
+
+/* --- the filters -------------------------------------------------------------------------------
+ */
+
+static const char *param_text(struct call *call, const char *name)
+{
+	const char *text = call_param(call, name);
+
+	if (text != NULL && strlen(text) > FILTER_MAX)
+		call_mistake(call, name, "longer than %d octets", FILTER_MAX);
+	return text;
+}
+
+static void read_filters(struct call *call, const char *to, struct message_query *query_out)
+{
+	const char *state = call_param(call, "state");
+
+	if (state != NULL && state_parse(span_of(state), &query_out->state) != ERR_OK)
+		call_mistake(call, "state", "no such state");
+	query_out->to = param_text(call, to);
+	query_out->from = param_text(call, "from");
+	query_out->subject = param_text(call, "subject");
+	query_out->since = call_param_time(call, "since");
+	query_out->until = call_param_time(call, "until");
+}
+
+static void read_message_query(struct call *call, struct message_query *query_out)
+{
+	const char *after = call_param(call, "after");
+	const char *include = call_param(call, "include");
+	struct err why;
+
+	read_filters(call, "to", query_out);
+	query_out->limit = call_param_limit(call);
+	query_out->has_before = after != NULL;
+	if (after != NULL &&
+	    cursor_parse_ulid(CURSOR_MESSAGES, span_of(after), &query_out->before, &why) != ERR_OK)
+		call_mistake(call, "after", "%s", why.text);
+	query_out->with_recipients = include != NULL;
+	if (include != NULL && strcmp(include, "recipients") != 0)
+		call_mistake(call, "include", "only recipients can be included");
+	if (include != NULL && query_out->limit > RECIPIENT_PAGE_MAX)
+		query_out->limit = RECIPIENT_PAGE_MAX;
+}
+
+/* --- messages
+ * ------------------------------------------------------------------------------------- */
+
+static bool may_see(const struct call *call, const struct message_view *view)
+{
+	return call->caller.scope[0] == '\0' || strcmp(call->caller.scope, view->m.scope) == 0;
+}
+
+/*
+ * Fill `items` with up to `wanted` messages; query->before moves on. The store
+ * does not filter by scope, so for a caller limited to one a bounded number of
+ * pages is looked through: such a page may hold fewer than asked for, and go on.
+ */
+static int fill_page(struct call *call, struct message_query *query, size_t wanted, json_t *items,
+		     bool *more_out, struct err *why)
+{
+	struct message_view *views;
+	size_t count;
+
+	query->limit = wanted + 1;
+	for (int round = 0; round < SCOPED_ROUNDS; round++) {
+		int code = queue_message_list(call_reader(call), query, call->arena, &views, &count,
+					      why);
+
+		if (code != ERR_OK)
+			return code;
+		for (size_t i = 0; i < count; i++) {
+			*more_out = json_array_size(items) == wanted;
+			if (*more_out)
+				return ERR_OK;
+			if (may_see(call, &views[i]))
+				(void)json_array_append_new(items, view_message(&views[i], false));
+			query->before = views[i].m.id;
+			query->has_before = true;
+		}
+		*more_out = count == query->limit;
+		if (!*more_out)
+			return ERR_OK;
+	}
+	return ERR_OK;
+}
+
+void handle_message_list(struct call *call)
+{
+	struct message_query query = {0};
+	char next[CURSOR_TEXT_SIZE];
+	bool more = false;
+	json_t *items;
+	struct err why;
+	int code;
+
+	read_message_query(call, &query);
+	if (call_refused(call))
+		return;
+	items = json_array();
+	code = fill_page(call, &query, query.limit, items, &more, &why);
+	if (code != ERR_OK) {
+		json_decref(items);
+		call_error(call, code, &why);
+		return;
+	}
+	cursor_format_ulid(CURSOR_MESSAGES, &query.before, next);
+	call_reply(call, 200, json_pack("{s:o, s:s?}", "items", items, "next", more ? next : NULL));
+}
+
+/* The message of the path, if the caller may know of it. False: replied. */
+static bool find_message(struct call *call, struct message_view *view_out)
+{
+	struct ulid id;
+	struct err why;
+	int code = ulid_parse(call->id, &id);
+
+	if (code == ERR_OK)
+		code = queue_message_show(call_reader(call), &id, call->arena, view_out, &why);
+	if (code == ERR_NOT_FOUND || code == ERR_SYNTAX ||
+	    (code == ERR_OK && !may_see(call, view_out)))
+		call_problem(call, 404, "there is no such message");
+	else if (code != ERR_OK)
+		call_error(call, code, &why);
+	else
+		return true;
+	return false;
+}
+
+/* The header section: the first chunk holds it, or as much as the limits let us show. */
+static json_t *read_header(struct call *call, const struct new_message *m)
+{
+	struct buf chunk;
+	struct err why;
+	json_t *json;
+
+	buf_init(&chunk, BODY_CHUNK_BYTES);
+	if (queue_body_read(call_reader(call), &m->id, 0, &chunk, &why) != ERR_OK)
+		buf_clear(&chunk);
+	json = view_header(span_first(buf_span(&chunk), (size_t)m->header_size));
+	buf_release(&chunk);
+	return json;
+}
+
+void handle_message_get(struct call *call)
+{
+	struct message_view view;
+	json_t *json;
+
+	if (!find_message(call, &view))
+		return;
+	json = view_message(&view, true);
+	(void)json_object_set_new(json, "header", read_header(call, &view.m));
+	call_reply(call, 200, json);
+}
+
+/* --- the stored bytes
+ * ------------------------------------------------------------------------------- */
+
+/* One download: a chunk at a time, each in one short read. */
+struct raw {
+	struct readers *readers;
+	struct ulid id;
+	int64_t sequence;
+	struct buf chunk;
+};
+
+static size_t raw_read(void *source, char *bytes_out, size_t max)
+{
+	struct raw *raw = source;
+	size_t len;
+
+	if (raw->chunk.len == 0) {
+		struct store_reader *reader = readers_take(raw->readers);
+		struct err why;
+		int code = queue_body_read(reader, &raw->id, raw->sequence, &raw->chunk, &why);
+
+		readers_give(raw->readers, reader);
+		if (code != ERR_OK)
+			return 0;
+		raw->sequence++;
+	}
+	len = raw->chunk.len < max ? raw->chunk.len : max;
+	memcpy(bytes_out, raw->chunk.data, len);
+	buf_consume(&raw->chunk, len);
+	return len;
+}
+
+static void raw_release(void *source)
+{
+	struct raw *raw = source;
+
+	buf_release(&raw->chunk);
+	mem_free(raw);
+}
+
+void handle_message_raw(struct call *call)
+{
+	struct message_view view;
+	struct raw *raw;
+	char disposition[96];
+	char id[ULID_TEXT_SIZE];
+
+	if (!find_message(call, &view))
+		return;
+	raw = mem_zalloc(sizeof(*raw));
+	raw->readers = call->api->readers;
+	raw->id = view.m.id;
+	buf_init(&raw->chunk, BODY_CHUNK_BYTES);
+	ulid_format(&view.m.id, id);
+	(void)snprintf(disposition, sizeof(disposition), "attachment; filename=\"%s.eml\"", id);
+	http_reply_header(call->http, "Content-Disposition", disposition);
+	http_reply_stream(call->http, 200, "message/rfc822", (uint64_t)view.m.size,
+			  &(struct http_source){raw_read, raw_release, raw});
+}
+
+/* --- recipients
+ * -------------------------------------------------------------------------------------- */
+
+static json_t *view_row(const struct recipient_row *row)
+{
+	json_t *json = view_recipient(&row->recipient, false);
+
+	(void)json_object_set_new(json, "sender", view_text(row->sender));
+	(void)json_object_set_new(json, "size", json_integer(row->size));
+	(void)json_object_set_new(json, "received_at", view_time(row->received_at));
+	return json;
+}
+
+void handle_recipient_list(struct call *call)
+{
+	struct recipient_query query = {.before_id = call_param_cursor(call, CURSOR_RECIPIENTS)};
+	size_t limit = call_param_limit(call);
+	char next[CURSOR_TEXT_SIZE] = "";
+	struct recipient_row *rows;
+	json_t *items;
+	size_t count;
+	struct err why;
+	int code;
+
+	read_filters(call, "address", &query.message);
+	if (call_refused(call))
+		return;
+	query.limit = limit + 1;
+	code = queue_recipient_list(call_reader(call), &query, call->arena, &rows, &count, &why);
+	if (code != ERR_OK) {
+		call_error(call, code, &why);
+		return;
+	}
+	items = json_array();
+	for (size_t i = 0; i < count && i < limit; i++)
+		(void)json_array_append_new(items, view_row(&rows[i]));
+	if (count > limit)
+		cursor_format_id(CURSOR_RECIPIENTS, rows[limit - 1].recipient.id, next);
+	call_reply(call, 200,
+		   json_pack("{s:o, s:s?}", "items", items, "next", count > limit ? next : NULL));
+}

@@ -1,0 +1,393 @@
+/* admin/routes.c - the table of what the API answers, and the way of a request through it */
+#include "admin/routes.h"
+
+#include <stdio.h>
+
+#include "admin/handlers.h"
+#include "admin/problem.h"
+#include "base/clock.h"
+#include "base/log.h"
+
+#define API "/api/v1"
+#define KIB ((size_t)1024)
+
+static const struct route routes[] = {
+	{"GET", "/healthz", ROUTE_NO_TOKEN, false, 0, false, "", handle_healthz},
+	{"GET", "/readyz", ROUTE_NO_TOKEN, false, 0, false, "", handle_readyz},
+	{"GET", API "/openapi.json", ROLE_READER, false, 0, false, "", handle_openapi},
+	{"GET", API "/status", ROLE_READER, false, 0, false, "", handle_status},
+	{"GET", API "/routes", ROLE_READER, true, 0, false, "", handle_routes},
+	{"POST", API "/routes/{name}/pause", ROLE_OPERATOR, true, 0, false, "", handle_route_pause},
+	{"POST", API "/routes/{name}/resume", ROLE_OPERATOR, true, 0, false, "",
+	 handle_route_resume},
+	{"POST", API "/delivery/pause", ROLE_OPERATOR, true, 0, false, "", handle_delivery_pause},
+	{"POST", API "/delivery/resume", ROLE_OPERATOR, true, 0, false, "", handle_delivery_resume},
+	{"GET", API "/whitelist", ROLE_READER, false, 0, false, "q scope action limit after",
+	 handle_whitelist_list},
+	{"POST", API "/whitelist", ROLE_OPERATOR, false, 16 * KIB, true, "", handle_whitelist_add},
+	{"GET", API "/whitelist/{id}", ROLE_READER, false, 0, false, "", handle_whitelist_get},
+	{"PATCH", API "/whitelist/{id}", ROLE_OPERATOR, false, 16 * KIB, true, "",
+	 handle_whitelist_patch},
+	{"DELETE", API "/whitelist/{id}", ROLE_OPERATOR, false, 0, false, "",
+	 handle_whitelist_delete},
+	{"POST", API "/check", ROLE_READER, false, 512 * KIB, true, "", handle_check},
+	{"GET", API "/messages", ROLE_READER, false, 0, false,
+	 "state to from subject since until include limit after", handle_message_list},
+	{"GET", API "/messages/{id}", ROLE_READER, false, 0, false, "", handle_message_get},
+	{"GET", API "/messages/{id}/raw", ROLE_READER, false, 0, false, "", handle_message_raw},
+	{"POST", API "/messages/{id}/retry", ROLE_OPERATOR, false, 512 * KIB, false, "",
+	 handle_message_retry},
+	{"POST", API "/messages/{id}/hold", ROLE_OPERATOR, false, 512 * KIB, false, "",
+	 handle_message_hold},
+	{"POST", API "/messages/{id}/release", ROLE_OPERATOR, false, 512 * KIB, false, "",
+	 handle_message_release},
+	{"POST", API "/messages/{id}/cancel", ROLE_OPERATOR, false, 512 * KIB, false, "",
+	 handle_message_cancel},
+	{"DELETE", API "/messages/{id}", ROLE_OPERATOR, false, 0, false, "", handle_message_delete},
+	{"GET", API "/recipients", ROLE_READER, true, 0, false,
+	 "address state from subject since until limit after", handle_recipient_list},
+	{"GET", API "/tokens", ROLE_ADMIN, true, 0, false, "", handle_token_list},
+	{"POST", API "/tokens", ROLE_ADMIN, true, 4 * KIB, true, "", handle_token_create},
+	{"DELETE", API "/tokens/{id}", ROLE_ADMIN, true, 0, false, "", handle_token_revoke},
+	{"GET", API "/audit", ROLE_ADMIN, true, 0, false, "limit after", handle_audit_list},
+};
+
+#define ROUTE_COUNT (sizeof(routes) / sizeof(routes[0]))
+
+const struct route *routes_all(size_t *count_out)
+{
+	*count_out = ROUTE_COUNT;
+	return routes;
+}
+
+/* --- finding a route
+ * ------------------------------------------------------------------------------ */
+
+/* Ids and names as they stand in a path: nothing that could need decoding. */
+static bool is_segment(struct span text)
+{
+	for (size_t i = 0; i < text.len; i++)
+		if (!ascii_is_alnum(text.data[i]) && text.data[i] != '-' && text.data[i] != '_' &&
+		    (text.data[i] != '.' || i == 0))
+			return false;
+	return text.len > 0;
+}
+
+static bool path_matches(const char *pattern, struct span path, struct span *id_out)
+{
+	struct span left = span_of(pattern);
+
+	while (left.len > 0 && path.len > 0) {
+		struct span want = span_cut(&left, '/');
+		struct span have = span_cut(&path, '/');
+
+		if (want.len > 0 && want.data[0] == '{') {
+			if (!is_segment(have))
+				return false;
+			*id_out = have;
+		} else if (!span_equal(want, have)) {
+			return false;
+		}
+	}
+	return left.data == NULL && path.data == NULL;
+}
+
+const struct route *routes_find(struct span method, struct span path, struct span *id_out,
+				char *allow_out)
+{
+	size_t len = 0;
+
+	if (span_is(method, "HEAD"))
+		method = span_of("GET");
+	allow_out[0] = '\0';
+	for (size_t i = 0; i < ROUTE_COUNT; i++) {
+		struct span id = {NULL, 0};
+
+		if (!path_matches(routes[i].pattern, path, &id))
+			continue;
+		if (span_is(method, routes[i].method)) {
+			*id_out = id;
+			return &routes[i];
+		}
+		len += (size_t)snprintf(allow_out + len, ROUTES_ALLOW_SIZE - len, "%s%s%s",
+					len > 0 ? ", " : "", routes[i].method,
+					strcmp(routes[i].method, "GET") == 0 ? ", HEAD" : "");
+	}
+	return NULL;
+}
+
+/* --- the gate: route, caller, origin, parameters
+ * ------------------------------------------------------- */
+
+static bool is_write(const struct call *call)
+{
+	return strcmp(call->route->method, "GET") != 0;
+}
+
+static bool find_route(struct call *call)
+{
+	static const char *const known[] = {"GET",    "HEAD",	 "POST",  "PUT",    "PATCH",
+					    "DELETE", "OPTIONS", "TRACE", "CONNECT"};
+	struct span method = http_method(call->http);
+	char allow[ROUTES_ALLOW_SIZE];
+
+	call->route = routes_find(method, http_path(call->http), &call->id, allow);
+	if (call->route != NULL)
+		return true;
+	if (allow[0] == '\0') {
+		call_problem(call, 404, "there is nothing at this path");
+		return false;
+	}
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		if (span_is(method, known[i])) {
+			http_reply_header(call->http, "Allow", allow);
+			call_problem(call, 405, "this path answers %s", allow);
+			return false;
+		}
+	call_problem(call, 501, "no such method");
+	return false;
+}
+
+static void refuse_stranger(struct call *call, const struct err *why)
+{
+	const struct http_peer *peer = http_peer(call->http);
+	struct auth_failure failure;
+
+	auth_failures_add(call->api->failures, peer->address, clock_mono_ms(), &failure);
+	if (failure.log)
+		log_info("admin_auth_failed", LOG_S("address", peer->address),
+			 LOG_I("suppressed", failure.quiet));
+	if (failure.over_limit) {
+		http_reply_header(call->http, "Retry-After", "10");
+		http_reply_header(call->http, "Connection", "close");
+		call_problem(call, 429, "too many wrong tokens from this address");
+		return;
+	}
+	http_reply_header(call->http, "WWW-Authenticate", "Bearer realm=\"stagepost\"");
+	call_problem(call, 401, "%s", why->text);
+}
+
+/* True: call->caller says who it is. */
+static bool know_caller(struct call *call)
+{
+	const struct http_peer *peer = http_peer(call->http);
+	struct err why = {""};
+	const char *header;
+	size_t count;
+	int code;
+
+	if (peer->local) {
+		code = auth_peer(peer, &call->caller, &why);
+		if (code != ERR_OK)
+			call_problem(call, 403, "%s", why.text);
+		return code == ERR_OK;
+	}
+	header = http_header(call->http, "Authorization", &count);
+	code = auth_bearer(call_reader(call), count == 1 ? header : NULL, clock_steady_wall_ms(),
+			   &call->caller, &why);
+	if (code == ERR_DENIED)
+		refuse_stranger(call, &why);
+	else if (code != ERR_OK)
+		call_error(call, code, &why);
+	return code == ERR_OK;
+}
+
+static bool may_call(struct call *call)
+{
+	if (call->route->role == ROUTE_NO_TOKEN)
+		return true;
+	if (!know_caller(call))
+		return false;
+	if (call->caller.role < call->route->role) {
+		call_problem(call, 403, "the role of this token does not allow it");
+		return false;
+	}
+	if (call->route->whole_relay && call->caller.scope[0] != '\0') {
+		call_problem(call, 403, "this token is limited to the scope %s",
+			     call->caller.scope);
+		return false;
+	}
+	return true;
+}
+
+/* A page of another site may make a browser send us a write; it can't hide where from (S286, S288).
+ */
+static bool is_cross_site(const struct call *call)
+{
+	const char *site = http_header(call->http, "Sec-Fetch-Site", NULL);
+	size_t count;
+	const char *origin = http_header(call->http, "Origin", &count);
+	struct span text = span_of(origin);
+
+	if (site != NULL && strcmp(site, "same-origin") != 0 && strcmp(site, "none") != 0)
+		return true;
+	if (origin == NULL)
+		return false;
+	return count != 1 || !span_starts_fold(text, "http://") ||
+	       !span_equal_fold(span_skip(text, strlen("http://")), http_host(call->http));
+}
+
+static bool body_is_json(const struct call *call)
+{
+	size_t count;
+	const char *type = http_header(call->http, "Content-Type", &count);
+	struct span text = span_of(type);
+
+	text = span_trim(span_first(text, span_find(text, ';')));
+	return count == 1 && (span_is_fold(text, "application/json") ||
+			      (span_is_fold(text, "application/merge-patch+json") &&
+			       strcmp(call->route->method, "PATCH") == 0));
+}
+
+static int hex_value(char c)
+{
+	c = ascii_lower(c);
+	return ascii_is_digit(c) ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* NULL when an escape is broken, or what comes out is not text. */
+static const char *decode(struct call *call, struct span raw)
+{
+	char *text = arena_alloc(call->arena, raw.len + 1);
+	size_t len = 0;
+
+	for (size_t i = 0; i < raw.len; i++) {
+		char c = raw.data[i];
+
+		if (c == '+') {
+			c = ' ';
+		} else if (c == '%') {
+			int high = i + 2 < raw.len ? hex_value(raw.data[i + 1]) : -1;
+			int low = i + 2 < raw.len ? hex_value(raw.data[i + 2]) : -1;
+
+			if (high < 0 || low < 0)
+				return NULL;
+			c = (char)(high << 4 | low);
+			i += 2;
+		}
+		if (c == '\0')
+			return NULL;
+		text[len++] = c;
+	}
+	text[len] = '\0';
+	return span_is_utf8(span_make(text, len)) ? text : NULL;
+}
+
+static bool is_param(const struct route *route, const char *name)
+{
+	struct span rest = span_of(route->params);
+
+	while (rest.len > 0)
+		if (span_is(span_cut(&rest, ' '), name))
+			return true;
+	return false;
+}
+
+static void read_param(struct call *call, struct span pair)
+{
+	const char *name = decode(call, span_first(pair, span_find(pair, '=')));
+	const char *value = decode(call, span_skip(pair, span_find(pair, '=') + 1));
+
+	if (name == NULL || value == NULL)
+		call_mistake(call, "", "a query parameter is not UTF-8 text");
+	else if (!is_param(call->route, name))
+		call_mistake(call, name, "unknown query parameter");
+	else if (call_param(call, name) != NULL)
+		call_mistake(call, name, "given more than once");
+	else if (value[0] != '\0') { /* "scope=" is as good as nothing */
+		call->params[call->param_count].name = name;
+		call->params[call->param_count++].value = value;
+	}
+}
+
+static bool read_params(struct call *call)
+{
+	struct span rest = http_query(call->http);
+
+	while (rest.len > 0 && call->mistakes == NULL) {
+		struct span pair = span_cut(&rest, '&');
+
+		if (pair.len > 0)
+			read_param(call, pair);
+	}
+	return !call_refused(call);
+}
+
+static struct call *call_new(const struct api *api, struct http_request *http)
+{
+	struct call *call = mem_zalloc(sizeof(*call));
+
+	call->api = api;
+	call->http = http;
+	call->arena = arena_new();
+	http_set_data(http, call);
+	return call;
+}
+
+static void on_begin(void *ctx, struct http_request *http, size_t *body_limit_out)
+{
+	struct call *call = call_new(ctx, http);
+
+	if (find_route(call) && may_call(call)) {
+		*body_limit_out = call->route->body_limit;
+		if (is_write(call) && is_cross_site(call))
+			call_problem(call, 403, "a page of another site may not do this");
+		else if (read_params(call) && http_has_body(http) && call->route->body_limit > 0 &&
+			 !body_is_json(call))
+			call_problem(call, 415, "the body must be application/json");
+	}
+	call_give_reader(call);
+}
+
+static void on_handle(void *ctx, struct http_request *http)
+{
+	struct call *call = http_data(http);
+	struct span body = http_body(http);
+	struct err why;
+	int code = ERR_OK;
+
+	if (body.len > 0 || call->route->body_required)
+		code = call_parse_body(body, &call->body, &why);
+	if (code != ERR_OK) {
+		call_problem(call, 400, "%s", why.text);
+		return;
+	}
+	call->route->handle(call);
+	call_give_reader(call);
+}
+
+static void on_refuse(void *ctx, struct http_request *http, int status, const char *detail)
+{
+	struct call *call = http_data(http);
+
+	if (call == NULL)
+		call = call_new(ctx, http);
+	call_problem(call, status, "%s", detail);
+}
+
+/* Administrative changes are worth a line; what was only asked is not. */
+static void log_call(const struct call *call)
+{
+	int status = http_status(call->http);
+
+	if (call->route == NULL || !is_write(call) || call->route->handle == handle_check ||
+	    status == 0 || status >= 400)
+		return;
+	log_info("admin", LOG_S("actor", call->caller.actor), LOG_S("method", call->route->method),
+		 LOG_SPAN("path", http_path(call->http)), LOG_I("status", status));
+}
+
+static void on_end(void *ctx, struct http_request *http)
+{
+	struct call *call = http_data(http);
+
+	if (call == NULL)
+		return;
+	log_call(call);
+	json_decref(call->body);
+	json_decref(call->mistakes);
+	arena_free(&call->arena);
+	mem_free(call);
+}
+
+const struct http_ops routes_http_ops = {on_begin, on_handle, on_refuse, on_end};

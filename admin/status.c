@@ -1,0 +1,149 @@
+/* admin/status.c - is it alive, is it ready, how is it doing */
+#include "admin/handlers.h"
+
+#include "admin/openapi.h"
+#include "admin/view.h"
+#include "base/clock.h"
+#include "queue/act.h"
+
+#define ROUTES_SHOWN 64
+
+void handle_healthz(struct call *call)
+{
+	call_reply(call, 200, json_pack("{s:s}", "status", "ok"));
+}
+
+static bool front_door_open(const struct api *api)
+{
+	struct admin_numbers numbers = {0};
+
+	if (api->env.ops == NULL || api->env.ops->numbers == NULL)
+		return true;
+	api->env.ops->numbers(api->env.ctx, &numbers);
+	return numbers.accepting;
+}
+
+/* No addresses, no settings: anybody may ask (CASES S313). */
+void handle_readyz(struct call *call)
+{
+	if (store_is_failed(call->api->env.store))
+		call_problem(call, 503, "the queue can't be written");
+	else if (!front_door_open(call->api))
+		call_problem(call, 503, "mail is not accepted now");
+	else
+		call_reply(call, 200, json_pack("{s:s}", "status", "ready"));
+}
+
+static json_t *view_route(const struct admin_route_status *status)
+{
+	return json_pack(
+		"{s:o, s:b, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "name", view_text(status->name),
+		"paused", status->paused ? 1 : 0, "connections", (json_int_t)status->connections,
+		"busy", (json_int_t)status->busy, "delivered", (json_int_t)status->delivered,
+		"deferred", (json_int_t)status->deferred, "failed", (json_int_t)status->failed,
+		"last_error",
+		status->last_error[0] != '\0' ? view_text(status->last_error) : json_null(),
+		"last_error_at", view_time(status->last_error_at));
+}
+
+static json_t *list_routes(const struct api *api)
+{
+	struct admin_route_status statuses[ROUTES_SHOWN];
+	json_t *list = json_array();
+	size_t count = 0;
+
+	if (api->env.ops != NULL && api->env.ops->routes != NULL)
+		count = api->env.ops->routes(api->env.ctx, statuses, ROUTES_SHOWN);
+	for (size_t i = 0; i < count; i++)
+		(void)json_array_append_new(list, view_route(&statuses[i]));
+	return list;
+}
+
+void handle_routes(struct call *call)
+{
+	call_reply(call, 200, json_pack("{s:o, s:n}", "items", list_routes(call->api), "next"));
+}
+
+static void add_text(void *list, const char *text)
+{
+	(void)json_array_append_new(list, view_text(text));
+}
+
+static json_t *view_whitelist(struct whitelist *whitelist, json_t *warnings)
+{
+	const struct whitelist_snapshot *snapshot = whitelist_acquire(whitelist);
+	bool allows_all = whitelist_allows_all(snapshot);
+	json_t *json = json_pack(
+		"{s:I, s:I, s:b}", "revision", (json_int_t)whitelist_revision(snapshot), "entries",
+		(json_int_t)whitelist_size(snapshot), "allows_all", allows_all ? 1 : 0);
+
+	if (allows_all)
+		add_text(warnings, "the whitelist holds \"*\": every plain address is delivered");
+	whitelist_release(&snapshot);
+	return json;
+}
+
+static json_t *view_queue(struct store *store)
+{
+	struct queue_stats stats;
+
+	store_stats(store, &stats);
+	return json_pack("{s:I, s:I, s:o, s:o}", "messages", (json_int_t)stats.messages, "bytes",
+			 (json_int_t)stats.bytes, "recipients", view_states(stats.by_state),
+			 "oldest_due_at", view_time(stats.oldest_due_at));
+}
+
+static void set_numbers(json_t *json, const struct api *api)
+{
+	struct admin_numbers numbers = {0};
+
+	if (api->env.ops == NULL || api->env.ops->numbers == NULL)
+		return;
+	api->env.ops->numbers(api->env.ctx, &numbers);
+	(void)json_object_set_new(json, "accepting", json_boolean(numbers.accepting));
+	(void)json_object_set_new(json, "sessions", json_integer((json_int_t)numbers.sessions));
+	(void)json_object_set_new(json, "accepted", json_integer((json_int_t)numbers.accepted));
+}
+
+static void set_lists(json_t *json, const struct api *api, json_t *warnings)
+{
+	const struct admin_ops *ops = api->env.ops;
+	json_t *listeners = json_array();
+
+	if (ops != NULL && ops->listeners != NULL)
+		ops->listeners(api->env.ctx, add_text, listeners);
+	if (ops != NULL && ops->warnings != NULL)
+		ops->warnings(api->env.ctx, add_text, warnings);
+	(void)json_object_set_new(json, "listeners", listeners);
+	(void)json_object_set_new(json, "routes", list_routes(api));
+	(void)json_object_set_new(json, "warnings", warnings);
+}
+
+void handle_status(struct call *call)
+{
+	const struct api *api = call->api;
+	struct store *store = api->env.store;
+	json_t *warnings = json_array();
+	json_t *json = json_pack(
+		"{s:o, s:o, s:o, s:o, s:b, s:b, s:b, s:o, s:o}", "version",
+		view_text(api->env.version), "hostname", view_text(api->env.hostname), "started_at",
+		view_time(api->env.started_at), "now", view_time(clock_wall_ms()), "delivering",
+		!store_is_paused(store, NULL) && !store_is_failed(store) ? 1 : 0, "store_failed",
+		store_is_failed(store) ? 1 : 0, "store_behind", store_is_behind(store) ? 1 : 0,
+		"queue", view_queue(store), "whitelist",
+		view_whitelist(api->env.whitelist, warnings));
+
+	set_numbers(json, api);
+	set_lists(json, api, warnings);
+	call_reply(call, 200, json);
+}
+
+void handle_openapi(struct call *call)
+{
+	struct buf text;
+
+	buf_init(&text, openapi_len);
+	(void)buf_append(&text, openapi_text, openapi_len);
+	http_reply(call->http, 200, "application/json", &text);
+	buf_release(&text);
+}

@@ -1,0 +1,35 @@
+/* admin/view.h - what is stored, as the API shows it (INTERFACE 4): rows in, JSON out */
+#ifndef STAGEPOST_ADMIN_VIEW_H
+#define STAGEPOST_ADMIN_VIEW_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/span.h"
+#include "queue/reader.h"
+#include "queue/token.h"
+#include "queue/whitelist.h"
+
+/* Each returns a new reference. Pure. */
+
+/* Bytes from a peer: what is not UTF-8 becomes U+FFFD, as does NUL. NULL becomes null. */
+json_t *view_text(const char *text);
+json_t *view_span(struct span text);
+/* RFC 3339 with milliseconds; 0 (none, never) becomes null. */
+json_t *view_time(int64_t wall_ms);
+
+json_t *view_entry(const struct entry *entry);
+/* `sender` and what else recipient rows of a list have beside them is the caller's to add. */
+json_t *view_recipient(const struct recipient_view *recipient, bool with_history);
+/* Recipients are shown when the view has them; `whole` adds what only the single message shows. */
+json_t *view_message(const struct message_view *view, bool whole);
+/* The header section, field by field, decoded for people; stops at the header limits. */
+json_t *view_header(struct span section);
+/* Never the secret. */
+json_t *view_token(const struct token *token);
+json_t *view_audit(const struct audit_row *row);
+/* {"delivered": 3, …}: every state that has some. */
+json_t *view_states(const int64_t by_state[STATE_COUNT]);
+
+#endif

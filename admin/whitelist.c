@@ -1,0 +1,373 @@
+/* admin/whitelist.c - the whitelist as a resource: list, add, change, remove */
+#include "admin/handlers.h"
+
+#include <stdio.h>
+
+#include "admin/problem.h"
+#include "admin/value.h"
+#include "admin/view.h"
+#include "base/clock.h"
+#include "queue/whitelist.h"
+#include "relay/filter/pattern.h"
+
+#define NOTE_MAX     1000
+#define OWNER_MAX    200
+#define PATCH_ROUNDS 100 /* of others who changed the same entry in between */
+
+/* --- reading ---------------------------------------------------------------------------------- */
+
+struct page {
+	json_t *items;
+	size_t limit;
+	int64_t last_id;
+	bool more;
+};
+
+static bool page_row(void *ctx, const struct entry *entry)
+{
+	struct page *page = ctx;
+
+	page->more = json_array_size(page->items) == page->limit;
+	if (page->more)
+		return false;
+	(void)json_array_append_new(page->items, view_entry(entry));
+	page->last_id = entry->id;
+	return true;
+}
+
+static enum entry_action param_action(struct call *call)
+{
+	const char *action = call_param(call, "action");
+
+	if (action == NULL)
+		return (enum entry_action)0;
+	if (strcmp(action, "allow") == 0)
+		return ENTRY_ALLOW;
+	if (strcmp(action, "deny") != 0)
+		call_mistake(call, "action", "neither allow nor deny");
+	return ENTRY_DENY;
+}
+
+/* What a caller that is limited to a scope may see is that scope. */
+static const char *param_scope(struct call *call)
+{
+	const char *scope = call_param(call, "scope");
+	const char *own = call->caller.scope;
+
+	if (own[0] == '\0')
+		return scope;
+	if (scope != NULL && strcmp(scope, own) != 0)
+		call_mistake(call, "scope", "this token is limited to the scope %s", own);
+	return own;
+}
+
+void handle_whitelist_list(struct call *call)
+{
+	struct page page = {.limit = call_param_limit(call)};
+	struct whitelist_query query = {
+		.contains = call_param(call, "q"),
+		.scope = param_scope(call),
+		.action = param_action(call),
+		.after_id = call_param_cursor(call, CURSOR_WHITELIST),
+		.limit = page.limit + 1,
+	};
+	char next[CURSOR_TEXT_SIZE];
+	int64_t revision = 0;
+	struct err why;
+	int code;
+
+	if (call_refused(call))
+		return;
+	page.items = json_array();
+	code = queue_whitelist_list(call_reader(call), &query, &revision, page_row, &page, &why);
+	if (code != ERR_OK) {
+		json_decref(page.items);
+		call_error(call, code, &why);
+		return;
+	}
+	cursor_format_id(CURSOR_WHITELIST, page.last_id, next);
+	call_reply(call, 200,
+		   json_pack("{s:o, s:s?, s:I}", "items", page.items, "next",
+			     page.more ? next : NULL, "revision", (json_int_t)revision));
+}
+
+struct found {
+	struct arena *arena;
+	struct entry entry;
+};
+
+/* The row's strings live during the callback only. */
+static bool keep_row(void *ctx, const struct entry *entry)
+{
+	struct found *found = ctx;
+
+	found->entry = *entry;
+	found->entry.pattern = arena_strdup(found->arena, entry->pattern);
+	found->entry.scope = arena_strdup(found->arena, entry->scope);
+	found->entry.note = arena_strdup(found->arena, entry->note);
+	found->entry.owner = arena_strdup(found->arena, entry->owner);
+	found->entry.created_by = arena_strdup(found->arena, entry->created_by);
+	return false;
+}
+
+/* The entry of the path, if the caller may know of it. False: replied. */
+static bool find_entry(struct call *call, struct entry *entry_out)
+{
+	struct found found = {.arena = call->arena};
+	struct err why;
+	int64_t id;
+	int code;
+
+	if (!call_row_id(call, &id))
+		return false;
+	code = queue_whitelist_get(call_reader(call), id, keep_row, &found, &why);
+	if (code != ERR_OK && code != ERR_NOT_FOUND) {
+		call_error(call, code, &why);
+		return false;
+	}
+	if (code == ERR_NOT_FOUND || found.entry.id == 0 ||
+	    (call->caller.scope[0] != '\0' && strcmp(call->caller.scope, found.entry.scope) != 0)) {
+		call_problem(call, 404, "there is no such entry");
+		return false;
+	}
+	*entry_out = found.entry;
+	return true;
+}
+
+void handle_whitelist_get(struct call *call)
+{
+	struct entry entry;
+
+	if (!find_entry(call, &entry))
+		return;
+	call_etag(call, entry.revision);
+	call_reply(call, 200, view_entry(&entry));
+}
+
+/* --- changing -----------------------------------------------------------------------------------
+ */
+
+struct change {
+	struct whitelist_apply apply;
+	struct whitelist_change line;
+	bool conditional; /* If-Match was given */
+	int rounds;
+};
+
+static void submit_change(struct call *call, struct change *change, void (*then)(struct call *call))
+{
+	change->apply.changes = &change->line;
+	change->apply.count = 1;
+	change->apply.expect_list_revision = -1;
+	change->apply.actor = call->caller.actor;
+	call->work = change;
+	call_submit(call, queue_whitelist_apply, &change->apply.job, then);
+}
+
+static void refuse_change(struct call *call, const struct change *change)
+{
+	int code = change->apply.job.code;
+	json_t *problem;
+
+	if (code != ERR_CONFLICT) {
+		call_error(call, code, &change->apply.job.why);
+		return;
+	}
+	problem = problem_new(409, "this pattern is in the list already, with the same scope and "
+				   "action");
+	(void)json_object_set_new(problem, "existing_id", json_integer(change->line.existing_id));
+	call_reply_problem(call, 409, problem);
+}
+
+/* RFC 9110 13.1.1: strong comparison; "*" holds for whatever exists. */
+static bool if_match_holds(const char *header, int64_t revision)
+{
+	struct span rest = span_of(header);
+	char tag[32];
+
+	(void)snprintf(tag, sizeof(tag), "\"%lld\"", (long long)revision);
+	while (rest.len > 0) {
+		struct span one = span_trim(span_cut(&rest, ','));
+
+		if (span_is(one, "*") || span_is(one, tag))
+			return true;
+	}
+	return false;
+}
+
+/* False: the precondition does not hold, and that was replied. */
+static bool check_if_match(struct call *call, const struct entry *entry, bool *given_out)
+{
+	size_t count;
+	const char *header = http_header(call->http, "If-Match", &count);
+
+	*given_out = count > 0;
+	if (count == 0 || (count == 1 && if_match_holds(header, entry->revision)))
+		return true;
+	call_problem(call, 412, "the entry is not as If-Match says: its ETag is \"%lld\"",
+		     (long long)entry->revision);
+	return false;
+}
+
+static void read_pattern(struct call *call, struct entry *entry)
+{
+	const char *text = call_text(call, "pattern", 2 * PATTERN_TEXT_SIZE);
+	struct pattern pattern;
+	struct err why;
+
+	if (text == NULL)
+		return;
+	if (pattern_parse(span_of(text), &pattern, &why) != ERR_OK) {
+		call_mistake(call, "/pattern", "%s", why.text);
+		return;
+	}
+	entry->pattern = arena_strdup(call->arena, pattern.text);
+	entry->kind = pattern.kind;
+}
+
+static void read_action(struct call *call, struct entry *entry)
+{
+	const char *action = call_text(call, "action", 16);
+
+	if (action == NULL)
+		return;
+	entry->action = strcmp(action, "deny") == 0 ? ENTRY_DENY : ENTRY_ALLOW;
+	if (entry->action == ENTRY_ALLOW && strcmp(action, "allow") != 0)
+		call_mistake(call, "/action", "neither allow nor deny");
+}
+
+/* What the body says; the rest of the entry stays as it is. */
+static void read_entry(struct call *call, struct entry *entry, int64_t now)
+{
+	if (json_is_null(json_object_get(call->body, "pattern")))
+		call_mistake(call, "/pattern", "must be a string");
+	if (json_is_null(json_object_get(call->body, "action")))
+		call_mistake(call, "/action", "must be a string");
+	read_pattern(call, entry);
+	read_action(call, entry);
+	if (call_has_member(call, "scope") || entry->scope == NULL)
+		entry->scope = call_scope(call);
+	if (call_has_member(call, "note"))
+		entry->note = call_text(call, "note", NOTE_MAX);
+	if (call_has_member(call, "owner"))
+		entry->owner = call_text(call, "owner", OWNER_MAX);
+	if (call_has_member(call, "expires_at") || call_has_member(call, "expires_in"))
+		entry->expires_at = call_expiry(call, now);
+}
+
+static bool lets_all_out(const struct entry *entry)
+{
+	return entry->kind == ENTRY_ALL && entry->action == ENTRY_ALLOW;
+}
+
+static void add_done(struct call *call)
+{
+	struct change *change = call->work;
+	char location[64];
+
+	if (change->apply.job.code != ERR_OK) {
+		refuse_change(call, change);
+		return;
+	}
+	(void)snprintf(location, sizeof(location), "/api/v1/whitelist/%lld",
+		       (long long)change->line.entry.id);
+	http_reply_header(call->http, "Location", location);
+	call_etag(call, change->apply.revision);
+	call_reply(call, 201, view_entry(&change->line.entry));
+}
+
+void handle_whitelist_add(struct call *call)
+{
+	struct change *change = arena_zalloc(call->arena, sizeof(*change));
+	struct entry *entry = &change->line.entry;
+	bool allow_all = call_bool(call, "allow_all");
+
+	change->line.operation = ENTRY_ADD;
+	change->apply.now = clock_steady_wall_ms();
+	entry->action = ENTRY_ALLOW;
+	entry->created_at = change->apply.now;
+	entry->created_by = call->caller.actor;
+	call_only_members(call, "pattern action scope note owner expires_at expires_in allow_all");
+	read_entry(call, entry, change->apply.now);
+	if (entry->pattern == NULL && call->mistakes == NULL)
+		call_mistake(call, "/pattern", "is needed");
+	if (lets_all_out(entry) && !allow_all)
+		call_mistake(call, "/pattern",
+			     "\"*\" lets everything out: say \"allow_all\": true as well");
+	if (!call_refused(call))
+		submit_change(call, change, add_done);
+}
+
+static void patch_round(struct call *call, struct change *change);
+
+static void patch_done(struct call *call)
+{
+	struct change *change = call->work;
+
+	/* Somebody else was faster, and this caller did not ask for a certain version. */
+	if (change->apply.job.code == ERR_STALE && !change->conditional) {
+		if (++change->rounds < PATCH_ROUNDS)
+			patch_round(call, change);
+		else
+			call_problem(call, 503, "the entry is being changed by others");
+		return;
+	}
+	if (change->apply.job.code != ERR_OK) {
+		refuse_change(call, change);
+		return;
+	}
+	call_etag(call, change->apply.revision);
+	call_reply(call, 200, view_entry(&change->line.entry));
+}
+
+/* Read, change, write: the row must still be the one that was read. */
+static void patch_round(struct call *call, struct change *change)
+{
+	struct entry *entry = &change->line.entry;
+	bool let_all_out;
+
+	change->apply.now = clock_steady_wall_ms();
+	if (!find_entry(call, entry) || !check_if_match(call, entry, &change->conditional))
+		return;
+	change->line.expect_revision = entry->revision;
+	let_all_out = lets_all_out(entry);
+	read_entry(call, entry, change->apply.now);
+	if (lets_all_out(entry) && !let_all_out)
+		call_mistake(call, "/pattern",
+			     "\"*\" that allows is not made by a change: add it, with "
+			     "\"allow_all\": true");
+	if (!call_refused(call))
+		submit_change(call, change, patch_done);
+}
+
+void handle_whitelist_patch(struct call *call)
+{
+	struct change *change = arena_zalloc(call->arena, sizeof(*change));
+
+	change->line.operation = ENTRY_REPLACE;
+	call_only_members(call, "pattern action scope note owner expires_at expires_in");
+	patch_round(call, change);
+}
+
+static void delete_done(struct call *call)
+{
+	const struct change *change = call->work;
+
+	if (change->apply.job.code != ERR_OK)
+		refuse_change(call, change);
+	else
+		call_reply(call, 204, NULL);
+}
+
+void handle_whitelist_delete(struct call *call)
+{
+	struct change *change = arena_zalloc(call->arena, sizeof(*change));
+	struct entry *entry = &change->line.entry;
+
+	if (!find_entry(call, entry) || !check_if_match(call, entry, &change->conditional))
+		return;
+	change->line.operation = ENTRY_REMOVE;
+	change->line.expect_revision = change->conditional ? entry->revision : 0;
+	change->apply.now = clock_steady_wall_ms();
+	submit_change(call, change, delete_done);
+}
