@@ -25,16 +25,21 @@ struct policy_options {
 	const char *bounce_to; /* "" = <> */
 };
 
-/* The built-in control_headers list. NULL-terminated. */
+/* The built-in control_headers list, for a configuration that has none. NULL-terminated. */
 extern const char *const policy_control_headers[];
 
-/* Turn "not listed" into what policy.default says; every other reason is left alone. */
+/*
+ * Turn "no entry allows it" (not listed, empty list, expired) into what
+ * policy.default says; denied and unsafe forms stay dropped. A redirect
+ * without redirect_to stays a drop.
+ */
 void policy_apply(const struct policy_options *options, struct verdict *verdict);
 
 /*
  * The reverse-path that may leave: the sender itself when it is <>, or the
- * list or delivery.senders allows it; else bounce_to (itself checked: when
- * neither allows it, <>). *replaced_out tells.
+ * list or delivery.senders allows it (a deny entry of the list wins over
+ * both); else bounce_to (itself checked: when neither allows it, <>).
+ * *replaced_out tells.
  */
 void policy_sender(const struct policy_options *options, const struct whitelist_snapshot *snapshot,
 		   const struct address *sender, struct span scope, int64_t now,

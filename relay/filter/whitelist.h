@@ -19,17 +19,25 @@ struct whitelist;
 /* One version of it. Reference-counted; never changes. */
 struct whitelist_snapshot;
 
+/* Empty: nothing is allowed. Starts the thread that merges. */
 struct whitelist *whitelist_new(void);
-/* All snapshots must have been released. */
+/* All snapshots must have been released. Joins the thread. */
 void whitelist_free(struct whitelist **list);
 
-/* Build the base from stored rows: begin, add each, end. A row that does not parse never matches
- * and is counted. */
+/*
+ * Build the base from stored rows: begin, add each, end. One thread; what was
+ * there before stays in force until the end and is then replaced whole. A row
+ * that is not in canonical form never matches and is counted (CASES S163).
+ */
 void whitelist_load_begin(struct whitelist *list);
 void whitelist_load_add(struct whitelist *list, const struct entry *entry);
 void whitelist_load_end(struct whitelist *list, int64_t revision, size_t *bad_rows_out);
 
-/* Make a committed change the version in force. One thread at a time (the store's writer). */
+/*
+ * Make a committed change the version in force for every whitelist_acquire
+ * from now on. One thread at a time (the store's writer). Microseconds for
+ * each line; merging into the base happens in a thread of the list's own.
+ */
 void whitelist_publish(struct whitelist *list, const struct whitelist_change *changes, size_t count,
 		       int64_t revision);
 
@@ -39,8 +47,11 @@ void whitelist_release(const struct whitelist_snapshot **snapshot);
 
 int64_t whitelist_revision(const struct whitelist_snapshot *snapshot);
 size_t whitelist_size(const struct whitelist_snapshot *snapshot);
-/* Some entry in force is `*`: shown as a warning everywhere. */
+/* Some allow entry in force, not expired by now, is `*`: shown as a warning everywhere. */
 bool whitelist_allows_all(const struct whitelist_snapshot *snapshot);
+/* What it holds in memory, and how much of that is the patterns and scopes themselves. */
+void whitelist_bytes(const struct whitelist_snapshot *snapshot, size_t *bytes_out,
+		     size_t *string_bytes_out);
 
 enum verdict_kind { VERDICT_DELIVER, VERDICT_DROP, VERDICT_HOLD, VERDICT_REDIRECT, VERDICT_REJECT };
 
@@ -50,8 +61,10 @@ enum verdict_reason {
 	REASON_NOT_LISTED,  /* no entry matches */
 	REASON_EMPTY_LIST,  /* there is no entry at all */
 	REASON_EXPIRED,	    /* the only match has expired; entry names it */
-	REASON_UNSAFE_FORM, /* unsafe address form (DESIGN 4.6) */
-	REASON_POLICY	    /* policy.default decided (hold, redirect, reject) */
+	REASON_UNSAFE_FORM, /* unsafe address form (DESIGN 4.6), also where a domain, glob or `*`
+			       entry would allow it but for its form */
+	REASON_POLICY	    /* no entry allows it, and policy.default decided otherwise than drop;
+			       entry may name one that has expired */
 };
 
 struct verdict {
@@ -60,16 +73,19 @@ struct verdict {
 	int64_t entry;			     /* 0: none */
 	int64_t revision;		     /* of the snapshot */
 	char pattern[ADDRESS_TEXT_SIZE + 2]; /* the entry's pattern, "" for none */
-	char nearest[ADDRESS_TEXT_SIZE +
-		     2]; /* the nearest miss (same address in another scope, expired, same local
-			    part, same domain's sibling), "" for none; only from verdict_explain */
+	/* the nearest miss, "" for none; only from verdict_explain. In this order: an entry that
+	 * has expired, one of another scope, one that fails by the address's form, the address
+	 * without its sub-address tag, a glob with the same literal start, a parent domain, the
+	 * sub-domains of the domain itself */
+	char nearest[ADDRESS_TEXT_SIZE + 2];
 };
 
 /*
  * Pure: the same arguments give the same answer. Deny wins; order never
- * matters; scope "" entries count for all. VERDICT_DELIVER or VERDICT_DROP
- * only: policy.default is applied by policy_apply. Well under a microsecond
- * at 1,000,000 entries, no allocation.
+ * matters; scope "" entries count for all. Of several entries that allow (or
+ * deny) the most specific is named. VERDICT_DELIVER or VERDICT_DROP only:
+ * policy.default is applied by policy_apply. Well under a microsecond at
+ * 1,000,000 entries, no allocation.
  */
 void verdict_judge(const struct whitelist_snapshot *snapshot, const struct address *address,
 		   struct span scope, int64_t now, struct verdict *verdict_out);
