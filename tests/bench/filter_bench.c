@@ -1,0 +1,199 @@
+/*
+ * tests/bench/filter_bench.c - the whitelist at size: load time, bytes an
+ * entry, nanoseconds a verdict, microseconds a publish, also while merging.
+ *
+ * Usage: filter_bench [ENTRIES]   (default 1000000)
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "relay/filter/pattern.h"
+#include "relay/filter/whitelist.h"
+
+#define VERDICTS  2000000
+#define PROBES	  (1 << 18) /* different addresses: far more than caches hold */
+#define PUBLISHES 20000
+
+static uint64_t state = 0x2545f4914f6cdd1du;
+
+static uint64_t draw(uint64_t below)
+{
+	state ^= state << 13;
+	state ^= state >> 7;
+	state ^= state << 17;
+	return (state >> 20) % below;
+}
+
+/* Nine in ten are addresses; the rest domains, sub-domains, globs and denials. */
+static struct entry make_entry(uint64_t n, char text[64])
+{
+	enum entry_kind kind = ENTRY_EXACT;
+
+	switch (n % 40) {
+	case 0:
+		kind = ENTRY_DOMAIN;
+		snprintf(text, 64, "only%" PRIu64 ".example", n);
+		break;
+	case 1:
+		kind = ENTRY_SUBDOMAIN;
+		snprintf(text, 64, ".below%" PRIu64 ".example", n);
+		break;
+	case 2:
+		kind = ENTRY_GLOB;
+		snprintf(text, 64, "qa%" PRIu64 "-*@customer%" PRIu64 ".example", n, n % 5000);
+		break;
+	default:
+		snprintf(text, 64, "first.last%" PRIu64 "@customer%" PRIu64 ".example", n,
+			 n % 5000);
+	}
+	return (struct entry){.id = (int64_t)n + 1,
+			      .pattern = text,
+			      .kind = kind,
+			      .action = n % 40 == 39 ? ENTRY_DENY : ENTRY_ALLOW,
+			      .scope = ""};
+}
+
+static void load(struct whitelist *list, uint64_t entries)
+{
+	int64_t start = clock_mono_us();
+	const struct whitelist_snapshot *snapshot;
+	size_t bad;
+	size_t bytes;
+	size_t strings;
+
+	whitelist_load_begin(list);
+	for (uint64_t n = 0; n < entries; n++) {
+		char text[64];
+		struct entry entry = make_entry(n, text);
+
+		whitelist_load_add(list, &entry);
+	}
+	whitelist_load_end(list, 1, &bad);
+	printf("load            %8.2f s   %" PRIu64 " entries, %zu bad\n",
+	       (double)(clock_mono_us() - start) / 1e6, entries, bad);
+	snapshot = whitelist_acquire(list);
+	whitelist_bytes(snapshot, &bytes, &strings);
+	printf("memory          %8.1f bytes an entry, beside %.1f of its strings\n",
+	       (double)(bytes - strings) / (double)entries, (double)strings / (double)entries);
+	whitelist_release(&snapshot);
+}
+
+static void parse_probe(struct address *address, const char *text)
+{
+	if (address_parse(span_of(text), address, NULL) != ERR_OK) {
+		fprintf(stderr, "filter_bench: %s does not parse\n", text);
+		exit(EXIT_FAILURE);
+	}
+}
+
+/* `what`: 0 listed exactly, 1 not listed at a known domain, 2 not listed at all, 3 by a glob. */
+static struct address *make_probes(uint64_t entries, int what)
+{
+	struct address *probes = mem_array(PROBES, sizeof(*probes));
+
+	for (size_t i = 0; i < PROBES; i++) {
+		uint64_t n = draw(entries) / 40 * 40 + (what == 3 ? 2 : 5);
+		char text[96];
+
+		if (what == 0)
+			snprintf(text, sizeof(text),
+				 "First.Last%" PRIu64 "@customer%" PRIu64 ".Example", n, n % 5000);
+		else if (what == 1)
+			snprintf(text, sizeof(text),
+				 "nobody%" PRIu64 "@customer%" PRIu64 ".example", n, n % 5000);
+		else if (what == 2)
+			snprintf(text, sizeof(text), "user%" PRIu64 "@mail%" PRIu64 ".evil.example",
+				 n, n);
+		else
+			snprintf(text, sizeof(text), "qa%" PRIu64 "-x@customer%" PRIu64 ".example",
+				 n, n % 5000);
+		parse_probe(&probes[i], text);
+	}
+	return probes;
+}
+
+static void time_verdicts(struct whitelist *list, uint64_t entries, int what, const char *label)
+{
+	struct address *probes = make_probes(entries, what);
+	const struct whitelist_snapshot *snapshot = whitelist_acquire(list);
+	size_t delivered = 0;
+	int64_t start = clock_mono_us();
+
+	for (size_t i = 0; i < VERDICTS; i++) {
+		struct verdict verdict;
+
+		verdict_judge(snapshot, &probes[i % PROBES], span_of(""), 1, &verdict);
+		delivered += verdict.kind == VERDICT_DELIVER;
+	}
+	printf("verdict         %8.0f ns  %s (%.0f %% delivered)\n",
+	       (double)(clock_mono_us() - start) * 1e3 / VERDICTS, label,
+	       100.0 * (double)delivered / VERDICTS);
+	whitelist_release(&snapshot);
+	mem_free(probes);
+}
+
+static void time_acquire(struct whitelist *list)
+{
+	int64_t start = clock_mono_us();
+
+	for (size_t i = 0; i < VERDICTS; i++) {
+		const struct whitelist_snapshot *snapshot = whitelist_acquire(list);
+
+		whitelist_release(&snapshot);
+	}
+	printf("acquire+release %8.0f ns\n", (double)(clock_mono_us() - start) * 1e3 / VERDICTS);
+}
+
+static int compare_times(const void *a, const void *b)
+{
+	int64_t left = *(const int64_t *)a;
+	int64_t right = *(const int64_t *)b;
+
+	return left < right ? -1 : left > right;
+}
+
+/* One change at a time, as the API makes them; merges of the base run beside it. */
+static void time_publishes(struct whitelist *list, uint64_t entries)
+{
+	int64_t *times = mem_array(PUBLISHES, sizeof(*times));
+
+	for (uint64_t i = 0; i < PUBLISHES; i++) {
+		char text[64];
+		struct whitelist_change change = {
+			.operation = i % 2 == 0 ? ENTRY_ADD : ENTRY_REMOVE,
+			.entry = make_entry(i % 2 == 0 ? entries + i : draw(entries), text)};
+		int64_t start = clock_mono_us();
+
+		whitelist_publish(list, &change, 1, (int64_t)i + 2);
+		times[i] = clock_mono_us() - start;
+	}
+	qsort(times, PUBLISHES, sizeof(*times), compare_times);
+	printf("publish         %8" PRId64 " us  median, p99 %" PRId64 " us, max %" PRId64 " us\n",
+	       times[PUBLISHES / 2], times[PUBLISHES / 100 * 99], times[PUBLISHES - 1]);
+	mem_free(times);
+}
+
+int main(int argc, char **argv)
+{
+	uint64_t entries = argc > 1 ? strtoull(argv[1], NULL, 10) : 1000000;
+	struct whitelist *list = whitelist_new();
+
+	if (entries < 40) {
+		fprintf(stderr, "usage: filter_bench [ENTRIES, at least 40]\n");
+		return 64;
+	}
+	load(list, entries);
+	time_verdicts(list, entries, 0, "listed exactly");
+	time_verdicts(list, entries, 1, "not listed, domain known");
+	time_verdicts(list, entries, 2, "not listed at all");
+	time_verdicts(list, entries, 3, "by a glob");
+	time_acquire(list);
+	time_publishes(list, entries);
+	time_verdicts(list, entries, 0, "listed exactly, while the changes are merged");
+	time_verdicts(list, entries, 0, "listed exactly, after it");
+	whitelist_free(&list);
+	return EXIT_SUCCESS;
+}
