@@ -1,0 +1,123 @@
+/* relay/smtp/envelope.c - the recipients of one message: each mailbox once, each with its ruling */
+#include "relay/smtp/envelope.h"
+
+#include <assert.h>
+
+#define ROOM_FIRST 8
+
+void envelope_init(struct envelope *envelope, struct arena *arena, uint64_t seed)
+{
+	*envelope = (struct envelope){.arena = arena, .seed = seed};
+}
+
+void envelope_release(struct envelope *envelope)
+{
+	mem_free(envelope->recipients);
+	mem_free(envelope->slots);
+	envelope->recipients = NULL;
+	envelope->slots = NULL;
+}
+
+/* FNV-1a from a secret start, the domain folded; `text` is an address as printed. */
+static uint64_t hash_of(const struct envelope *envelope, struct span text)
+{
+	size_t at = span_find_last(text, '@');
+	uint64_t hash = envelope->seed;
+
+	for (size_t i = 0; i < text.len; i++) {
+		char c = i > at ? ascii_lower(text.data[i]) : text.data[i];
+
+		hash = (hash ^ (unsigned char)c) * UINT64_C(1099511628211);
+	}
+	return hash ^ hash >> 32;
+}
+
+/* As address_equal() on two prints: local parts byte by byte, domains without ASCII case. */
+static bool same_mailbox(struct span a, struct span b)
+{
+	size_t at = span_find_last(a, '@');
+
+	return a.len == b.len && span_equal(span_first(a, at), span_first(b, at)) &&
+	       span_equal_fold(span_skip(a, at), span_skip(b, at));
+}
+
+/* The slot that holds the mailbox, or the empty one where it belongs. */
+static uint32_t *find_slot(const struct envelope *envelope, struct span text)
+{
+	size_t slots = envelope->room * 2;
+	size_t i = (size_t)hash_of(envelope, text) & (slots - 1);
+
+	while (envelope->slots[i] != 0) {
+		const char *there = envelope->recipients[envelope->slots[i] - 1].address;
+
+		if (same_mailbox(span_of(there), text))
+			break;
+		i = (i + 1) & (slots - 1);
+	}
+	return &envelope->slots[i];
+}
+
+bool envelope_holds(const struct envelope *envelope, const struct address *address)
+{
+	char text[ADDRESS_TEXT_SIZE];
+
+	if (envelope->count == 0)
+		return false;
+	address_format(address, text);
+	return *find_slot(envelope, span_of(text)) != 0;
+}
+
+static void grow(struct envelope *envelope)
+{
+	envelope->room = envelope->room > 0 ? envelope->room * 2 : ROOM_FIRST;
+	envelope->recipients =
+		mem_regrow(envelope->recipients, envelope->room, sizeof(*envelope->recipients));
+	mem_free(envelope->slots);
+	envelope->slots = mem_array(envelope->room * 2, sizeof(*envelope->slots));
+	for (size_t i = 0; i < envelope->count; i++)
+		*find_slot(envelope, span_of(envelope->recipients[i].address)) = (uint32_t)i + 1;
+}
+
+/* What a verdict does to a recipient at the door. What is not clearly allowed does not leave. */
+static enum state state_of(struct envelope *envelope, const struct verdict *verdict)
+{
+	if (verdict->kind == VERDICT_DELIVER) {
+		envelope->deliver++;
+		return STATE_QUEUED;
+	}
+	if (verdict->kind == VERDICT_HOLD) {
+		envelope->hold++;
+		return STATE_HELD;
+	}
+	envelope->drop++;
+	return STATE_DROPPED;
+}
+
+void envelope_add(struct envelope *envelope, const struct address *address,
+		  const struct verdict *verdict, int64_t now)
+{
+	struct arena *arena = envelope->arena;
+	struct new_recipient *recipient;
+	char sentence[512];
+	char text[ADDRESS_TEXT_SIZE];
+
+	assert(verdict->kind != VERDICT_REJECT);
+	if (envelope->count == envelope->room)
+		grow(envelope);
+	address_format(address, text);
+	verdict_sentence(verdict, sentence, sizeof(sentence));
+	recipient = &envelope->recipients[envelope->count];
+	*recipient = (struct new_recipient){
+		.address = arena_strdup(arena, text),
+		.state = state_of(envelope, verdict),
+		.ruling = {.verdict = verdict_kind_name(verdict->kind),
+			   .reason = arena_strdup(arena, sentence),
+			   .entry = verdict->entry,
+			   .revision = verdict->revision,
+			   .nearest = verdict->nearest[0] != '\0'
+					      ? arena_strdup(arena, verdict->nearest)
+					      : NULL},
+		.next_attempt_at = now};
+	*find_slot(envelope, span_of(text)) = (uint32_t)++envelope->count;
+	envelope->has_special = envelope->has_special || address->utf8 || address->quoted;
+}

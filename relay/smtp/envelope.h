@@ -1,0 +1,40 @@
+/* relay/smtp/envelope.h - the recipients of one message: each mailbox once, each with its ruling */
+#ifndef STAGEPOST_RELAY_SMTP_ENVELOPE_H
+#define STAGEPOST_RELAY_SMTP_ENVELOPE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/mem.h"
+#include "queue/message.h"
+#include "relay/filter/whitelist.h"
+#include "relay/mail/address.h"
+
+/* Embedded; what it points to lives in the arena given. */
+struct envelope {
+	struct arena *arena;
+	uint64_t seed;
+	struct new_recipient *recipients;
+	size_t count;
+	size_t room;	 /* private */
+	uint32_t *slots; /* private: hash table of index + 1, twice as long as room */
+	size_t deliver;	 /* how many of each state */
+	size_t drop;
+	size_t hold;
+	bool has_special; /* a mailbox that is not plain ASCII stands in it */
+};
+
+void envelope_init(struct envelope *envelope, struct arena *arena, uint64_t seed);
+void envelope_release(struct envelope *envelope);
+
+/* The same mailbox (address_equal) is there already. */
+bool envelope_holds(const struct envelope *envelope, const struct address *address);
+/*
+ * Add one that is not there yet, in the state its verdict leads to: deliver
+ * QUEUED (due `now`), hold HELD, anything else DROPPED. Not for VERDICT_REJECT.
+ */
+void envelope_add(struct envelope *envelope, const struct address *address,
+		  const struct verdict *verdict, int64_t now);
+
+#endif

@@ -1,0 +1,364 @@
+/* relay/smtp/intake.c - the relay's backend: judge each recipient, store the message durably */
+#include "relay/smtp/intake.h"
+
+#include <assert.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/secret.h"
+#include "queue/message.h"
+#include "relay/filter/policy.h"
+#include "relay/mail/header.h"
+#include "relay/smtp/envelope.h"
+#include "relay/smtp/received.h"
+
+#define RECEIVED_MAX   2048
+#define SUBJECT_MAX    1024
+#define MESSAGE_ID_MAX 998
+
+struct intake {
+	struct store *store;
+	struct whitelist *whitelist;
+	struct budget *budget;
+	uint64_t seed;
+};
+
+/* One transaction. Owned by its session until settle or abort. */
+struct intake_mail {
+	struct accept accept;
+	struct intake *intake;
+	struct smtp_session *session;
+	const struct smtp_client *client;
+	struct arena *arena;
+	struct envelope envelope;
+	struct new_message message;
+	char id[ULID_TEXT_SIZE];
+	struct body *body;
+	int64_t counted;	    /* of its bytes in the budget */
+	int64_t header_size;	    /* up to and including the empty line; 0: not seen yet */
+	unsigned line_octets;	    /* octets of the header line under way, 2 is enough to know */
+	struct smtp_answer refusal; /* code 0: none */
+};
+
+struct intake *intake_new(struct store *store, struct whitelist *whitelist, struct budget *budget)
+{
+	struct intake *intake = mem_zalloc(sizeof(*intake));
+
+	intake->store = store;
+	intake->whitelist = whitelist;
+	intake->budget = budget;
+	secret_random(&intake->seed, sizeof(intake->seed));
+	return intake;
+}
+
+void intake_free(struct intake **intake)
+{
+	mem_free(*intake);
+	*intake = NULL;
+}
+
+/* --- MAIL, RCPT ------------------------------------------------------------ */
+
+static void *begin(void *ctx, struct smtp_session *session, const struct smtp_client *client,
+		   const struct smtp_mail *mail, struct smtp_answer *answer)
+{
+	struct intake *intake = ctx;
+	struct intake_mail *m;
+	char sender[ADDRESS_TEXT_SIZE];
+
+	if (store_is_failed(intake->store)) {
+		smtp_answer_error(answer, ERR_FATAL);
+		return NULL;
+	}
+	m = mem_zalloc(sizeof(*m));
+	m->intake = intake;
+	m->session = session;
+	m->client = client;
+	m->arena = arena_new();
+	m->message.id = ulid_new(clock_wall_ms());
+	ulid_format(&m->message.id, m->id);
+	address_format(&mail->sender, sender);
+	m->message.sender = arena_strdup(m->arena, sender);
+	m->message.body_8bit = mail->body_8bit;
+	envelope_init(&m->envelope, m->arena, intake->seed);
+	return m;
+}
+
+static bool recipient(void *transaction, const struct smtp_recipient *recipient,
+		      struct smtp_answer *answer)
+{
+	struct intake_mail *m = transaction;
+	const struct policy_options *policy = smtp_session_backend_options(m->session);
+	const struct whitelist_snapshot *snapshot;
+	struct verdict verdict;
+	char text[ADDRESS_TEXT_SIZE];
+
+	if (envelope_holds(&m->envelope, &recipient->address))
+		return true;
+	snapshot = whitelist_acquire(m->intake->whitelist);
+	verdict_explain(snapshot, &recipient->address, span_of(m->client->scope),
+			clock_steady_wall_ms(), &verdict);
+	whitelist_release(&snapshot);
+	policy_apply(policy, &verdict);
+	if (verdict.kind == VERDICT_REJECT) {
+		address_format(&recipient->address, text);
+		smtp_answer_set(answer, 550, "5.7.1", "<%s>: recipient is not on the whitelist",
+				text);
+		return false;
+	}
+	envelope_add(&m->envelope, &recipient->address, &verdict, clock_wall_ms());
+	return true;
+}
+
+/* --- DATA ------------------------------------------------------------------ */
+
+static bool data_begin(void *transaction, struct smtp_answer *answer)
+{
+	struct intake_mail *m = transaction;
+
+	if (store_is_failed(m->intake->store)) {
+		smtp_answer_error(answer, ERR_FATAL);
+		return false;
+	}
+	/* `ready` asks: no callback from the writer's thread is needed. */
+	m->body = body_new(m->intake->store, NULL, NULL);
+	return true;
+}
+
+static void count_held(struct intake_mail *m, int64_t held)
+{
+	if (m->intake->budget == NULL)
+		return;
+	budget_count(m->intake->budget, held - m->counted);
+	m->counted = held;
+}
+
+/*
+ * Where the header ends, also when that is behind what body_head keeps. Line
+ * ends are canonical here, so a line of two octets is the empty one.
+ */
+static void look_for_header_end(struct intake_mail *m, struct span bytes)
+{
+	size_t at = 0;
+
+	while (at < bytes.len) {
+		struct span rest = span_skip(bytes, at);
+		size_t lf = span_find(rest, '\n');
+		size_t len = lf < rest.len ? lf + 1 : lf;
+
+		m->line_octets += len < 3 ? (unsigned)len : 3;
+		at += len;
+		if (lf == rest.len)
+			return;
+		if (m->line_octets == 2) {
+			m->header_size = body_size(m->body) + (int64_t)at;
+			return;
+		}
+		m->line_octets = 0;
+	}
+}
+
+static bool ready(void *transaction)
+{
+	struct intake_mail *m = transaction;
+
+	count_held(m, body_held_bytes(m->body));
+	return !body_is_backed_up(m->body) && !store_is_behind(m->intake->store);
+}
+
+static bool data(void *transaction, struct span bytes)
+{
+	struct intake_mail *m = transaction;
+
+	if (m->header_size == 0)
+		look_for_header_end(m, bytes);
+	body_append(m->body, bytes);
+	return !ready(m);
+}
+
+/* --- the end --------------------------------------------------------------- */
+
+static void on_stored(struct store_job *job)
+{
+	struct intake_mail *m = job->ctx;
+
+	smtp_session_finished(m->session);
+}
+
+static char *display(struct intake_mail *m, struct span body, size_t max)
+{
+	struct buf text;
+	char *copy;
+
+	buf_init(&text, max);
+	header_decode_display(body, &text);
+	copy = arena_span_dup(m->arena, span_trim(buf_span(&text)));
+	buf_release(&text);
+	return copy;
+}
+
+/* One walk over the header: hops, and what people look for. Returns the number of hops. */
+static size_t read_header(struct intake_mail *m, struct span section)
+{
+	struct header header;
+	struct header_field field;
+	size_t hops = 0;
+
+	header_init(&header, section);
+	while (header_next(&header, &field)) {
+		if (span_is_fold(field.name, "Received"))
+			hops++;
+		else if (m->message.subject == NULL && span_is_fold(field.name, "Subject"))
+			m->message.subject = display(m, field.body, SUBJECT_MAX);
+		else if (m->message.message_id == NULL && span_is_fold(field.name, "Message-ID"))
+			m->message.message_id = display(m, field.body, MESSAGE_ID_MAX);
+	}
+	m->message.header_parsed = !header.over_limit;
+	return hops;
+}
+
+/* False: too many hops. */
+static bool describe_header(struct intake_mail *m, int64_t size)
+{
+	struct span head = body_head(m->body);
+	size_t known;
+
+	/* Without an empty line all of it is header. */
+	m->message.header_size = m->header_size > 0 ? m->header_size : size;
+	known = m->message.header_size < (int64_t)head.len ? (size_t)m->message.header_size
+							   : head.len;
+	if (read_header(m, span_first(head, known)) >
+	    smtp_session_options(m->session)->max_received)
+		return false;
+	if (m->message.header_size > (int64_t)head.len)
+		m->message.header_parsed = false;
+	return true;
+}
+
+static const char *received_field(struct intake_mail *m)
+{
+	bool single = m->envelope.count == 1 && !m->envelope.has_special;
+	const struct received received = {.client = m->client,
+					  .hostname = smtp_session_options(m->session)->hostname,
+					  .id = m->id,
+					  .recipient = single ? m->envelope.recipients[0].address
+							      : NULL,
+					  .received_at = m->message.received_at};
+	struct buf text;
+	const char *field;
+	int code;
+
+	buf_init(&text, RECEIVED_MAX);
+	code = received_format(&received, &text);
+	assert(code == ERR_OK); /* every part has its own limit below this one */
+	field = arena_span_dup(m->arena, buf_span(&text));
+	buf_release(&text);
+	return field;
+}
+
+static void describe(struct intake_mail *m, const struct smtp_data_facts *facts)
+{
+	struct new_message *message = &m->message;
+
+	message->received_at = clock_wall_ms();
+	message->size = facts->size;
+	message->bare_cr = facts->bare_cr;
+	message->bare_lf = facts->bare_lf;
+	message->listener = m->client->listener;
+	message->scope = m->client->scope;
+	message->client_address = m->client->address;
+	message->client_port = m->client->port;
+	message->helo = m->client->helo;
+	message->protocol = received_protocol(m->client);
+	message->received_field = received_field(m);
+	message->recipients = m->envelope.recipients;
+	message->recipient_count = m->envelope.count;
+}
+
+static void finish(void *transaction, const struct smtp_data_facts *facts)
+{
+	struct intake_mail *m = transaction;
+
+	assert(body_size(m->body) == facts->size);
+	if (!describe_header(m, facts->size)) {
+		/* RFC 5321 6.3 */
+		smtp_answer_set(&m->refusal, 554, "5.4.6",
+				"Routing loop detected: more than %zu Received fields",
+				smtp_session_options(m->session)->max_received);
+		body_free(&m->body);
+		smtp_session_finished(m->session);
+		return;
+	}
+	describe(m, facts);
+	m->accept = (struct accept){
+		.job = {.done = on_stored, .ctx = m}, .message = &m->message, .body = m->body};
+	m->body = NULL;
+	queue_accept(m->intake->store, &m->accept.job);
+}
+
+/* --- what becomes of it ---------------------------------------------------- */
+
+static void mail_free(struct intake_mail *m)
+{
+	count_held(m, 0);
+	body_free(&m->body);
+	envelope_release(&m->envelope);
+	arena_free(&m->arena);
+	mem_free(m);
+}
+
+static const char *in_brackets(struct intake_mail *m)
+{
+	return arena_printf(m->arena, "<%s>", m->message.sender);
+}
+
+static void log_accepted(struct intake_mail *m)
+{
+	log_info("accepted", LOG_S("session", m->client->session), LOG_S("message", m->id),
+		 LOG_S("from", in_brackets(m)), LOG_I("recipients", m->envelope.count),
+		 LOG_I("deliver", m->envelope.deliver), LOG_I("drop", m->envelope.drop),
+		 LOG_I("hold", m->envelope.hold), LOG_I("bytes", m->message.size));
+}
+
+static void log_refused(struct intake_mail *m, const struct smtp_answer *answer, const char *why)
+{
+	enum log_level level = m->refusal.code != 0 ? LOG_INFO : LOG_WARNING;
+
+	log_event(level, "refused", LOG_S("session", m->client->session),
+		  LOG_S("client", m->client->address), LOG_S("from", in_brackets(m)),
+		  LOG_I("code", answer->code), LOG_S("reason", why));
+}
+
+static void settle(void *transaction, struct smtp_answer *answer)
+{
+	struct intake_mail *m = transaction;
+
+	if (m->refusal.code != 0) {
+		*answer = m->refusal;
+		log_refused(m, answer, answer->text);
+	} else if (m->accept.job.code != ERR_OK) {
+		smtp_answer_error(answer, m->accept.job.code);
+		log_refused(m, answer, m->accept.job.why.text);
+	} else {
+		smtp_answer_set(answer, 250, "2.0.0", "Ok: queued as %s", m->id);
+		log_accepted(m);
+	}
+	mail_free(m);
+}
+
+static void abort_mail(void *transaction)
+{
+	mail_free(transaction);
+}
+
+const struct smtp_backend_ops intake_ops = {
+	.begin = begin,
+	.recipient = recipient,
+	.data_begin = data_begin,
+	.data = data,
+	.ready = ready,
+	.finish = finish,
+	.settle = settle,
+	.abort = abort_mail,
+};

@@ -1,0 +1,75 @@
+/* relay/smtp/listener.h - the SMTP front door: listening, admitting, and what the daemon calls */
+#ifndef STAGEPOST_RELAY_SMTP_LISTENER_H
+#define STAGEPOST_RELAY_SMTP_LISTENER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "relay/loop/budget.h"
+#include "relay/loop/loop.h"
+#include "relay/loop/stream.h"
+#include "relay/smtp/smtp.h"
+
+/*
+ * One version of the configuration. The struct is copied; what it points to
+ * stays valid until this version is done with (smtp_front_reload, _stop).
+ */
+struct smtp_settings {
+	const struct smtp_options *smtp;
+	const struct listener_options *listeners; /* the same number in every version */
+	size_t listener_count;
+	const void *backend; /* for the backend: smtp_session_backend_options() */
+};
+
+struct smtp_front_env {
+	struct loop *const *loops; /* started, or to be started soon */
+	size_t loop_count;	   /* at least 1 */
+	const struct smtp_backend_ops *backend;
+	void *backend_ctx;
+	struct budget *budget; /* smtp.memory; shared with the backend. NULL: no ceiling */
+};
+
+struct smtp_front;
+
+/*
+ * Binds every listener (a socket for each loop with SO_REUSEPORT; a unix
+ * socket on the first loop) and starts accepting. ERR_SYNTAX: a network that
+ * is none; otherwise as acceptor_bind. The loops outlive the front.
+ */
+int smtp_front_start(const struct smtp_front_env *env, const struct smtp_settings *settings,
+		     struct smtp_front **front_out, struct err *why);
+
+/*
+ * A new version, for new sessions at once, for the others from their next
+ * transaction on. `done` is called once, in any thread, when nothing uses the
+ * version before this one any more (mail under way keeps it). Listeners'
+ * addresses do not change. One reload at a time calls this; the first
+ * version's end is reported by nobody but the reload after it.
+ * ERR_SYNTAX: nothing changed, `done` is not called.
+ */
+int smtp_front_reload(struct smtp_front *front, const struct smtp_settings *settings,
+		      void (*done)(void *ctx), void *ctx, struct err *why);
+
+/*
+ * Stop accepting; sessions between commands get 421 and are closed; a message
+ * under way gets `grace_ms` to come to its end, then 421; a message whose
+ * final dot was taken always gets its true answer. Blocks until no session is
+ * left; not from a loop thread. The store must still be running.
+ */
+void smtp_front_stop(struct smtp_front **front, int64_t grace_ms);
+
+struct smtp_front_status {
+	size_t sessions;	      /* now */
+	uint64_t connections;	      /* admitted since the start */
+	uint64_t connections_refused; /* networks, limits */
+	uint64_t messages;	      /* answered with 250 after the final dot */
+	uint64_t messages_refused;    /* any other answer there */
+};
+/* Any thread. */
+void smtp_front_status(struct smtp_front *front, struct smtp_front_status *status_out);
+
+/* Where listener `index` is bound, e.g. "127.0.0.1:2525"; false past the last. Any thread. */
+bool smtp_front_address(struct smtp_front *front, size_t index, char text_out[STREAM_NAME_SIZE]);
+
+#endif

@@ -1,0 +1,23 @@
+/* relay/smtp/received.h - the trace field we put in front of every message (RFC 5321 4.4) */
+#ifndef STAGEPOST_RELAY_SMTP_RECEIVED_H
+#define STAGEPOST_RELAY_SMTP_RECEIVED_H
+
+#include "base/buf.h"
+#include "base/span.h"
+#include "relay/smtp/smtp.h"
+
+struct received {
+	const struct smtp_client *client;
+	const char *hostname;
+	const char *id;	       /* the message's ULID */
+	const char *recipient; /* the only one of the envelope, or NULL: no `for` (Bcc) */
+	int64_t received_at;
+};
+
+/* Three lines with their CRLF; ERR_LIMIT at out's ceiling. */
+int received_format(const struct received *received, struct buf *out);
+
+/* "ESMTP" or "SMTP" (RFC 3848). */
+const char *received_protocol(const struct smtp_client *client);
+
+#endif

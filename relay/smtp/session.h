@@ -1,0 +1,57 @@
+/* relay/smtp/session.h - one client's connection: from the banner to the last reply (RFC 5321 3) */
+#ifndef STAGEPOST_RELAY_SMTP_SESSION_H
+#define STAGEPOST_RELAY_SMTP_SESSION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "relay/loop/budget.h"
+#include "relay/loop/loop.h"
+#include "relay/smtp/smtp.h"
+#include "relay/smtp/version.h"
+
+/* Numbers for status, shared by all loops. */
+struct session_counters {
+	_Atomic uint64_t messages;
+	_Atomic uint64_t messages_refused;
+};
+
+/*
+ * What the sessions of one loop share. Owned by the listener, touched in its
+ * loop thread only (but for the counters).
+ */
+struct session_house {
+	struct loop *loop;
+	const struct smtp_backend_ops *backend;
+	void *backend_ctx;
+	struct budget *budget;	 /* may be NULL */
+	struct version *version; /* in force; sessions adopt it between transactions */
+	struct session_counters *counters;
+	struct smtp_session *first; /* all that live here */
+	size_t count;
+	struct buf scratch; /* replies in the making */
+	/* A session of this peer is gone and freed. */
+	void (*on_gone)(struct session_house *house, const struct peer_address *peer);
+};
+
+struct session_start {
+	int fd; /* taken */
+	struct peer_address peer;
+	int port;
+	size_t listener; /* index in the settings */
+};
+/* In the loop thread. The session lives in house->first until it says on_gone. */
+void session_open(struct session_house *house, const struct session_start *start);
+
+/* Leave the old version if no transaction needs it. */
+void session_adopt_version(struct smtp_session *session);
+/*
+ * 421 as soon as no message is under way; with `now` also when one is, unless
+ * its final dot was taken. May free the session.
+ */
+void session_stop(struct smtp_session *session, bool now);
+struct smtp_session *session_next(const struct smtp_session *session);
+
+#endif

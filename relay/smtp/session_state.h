@@ -1,0 +1,101 @@
+/* relay/smtp/session_state.h - inside of a session; for session.c, transfer.c and verb.c only */
+#ifndef STAGEPOST_RELAY_SMTP_SESSION_STATE_H
+#define STAGEPOST_RELAY_SMTP_SESSION_STATE_H
+
+#include "relay/loop/stream.h"
+#include "relay/smtp/data.h"
+#include "relay/smtp/session.h"
+
+/* What the next bytes of the client are. */
+enum session_phase {
+	PHASE_GREETING,	 /* too early: the banner is delayed */
+	PHASE_COMMAND,	 /* a command line */
+	PHASE_SKIP_LINE, /* the rest of a line that was too long */
+	PHASE_DATA,	 /* a message */
+	PHASE_VERDICT,	 /* not looked at: the answer to the final dot is being made */
+	PHASE_GONE	 /* there is no connection any more */
+};
+
+/* How far the dialogue has come: bits, so that a verb can name several. */
+enum session_stage {
+	STAGE_START = 1, /* no EHLO or HELO yet */
+	STAGE_READY = 2, /* no transaction */
+	STAGE_MAIL = 4,	 /* MAIL was accepted, no recipient yet */
+	STAGE_RCPT = 8	 /* at least one recipient */
+};
+
+/* The message under way: why it is thrown away, and its clock. */
+struct session_transfer {
+	struct data data;
+	struct smtp_answer refusal; /* code 0: it is kept */
+	bool blocked;		    /* back-pressure: we are not reading */
+	int64_t started_at;	    /* monotonic, moved on by the time we did not read */
+	int64_t heard_at;
+	int64_t blocked_at;
+	int64_t octets; /* as they came over the wire */
+};
+
+struct smtp_session {
+	struct session_house *house;
+	struct smtp_session *next;
+	struct smtp_session *previous;
+	struct stream *stream; /* NULL: gone */
+	struct version *version;
+	size_t listener;
+	struct peer_address peer;
+	struct smtp_client client;
+	enum session_phase phase;
+	enum session_stage stage;
+	void *transaction;  /* the backend's; NULL: none */
+	size_t recipients;  /* accepted in this transaction */
+	size_t overshoot;   /* RCPT beyond max_recipients */
+	bool rcpt_refused;  /* in this transaction */
+	size_t errors;	    /* since the last message */
+	size_t junk;	    /* commands that bring no mail nearer, since the last message */
+	size_t skipped;	    /* octets of the line thrown away */
+	bool output_full;   /* waits for the client to read */
+	bool peer_closed;   /* the client will send nothing more */
+	bool stopping;	    /* 421 when the message under way is answered */
+	bool deadline_set;  /* for the command under way */
+	bool awaits_settle; /* finish was called: not freed before settle */
+	struct session_transfer transfer;
+	struct loop_timer clock; /* greeting delay; rate of DATA; back-pressure */
+	struct loop_task finished;
+};
+
+static inline const struct smtp_options *options_of(const struct smtp_session *session)
+{
+	return session->version->settings.smtp;
+}
+
+/* session.c */
+
+/* Write a reply. 421 closes the connection afterwards. */
+void session_answer(struct smtp_session *session, const struct smtp_answer *answer);
+void session_reply(struct smtp_session *session, int code, const char *enhanced, const char *text);
+/* The same for a client's mistake: too many of them end in 421. */
+void session_refuse(struct smtp_session *session, int code, const char *enhanced, const char *text);
+/* A command without use for mail: too many of them end in 421. True: the session goes on. */
+bool session_count_junk(struct smtp_session *session);
+/* Forget the transaction (RSET, EHLO, the end). */
+void session_reset(struct smtp_session *session);
+/* Close when what is written has been sent; logged with the reason. */
+void session_close(struct smtp_session *session, const char *reason);
+
+/* transfer.c */
+
+/* 354 was sent. */
+void transfer_begin(struct smtp_session *session);
+/* Take what has come. False: nothing more can be done now. */
+bool transfer_step(struct smtp_session *session);
+/* The session's clock rang in PHASE_DATA. */
+void transfer_on_clock(struct smtp_session *session);
+/* Run by smtp_session_finished in the loop thread. */
+void transfer_finished(struct smtp_session *session);
+
+/* verb.c */
+
+/* One command line without its line end. */
+void verb_run(struct smtp_session *session, struct span line);
+
+#endif

@@ -1,0 +1,204 @@
+/* relay/smtp/transfer.c - a message on its way in: back-pressure, limits, and the final dot */
+#include <assert.h>
+#include <stdatomic.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "relay/smtp/session_state.h"
+
+#define BLOCKED_POLL_MS	 4     /* how often back-pressure is looked at again */
+#define BLOCKED_LIMIT_MS 30000 /* memory: a message that waits longer gives its own back */
+
+static bool is_over_budget(const struct smtp_session *session)
+{
+	return session->house->budget != NULL && budget_is_over(session->house->budget);
+}
+
+void transfer_begin(struct smtp_session *session)
+{
+	struct session_transfer *transfer = &session->transfer;
+
+	*transfer = (struct session_transfer){.blocked = false};
+	data_init(&transfer->data);
+	transfer->started_at = clock_mono_ms();
+	transfer->heard_at = transfer->started_at;
+	session->phase = PHASE_DATA;
+	session->deadline_set = false;
+	stream_deadline(session->stream, 0);
+	loop_timer_set(&session->clock, options_of(session)->data_grace_ms);
+}
+
+/* The rest of the message is read and thrown away; the client gets the answer at its end. */
+static void refuse_rest(struct smtp_session *session)
+{
+	void *transaction = session->transaction;
+
+	session->transaction = NULL;
+	session->house->backend->abort(transaction);
+}
+
+static void block(struct smtp_session *session)
+{
+	session->transfer.blocked = true;
+	session->transfer.blocked_at = clock_mono_ms();
+	stream_pause(session->stream);
+	loop_timer_set(&session->clock, BLOCKED_POLL_MS);
+}
+
+/* The client is not to blame for the time we did not read. */
+static void unblock(struct smtp_session *session)
+{
+	struct session_transfer *transfer = &session->transfer;
+	int64_t now = clock_mono_ms();
+
+	transfer->blocked = false;
+	transfer->started_at += now - transfer->blocked_at;
+	transfer->heard_at = now;
+	stream_resume(session->stream);
+	loop_timer_set(&session->clock, options_of(session)->data_grace_ms);
+}
+
+/* True: back-pressure. */
+static bool take_piece(struct smtp_session *session, struct span piece)
+{
+	struct session_transfer *transfer = &session->transfer;
+	int64_t max = options_of(session)->max_message_size;
+
+	if (session->transaction == NULL)
+		return false;
+	if (transfer->data.facts.size > max) {
+		smtp_answer_set(&transfer->refusal, 552, "5.3.4",
+				"Message size exceeds the limit of %lld octets", (long long)max);
+		refuse_rest(session);
+		return false;
+	}
+	return session->house->backend->data(session->transaction, piece) ||
+	       is_over_budget(session);
+}
+
+/* What was over the limits was aborted long ago; the session goes on (RFC 1870 6.1 (3)). */
+static void answer_refusal(struct smtp_session *session)
+{
+	struct smtp_answer answer = session->transfer.refusal;
+
+	session->phase = PHASE_COMMAND;
+	session_reset(session);
+	atomic_fetch_add(&session->house->counters->messages_refused, 1);
+	log_info("refused", LOG_S("session", session->client.session),
+		 LOG_S("client", session->client.address), LOG_I("code", answer.code),
+		 LOG_S("reason", answer.text), LOG_I("bytes", session->transfer.data.facts.size));
+	session_answer(session, &answer);
+}
+
+static void end_of_data(struct smtp_session *session)
+{
+	loop_timer_stop(&session->clock);
+	if (session->transaction == NULL) {
+		answer_refusal(session);
+		return;
+	}
+	session->phase = PHASE_VERDICT;
+	session->awaits_settle = true;
+	session->house->backend->finish(session->transaction, &session->transfer.data.facts);
+}
+
+bool transfer_step(struct smtp_session *session)
+{
+	struct session_transfer *transfer = &session->transfer;
+	struct span input = stream_input(session->stream);
+	size_t len = input.len;
+	enum data_step step = DATA_MORE;
+	struct span piece;
+	bool full = false;
+
+	if (transfer->blocked || len == 0)
+		return false;
+	while (!full && (step = data_next(&transfer->data, &input, &piece)) == DATA_PIECE)
+		full = take_piece(session, piece);
+	stream_consume(session->stream, len - input.len);
+	transfer->octets += (int64_t)(len - input.len);
+	transfer->heard_at = clock_mono_ms();
+	if (full)
+		block(session);
+	else if (step == DATA_END)
+		end_of_data(session);
+	return !full;
+}
+
+static void poll_blocked(struct smtp_session *session)
+{
+	struct session_transfer *transfer = &session->transfer;
+	const struct smtp_backend_ops *backend = session->house->backend;
+	bool ready = backend->ready == NULL || backend->ready(session->transaction);
+	bool over = is_over_budget(session);
+
+	if (ready && !over) {
+		unblock(session);
+	} else if (over && clock_mono_ms() - transfer->blocked_at > BLOCKED_LIMIT_MS) {
+		/* All of them waiting for each other's memory would wait for ever. */
+		smtp_answer_set(&transfer->refusal, 452, "4.3.1", "Insufficient memory");
+		refuse_rest(session);
+		unblock(session);
+	} else {
+		loop_timer_set(&session->clock, BLOCKED_POLL_MS);
+	}
+}
+
+/*
+ * When a client this slow must be done with: after the grace and the time its
+ * octets may take at the lowest rate (S074), or when it has said nothing for
+ * as long as a command may take.
+ */
+static int64_t patience_ends_at(const struct smtp_session *session)
+{
+	const struct smtp_options *options = options_of(session);
+	const struct session_transfer *transfer = &session->transfer;
+	int64_t idle = transfer->heard_at + options->command_timeout_ms;
+	int64_t slow;
+
+	if (options->data_min_rate <= 0)
+		return idle;
+	slow = transfer->started_at + options->data_grace_ms +
+	       transfer->octets * 1000 / options->data_min_rate;
+	return slow < idle ? slow : idle;
+}
+
+void transfer_on_clock(struct smtp_session *session)
+{
+	int64_t left;
+
+	if (session->transfer.blocked) {
+		poll_blocked(session);
+		return;
+	}
+	left = patience_ends_at(session) - clock_mono_ms();
+	if (left > 0) {
+		loop_timer_set(&session->clock, left);
+		return;
+	}
+	session_reply(session, 421, "4.4.2", "Timeout: the message comes too slowly");
+}
+
+void transfer_finished(struct smtp_session *session)
+{
+	struct session_counters *counters = session->house->counters;
+	struct smtp_answer answer;
+	void *transaction = session->transaction;
+
+	assert(session->awaits_settle);
+	smtp_answer_set(&answer, 250, "2.0.0", "Ok");
+	session->house->backend->settle(transaction, &answer);
+	session->transaction = NULL;
+	session->awaits_settle = false;
+	if (answer.code / 100 == 2)
+		atomic_fetch_add(&counters->messages, 1);
+	else
+		atomic_fetch_add(&counters->messages_refused, 1);
+	if (session->phase == PHASE_GONE)
+		return;
+	session_reset(session);
+	session->errors = 0;
+	session->junk = 0;
+	session->phase = PHASE_COMMAND;
+	session_answer(session, &answer);
+}

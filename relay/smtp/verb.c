@@ -1,0 +1,285 @@
+/* relay/smtp/verb.c - what a client may say, when, and what happens then (RFC 5321 4.1) */
+#include <stdio.h>
+
+#include "base/log.h"
+#include "relay/smtp/command.h"
+#include "relay/smtp/session_state.h"
+
+#define ANY_STAGE     (STAGE_START | STAGE_READY | STAGE_MAIL | STAGE_RCPT)
+#define GREETED	      (STAGE_READY | STAGE_MAIL | STAGE_RCPT)
+#define OVERSHOOT_MAX 1000 /* RCPT beyond the limit that are not yet called errors */
+
+/*
+ * One row a verb. `check` looks at the argument alone and returns the
+ * complaint or NULL; `act` runs when stage and argument are right.
+ */
+struct verb {
+	const char *name;
+	unsigned stages; /* where it is allowed */
+	const char *(*check)(struct span argument);
+	void (*act)(struct smtp_session *session, struct span argument);
+	bool junk; /* brings no mail nearer */
+};
+
+/* --- checks --------------------------------------------------------------- */
+
+static const char *no_argument(struct span argument)
+{
+	return argument.len > 0 ? "No argument is allowed" : NULL;
+}
+
+static const char *some_argument(struct span argument)
+{
+	return argument.len == 0 ? "An argument is wanted" : NULL;
+}
+
+static const char *hello_name(struct span argument)
+{
+	return command_is_hello_name(argument) ? NULL : "A host name or address literal is wanted";
+}
+
+/* --- acts ----------------------------------------------------------------- */
+
+static void take_hello(struct smtp_session *session, struct span name, bool esmtp)
+{
+	session_reset(session);
+	memcpy(session->client.helo, name.data, name.len);
+	session->client.helo[name.len] = '\0';
+	session->client.esmtp = esmtp;
+	session->stage = STAGE_READY;
+}
+
+static void act_helo(struct smtp_session *session, struct span argument)
+{
+	take_hello(session, argument, false);
+	session_reply(session, 250, "", options_of(session)->hostname);
+}
+
+static void act_ehlo(struct smtp_session *session, struct span argument)
+{
+	const struct smtp_options *options = options_of(session);
+	char text[500];
+
+	take_hello(session, argument, true);
+	(void)snprintf(text, sizeof(text),
+		       "%s\nPIPELINING\nSIZE %lld\n8BITMIME\nENHANCEDSTATUSCODES\nHELP",
+		       options->hostname, (long long)options->max_message_size);
+	session_reply(session, 250, "", text);
+}
+
+static void act_mail(struct smtp_session *session, struct span argument)
+{
+	const struct command_limits limits = {.max_message_size =
+						      options_of(session)->max_message_size,
+					      .esmtp = session->client.esmtp};
+	struct smtp_mail mail;
+	struct smtp_answer answer;
+
+	if (!command_parse_mail(argument, &limits, &mail, &answer)) {
+		session_refuse(session, answer.code, answer.enhanced, answer.text);
+		return;
+	}
+	smtp_answer_set(&answer, 250, "2.1.0", "Ok");
+	session->transaction = session->house->backend->begin(session->house->backend_ctx, session,
+							      &session->client, &mail, &answer);
+	if (session->transaction != NULL)
+		session->stage = STAGE_MAIL;
+	session_answer(session, &answer);
+}
+
+/* RFC 5321 4.5.3.1.10: those before it stay valid. */
+static void too_many_recipients(struct smtp_session *session)
+{
+	static const char text[] = "Too many recipients";
+
+	if (++session->overshoot > OVERSHOOT_MAX)
+		session_refuse(session, 452, "4.5.3", text);
+	else
+		session_reply(session, 452, "4.5.3", text);
+}
+
+static void act_rcpt(struct smtp_session *session, struct span argument)
+{
+	struct smtp_recipient recipient;
+	struct smtp_answer answer;
+
+	if (session->recipients >= options_of(session)->max_recipients) {
+		too_many_recipients(session);
+		return;
+	}
+	if (!command_parse_rcpt(argument, &recipient, &answer)) {
+		session->rcpt_refused = true;
+		session_refuse(session, answer.code, answer.enhanced, answer.text);
+		return;
+	}
+	smtp_answer_set(&answer, 250, "2.1.5", "Ok");
+	if (session->house->backend->recipient(session->transaction, &recipient, &answer)) {
+		session->recipients++;
+		session->stage = STAGE_RCPT;
+	} else {
+		session->rcpt_refused = true;
+	}
+	session_answer(session, &answer);
+}
+
+/*
+ * Input that waits behind a DATA which gets no 354 is a message sent without
+ * leave: it must never run as commands.
+ */
+static void close_on_content(struct smtp_session *session)
+{
+	if (session->stream != NULL && stream_input(session->stream).len > 0)
+		session_close(session, "content behind a refused DATA");
+}
+
+static void act_data(struct smtp_session *session, struct span argument)
+{
+	const struct smtp_backend_ops *backend = session->house->backend;
+	struct smtp_answer answer;
+
+	smtp_answer_set(&answer, 451, "4.3.0", "Local error, please try again later");
+	if (backend->data_begin != NULL && !backend->data_begin(session->transaction, &answer)) {
+		session_answer(session, &answer);
+		close_on_content(session);
+		return;
+	}
+	session_reply(session, 354, "", "End data with <CR><LF>.<CR><LF>");
+	if (session->stream != NULL)
+		transfer_begin(session);
+}
+
+static void act_rset(struct smtp_session *session, struct span argument)
+{
+	session_reset(session);
+	session_reply(session, 250, "2.0.0", "Ok");
+}
+
+static void act_noop(struct smtp_session *session, struct span argument)
+{
+	session_reply(session, 250, "2.0.0", "Ok");
+}
+
+static void act_quit(struct smtp_session *session, struct span argument)
+{
+	session_reply(session, 221, "2.0.0", "Bye");
+	session_close(session, "quit");
+}
+
+/* The same for everybody: the list is not shown to clients. */
+static void act_vrfy(struct smtp_session *session, struct span argument)
+{
+	session_reply(session, 252, "2.1.5", "Not verified; send it and see");
+}
+
+static void act_help(struct smtp_session *session, struct span argument)
+{
+	session_reply(session, 214, "2.0.0",
+		      "Stagepost takes mail for any recipient and delivers to those it may\n"
+		      "EHLO HELO MAIL RCPT DATA RSET NOOP VRFY HELP QUIT");
+}
+
+static void act_not_offered(struct smtp_session *session, struct span argument)
+{
+	session_refuse(session, 502, "5.5.1", "Command not offered here");
+}
+
+/* RFC 3030: the octets behind it are content. Unread they could run as commands. */
+static void act_bdat(struct smtp_session *session, struct span argument)
+{
+	session_reply(session, 502, "5.5.1", "CHUNKING is not offered; closing");
+	session_close(session, "BDAT that was not offered");
+}
+
+static const struct verb verbs[] = {
+	{"EHLO", ANY_STAGE, hello_name, act_ehlo, true},
+	{"HELO", ANY_STAGE, hello_name, act_helo, true},
+	{"MAIL", STAGE_READY, some_argument, act_mail, false},
+	{"RCPT", STAGE_MAIL | STAGE_RCPT, some_argument, act_rcpt, false},
+	{"DATA", STAGE_RCPT, no_argument, act_data, false},
+	{"RSET", ANY_STAGE, no_argument, act_rset, true},
+	{"NOOP", ANY_STAGE, NULL, act_noop, true},
+	{"QUIT", ANY_STAGE, no_argument, act_quit, false},
+	{"VRFY", ANY_STAGE, some_argument, act_vrfy, true},
+	{"HELP", ANY_STAGE, NULL, act_help, true},
+	{"BDAT", ANY_STAGE, NULL, act_bdat, false},
+	{"STARTTLS", ANY_STAGE, NULL, act_not_offered, false},
+	{"AUTH", ANY_STAGE, NULL, act_not_offered, false},
+	{"EXPN", ANY_STAGE, NULL, act_not_offered, false},
+	{"ETRN", ANY_STAGE, NULL, act_not_offered, false},
+	{"TURN", ANY_STAGE, NULL, act_not_offered, false},
+	{"SEND", ANY_STAGE, NULL, act_not_offered, false},
+	{"SOML", ANY_STAGE, NULL, act_not_offered, false},
+	{"SAML", ANY_STAGE, NULL, act_not_offered, false},
+	{"XCLIENT", ANY_STAGE, NULL, act_not_offered, false},
+	{"XFORWARD", ANY_STAGE, NULL, act_not_offered, false},
+};
+
+/* --- dispatch ------------------------------------------------------------- */
+
+static const struct verb *find_verb(struct span name)
+{
+	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
+		if (span_is_fold(name, verbs[i].name))
+			return &verbs[i];
+	return NULL;
+}
+
+static void out_of_order(struct smtp_session *session, const struct verb *verb)
+{
+	if (verb->act == act_data && session->stage == STAGE_MAIL && session->rcpt_refused)
+		session_refuse(session, 554, "5.5.1", "No valid recipients");
+	else if ((verb->stages & STAGE_START) == 0 && session->stage == STAGE_START)
+		session_refuse(session, 503, "5.5.1", "Say EHLO or HELO first");
+	else if (verb->act == act_mail)
+		session_refuse(session, 503, "5.5.1", "A mail transaction is under way");
+	else if (session->stage == STAGE_READY)
+		session_refuse(session, 503, "5.5.1", "Say MAIL first");
+	else
+		session_refuse(session, 503, "5.5.1", "Say RCPT first");
+	if (verb->act == act_data)
+		close_on_content(session);
+}
+
+static void run(struct smtp_session *session, const struct verb *verb, struct span argument)
+{
+	const char *complaint = verb->check != NULL ? verb->check(argument) : NULL;
+	bool hello = verb->act == act_ehlo || verb->act == act_helo;
+
+	/* A first EHLO, and HELO after a refused EHLO, are no junk. */
+	if (verb->junk && !(hello && session->stage == STAGE_START) &&
+	    session->transaction == NULL && !session_count_junk(session))
+		return;
+	if ((verb->stages & session->stage) == 0)
+		out_of_order(session, verb);
+	else if (complaint != NULL)
+		/* RFC 2034 4: no enhanced codes in replies to EHLO and HELO */
+		session_refuse(session, 501, hello ? "" : "5.5.4", complaint);
+	else
+		verb->act(session, argument);
+}
+
+static void turn_out(struct smtp_session *session)
+{
+	log_info("refused", LOG_S("session", session->client.session),
+		 LOG_S("client", session->client.address),
+		 LOG_S("reason", "speaks HTTP or the like"));
+	session_reply(session, 554, "5.5.1", "This is SMTP, nothing else");
+	session_close(session, "speaks another protocol");
+}
+
+void verb_run(struct smtp_session *session, struct span line)
+{
+	const struct verb *verb;
+	struct command command;
+
+	command_split(line, &command);
+	verb = find_verb(command.verb);
+	if (verb == NULL && command_is_foreign(line))
+		turn_out(session);
+	else if (command_has_control(line))
+		session_refuse(session, 501, "5.5.2", "A command holds no control characters");
+	else if (verb == NULL)
+		session_refuse(session, 500, "5.5.2", "Command not recognized");
+	else
+		run(session, verb, command.argument);
+}

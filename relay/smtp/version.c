@@ -1,0 +1,85 @@
+/* relay/smtp/version.c - a version of the front's settings, alive while somebody uses it */
+#include "relay/smtp/version.h"
+
+#include <stdatomic.h>
+
+#include "base/mem.h"
+
+struct networks {
+	struct network *items;
+	size_t count;
+};
+
+static int parse_networks(const struct listener_options *listener, struct networks *set,
+			  struct err *why)
+{
+	set->items = mem_array(listener->network_count, sizeof(*set->items));
+	set->count = listener->network_count;
+	for (size_t i = 0; i < set->count; i++) {
+		int code = network_parse(span_of(listener->networks[i]), &set->items[i], why);
+
+		if (code != ERR_OK)
+			return err_prefix(why, code, "listener %s", listener->address);
+	}
+	return ERR_OK;
+}
+
+static void version_free(struct version *version)
+{
+	for (size_t i = 0; i < version->settings.listener_count; i++)
+		mem_free(version->networks[i].items);
+	mem_free(version->networks);
+	mem_free(version);
+}
+
+int version_new(const struct smtp_settings *settings, struct version **version_out, struct err *why)
+{
+	struct version *version = mem_zalloc(sizeof(*version));
+	int code = ERR_OK;
+
+	version->settings = *settings;
+	version->networks = mem_array(settings->listener_count, sizeof(*version->networks));
+	atomic_init(&version->references, 1);
+	for (size_t i = 0; i < settings->listener_count && code == ERR_OK; i++)
+		code = parse_networks(&settings->listeners[i], &version->networks[i], why);
+	if (code != ERR_OK) {
+		version_free(version);
+		return code;
+	}
+	*version_out = version;
+	return ERR_OK;
+}
+
+struct version *version_acquire(struct version *version)
+{
+	atomic_fetch_add(&version->references, 1);
+	return version;
+}
+
+void version_release(struct version **version)
+{
+	struct version *gone = *version;
+	void (*done)(void *ctx);
+	void *ctx;
+
+	*version = NULL;
+	if (gone == NULL || atomic_fetch_sub(&gone->references, 1) != 1)
+		return;
+	done = gone->done;
+	ctx = gone->ctx;
+	version_free(gone);
+	if (done != NULL)
+		done(ctx);
+}
+
+bool version_admits(const struct version *version, size_t listener, const struct peer_address *peer)
+{
+	const struct networks *set = &version->networks[listener];
+
+	if (peer->unix_peer)
+		return true;
+	for (size_t i = 0; i < set->count; i++)
+		if (network_holds(&set->items[i], peer))
+			return true;
+	return false;
+}
