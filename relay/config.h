@@ -1,4 +1,8 @@
-/* relay/config.h - the daemon's configuration: one immutable version, and every mistake in it */
+/*
+ * relay/config.h - the daemon's configuration: one immutable version, and every mistake in it
+ *
+ * Files of this folder include autoconf's header as <config.h>: in quotes it would be this one.
+ */
 #ifndef STAGEPOST_RELAY_CONFIG_H
 #define STAGEPOST_RELAY_CONFIG_H
 
@@ -58,7 +62,7 @@ struct config_report {
 
 void config_report_init(struct config_report *report);
 void config_report_release(struct config_report *report);
-/* "stagepost.yaml:3:5: smtp.max_recipients: ..." without a line end. */
+/* "stagepost.yaml:3:5: smtp.max_recipients: ..." without a line end; alike for warnings. */
 void config_note_format(const struct config_note *note, char *text_out, size_t size);
 
 /*

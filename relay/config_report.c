@@ -82,6 +82,6 @@ void config_note_format(const struct config_note *note, char *text_out, size_t s
 			 note->column);
 	else if (note->file != NULL)
 		snprintf(place, sizeof(place), "%.250s: ", note->file);
-	snprintf(text_out, size, "%s%s%s%s%s", place, note->warning ? "warning: " : "", note->key,
-		 note->key[0] != '\0' ? ": " : "", note->text);
+	snprintf(text_out, size, "%s%s%s%s", place, note->key, note->key[0] != '\0' ? ": " : "",
+		 note->text);
 }

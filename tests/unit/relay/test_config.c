@@ -520,7 +520,7 @@ START_TEST(notes_for_people)
 		"a.yaml:3:5: smtp.max_errors: is wrong",
 		"a.yaml:3:5: is broken",
 		"-o: threads: is wrong",
-		"a.yaml:1:1: warning: user: has no effect",
+		"a.yaml:1:1: user: has no effect",
 	};
 
 	for (size_t i = 0; i < COUNT(rows); i++) {
