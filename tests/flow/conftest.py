@@ -1,0 +1,66 @@
+"""Fixtures: a next hop, and daemons that are stopped and looked over at the end of the test."""
+
+import os
+import pathlib
+import sys
+
+import pytest
+
+HERE = pathlib.Path(__file__).resolve().parent
+if str(HERE) not in sys.path:
+    sys.path.insert(0, str(HERE))
+
+from daemon import STAGEPOSTD, Daemon  # noqa: E402
+from nexthop import NextHop  # noqa: E402
+
+
+def pytest_collection_modifyitems(items):
+    if not STAGEPOSTD.exists():
+        raise pytest.UsageError("%s is not built (STAGEPOST_BUILD names the folder)" % STAGEPOSTD)
+
+
+@pytest.fixture
+def hop():
+    hop = NextHop()
+    yield hop
+    hop.close()
+
+
+@pytest.fixture
+def make_daemon(tmp_path):
+    """make_daemon(next_hop="127.0.0.1:25", settings="smtp: …"): started already."""
+    made = []
+
+    def make(next_hop=None, settings="", start=True):
+        folder = tmp_path / ("daemon%d" % len(made))
+        folder.mkdir()
+        daemon = Daemon(folder, next_hop, settings)
+        made.append(daemon)
+        return daemon.start() if start else daemon
+
+    yield make
+    failures = []
+    for daemon in made:
+        try:
+            daemon.close()
+        except BaseException as failure:  # the others must be stopped all the same
+            if daemon.process is not None:
+                daemon.process.kill()
+            failures.append(failure)
+    if failures:
+        raise failures[0]
+
+
+@pytest.fixture
+def relay(make_daemon, hop):
+    """One daemon in front of `hop`."""
+    return make_daemon(hop.address)
+
+
+@pytest.fixture(scope="session")
+def corpora():
+    path = os.environ.get("STAGEPOST_CORPORA")
+    folder = pathlib.Path(path) if path else HERE.parents[2] / "shared" / "corpora"
+    if not folder.is_dir():
+        pytest.skip("the corpora are not at %s" % folder)
+    return folder

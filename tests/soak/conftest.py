@@ -1,0 +1,17 @@
+"""The fixtures of tests/flow."""
+
+import importlib.util
+import pathlib
+import sys
+
+FLOW = pathlib.Path(__file__).resolve().parent.parent / "flow"
+sys.path.insert(0, str(FLOW))
+spec = importlib.util.spec_from_file_location("flow_conftest", FLOW / "conftest.py")
+flow = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(flow)
+
+hop = flow.hop
+make_daemon = flow.make_daemon
+relay = flow.relay
+corpora = flow.corpora
+pytest_collection_modifyitems = flow.pytest_collection_modifyitems
