@@ -1,0 +1,582 @@
+/* relay/deliver/carry.c - one job's dialogue: libesmtp on one side, the next hop on the other */
+#include <config.h> /* memmem */
+
+#include "relay/deliver/carry.h"
+
+#include <assert.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+
+#define NEAR_LINE_MAX	  2048
+#define STAND_IN_MAX	  1024
+#define NEAR_LINGER_MS	  5000
+#define PROGRESS_EACH_MS  5000
+#define PROGRESS_GRACE_MS 30000
+
+/* What libesmtp is shown: PIPELINING and nothing else, whatever the next hop offers. */
+static const char local_hello[] = "220 stagepost\r\n"
+				  "250-stagepost\r\n250 PIPELINING\r\n";
+
+static void pump_near(struct carry *c);
+
+/* Leave the job: nothing of it is touched any more. */
+static void let_go(struct carry *c)
+{
+	loop_timer_stop(&c->progress);
+	c->job = NULL;
+	c->far = NULL;
+	c->state = CARRY_IDLE;
+}
+
+void carry_break(struct carry *c, int code, const char *why)
+{
+	struct record *record = &c->job->record;
+
+	assert(code < 0);
+	if (record->broken == ERR_OK) {
+		record->broken = code;
+		err_set(&record->broken_why, code, "%s", why);
+	}
+	/* A dot that never left our own buffer was not sent. */
+	if (record->dot_sent && stream_output_pending(c->far) > 0)
+		record->dot_sent = false;
+	stream_free(&c->near);
+	let_go(c);
+	c->ops->on_broken(c->ctx);
+}
+
+/* --- towards libesmtp --------------------------------------------------------- */
+
+static void tell_near(struct carry *c, int code)
+{
+	buf_printf(&c->near_out, "%03d stagepost\r\n", code);
+}
+
+static void flush_near(struct carry *c)
+{
+	if (c->near_out.len > 0) {
+		int code = stream_write(c->near, buf_span(&c->near_out));
+
+		assert(code == ERR_OK); /* at most a few KB in all of a job */
+		buf_clear(&c->near_out);
+	}
+}
+
+/* The last reply of the job is known: QUIT gets its answer in advance, libesmtp needs us no more.
+ */
+static void finish(struct carry *c, int code)
+{
+	bool clean = !c->mail_open;
+
+	tell_near(c, code);
+	tell_near(c, 221);
+	flush_near(c);
+	stream_close(&c->near, NEAR_LINGER_MS);
+	let_go(c);
+	c->ops->on_over(c->ctx, clean);
+}
+
+/* --- slots --------------------------------------------------------------------- */
+
+static bool has_slots(const struct carry *c)
+{
+	return c->slot_first < c->slot_end;
+}
+
+static void push_slot(struct carry *c, struct carry_slot slot)
+{
+	assert(c->slot_end < sizeof(c->slots) / sizeof(c->slots[0]));
+	c->slots[c->slot_end++] = slot;
+	c->remote_waiting += slot.local ? 0 : 1;
+}
+
+/* Local answers go out as soon as those in front of them have. Returns false when the job is over.
+ */
+static bool answer_local(struct carry *c)
+{
+	while (has_slots(c) && c->slots[c->slot_first].local) {
+		struct carry_slot slot = c->slots[c->slot_first++];
+
+		if (slot.command != SLOT_RCPT) {
+			finish(c, slot.code);
+			return false;
+		}
+		tell_near(c, slot.code);
+	}
+	if (!has_slots(c)) {
+		c->slot_first = c->slot_end = 0;
+		flush_near(c);
+	}
+	return true;
+}
+
+/* --- commands from libesmtp ------------------------------------------------------ */
+
+/* `line` is one command without its line end: the last look before the wire. */
+static bool send_line(struct carry *c)
+{
+	struct span line = buf_span(&c->line);
+
+	assert(span_find(line, '\r') == line.len && span_find(line, '\n') == line.len &&
+	       span_find(line, '\0') == line.len);
+	if (buf_append_text(&c->line, "\r\n") < 0 || stream_write(c->far, buf_span(&c->line)) < 0) {
+		carry_break(c, ERR_LIMIT, "a command line grew too long");
+		return false;
+	}
+	if (c->remote_waiting == 0)
+		stream_deadline(c->far, c->job->route->command_timeout_ms);
+	return true;
+}
+
+/* What this next hop can't take is refused here, before anything is sent. */
+static bool refuse_message(struct carry *c, struct hop_reply *refusal)
+{
+	struct job *job = c->job;
+	int64_t size = job_wire_size(job);
+	char text[160];
+
+	if (c->caps->size && c->caps->size_max > 0 && size > c->caps->size_max) {
+		snprintf(text, sizeof(text),
+			 "the message has %lld octets, the next hop takes %lld (RFC 1870)",
+			 (long long)size, (long long)c->caps->size_max);
+		hop_reply_local(refusal, 552, "5.3.4", text);
+		return true;
+	}
+	if (job->message->smtputf8 && !c->caps->smtputf8) {
+		hop_reply_local(refusal, 550, "5.6.7",
+				"the message needs SMTPUTF8, which the next hop does not offer");
+		return true;
+	}
+	return false;
+}
+
+static bool on_mail(struct carry *c, struct span line)
+{
+	struct job *job = c->job;
+
+	buf_clear(&c->line);
+	buf_printf(&c->line, "MAIL FROM:<%s>", job->sender_text);
+	if (job->record.mail.code != 0 || c->mail_open || !atomic_load(&job->header_ready) ||
+	    !span_equal(line, buf_span(&c->line))) {
+		carry_break(c, ERR_DENIED, "the worker said another MAIL than the job");
+		return false;
+	}
+	if (refuse_message(c, &job->record.mail)) {
+		job->record.mail_local = true;
+		push_slot(c, (struct carry_slot){SLOT_MAIL, 0, true, job->record.mail.code});
+		return answer_local(c);
+	}
+	if (job_mail_parameters(job, c->caps, &c->line) < 0) {
+		carry_break(c, ERR_LIMIT, "the parameters of MAIL grew too long");
+		return false;
+	}
+	if (!send_line(c))
+		return false;
+	c->mail_open = true;
+	push_slot(c, (struct carry_slot){.command = SLOT_MAIL});
+	return true;
+}
+
+/*
+ * The wire guard: the line must be the next judged address, printed again from
+ * the parsed form, and the list in force this moment must allow it.
+ */
+static bool on_rcpt(struct carry *c, struct span line)
+{
+	const struct whitelist_snapshot *snapshot;
+	struct job *job = c->job;
+	struct job_recipient *recipient;
+	char text[ADDRESS_TEXT_SIZE];
+	int64_t now = clock_steady_wall_ms();
+	bool allowed;
+	int code = ERR_OK;
+
+	if (c->next_recipient >= job->count || c->data_asked) {
+		carry_break(c, ERR_DENIED, "the worker offered more recipients than the job has");
+		return false;
+	}
+	recipient = &job->recipients[c->next_recipient];
+	address_format(&recipient->address, text);
+	buf_clear(&c->line);
+	buf_printf(&c->line, "RCPT TO:<%s>", text);
+	if (!span_equal(line, buf_span(&c->line))) {
+		carry_break(c, ERR_DENIED, "the worker offered a recipient that was not judged");
+		return false;
+	}
+	snapshot = whitelist_acquire(c->whitelist);
+	allowed = job_judge_again(snapshot, recipient, job->message->scope, now);
+	if (allowed)
+		code = job_rcpt_parameters(job, recipient, c->caps, snapshot, now, &c->line);
+	whitelist_release(&snapshot);
+	if (code < 0) {
+		carry_break(c, ERR_LIMIT, "the parameters of RCPT grew too long");
+		return false;
+	}
+	if (allowed && !send_line(c))
+		return false;
+	job->record.rcpt_sent |= allowed;
+	push_slot(c, (struct carry_slot){SLOT_RCPT, c->next_recipient++, !allowed, 550});
+	return allowed || answer_local(c);
+}
+
+static bool anyone_accepted(const struct job *job)
+{
+	for (size_t i = 0; i < job->count; i++)
+		if (job->recipients[i].reply.code / 100 == 2)
+			return true;
+	return false;
+}
+
+/* Comes here only when every recipient has been answered. */
+static bool on_data(struct carry *c)
+{
+	if (c->data_asked || c->next_recipient != c->job->count) {
+		carry_break(c, ERR_DENIED, "the worker said DATA before all recipients");
+		return false;
+	}
+	c->data_asked = true;
+	if (!anyone_accepted(c->job)) {
+		push_slot(c, (struct carry_slot){SLOT_DATA, 0, true, 554});
+		return answer_local(c);
+	}
+	buf_clear(&c->line);
+	buf_append_text(&c->line, "DATA");
+	if (!send_line(c))
+		return false;
+	push_slot(c, (struct carry_slot){.command = SLOT_DATA});
+	return true;
+}
+
+/* Does this command have to wait until the next hop has answered? */
+static bool must_wait(const struct carry *c, struct span line)
+{
+	if (span_is(line, "DATA"))
+		return has_slots(c);
+	return c->remote_waiting > 0 && !c->caps->pipelining;
+}
+
+static bool do_command(struct carry *c, struct span line)
+{
+	if (span_starts_fold(line, "EHLO "))
+		return true; /* answered in advance */
+	if (span_starts_fold(line, "MAIL FROM:"))
+		return on_mail(c, line);
+	if (span_starts_fold(line, "RCPT TO:"))
+		return on_rcpt(c, line);
+	if (span_is(line, "DATA"))
+		return on_data(c);
+	carry_break(c, ERR_DENIED, "the worker said something that does not belong here");
+	return false;
+}
+
+static void read_commands(struct carry *c)
+{
+	while (c->state == CARRY_COMMANDS) {
+		struct span input = stream_input(c->near);
+		const char *end = input.len > 0 ? memmem(input.data, input.len, "\r\n", 2) : NULL;
+		struct span line;
+		size_t taken;
+		char kept[NEAR_LINE_MAX];
+
+		if (end == NULL || (size_t)(end - input.data) > sizeof(kept)) {
+			if (input.len > sizeof(kept))
+				carry_break(c, ERR_LIMIT, "the worker said too long a line");
+			return;
+		}
+		line = span_first(input, (size_t)(end - input.data));
+		if (must_wait(c, line))
+			return;
+		taken = line.len + 2;
+		memcpy(kept, line.data, line.len);
+		stream_consume(c->near, taken);
+		if (!do_command(c, span_make(kept, line.len)))
+			return;
+	}
+}
+
+/* --- the message ------------------------------------------------------------------ */
+
+/* The real header, as far as the far stream has room. True: all of it is out. */
+static bool push_header(struct carry *c)
+{
+	struct span header = buf_span(&c->job->header);
+
+	while (c->header_at < header.len) {
+		size_t room = stream_output_room(c->far);
+
+		if (room < 512)
+			return false;
+		buf_clear(&c->line);
+		body_stuff(header, &c->header_at, room < 16384 ? room : 16384, &c->line);
+		stream_write(c->far, buf_span(&c->line));
+	}
+	if (header.len > 0 && header.data[header.len - 1] != '\n') {
+		if (stream_write(c->far, span_of("\r\n")) < 0)
+			return false;
+		/* Once: the buffer itself now ends as it should. */
+		buf_append_text(&c->job->header, "\r\n");
+		c->header_at = c->job->header.len;
+	}
+	return true;
+}
+
+/* False: the stand-in is not all here yet, or is no stand-in (then the job is broken). */
+static bool drop_stand_in(struct carry *c)
+{
+	struct span input = stream_input(c->near);
+	size_t len;
+
+	if (c->header_passed)
+		return true;
+	len = body_skip_header(span_first(input, STAND_IN_MAX));
+	if (len > 0)
+		stream_consume(c->near, len);
+	else if (input.len >= STAND_IN_MAX)
+		carry_break(c, ERR_DENIED, "the worker sent another header than the stand-in");
+	c->header_passed = len > 0;
+	return len > 0;
+}
+
+/* The terminator came: only a body of exactly the stored length gets its dot. */
+static void end_body(struct carry *c)
+{
+	int64_t added = atomic_load(&c->job->line_end_added) ? 2 : 0;
+	int64_t want = c->job->body_size + added;
+	char text[120];
+
+	if (c->body.octets != want) {
+		snprintf(text, sizeof(text), "%lld octets of the body came instead of %lld",
+			 (long long)c->body.octets, (long long)want);
+		carry_break(c, ERR_IO, text);
+		return;
+	}
+	if (stream_write(c->far, span_of(".\r\n")) < 0)
+		return; /* no room: on_drained comes */
+	stream_consume(c->near, 3);
+	loop_timer_stop(&c->progress);
+	c->job->record.dot_sent = true;
+	c->state = CARRY_FINAL;
+	stream_deadline(c->far, c->job->route->final_reply_timeout_ms);
+}
+
+static void pump_body(struct carry *c)
+{
+	struct span input = stream_input(c->near);
+	size_t room = stream_output_room(c->far);
+	size_t take = 0;
+
+	if (body_scan_take(&c->body, span_first(input, room), &take) < 0) {
+		carry_break(c, ERR_DENIED, "the worker sent a dot that was not doubled");
+		return;
+	}
+	if (c->body.octets > c->job->body_size + 2) {
+		carry_break(c, ERR_IO, "more octets of the body came than are stored");
+		return;
+	}
+	if (take > 0) {
+		int code = stream_write(c->far, span_first(input, take));
+
+		assert(code == ERR_OK); /* take <= room */
+		stream_consume(c->near, take);
+	}
+	if (c->body.ended)
+		end_body(c);
+	/* Whatever is left waits for room (on_drained) or for more (on_input). */
+}
+
+static void on_progress(struct loop_timer *timer)
+{
+	struct carry *c = (struct carry *)((char *)timer - offsetof(struct carry, progress));
+	int64_t elapsed = clock_mono_ms() - c->data_began_ms;
+	int64_t sent = (int64_t)(stream_bytes_out(c->far) - c->data_began_bytes);
+	int64_t rate = c->job->route->data_min_rate;
+
+	if (elapsed > PROGRESS_GRACE_MS && rate > 0 && sent < rate * (elapsed / 1000)) {
+		carry_break(c, ERR_TIMEOUT, "the message moves slower than data_min_rate");
+		return;
+	}
+	loop_timer_set(timer, PROGRESS_EACH_MS);
+}
+
+static void begin_message(struct carry *c)
+{
+	c->state = CARRY_HEADER;
+	stream_deadline(c->far, 0);
+	c->data_began_ms = clock_mono_ms();
+	c->data_began_bytes = stream_bytes_out(c->far);
+	loop_timer_set(&c->progress, PROGRESS_EACH_MS);
+	tell_near(c, 354);
+	flush_near(c);
+	pump_near(c);
+}
+
+static void pump_near(struct carry *c)
+{
+	if (c->state == CARRY_COMMANDS)
+		read_commands(c);
+	if (c->state == CARRY_HEADER && push_header(c) && drop_stand_in(c))
+		c->state = CARRY_BODY;
+	if (c->state == CARRY_BODY)
+		pump_body(c);
+}
+
+/* --- replies from the next hop -------------------------------------------------------- */
+
+static bool is_final_code(int code)
+{
+	int class = code / 100;
+
+	return class == 2 || class == 4 || class == 5;
+}
+
+static bool on_data_reply(struct carry *c, const struct reply *reply)
+{
+	hop_reply_keep(reply, &c->job->record.data);
+	if (reply->code == 354) {
+		begin_message(c);
+		return false;
+	}
+	if (reply->code < 400) {
+		carry_break(c, ERR_SYNTAX, "the next hop answered DATA with neither 354 nor a no");
+		return false;
+	}
+	finish(c, reply->code);
+	return false;
+}
+
+static bool on_slot_reply(struct carry *c, struct carry_slot slot, const struct reply *reply)
+{
+	struct job *job = c->job;
+
+	if (slot.command == SLOT_DATA)
+		return on_data_reply(c, reply);
+	if (!is_final_code(reply->code)) {
+		carry_break(c, ERR_SYNTAX, "the next hop answered with a code that fits nothing");
+		return false;
+	}
+	if (slot.command == SLOT_RCPT) {
+		hop_reply_keep(reply, &job->recipients[slot.recipient].reply);
+		tell_near(c, reply->code);
+		return true;
+	}
+	hop_reply_keep(reply, &job->record.mail);
+	if (reply->code / 100 != 2) {
+		c->mail_open = false;
+		finish(c, reply->code);
+		return false;
+	}
+	tell_near(c, reply->code);
+	return true;
+}
+
+static void on_final_reply(struct carry *c, const struct reply *reply)
+{
+	if (!is_final_code(reply->code)) {
+		carry_break(c, ERR_SYNTAX, "the next hop answered the message with no answer");
+		return;
+	}
+	hop_reply_keep(reply, &c->job->record.final);
+	c->mail_open = false;
+	finish(c, reply->code);
+}
+
+void carry_on_reply(struct carry *c, const struct reply *reply)
+{
+	struct carry_slot slot;
+	char text[200];
+
+	if (c->state == CARRY_FINAL) {
+		/* The message has to be out before an answer to it can be meant. */
+		if (stream_output_pending(c->far) == 0) {
+			on_final_reply(c, reply);
+			return;
+		}
+	}
+	if (c->state != CARRY_COMMANDS || !has_slots(c)) {
+		snprintf(text, sizeof(text), "the next hop spoke out of turn: %d", reply->code);
+		carry_break(c, ERR_SYNTAX, text);
+		return;
+	}
+	slot = c->slots[c->slot_first++];
+	assert(!slot.local); /* those in front are gone: answer_local */
+	c->remote_waiting--;
+	stream_deadline(c->far, c->remote_waiting > 0 ? c->job->route->command_timeout_ms : 0);
+	if (on_slot_reply(c, slot, reply) && answer_local(c))
+		pump_near(c);
+}
+
+void carry_on_drained(struct carry *c)
+{
+	if (c->state == CARRY_HEADER || c->state == CARRY_BODY)
+		pump_near(c);
+}
+
+/* --- the near stream --------------------------------------------------------------------- */
+
+static void on_near_input(void *ctx)
+{
+	pump_near(ctx);
+}
+
+static void on_near_end(void *ctx, int code, const char *why)
+{
+	struct carry *c = ctx;
+
+	(void)code;
+	(void)why;
+	/* It gave up before a word was said (the store could not be read): no harm to the far side.
+	 */
+	if (c->state == CARRY_COMMANDS && !c->mail_open && c->slot_end == 0 &&
+	    stream_input(c->near).len == 0) {
+		c->job->record.broken = ERR_CLOSED;
+		err_set(&c->job->record.broken_why, ERR_CLOSED, "the worker did not begin");
+		stream_free(&c->near);
+		let_go(c);
+		c->ops->on_over(c->ctx, true);
+		return;
+	}
+	carry_break(c, ERR_IO, "the worker broke off");
+}
+
+void carry_init(struct carry *c, struct loop *loop, struct whitelist *whitelist,
+		const struct carry_ops *ops, void *ctx)
+{
+	*c = (struct carry){.ops = ops, .ctx = ctx, .whitelist = whitelist};
+	buf_init(&c->near_out, 16 * 1024);
+	buf_init(&c->line, 64 * 1024);
+	loop_timer_init(&c->progress, loop, on_progress);
+}
+
+void carry_release(struct carry *c)
+{
+	assert(c->job == NULL);
+	loop_timer_stop(&c->progress);
+	buf_release(&c->near_out);
+	buf_release(&c->line);
+}
+
+void carry_begin(struct carry *c, struct loop *loop, struct job *job, int near_fd,
+		 struct stream *far, const struct hop_caps *caps)
+{
+	static const struct stream_ops ops = {.on_input = on_near_input, .on_end = on_near_end};
+	static const struct stream_options options = {.write_deadline_ms = 24L * 3600 * 1000};
+
+	assert(c->job == NULL && job->count > 0 && job->count <= JOB_RECIPIENTS_MAX);
+	c->job = job;
+	c->far = far;
+	c->caps = caps;
+	c->state = CARRY_COMMANDS;
+	c->slot_first = c->slot_end = c->remote_waiting = c->next_recipient = c->header_at = 0;
+	c->mail_open = c->data_asked = c->header_passed = false;
+	buf_clear(&c->near_out);
+	body_scan_init(&c->body);
+	c->near = stream_new(loop, near_fd, &options, &ops, c);
+	buf_append_text(&c->near_out, local_hello);
+	flush_near(c);
+}
+
+bool carry_is_busy(const struct carry *c)
+{
+	return c->job != NULL;
+}

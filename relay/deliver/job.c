@@ -1,0 +1,223 @@
+/* relay/deliver/job.c - one attempt: judged, its sender chosen, its parameters written */
+#include "relay/deliver/job.h"
+
+#include <stdio.h>
+
+#include "base/mem.h"
+#include "relay/wire/xtext.h"
+
+/* RFC 3461 4.4: at most 100 characters before the coding. */
+#define ENVID_MAX 300
+#define ORCPT_MAX 500
+
+struct job *job_new(const struct claimed_message *message, const struct delivery_options *options,
+		    const struct route_options *route, size_t room)
+{
+	struct job *job = mem_zalloc(sizeof(*job));
+
+	job->message = message;
+	job->options = options;
+	job->route = route;
+	job->recipients = mem_array(room, sizeof(*job->recipients));
+	buf_init(&job->header, JOB_HEADER_MAX);
+	return job;
+}
+
+void job_free(struct job **job)
+{
+	if (*job == NULL)
+		return;
+	buf_release(&(*job)->header);
+	mem_free((*job)->outcomes);
+	mem_free((*job)->recipients);
+	mem_free(*job);
+	*job = NULL;
+}
+
+void job_forget(struct job *job)
+{
+	job->record = (struct record){0};
+	job->esmtp = (struct esmtp_view){0};
+	job->prepare_code = ERR_OK;
+	atomic_store(&job->header_ready, false);
+	atomic_store(&job->line_end_added, false);
+	buf_clear(&job->header);
+	for (size_t i = 0; i < job->count; i++) {
+		job->recipients[i].reply = (struct hop_reply){0};
+		job->recipients[i].esmtp_code = 0;
+		job->recipients[i].esmtp_complete = false;
+	}
+}
+
+static void rule(struct job_recipient *out, const char *verdict, const struct verdict *by,
+		 const char *reason)
+{
+	snprintf(out->ruled, sizeof(out->ruled), "%s", reason);
+	out->ruling = (struct ruling){verdict, out->ruled, by->entry, by->revision, NULL};
+}
+
+bool job_judge_again(const struct whitelist_snapshot *snapshot, struct job_recipient *recipient,
+		     const char *scope, int64_t now)
+{
+	struct verdict verdict;
+	char sentence[320], reason[360];
+
+	verdict_judge(snapshot, &recipient->address, span_of(scope), now, &verdict);
+	verdict_sentence(&verdict, sentence, sizeof(sentence));
+	if (verdict.kind == VERDICT_DELIVER) {
+		rule(recipient, "deliver", &verdict, sentence);
+		return true;
+	}
+	snprintf(reason, sizeof(reason), "whitelist changed: %s", sentence);
+	rule(recipient, "drop", &verdict, reason);
+	recipient->dropped = true;
+	return false;
+}
+
+bool job_judge(const struct whitelist_snapshot *snapshot, const struct claimed_recipient *claimed,
+	       const char *scope, int64_t now, struct job_recipient *out)
+{
+	struct verdict none = {.revision = whitelist_revision(snapshot)};
+	struct err why;
+
+	*out = (struct job_recipient){.claimed = claimed};
+	if (address_parse(span_of(claimed->address), &out->address, &why) == ERR_OK) {
+		address_format(&out->address, out->text);
+		if (span_is(span_of(out->text), claimed->address))
+			return job_judge_again(snapshot, out, scope, now);
+	}
+	/* What stands in the store is not one address printed by us (S094, S095). */
+	rule(out, "drop", &none, "unsafe address form: the stored text is not one plain address");
+	out->text[0] = '\0';
+	out->dropped = true;
+	return false;
+}
+
+void job_choose_sender(struct job *job, const struct whitelist_snapshot *snapshot, int64_t now)
+{
+	struct address stored = {.form = ADDRESS_NULL};
+	struct err why;
+	char text[ADDRESS_TEXT_SIZE];
+	bool odd = false;
+
+	if (job->message->sender[0] != '\0') {
+		odd = address_parse(span_of(job->message->sender), &stored, &why) < 0;
+		if (!odd) {
+			address_format(&stored, text);
+			odd = !span_is(span_of(text), job->message->sender);
+		}
+	}
+	if (odd)
+		stored = (struct address){.form = ADDRESS_NULL};
+	policy_sender(job->options->policy, snapshot, &stored, span_of(job->message->scope), now,
+		      &job->sender, &job->sender_replaced);
+	job->sender_replaced |= odd;
+	address_format(&job->sender, job->sender_text);
+}
+
+static bool is_xtext(const char *text, size_t max)
+{
+	struct span s = span_of(text);
+	struct buf decoded;
+	bool fits = false;
+
+	if (s.len == 0 || s.len > max)
+		return false;
+	buf_init(&decoded, max);
+	fits = xtext_decode(s, &decoded) == ERR_OK;
+	buf_release(&decoded);
+	return fits;
+}
+
+static bool is_ret(const char *ret)
+{
+	return span_is_fold(span_of(ret), "FULL") || span_is_fold(span_of(ret), "HDRS");
+}
+
+int job_mail_parameters(const struct job *job, const struct hop_caps *caps, struct buf *out)
+{
+	const struct claimed_message *m = job->message;
+	int code = ERR_OK;
+
+	if (caps->size)
+		code |= buf_printf(out, " SIZE=%lld", (long long)job_wire_size(job));
+	if (caps->eightbit)
+		code |= buf_printf(out, " BODY=%s", m->body_8bit ? "8BITMIME" : "7BIT");
+	if (caps->smtputf8 && m->smtputf8)
+		code |= buf_append_text(out, " SMTPUTF8");
+	/* ENVID and RET speak to the sender's own server: not when we stand in for it (DESIGN 4.7).
+	 */
+	if (caps->dsn && !job->sender_replaced) {
+		if (m->ret != NULL && is_ret(m->ret))
+			code |= buf_printf(out, " RET=%s", m->ret);
+		if (m->envid != NULL && is_xtext(m->envid, ENVID_MAX))
+			code |= buf_printf(out, " ENVID=%s", m->envid);
+	}
+	return code;
+}
+
+static bool is_notify(const char *notify)
+{
+	struct span rest = span_of(notify);
+	bool any = false;
+
+	if (span_is_fold(rest, "NEVER"))
+		return true;
+	while (rest.len > 0) {
+		struct span word = span_cut(&rest, ',');
+
+		if (!span_is_fold(word, "SUCCESS") && !span_is_fold(word, "FAILURE") &&
+		    !span_is_fold(word, "DELAY"))
+			return false;
+		any = true;
+	}
+	return any;
+}
+
+/* "rfc822;xtext" whose address the list allows: a next hop may well read it. */
+static bool orcpt_may_leave(const struct job *job, const char *orcpt,
+			    const struct whitelist_snapshot *snapshot, int64_t now)
+{
+	struct span coded = span_of(orcpt);
+	struct span type = span_cut(&coded, ';');
+	struct address address;
+	struct verdict verdict;
+	struct buf decoded;
+	struct err why;
+	bool allowed = false;
+
+	if (!span_is_fold(type, "rfc822") || coded.len == 0 || coded.len > ORCPT_MAX)
+		return false;
+	buf_init(&decoded, ORCPT_MAX);
+	if (xtext_decode(coded, &decoded) == ERR_OK &&
+	    address_parse(buf_span(&decoded), &address, &why) == ERR_OK) {
+		verdict_judge(snapshot, &address, span_of(job->message->scope), now, &verdict);
+		allowed = verdict.kind == VERDICT_DELIVER;
+	}
+	buf_release(&decoded);
+	return allowed;
+}
+
+int job_rcpt_parameters(const struct job *job, const struct job_recipient *recipient,
+			const struct hop_caps *caps, const struct whitelist_snapshot *snapshot,
+			int64_t now, struct buf *out)
+{
+	const char *notify = recipient->claimed->notify;
+	const char *orcpt = recipient->claimed->orcpt;
+	int code = ERR_OK;
+
+	if (!caps->dsn)
+		return ERR_OK;
+	if (job->sender_replaced)
+		code |= buf_append_text(out, " NOTIFY=NEVER");
+	else if (notify != NULL && is_notify(notify))
+		code |= buf_printf(out, " NOTIFY=%s", notify);
+	if (orcpt != NULL && orcpt_may_leave(job, orcpt, snapshot, now))
+		code |= buf_printf(out, " ORCPT=%s", orcpt);
+	return code;
+}
+
+int64_t job_wire_size(const struct job *job)
+{
+	return (int64_t)job->header.len + job->body_size;
+}

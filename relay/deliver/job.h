@@ -1,0 +1,138 @@
+/* relay/deliver/job.h - one attempt: a message, recipients of one route, and what was said about it
+ */
+#ifndef STAGEPOST_RELAY_DELIVER_JOB_H
+#define STAGEPOST_RELAY_DELIVER_JOB_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "queue/delivery.h"
+#include "relay/deliver/deliver.h"
+#include "relay/deliver/event.h"
+#include "relay/deliver/hop.h"
+#include "relay/filter/policy.h"
+
+/* RFC 5321 4.5.3.1.8: every server takes at least 100 recipients. */
+#define JOB_RECIPIENTS_MAX 100
+/* A header section beyond this is not rewritten in memory; a person must look. */
+#define JOB_HEADER_MAX (4 * 1024 * 1024)
+
+/* One recipient of a job. */
+struct job_recipient {
+	const struct claimed_recipient *claimed;
+	struct address address;
+	char text[ADDRESS_TEXT_SIZE]; /* address_format() of it: what was judged, what is sent */
+	struct ruling ruling;	      /* the judgement before the attempt; strings in the job */
+	char ruled[400];	      /* ruling.reason */
+	/* the uplink's record */
+	struct hop_reply reply; /* to RCPT */
+	bool dropped;		/* the wire guard said no; ruling tells why */
+	/* libesmtp's view */
+	int esmtp_code;
+	bool esmtp_complete;
+};
+
+/*
+ * The uplink's record of the dialogue: the truth that is stored (DESIGN 4.4).
+ * Written in the uplink's loop thread, read by the scheduler afterwards.
+ */
+struct record {
+	char remote[192]; /* "host[127.0.0.1]:25" */
+	struct hop_reply mail;
+	struct hop_reply data;	/* to DATA */
+	struct hop_reply final; /* to the final dot */
+	bool mail_local;	/* `mail` is our own refusal: nothing was sent */
+	bool rcpt_sent;
+	bool dot_sent;
+	bool stale;	      /* a pooled connection that turned out to be dead */
+	enum err_code broken; /* the dialogue broke off; ERR_OK: it did not */
+	struct err broken_why;
+};
+
+/* What libesmtp believes. Written by the worker. */
+struct esmtp_view {
+	bool ran; /* a session was started */
+	int mail_code;
+	int transfer_code; /* DATA, then the final dot */
+	int error;
+};
+
+/*
+ * Made by the scheduler; while it runs the worker and an uplink share it as
+ * said at each group; the scheduler looks again when both are through.
+ */
+struct job {
+	/* the scheduler's */
+	struct job *next;		 /* in a line of waiting or of decided ones */
+	struct job *all_next, *all_prev; /* of all that are in hand */
+	struct batch *batch;		 /* keeps `message` alive */
+	struct way *way;		 /* the route and its connections; NULL: goes nowhere */
+	struct plan *plan;		 /* keeps `route` and `options` alive */
+	struct worker *worker;
+	int running; /* worker, uplink: how many are not through yet */
+	int redials;
+	int64_t started_ms;	  /* monotonic */
+	struct outcome *outcomes; /* once decided, one a recipient */
+	struct event worker_done;
+
+	/* fixed before it runs */
+	const struct claimed_message *message;
+	const struct delivery_options *options;
+	const struct route_options *route;
+	struct address sender;
+	char sender_text[ADDRESS_TEXT_SIZE];
+	bool sender_replaced;
+	size_t count;
+	struct job_recipient *recipients;
+
+	/* the worker's, before it says MAIL: `header_ready` publishes them */
+	struct buf header; /* the header section of the copy that leaves */
+	int64_t body_size; /* octets that follow it */
+	atomic_bool header_ready;
+	int prepare_code; /* ERR_OK, or why no session was started */
+	struct err prepare_why;
+	struct esmtp_view esmtp;
+	/* the worker's, before its last body byte: a line end was missing and is added */
+	atomic_bool line_end_added;
+
+	/* the uplink's */
+	struct record record;
+};
+
+struct job *job_new(const struct claimed_message *message, const struct delivery_options *options,
+		    const struct route_options *route, size_t room);
+void job_free(struct job **job);
+/* Before a redial: forget what was said. */
+void job_forget(struct job *job);
+
+/*
+ * Judge a stored recipient for sending (P1): the text must be what its own
+ * parse prints, and the list in force must allow it. True: it may be offered.
+ * Either way *out is filled (address, text, ruling). Pure but for the list.
+ */
+bool job_judge(const struct whitelist_snapshot *snapshot, const struct claimed_recipient *claimed,
+	       const char *scope, int64_t now, struct job_recipient *out);
+/* Once more, at the wire: fills ruling when the answer is no. */
+bool job_judge_again(const struct whitelist_snapshot *snapshot, struct job_recipient *recipient,
+		     const char *scope, int64_t now);
+
+/* The reverse-path that may leave (DESIGN 4.7). */
+void job_choose_sender(struct job *job, const struct whitelist_snapshot *snapshot, int64_t now);
+
+/*
+ * The parameters of MAIL and RCPT, each with its leading blank, as far as
+ * the next hop offers them. Everything that came from outside is checked
+ * against its grammar again, and left out when it does not fit.
+ */
+int job_mail_parameters(const struct job *job, const struct hop_caps *caps, struct buf *out);
+int job_rcpt_parameters(const struct job *job, const struct job_recipient *recipient,
+			const struct hop_caps *caps, const struct whitelist_snapshot *snapshot,
+			int64_t now, struct buf *out);
+
+/* Octets that leave behind DATA, without the final dot. After header_ready. */
+int64_t job_wire_size(const struct job *job);
+
+#endif

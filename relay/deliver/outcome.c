@@ -1,0 +1,135 @@
+/* relay/deliver/outcome.c - what an attempt means for each recipient */
+#include "relay/deliver/outcome.h"
+
+#include <stdio.h>
+
+#include "relay/deliver/backoff.h"
+
+static void say(struct outcome *o, enum transition transition, const struct hop_reply *reply,
+		const char *reason)
+{
+	o->transition = transition;
+	o->reply = reply;
+	snprintf(o->reason, sizeof(o->reason), "%s", reason);
+}
+
+/* The last word of a next hop on one recipient, when it was not a yes. */
+static void refused(struct outcome *o, const struct hop_reply *reply, const char *command)
+{
+	bool ours = reply->code == 421 || reply->code == 530;
+	bool final = reply->code >= 500 && reply->code <= 599 && !ours;
+
+	o->transition = final ? TRANSITION_FAIL : TRANSITION_DEFER;
+	o->reply = reply;
+	snprintf(o->reason, sizeof(o->reason), "%s: %d %s%s%s",
+		 reply->code == 530 ? "the next hop wants a login" : command, reply->code,
+		 reply->enhanced, reply->enhanced[0] != '\0' ? " " : "", reply->text);
+}
+
+static bool is_yes(const struct hop_reply *reply)
+{
+	return reply->code >= 200 && reply->code <= 299;
+}
+
+/* The dot is out and no answer can be believed. */
+static void doubt(struct outcome *o, const struct job_recipient *recipient,
+		  const struct hop_reply *reply, const char *reason)
+{
+	bool enough = recipient->claimed->in_doubt + 1 >= BACKOFF_DOUBT_MAX;
+
+	o->in_doubt = true;
+	o->transition = enough ? TRANSITION_HOLD : TRANSITION_DEFER;
+	o->reply = reply;
+	snprintf(o->reason, sizeof(o->reason), "%s%s", reason,
+		 enough ? "; it may have arrived, more than once: held" : "; it may have arrived");
+}
+
+static void broke_off(struct outcome *o, const struct job *job,
+		      const struct job_recipient *recipient)
+{
+	const struct record *r = &job->record;
+	const char *why = r->broken_why.text;
+
+	if (r->broken == ERR_OK)
+		why = "the attempt ended without a clear answer";
+	if (r->dot_sent)
+		doubt(o, recipient, NULL, why);
+	else
+		say(o, TRANSITION_DEFER, NULL, why);
+}
+
+/* Behind a RCPT that was accepted. */
+static void decide_message(const struct job *job, const struct job_recipient *recipient,
+			   struct outcome *o)
+{
+	const struct record *r = &job->record;
+
+	if (r->data.code >= 400)
+		refused(o, &r->data, "DATA");
+	else if (r->final.code == 0)
+		broke_off(o, job, recipient);
+	else if (!is_yes(&r->final))
+		refused(o, &r->final, "after the message");
+	else if (r->broken != ERR_OK)
+		doubt(o, recipient, &r->final, r->broken_why.text);
+	else if (job->esmtp.transfer_code / 100 != 2 || recipient->esmtp_code / 100 != 2 ||
+		 !recipient->esmtp_complete)
+		doubt(o, recipient, &r->final, "the two ends of the dialogue disagree");
+	else
+		say(o, TRANSITION_DELIVER, &r->final, "accepted by the next hop");
+}
+
+void outcome_decide(const struct job *job, const struct job_recipient *recipient,
+		    struct outcome *outcome_out)
+{
+	const struct record *r = &job->record;
+
+	*outcome_out = (struct outcome){.transition = TRANSITION_DEFER};
+	if (recipient->dropped)
+		say(outcome_out, TRANSITION_DROP, NULL, recipient->ruled);
+	else if (job->prepare_code == ERR_LIMIT)
+		say(outcome_out, TRANSITION_HOLD, NULL, job->prepare_why.text);
+	else if (job->prepare_code != ERR_OK)
+		say(outcome_out, TRANSITION_DEFER, NULL, job->prepare_why.text);
+	else if (r->mail.code != 0 && !is_yes(&r->mail))
+		refused(outcome_out, &r->mail, r->mail_local ? "not sent" : "MAIL FROM");
+	else if (recipient->reply.code == 0)
+		broke_off(outcome_out, job, recipient);
+	else if (!is_yes(&recipient->reply))
+		refused(outcome_out, &recipient->reply, "RCPT TO");
+	else
+		decide_message(job, recipient, outcome_out);
+}
+
+void outcome_settle(const struct job *job, const struct job_recipient *recipient,
+		    const struct outcome *outcome, int64_t now, uint32_t random,
+		    struct settlement *settlement_out)
+{
+	const struct delivery_options *options = job->options;
+	const struct hop_reply *reply = outcome->reply;
+	int64_t wait = backoff_wait_ms(options->schedule_ms, options->schedule_count,
+				       recipient->claimed->attempts + 1, random);
+
+	*settlement_out = (struct settlement){
+		.recipient = recipient->claimed->id,
+		.lease = recipient->claimed->lease,
+		.outcome = outcome->transition,
+		.next_attempt_at = outcome->again_at,
+		.reason = outcome->transition != TRANSITION_UNCLAIM ? outcome->reason : NULL,
+		.in_doubt = outcome->in_doubt,
+		.ruling = recipient->ruling.verdict != NULL ? &recipient->ruling : NULL,
+		.route = job->route != NULL ? job->route->name : NULL,
+		.remote = job->record.remote[0] != '\0' ? job->record.remote : NULL,
+		.reply_code = reply != NULL ? reply->code : 0,
+		.reply_enhanced = reply != NULL && reply->enhanced[0] ? reply->enhanced : NULL,
+		.reply_text = reply != NULL ? reply->text : NULL,
+	};
+	if (outcome->transition != TRANSITION_DEFER)
+		return;
+	if (outcome->in_doubt)
+		wait *= BACKOFF_DOUBT_FACTOR;
+	settlement_out->next_attempt_at = now + wait;
+	if (options->expire_after_ms > 0 &&
+	    now >= job->message->received_at + options->expire_after_ms)
+		settlement_out->outcome = TRANSITION_EXPIRE;
+}

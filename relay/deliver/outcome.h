@@ -1,0 +1,39 @@
+/* relay/deliver/outcome.h - what an attempt means for each recipient (pure) */
+#ifndef STAGEPOST_RELAY_DELIVER_OUTCOME_H
+#define STAGEPOST_RELAY_DELIVER_OUTCOME_H
+
+#include <stdint.h>
+
+#include "queue/delivery.h"
+#include "relay/deliver/job.h"
+
+/* How one recipient came out. `reply` points into the job, NULL: none. */
+struct outcome {
+	enum transition transition; /* DELIVER, DEFER, FAIL, DROP, HOLD or UNCLAIM */
+	bool in_doubt;
+	int64_t again_at; /* for UNCLAIM; DEFER goes by the schedule */
+	const struct hop_reply *reply;
+	char reason[400];
+};
+
+/*
+ * From the record of the dialogue and libesmtp's own status. 2xx to RCPT and
+ * to the final dot, seen by both: delivered. 4xx: later. 5xx: failed, that
+ * recipient only (MAIL, DATA and the final dot: all). 421 and 530 always
+ * later: they speak of the connection and of our configuration, not of the
+ * recipient. Whatever is unclear or where the two disagree: later; when the
+ * final dot was sent and nobody knows what became of it, in doubt, and held
+ * the BACKOFF_DOUBT_MAXth time (DESIGN P3).
+ */
+void outcome_decide(const struct job *job, const struct job_recipient *recipient,
+		    struct outcome *outcome_out);
+
+/*
+ * The settlement for it: the time of the next attempt, expiry instead of one
+ * more wait. Strings are borrowed from job, recipient and outcome.
+ */
+void outcome_settle(const struct job *job, const struct job_recipient *recipient,
+		    const struct outcome *outcome, int64_t now, uint32_t random,
+		    struct settlement *settlement_out);
+
+#endif

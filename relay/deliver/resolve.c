@@ -1,0 +1,126 @@
+/* relay/deliver/resolve.c - host names to addresses without blocking a loop */
+#include <config.h> /* getaddrinfo, pthread_sigmask */
+
+#include "relay/deliver/resolve.h"
+
+#include <assert.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+
+#include "base/mem.h"
+
+/* A name whose servers hang holds up only the names that share its thread. */
+#define THREADS 2
+
+struct resolver {
+	struct channel *queries[THREADS];
+	pthread_t threads[THREADS];
+};
+
+static void keep(const struct addrinfo *found, struct resolve_result *result)
+{
+	char host[INET6_ADDRSTRLEN + 16], port[8];
+
+	result->count = 0;
+	for (; found != NULL && result->count < RESOLVE_ADDRESSES_MAX; found = found->ai_next) {
+		struct resolve_address *address = &result->addresses[result->count];
+
+		if (found->ai_addrlen > sizeof(address->sockaddr) ||
+		    getnameinfo(found->ai_addr, found->ai_addrlen, host, sizeof(host), port,
+				sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+			continue;
+		memcpy(&address->sockaddr, found->ai_addr, found->ai_addrlen);
+		address->len = found->ai_addrlen;
+		snprintf(address->text, sizeof(address->text),
+			 found->ai_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host, port);
+		result->count++;
+	}
+}
+
+static int look_up(const struct route_host *host, int flags, struct resolve_result *result_out)
+{
+	struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+	struct addrinfo *found = NULL;
+	int failed;
+
+	hints.ai_flags = AI_NUMERICSERV | flags;
+	failed = getaddrinfo(host->name, host->port, &hints, &found);
+	if (failed != 0)
+		return failed;
+	keep(found, result_out);
+	freeaddrinfo(found);
+	return result_out->count > 0 ? 0 : EAI_NONAME;
+}
+
+int resolve_numeric(const struct route_host *host, struct resolve_result *result_out)
+{
+	return look_up(host, AI_NUMERICHOST, result_out) == 0 ? ERR_OK : ERR_NOT_FOUND;
+}
+
+static void answer(struct resolve_query *query)
+{
+	int failed = look_up(&query->host, 0, &query->result);
+
+	query->code = ERR_OK;
+	if (failed != 0)
+		query->code = err_set(&query->why, failed == EAI_NONAME ? ERR_NOT_FOUND : ERR_IO,
+				      "%s: %s", query->host.name, gai_strerror(failed));
+	if (!loop_post(query->loop, &query->task))
+		assert(!"the loops outlive delivery");
+}
+
+static void *run(void *arg)
+{
+	struct channel *queries = arg;
+	struct channel_item *item;
+
+	while (channel_wait(queries, -1))
+		while ((item = channel_take(queries)) != NULL)
+			answer((struct resolve_query *)item);
+	return NULL;
+}
+
+struct resolver *resolver_new(void)
+{
+	struct resolver *resolver = mem_zalloc(sizeof(*resolver));
+	sigset_t all, before;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	for (size_t i = 0; i < THREADS; i++) {
+		int failed;
+
+		resolver->queries[i] = channel_new();
+		failed = pthread_create(&resolver->threads[i], NULL, run, resolver->queries[i]);
+		assert(failed == 0);
+	}
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return resolver;
+}
+
+void resolver_free(struct resolver **resolver)
+{
+	if (*resolver == NULL)
+		return;
+	for (size_t i = 0; i < THREADS; i++)
+		channel_close((*resolver)->queries[i]);
+	for (size_t i = 0; i < THREADS; i++) {
+		pthread_join((*resolver)->threads[i], NULL);
+		channel_free(&(*resolver)->queries[i]);
+	}
+	mem_free(*resolver);
+	*resolver = NULL;
+}
+
+void resolver_ask(struct resolver *resolver, struct resolve_query *query)
+{
+	size_t hash = 0;
+
+	for (const char *c = query->host.name; *c != '\0'; c++)
+		hash = hash * 31 + (unsigned char)*c;
+	if (!channel_send(resolver->queries[hash % THREADS], &query->item))
+		assert(!"asked after resolver_free");
+}

@@ -1,0 +1,50 @@
+/* relay/deliver/resolve.h - host names to addresses without blocking a loop */
+#ifndef STAGEPOST_RELAY_DELIVER_RESOLVE_H
+#define STAGEPOST_RELAY_DELIVER_RESOLVE_H
+
+#include <stddef.h>
+#include <sys/socket.h>
+
+#include "base/channel.h"
+#include "base/err.h"
+#include "relay/loop/loop.h"
+#include "relay/deliver/route.h"
+
+#define RESOLVE_ADDRESSES_MAX 16
+
+struct resolve_address {
+	struct sockaddr_storage sockaddr;
+	socklen_t len;
+	char text[72]; /* "127.0.0.1:25", "[::1]:25" */
+};
+
+struct resolve_result {
+	struct resolve_address addresses[RESOLVE_ADDRESSES_MAX];
+	size_t count;
+};
+
+/* Numeric hosts only, at once and without any look-up; ERR_NOT_FOUND: it is a name. */
+int resolve_numeric(const struct route_host *host, struct resolve_result *result_out);
+
+/* Threads that may block in the system's resolver. */
+struct resolver;
+struct resolver *resolver_new(void);
+/* Waits for look-ups under way. */
+void resolver_free(struct resolver **resolver);
+
+/*
+ * A look-up: filled by the asker and the resolver's until `task` runs in
+ * `loop`. code ERR_OK with at least one address, or ERR_NOT_FOUND, ERR_IO.
+ */
+struct resolve_query {
+	struct channel_item item; /* first; private */
+	struct route_host host;
+	struct loop *loop;
+	struct loop_task task; /* set task.run */
+	struct resolve_result result;
+	int code;
+	struct err why;
+};
+void resolver_ask(struct resolver *resolver, struct resolve_query *query);
+
+#endif

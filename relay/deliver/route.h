@@ -1,0 +1,28 @@
+/* relay/deliver/route.h - which way a recipient goes, and how a next hop is written down */
+#ifndef STAGEPOST_RELAY_DELIVER_ROUTE_H
+#define STAGEPOST_RELAY_DELIVER_ROUTE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/err.h"
+#include "base/span.h"
+#include "relay/deliver/deliver.h"
+
+#define ROUTE_NONE ((size_t)-1)
+
+/*
+ * Index of the first route whose domains name `domain` (INTERFACE 2):
+ * "example.com" that domain, ".example.com" what is below it, "*" any; ASCII
+ * case-insensitive. ROUTE_NONE: no route. Pure.
+ */
+size_t route_match(const struct route_options *routes, size_t count, struct span domain);
+
+/* "host:port", "host" (port 25), "[::1]:25" taken apart. */
+struct route_host {
+	char name[256]; /* without brackets */
+	char port[6];
+};
+int route_host_parse(struct span text, struct route_host *host_out, struct err *why);
+
+#endif

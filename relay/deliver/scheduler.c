@@ -1,0 +1,104 @@
+/* relay/deliver/scheduler.c - the thread that decides what is sent when, and by whom */
+#include <assert.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "queue/act.h" /* store_is_paused */
+#include "relay/deliver/inside.h"
+
+void scheduler_answer(struct deliver *d, struct event *event)
+{
+	if (!channel_send(d->inbox, &event->item))
+		assert(!"the inbox is open until everything was answered");
+}
+
+static bool has_links(const struct deliver *d)
+{
+	for (const struct plan *plan = d->plans; plan != NULL; plan = plan->next)
+		for (size_t i = 0; i < plan->options->route_count; i++)
+			if (pool_links(&plan->ways[i]) > 0)
+				return true;
+	return false;
+}
+
+static bool is_quiet(const struct deliver *d)
+{
+	return d->jobs == NULL && !d->claim.busy && !d->settle.busy && !d->renew.busy &&
+	       !upkeep_is_busy(d) && !has_links(d);
+}
+
+/* Old versions of the options, and all of them when stopping: nothing new, what waits goes back. */
+static void retire(struct deliver *d, struct plan *plan, bool busy_too)
+{
+	for (size_t i = 0; i < plan->options->route_count; i++) {
+		way_give_up(d, &plan->ways[i], TRANSITION_UNCLAIM, "", clock_wall_ms());
+		pool_close(&plan->ways[i], busy_too);
+	}
+}
+
+static void tick(struct deliver *d)
+{
+	int64_t now_ms = clock_mono_ms();
+	bool overdue = d->stopping && now_ms >= d->stop_deadline_ms;
+
+	for (struct plan *plan = d->plans; plan != NULL; plan = plan->next) {
+		if (plan->old || d->stopping)
+			retire(d, plan, overdue);
+		else
+			for (size_t i = 0; i < plan->options->route_count; i++)
+				pool_tidy(d, &plan->ways[i], now_ms);
+	}
+	if (store_is_paused(d->env.store, NULL))
+		for (size_t i = 0; i < d->plan->options->route_count; i++)
+			way_give_up(d, &d->plan->ways[i], TRANSITION_UNCLAIM, "", clock_wall_ms());
+	if (!d->stopping) {
+		settle_renew(d, now_ms);
+		upkeep_expire(d, now_ms);
+	}
+}
+
+static void turn(struct deliver *d)
+{
+	tick(d);
+	intake_claim(d, clock_wall_ms());
+	pool_start_jobs(d);
+	settle_submit(d);
+	plan_end_unused(d);
+	upkeep_status(d);
+}
+
+static int patience(const struct deliver *d)
+{
+	int64_t wait = EXPIRE_EACH_MS;
+	int64_t due = d->next_due_at - clock_wall_ms();
+
+	if (d->stopping)
+		return 50;
+	if (d->jobs != NULL || has_links(d) || store_is_paused(d->env.store, NULL))
+		return TICK_MS;
+	if (due < wait)
+		wait = due > 0 ? due : 0;
+	/* Something is due that intake did not take (capture_only, a failed store): no spinning. */
+	return wait > 0 ? (int)wait : TICK_MS;
+}
+
+void *scheduler_run(void *arg)
+{
+	struct deliver *d = arg;
+
+	turn(d);
+	while (!d->stopping || !is_quiet(d)) {
+		struct channel_item *item;
+
+		channel_wait(d->inbox, patience(d));
+		item = channel_take_all(d->inbox);
+		while (item != NULL) {
+			struct event *event = (struct event *)item;
+
+			item = item->next;
+			event->arrive(d, event);
+		}
+		turn(d);
+	}
+	return NULL;
+}

@@ -1,0 +1,286 @@
+/* relay/deliver/settle.c - outcomes become durable: gathered while the writer is busy, then at once
+ */
+#include <assert.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/secret.h"
+#include "relay/deliver/inside.h"
+
+#define RETRY_MS 1000
+
+/* --- jobs in hand ------------------------------------------------------------------ */
+
+struct job *settle_new_job(struct deliver *d, struct batch *batch,
+			   const struct claimed_message *message, struct way *way)
+{
+	size_t room = message->recipient_count;
+	struct job *job = job_new(message, d->plan->options, way != NULL ? way->options : NULL,
+				  room < JOB_RECIPIENTS_MAX ? room : JOB_RECIPIENTS_MAX);
+
+	job->batch = batch;
+	job->plan = d->plan;
+	job->way = way;
+	plan_use(job->plan);
+	job->all_next = d->jobs;
+	if (d->jobs != NULL)
+		d->jobs->all_prev = job;
+	d->jobs = job;
+	return job;
+}
+
+static void leave_batch(struct batch *batch, size_t count)
+{
+	assert(batch->recipients >= count);
+	batch->recipients -= count;
+	if (batch->recipients == 0) {
+		arena_free(&batch->arena);
+		mem_free(batch);
+	}
+}
+
+static void end_job(struct deliver *d, struct job *job)
+{
+	if (job->all_next != NULL)
+		job->all_next->all_prev = job->all_prev;
+	if (job->all_prev != NULL)
+		job->all_prev->all_next = job->all_next;
+	else
+		d->jobs = job->all_next;
+	assert(d->in_hand >= job->count);
+	d->in_hand -= job->count;
+	plan_leave(d, job->plan);
+	leave_batch(job->batch, job->count);
+	job_free(&job);
+}
+
+/* --- telling ------------------------------------------------------------------------- */
+
+static const char *event_name(enum transition transition)
+{
+	switch (transition) {
+	case TRANSITION_DELIVER: return "delivered";
+	case TRANSITION_FAIL: return "failed";
+	case TRANSITION_DROP: return "dropped";
+	case TRANSITION_HOLD: return "held";
+	default: return "deferred";
+	}
+}
+
+static void tell(const struct job *job, const struct job_recipient *recipient,
+		 const struct outcome *outcome)
+{
+	char id[ULID_TEXT_SIZE];
+	const struct hop_reply *reply = outcome->reply;
+	bool tried = job->record.remote[0] != '\0';
+
+	if (!log_wants(LOG_INFO))
+		return;
+	ulid_format(&job->message->id, id);
+	log_info(event_name(outcome->transition), LOG_S("message", id),
+		 LOG_S("recipient", recipient->claimed->address),
+		 LOG_S("route", job->route != NULL ? job->route->name : NULL),
+		 LOG_S("remote", tried ? job->record.remote : NULL),
+		 LOG_I("reply", reply != NULL ? reply->code : 0), LOG_S("reason", outcome->reason),
+		 LOG_I("ms", job->started_ms > 0 ? clock_mono_ms() - job->started_ms : 0));
+}
+
+static void count(struct job *job, const struct outcome *outcome)
+{
+	struct way *way = job->way;
+
+	if (way == NULL)
+		return;
+	if (outcome->transition == TRANSITION_DELIVER)
+		way->delivered++;
+	else if (outcome->transition == TRANSITION_DEFER)
+		way->deferred++;
+	else if (outcome->transition == TRANSITION_FAIL)
+		way->failed++;
+	if (outcome->transition == TRANSITION_DEFER || outcome->transition == TRANSITION_FAIL) {
+		snprintf(way->last_error, sizeof(way->last_error), "%.199s", outcome->reason);
+		way->last_error_at = clock_wall_ms();
+	}
+}
+
+/* --- outcomes ------------------------------------------------------------------------- */
+
+void settle_decided(struct deliver *d, struct job *job)
+{
+	for (size_t i = 0; i < job->count; i++) {
+		if (job->outcomes[i].transition == TRANSITION_UNCLAIM)
+			continue;
+		tell(job, &job->recipients[i], &job->outcomes[i]);
+		count(job, &job->outcomes[i]);
+	}
+	job->next = NULL;
+	if (d->decided_last != NULL)
+		d->decided_last->next = job;
+	else
+		d->decided_first = job;
+	d->decided_last = job;
+}
+
+void settle_attempt(struct deliver *d, struct job *job)
+{
+	job->outcomes = mem_array(job->count, sizeof(*job->outcomes));
+	for (size_t i = 0; i < job->count; i++)
+		outcome_decide(job, &job->recipients[i], &job->outcomes[i]);
+	settle_decided(d, job);
+}
+
+void settle_all(struct deliver *d, struct job *job, enum transition transition, const char *reason,
+		int64_t again_at)
+{
+	job->outcomes = mem_array(job->count, sizeof(*job->outcomes));
+	for (size_t i = 0; i < job->count; i++) {
+		struct outcome *outcome = &job->outcomes[i];
+
+		outcome->transition = transition;
+		outcome->again_at = again_at;
+		snprintf(outcome->reason, sizeof(outcome->reason), "%s", reason);
+	}
+	settle_decided(d, job);
+}
+
+/* --- the store ---------------------------------------------------------------------------- */
+
+static void fill(struct settle *settle, struct job *jobs)
+{
+	struct settlement *settlements;
+	size_t total = 0, at = 0;
+
+	for (struct job *job = jobs; job != NULL; job = job->next)
+		total += job->count;
+	settlements = mem_array(total, sizeof(*settlements));
+	for (struct job *job = jobs; job != NULL; job = job->next)
+		for (size_t i = 0; i < job->count; i++) {
+			uint32_t random;
+
+			secret_random(&random, sizeof(random));
+			outcome_settle(job, &job->recipients[i], &job->outcomes[i], settle->now,
+				       random, &settlements[at++]);
+		}
+	settle->settlements = settlements;
+	settle->count = total;
+}
+
+void settle_submit(struct deliver *d)
+{
+	struct settle_call *call = &d->settle;
+
+	if (call->busy || d->decided_first == NULL || clock_mono_ms() < call->not_before_ms)
+		return;
+	call->busy = true;
+	call->jobs = d->decided_first;
+	d->decided_first = d->decided_last = NULL;
+	call->settle.now = clock_wall_ms();
+	fill(&call->settle, call->jobs);
+	queue_settle(d->env.store, &call->settle.job);
+}
+
+static void put_back(struct deliver *d, struct job *jobs)
+{
+	struct job *last = jobs;
+
+	while (last->next != NULL)
+		last = last->next;
+	last->next = d->decided_first;
+	if (d->decided_last == NULL)
+		d->decided_last = last;
+	d->decided_first = jobs;
+}
+
+static void on_settled(struct deliver *d, struct event *event)
+{
+	struct settle_call *call = &d->settle;
+	struct job *jobs = call->jobs;
+	int code = call->settle.job.code;
+
+	call->busy = false;
+	call->jobs = NULL;
+	mem_free((void *)(uintptr_t)call->settle.settlements);
+	call->settle.settlements = NULL;
+	if (code < 0 && code != ERR_FATAL && !store_is_failed(d->env.store)) {
+		/* What happened has happened: it is kept and stored as soon as that works. */
+		log_error("settle failed", LOG_S("error", call->settle.job.why.text),
+			  LOG_I("recipients", call->settle.count));
+		call->not_before_ms = clock_mono_ms() + RETRY_MS;
+		put_back(d, jobs);
+		return;
+	}
+	if (code < 0)
+		log_error("outcomes lost", LOG_S("error", call->settle.job.why.text),
+			  LOG_I("recipients", call->settle.count));
+	else if (call->settle.lost > 0)
+		log_warning("late outcomes", LOG_I("recipients", call->settle.lost));
+	while (jobs != NULL) {
+		struct job *next = jobs->next;
+
+		end_job(d, jobs);
+		jobs = next;
+	}
+}
+
+static void settle_done(struct store_job *job)
+{
+	struct settle_call *call = (struct settle_call *)job;
+
+	scheduler_answer(call->deliver, &call->event);
+}
+
+/* --- leases --------------------------------------------------------------------------------- */
+
+static void on_renewed(struct deliver *d, struct event *event)
+{
+	d->renew.busy = false;
+	mem_free((void *)(uintptr_t)d->renew.renew.recipients);
+	mem_free((void *)(uintptr_t)d->renew.renew.leases);
+	if (d->renew.renew.job.code < 0)
+		log_warning("leases not renewed", LOG_S("error", d->renew.renew.job.why.text));
+}
+
+static void renew_done(struct store_job *job)
+{
+	struct renew_call *call = (struct renew_call *)job;
+
+	scheduler_answer(call->deliver, &call->event);
+}
+
+void settle_renew(struct deliver *d, int64_t now_ms)
+{
+	struct renew *renew = &d->renew.renew;
+	int64_t *recipients, *leases;
+
+	if (d->renew.busy || now_ms < d->renew.next_ms)
+		return;
+	d->renew.next_ms = now_ms + RENEW_EACH_MS;
+	if (d->in_hand == 0)
+		return;
+	recipients = mem_array(d->in_hand, sizeof(*recipients));
+	leases = mem_array(d->in_hand, sizeof(*leases));
+	renew->count = 0;
+	for (struct job *job = d->jobs; job != NULL; job = job->all_next)
+		for (size_t i = 0; i < job->count; i++) {
+			assert(renew->count < d->in_hand);
+			recipients[renew->count] = job->recipients[i].claimed->id;
+			leases[renew->count++] = job->recipients[i].claimed->lease;
+		}
+	renew->recipients = recipients;
+	renew->leases = leases;
+	renew->until = clock_wall_ms() + LEASE_MS;
+	d->renew.busy = true;
+	queue_renew(d->env.store, &renew->job);
+}
+
+void settle_start(struct deliver *d)
+{
+	d->settle.deliver = d->renew.deliver = d;
+	d->settle.event.arrive = on_settled;
+	d->settle.settle.job.done = settle_done;
+	d->renew.event.arrive = on_renewed;
+	d->renew.renew.job.done = renew_done;
+	d->renew.next_ms = clock_mono_ms() + RENEW_EACH_MS;
+}

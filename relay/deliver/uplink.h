@@ -1,0 +1,55 @@
+/* relay/deliver/uplink.h - one connection to a next hop, on a loop thread */
+#ifndef STAGEPOST_RELAY_DELIVER_UPLINK_H
+#define STAGEPOST_RELAY_DELIVER_UPLINK_H
+
+#include <stdbool.h>
+
+#include "relay/deliver/deliver.h"
+#include "relay/deliver/hop.h"
+#include "relay/deliver/job.h"
+#include "relay/deliver/resolve.h"
+
+struct uplink;
+struct ssl_ctx_st;
+
+/* Called in the loop thread; the owner may use uplink_free from then on. */
+struct uplink_ops {
+	/* Answer to uplink_open, unless uplink_close came first. code ERR_OK: ready for a job; else
+	 * it is dead and why tells. */
+	void (*on_open)(void *ctx, int code, const char *why);
+	/* Answer to uplink_assign: the job is over; `alive`: ready for another one. */
+	void (*on_done)(void *ctx, struct job *job, bool alive);
+	/* It died by itself while it had no job (may cross an uplink_assign, which is answered
+	 * too). */
+	void (*on_lost)(void *ctx, const char *why);
+	/* Answer to uplink_close. on_done came before when there was a job. */
+	void (*on_closed)(void *ctx);
+};
+
+struct uplink_env {
+	struct loop *loop;
+	struct resolver *resolver;
+	struct whitelist *whitelist;
+	struct ssl_ctx_st *tls; /* for routes with tls required or implicit; NULL: none */
+	const char *hostname;	/* for EHLO */
+	const struct route_options *route;
+	size_t first_host; /* index to begin with */
+	bool (*is_own_listener)(void *ctx, const char *address);
+	void *own_ctx;
+};
+
+/*
+ * The environment is copied, what it points to outlives the uplink. The calls
+ * below come from one thread (the scheduler), one open, then one assign at a time.
+ */
+struct uplink *uplink_new(const struct uplink_env *env, const struct uplink_ops *ops, void *ctx);
+/* Resolve, connect (each host, each address in turn), greeting, TLS, EHLO. */
+void uplink_open(struct uplink *uplink);
+/* fd: the uplink's end of the worker's socketpair, taken. */
+void uplink_assign(struct uplink *uplink, struct job *job, int fd);
+/* Idle: QUIT. Busy or opening: at once, without a dot. */
+void uplink_close(struct uplink *uplink);
+/* Dead or closed, with every call answered. */
+void uplink_free(struct uplink **uplink);
+
+#endif

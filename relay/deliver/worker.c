@@ -1,0 +1,274 @@
+/* relay/deliver/worker.c - the one file that sees libesmtp */
+#include <config.h> /* pthread_sigmask */
+
+#include "relay/deliver/worker.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <libesmtp.h>
+
+#include "base/mem.h"
+#include "queue/reader.h"
+#include "relay/deliver/dial.h"
+#include "relay/filter/outbound.h"
+
+#define PIECE_MAX (16 * 1024)
+
+/*
+ * libesmtp edits headers (LIBESMTP 7), so it gets one it has nothing to add to
+ * or take from; the uplink puts the real one in its place.
+ */
+static const char stand_in[] = "Date: Thu, 1 Jan 1970 00:00:00 +0000\r\n"
+			       "From: <>\r\n"
+			       "Message-Id: <0@stand-in.invalid>\r\n"
+			       "\r\n";
+
+struct worker {
+	pthread_t thread;
+	struct channel *orders;
+	struct channel *inbox;
+	struct store_reader *reader;
+	/* the job in hand */
+	struct order {
+		struct channel_item item; /* first */
+		struct job *job;
+		int fd;
+	} order;
+	struct buf chunk; /* what was read and not yet given away: starts at `at` */
+	size_t at;
+	int64_t sequence; /* of the next chunk to read */
+	int64_t left;	  /* body octets still to be given to libesmtp */
+	char last;	  /* the last octet given */
+	bool began;	  /* the stand-in header was given */
+};
+
+static int read_chunk(struct worker *w, struct err *why)
+{
+	size_t before = w->chunk.len;
+	int code =
+		queue_body_read(w->reader, &w->order.job->message->id, w->sequence, &w->chunk, why);
+
+	if (code == ERR_OK && w->chunk.len == before)
+		code = err_set(why, ERR_IO, "chunk %lld of the stored message is missing",
+			       (long long)w->sequence);
+	if (code == ERR_OK)
+		w->sequence++;
+	return code;
+}
+
+/* Read as far as the header section goes and write the header of the copy that leaves. */
+static int prepare(struct worker *w, struct err *why)
+{
+	struct job *job = w->order.job;
+	const struct claimed_message *m = job->message;
+	struct outbound_count count;
+	int code;
+
+	buf_clear(&w->chunk);
+	w->sequence = 0;
+	if (m->header_size > JOB_HEADER_MAX / 2)
+		return err_set(why, ERR_LIMIT, "a header section of %lld bytes can't be rewritten",
+			       (long long)m->header_size);
+	do {
+		code = m->size > 0 ? read_chunk(w, why) : ERR_OK;
+		if (code < 0)
+			return code;
+	} while ((int64_t)w->chunk.len < m->header_size);
+	w->at = (size_t)m->header_size;
+	w->left = m->size - m->header_size;
+	code = outbound_header(job->options->policy, span_of(m->received_field),
+			       span_first(buf_span(&w->chunk), w->at), &job->header, &count);
+	if (code < 0)
+		return err_set(why, ERR_LIMIT, "the header section grows too large");
+	job->body_size = w->left;
+	atomic_store(&job->header_ready, true);
+	return ERR_OK;
+}
+
+/* Nothing more will come: end the line, once. */
+static const char *end_body(struct worker *w, int *len)
+{
+	struct job *job = w->order.job;
+
+	*len = 0;
+	if (job->body_size == 0 || w->last == '\n' || atomic_load(&job->line_end_added))
+		return NULL;
+	atomic_store(&job->line_end_added, true);
+	*len = 2;
+	return "\r\n";
+}
+
+static const char *next_piece(struct worker *w, int *len)
+{
+	struct err why;
+	size_t piece;
+
+	if (w->left == 0)
+		return end_body(w, len);
+	if (w->at == w->chunk.len) {
+		buf_clear(&w->chunk);
+		w->at = 0;
+		if (read_chunk(w, &why) < 0) {
+			/* libesmtp takes errno for the sign to break off without a dot. */
+			*len = 0;
+			errno = EIO;
+			return NULL;
+		}
+	}
+	piece = w->chunk.len - w->at;
+	if (piece > PIECE_MAX)
+		piece = PIECE_MAX;
+	if ((int64_t)piece > w->left)
+		piece = (size_t)w->left;
+	w->at += piece;
+	w->left -= (int64_t)piece;
+	w->last = w->chunk.data[w->at - 1];
+	*len = (int)piece;
+	return w->chunk.data + w->at - piece;
+}
+
+/* libesmtp's message callback: len NULL means "from the start", which it asks for once. */
+static const char *on_body(void **ctx, int *len, void *arg)
+{
+	struct worker *w = arg;
+	const char *piece = stand_in;
+
+	(void)ctx;
+	if (len == NULL) {
+		assert(!w->began);
+		return NULL;
+	}
+	*len = (int)sizeof(stand_in) - 1;
+	if (w->began)
+		piece = next_piece(w, len);
+	w->began = true;
+	if (piece != NULL || w->left == 0)
+		errno = 0;
+	return piece;
+}
+
+static void set_timeouts(smtp_session_t session)
+{
+	static const int phases[] = {Timeout_GREETING, Timeout_ENVELOPE, Timeout_DATA,
+				     Timeout_TRANSFER, Timeout_DATA2};
+
+	for (size_t i = 0; i < sizeof(phases) / sizeof(phases[0]); i++) {
+		long set = smtp_set_timeout(session, phases[i], WORKER_TIMEOUT_MS);
+
+		assert(set == WORKER_TIMEOUT_MS);
+	}
+}
+
+static void keep_view(struct job *job, smtp_message_t message, const smtp_recipient_t *recipients)
+{
+	job->esmtp.mail_code = smtp_reverse_path_status(message)->code;
+	job->esmtp.transfer_code = smtp_message_transfer_status(message)->code;
+	for (size_t i = 0; i < job->count; i++) {
+		struct job_recipient *recipient = &job->recipients[i];
+
+		recipient->esmtp_code = smtp_recipient_status(recipients[i])->code;
+		recipient->esmtp_complete = smtp_recipient_check_complete(recipients[i]) != 0;
+	}
+}
+
+static void hold_session(struct worker *w)
+{
+	struct job *job = w->order.job;
+	smtp_recipient_t recipients[JOB_RECIPIENTS_MAX];
+	smtp_session_t session = smtp_create_session();
+	smtp_message_t message;
+
+	assert(session != NULL && job->count <= JOB_RECIPIENTS_MAX);
+	smtp_set_server(session, DIAL_SERVER);
+	smtp_set_hostname(session, "stagepost");
+	set_timeouts(session);
+	message = smtp_add_message(session);
+	smtp_set_reverse_path(message, job->sender_text);
+	smtp_set_messagecb(message, on_body, w);
+	for (size_t i = 0; i < job->count; i++)
+		recipients[i] = smtp_add_recipient(message, job->recipients[i].text);
+	w->began = false;
+	w->last = '\0';
+	dial_begin(w->order.fd);
+	smtp_start_session(session);
+	dial_end();
+	job->esmtp.ran = true;
+	job->esmtp.error = smtp_errno();
+	keep_view(job, message, recipients);
+	smtp_destroy_session(session);
+}
+
+static void do_order(struct worker *w)
+{
+	struct job *job = w->order.job;
+
+	job->prepare_code = prepare(w, &job->prepare_why);
+	if (job->prepare_code == ERR_OK)
+		hold_session(w);
+	else
+		close(w->order.fd);
+	channel_send(w->inbox, &job->worker_done.item);
+}
+
+static void *run(void *arg)
+{
+	struct worker *w = arg;
+
+	while (channel_wait(w->orders, -1))
+		while (channel_take(w->orders) != NULL)
+			do_order(w);
+	return NULL;
+}
+
+int worker_start(struct store *store, struct channel *inbox, struct worker **worker_out,
+		 struct err *why)
+{
+	struct worker *w = mem_zalloc(sizeof(*w));
+	sigset_t all, before;
+	int failed, code = store_reader_open(store, &w->reader, why);
+
+	if (code < 0) {
+		mem_free(w);
+		return code;
+	}
+	w->inbox = inbox;
+	w->orders = channel_new();
+	/* Room for the header section's chunks and one more. */
+	buf_init(&w->chunk, JOB_HEADER_MAX + 2 * BODY_CHUNK_BYTES);
+	/* All signals, SIGPIPE among them: libesmtp writes with write(2) (LIBESMTP 10). */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	failed = pthread_create(&w->thread, NULL, run, w);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	assert(failed == 0);
+	*worker_out = w;
+	return ERR_OK;
+}
+
+void worker_stop(struct worker **worker)
+{
+	struct worker *w = *worker;
+
+	if (w == NULL)
+		return;
+	channel_close(w->orders);
+	pthread_join(w->thread, NULL);
+	channel_free(&w->orders);
+	store_reader_close(&w->reader);
+	buf_release(&w->chunk);
+	mem_free(w);
+	*worker = NULL;
+}
+
+void worker_run(struct worker *worker, struct job *job, int fd)
+{
+	worker->order.job = job;
+	worker->order.fd = fd;
+	if (!channel_send(worker->orders, &worker->order.item))
+		assert(!"a stopped worker was given a job");
+}

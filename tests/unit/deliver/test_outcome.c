@@ -1,0 +1,163 @@
+/* tests relay/deliver/outcome.c: what each dialogue means for each recipient */
+#include "relay/deliver/outcome.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "tests/unit/unit.h"
+
+static const int64_t schedule[] = {60000, 600000};
+
+/* One row: a dialogue, and what becomes of a recipient. Codes 0: no reply. */
+struct row {
+	const char *name;
+	int mail, rcpt, data, final;
+	bool dot_sent;
+	enum err_code broken;
+	int esmtp_transfer, esmtp_rcpt;
+	bool esmtp_complete;
+	int in_doubt_before;
+	enum transition want;
+	bool want_doubt;
+	int want_reply;
+};
+
+static void decide(const struct row *row, struct outcome *outcome)
+{
+	static const struct route_options route = {.name = "default"};
+	static struct delivery_options options = {.schedule_ms = schedule, .schedule_count = 2};
+	static struct claimed_message message;
+	struct claimed_recipient claimed = {.id = 7, .lease = 9, .in_doubt = row->in_doubt_before};
+	struct job_recipient recipient = {.claimed = &claimed};
+	struct job job = {.message = &message, .options = &options, .route = &route, .count = 1};
+
+	recipient.reply.code = row->rcpt;
+	recipient.esmtp_code = row->esmtp_rcpt;
+	recipient.esmtp_complete = row->esmtp_complete;
+	job.recipients = &recipient;
+	job.record.mail.code = row->mail;
+	job.record.data.code = row->data;
+	job.record.final.code = row->final;
+	job.record.dot_sent = row->dot_sent;
+	job.record.broken = row->broken;
+	snprintf(job.record.broken_why.text, sizeof(job.record.broken_why.text), "broke");
+	job.esmtp.ran = true;
+	job.esmtp.transfer_code = row->esmtp_transfer;
+	outcome_decide(&job, &recipient, outcome);
+	/* `reply` points into this frame */
+	ck_assert_int_eq(outcome->reply != NULL ? outcome->reply->code : 0, row->want_reply);
+	outcome->reply = NULL;
+}
+
+START_TEST(the_truth_table)
+{
+	static const struct row rows[] = {
+		/* S212 */
+		{"accepted", 250, 250, 354, 250, true, ERR_OK, 250, 250, true, 0,
+		 TRANSITION_DELIVER, false, 250},
+		{"251 for RCPT", 250, 251, 354, 250, true, ERR_OK, 250, 251, true, 0,
+		 TRANSITION_DELIVER, false, 250},
+		/* S213 */
+		{"5xx after the dot", 250, 250, 354, 550, true, ERR_OK, 550, 250, true, 0,
+		 TRANSITION_FAIL, false, 550},
+		/* S214 */
+		{"4xx after the dot", 250, 250, 354, 451, true, ERR_OK, 451, 250, false, 0,
+		 TRANSITION_DEFER, false, 451},
+		/* S215 */
+		{"drop after 354", 250, 250, 354, 0, false, ERR_CLOSED, 0, 250, false, 0,
+		 TRANSITION_DEFER, false, 0},
+		/* S216: libesmtp's status stays 354 */
+		{"silence after 354", 250, 250, 354, 0, false, ERR_TIMEOUT, 354, 250, false, 0,
+		 TRANSITION_DEFER, false, 0},
+		/* S217 */
+		{"drop after the dot", 250, 250, 354, 0, true, ERR_CLOSED, 354, 250, false, 0,
+		 TRANSITION_DEFER, true, 0},
+		{"the third unanswered dot", 250, 250, 354, 0, true, ERR_CLOSED, 354, 250, false, 2,
+		 TRANSITION_HOLD, true, 0},
+		/* S221 */
+		{"RCPT 550", 250, 550, 354, 250, true, ERR_OK, 250, 550, true, 0, TRANSITION_FAIL,
+		 false, 550},
+		{"RCPT 450", 250, 450, 354, 250, true, ERR_OK, 250, 450, false, 0, TRANSITION_DEFER,
+		 false, 450},
+		{"RCPT 552", 250, 552, 354, 250, true, ERR_OK, 250, 552, true, 0, TRANSITION_FAIL,
+		 false, 552},
+		{"RCPT 421", 250, 421, 0, 0, false, ERR_CLOSED, 0, 421, false, 0, TRANSITION_DEFER,
+		 false, 421},
+		{"RCPT never answered", 250, 0, 0, 0, false, ERR_CLOSED, 0, 0, false, 0,
+		 TRANSITION_DEFER, false, 0},
+		/* S222: DATA was never sent; the recipient's own status counts */
+		{"all refused", 250, 450, 0, 0, false, ERR_OK, 554, 450, false, 0, TRANSITION_DEFER,
+		 false, 450},
+		/* S223 */
+		{"MAIL 421", 421, 0, 0, 0, false, ERR_OK, 0, 0, false, 0, TRANSITION_DEFER, false,
+		 421},
+		{"DATA 421", 250, 250, 421, 0, false, ERR_OK, 421, 250, false, 0, TRANSITION_DEFER,
+		 false, 421},
+		{"421 after the dot", 250, 250, 354, 421, true, ERR_OK, 421, 250, false, 0,
+		 TRANSITION_DEFER, false, 421},
+		/* S225 */
+		{"MAIL 550", 550, 0, 0, 0, false, ERR_OK, 0, 0, false, 0, TRANSITION_FAIL, false,
+		 550},
+		{"MAIL 451", 451, 0, 0, 0, false, ERR_OK, 0, 0, false, 0, TRANSITION_DEFER, false,
+		 451},
+		{"MAIL 530", 530, 0, 0, 0, false, ERR_OK, 0, 0, false, 0, TRANSITION_DEFER, false,
+		 530},
+		{"DATA 554", 250, 250, 554, 0, false, ERR_OK, 554, 250, false, 0, TRANSITION_FAIL,
+		 false, 554},
+		{"DATA 451", 250, 250, 451, 0, false, ERR_OK, 451, 250, false, 0, TRANSITION_DEFER,
+		 false, 451},
+		{"250 in place of 354", 250, 250, 250, 0, false, ERR_SYNTAX, 250, 250, false, 0,
+		 TRANSITION_DEFER, false, 0},
+		/* the record is the truth; where libesmtp disagrees: later */
+		{"libesmtp saw 451", 250, 250, 354, 250, true, ERR_OK, 451, 250, false, 0,
+		 TRANSITION_DEFER, true, 250},
+		{"libesmtp saw nothing", 250, 250, 354, 250, true, ERR_OK, 0, 0, false, 0,
+		 TRANSITION_DEFER, true, 250},
+		{"libesmtp: not complete", 250, 250, 354, 250, true, ERR_OK, 250, 250, false, 0,
+		 TRANSITION_DEFER, true, 250},
+		{"nothing happened", 0, 0, 0, 0, false, ERR_OK, 0, 0, false, 0, TRANSITION_DEFER,
+		 false, 0},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct outcome outcome;
+
+		decide(&rows[i], &outcome);
+		ck_assert_msg(outcome.transition == rows[i].want, "%s: %d", rows[i].name,
+			      (int)outcome.transition);
+		ck_assert_msg(outcome.in_doubt == rows[i].want_doubt, "%s", rows[i].name);
+		ck_assert_msg(outcome.reason[0] != '\0', "%s", rows[i].name);
+	}
+}
+END_TEST
+
+START_TEST(settlements_wait_longer_in_doubt_and_expire)
+{
+	struct delivery_options options = {
+		.schedule_ms = schedule, .schedule_count = 2, .expire_after_ms = 3600000};
+	struct claimed_message message = {.received_at = 1000000};
+	struct claimed_recipient claimed = {.id = 7, .lease = 9, .attempts = 1};
+	struct job_recipient recipient = {.claimed = &claimed};
+	struct job job = {.message = &message, .options = &options, .count = 1};
+	struct outcome outcome = {.transition = TRANSITION_DEFER};
+	struct settlement s;
+
+	outcome_settle(&job, &recipient, &outcome, 2000000, 0, &s);
+	ck_assert_int_eq(s.outcome, TRANSITION_DEFER);
+	ck_assert_int_eq(s.next_attempt_at, 2000000 + 600000);
+	ck_assert_int_eq(s.recipient, 7);
+	ck_assert_int_eq(s.lease, 9);
+	outcome.in_doubt = true;
+	outcome_settle(&job, &recipient, &outcome, 2000000, 0, &s);
+	ck_assert_int_eq(s.next_attempt_at, 2000000 + 4 * 600000);
+	ck_assert(s.in_doubt);
+	outcome_settle(&job, &recipient, &outcome, 1000000 + 3600000, 0, &s);
+	ck_assert_int_eq(s.outcome, TRANSITION_EXPIRE);
+	outcome = (struct outcome){.transition = TRANSITION_UNCLAIM, .again_at = 77};
+	outcome_settle(&job, &recipient, &outcome, 2000000, 0, &s);
+	ck_assert_int_eq(s.next_attempt_at, 77);
+	ck_assert_ptr_null(s.reason);
+}
+END_TEST
+
+UNIT_MAIN("deliver/outcome", the_truth_table, settlements_wait_longer_in_doubt_and_expire)

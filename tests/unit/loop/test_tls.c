@@ -1,0 +1,553 @@
+/* tests TLS in relay/loop/stream.c and relay/loop/transport.c */
+#include <config.h>
+
+#include "relay/loop/stream.h"
+
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "tests/unit/loop/certificate.h"
+#include "tests/unit/loop/rig.h"
+#include "tests/unit/unit.h"
+
+#define NAME "relay.test.example"
+#define BIG  ((size_t)4 << 20)
+
+/* A loop, a certificate, and a server stream whose other end is in the test's hand. */
+struct house {
+	struct loop *loop;
+	struct certificate certificate;
+	SSL_CTX *server;
+	SSL_CTX *client;
+	struct rig_stream rig;
+	int fds[2];
+	int64_t handshake_ms;
+	size_t discarded;
+};
+
+static void start_server_tls(struct rig_stream *rig)
+{
+	struct house *house = rig->arg;
+	struct err why;
+
+	ck_assert_int_eq(stream_start_tls(rig->stream, house->server, true, NULL,
+					  house->handshake_ms, &house->discarded, &why),
+			 ERR_OK);
+	ck_assert_uint_eq(stream_input(rig->stream).len, 0);
+}
+
+static void start_server_tls_now(void *arg)
+{
+	start_server_tls(arg);
+}
+
+static void build(struct house *house)
+{
+	house->handshake_ms = 10000;
+	house->loop = rig_start();
+	certificate_make(&house->certificate, NAME);
+	house->server = certificate_server(&house->certificate);
+	house->client = certificate_client(NULL);
+	house->rig.arg = house;
+	rig_tcp_pair(house->fds);
+	rig_open(&house->rig, house->loop, house->fds[0]);
+}
+
+static void tear_down(struct house *house)
+{
+	rig_close(&house->rig);
+	if (house->fds[1] >= 0)
+		close(house->fds[1]);
+	loop_free(&house->loop);
+	SSL_CTX_free(house->server);
+	SSL_CTX_free(house->client);
+	certificate_release(&house->certificate);
+}
+
+static SSL *client_tls(struct house *house)
+{
+	SSL *tls = SSL_new(house->client);
+
+	SSL_set_fd(tls, house->fds[1]);
+	ck_assert_int_eq(SSL_connect(tls), 1);
+	return tls;
+}
+
+static void tls_send(SSL *tls, const char *text)
+{
+	ck_assert_int_eq(SSL_write(tls, text, (int)strlen(text)), (int)strlen(text));
+}
+
+static void tls_expect(SSL *tls, const char *text)
+{
+	char got[512] = "";
+	size_t len = 0;
+
+	while (len < strlen(text)) {
+		int n = SSL_read(tls, got + len, (int)(strlen(text) - len));
+
+		ck_assert_int_gt(n, 0);
+		len += (size_t)n;
+	}
+	ck_assert_str_eq(got, text);
+}
+
+static void echo_all(struct rig_stream *rig)
+{
+	struct span in = stream_input(rig->stream);
+	size_t room = stream_output_room(rig->stream);
+
+	in = span_first(in, room);
+	rig->total_in += in.len;
+	ck_assert_int_eq(stream_write(rig->stream, in), ERR_OK);
+	stream_consume(rig->stream, in.len);
+	if (stream_input(rig->stream).len > 0)
+		stream_pause(rig->stream);
+}
+
+static void go_on(struct rig_stream *rig)
+{
+	stream_resume(rig->stream);
+}
+
+/* --- the way it should be ---------------------------------------------------- */
+
+static void send_big(SSL *tls)
+{
+	char *block = mem_alloc(100000);
+
+	for (size_t sent = 0; sent < BIG;) {
+		size_t len = BIG - sent < 100000 ? BIG - sent : 100000;
+
+		for (size_t i = 0; i < len; i++)
+			block[i] = (char)((sent + i) * 2654435761u >> 13);
+		if (SSL_write(tls, block, (int)len) != (int)len)
+			break;
+		sent += len;
+	}
+	mem_free(block);
+}
+
+/*
+ * One SSL object is not for two threads, so nobody reads while 4 MiB are
+ * sent: the server must keep them, or stop reading and go on later.
+ */
+START_TEST(big_transfers_come_back_whole)
+{
+	struct house house = {.rig = {.on_input = echo_all, .on_drained = go_on}};
+	const struct stream_options options = {.output_max = BIG, .input_max = 40000};
+	static char block[30000];
+	size_t wrong = 0;
+	SSL *tls;
+
+	house.rig.options = &options;
+	build(&house);
+	rig_run(house.loop, start_server_tls_now, &house.rig);
+	tls = client_tls(&house);
+	send_big(tls);
+	for (size_t got = 0; got < BIG;) {
+		int n = SSL_read(tls, block, sizeof(block));
+
+		ck_assert_int_gt(n, 0);
+		for (int i = 0; i < n; i++, got++)
+			wrong += block[i] != (char)(got * 2654435761u >> 13);
+	}
+	ck_assert_uint_eq(wrong, 0);
+	ck_assert(house.rig.secured);
+	ck_assert_int_eq(SSL_shutdown(tls), 0);
+	rig_wait(&house.rig);
+	ck_assert_int_eq(house.rig.end_code, ERR_CLOSED);
+	ck_assert_int_eq(strncmp(stream_tls_description(house.rig.stream), "TLSv1.3 TLS_", 12), 0);
+	ck_assert_uint_gt(stream_bytes_in(house.rig.stream), BIG);
+	SSL_free(tls);
+	tear_down(&house);
+}
+END_TEST
+
+/* The owner reads two bytes at a time from one record: the rest is inside of OpenSSL. */
+static void note_two(struct rig_stream *rig)
+{
+	struct span in = stream_input(rig->stream);
+
+	ck_assert_uint_le(in.len, 2);
+	rig->total_in += in.len;
+	stream_consume(rig->stream, in.len);
+	if (rig->total_in == 26)
+		rig_note(rig);
+}
+
+START_TEST(what_waits_inside_of_tls_is_read)
+{
+	const struct stream_options options = {.input_max = 2};
+	struct house house = {.rig = {.options = &options, .on_input = note_two}};
+	SSL *tls;
+
+	build(&house);
+	rig_run(house.loop, start_server_tls_now, &house.rig);
+	tls = client_tls(&house);
+	tls_send(tls, "abcdefghijklmnopqrstuvwxyz");
+	rig_wait(&house.rig);
+	ck_assert_int_ge(house.rig.inputs, 13);
+	SSL_free(tls);
+	tear_down(&house);
+}
+END_TEST
+
+/* The end is told even when it arrived together with the bytes before it. */
+static void keep(struct rig_stream *rig)
+{
+	rig->total_in = stream_input(rig->stream).len;
+}
+
+static void pause_it(void *arg)
+{
+	stream_pause(((struct rig_stream *)arg)->stream);
+}
+
+static void resume_it(void *arg)
+{
+	stream_resume(((struct rig_stream *)arg)->stream);
+}
+
+START_TEST(bytes_and_close_notify_in_one_read)
+{
+	struct house house = {.rig = {.on_input = keep}};
+	SSL *tls;
+
+	build(&house);
+	rig_run(house.loop, start_server_tls_now, &house.rig);
+	tls = client_tls(&house);
+	rig_run(house.loop, pause_it, &house.rig);
+	tls_send(tls, "QUIT\r\n");
+	SSL_shutdown(tls);
+	usleep(20000);
+	rig_run(house.loop, resume_it, &house.rig);
+	rig_wait(&house.rig); /* the socket stays open: only the notify can have told it */
+	ck_assert_uint_eq(house.rig.total_in, 6);
+	ck_assert_int_eq(house.rig.end_code, ERR_CLOSED);
+	SSL_free(tls);
+	tear_down(&house);
+}
+END_TEST
+
+/* --- STARTTLS ---------------------------------------------------------------- */
+
+static void answer_starttls(struct rig_stream *rig)
+{
+	struct span in = stream_input(rig->stream);
+
+	if (rig->secured) {
+		echo_all(rig);
+		return;
+	}
+	ck_assert(span_starts_fold(in, "STARTTLS\r\n"));
+	stream_consume(rig->stream, 10);
+	rig_write(rig, "220 go ahead\r\n");
+	start_server_tls(rig);
+	rig_write(rig, "250 inside\r\n");
+}
+
+static void check_starttls(const char *injected, const char *later)
+{
+	struct house house = {.rig = {.on_input = answer_starttls}};
+	char text[200];
+	SSL *tls;
+
+	build(&house);
+	snprintf(text, sizeof(text), "STARTTLS\r\n%s", injected);
+	rig_send(house.fds[1], text);
+	rig_expect(house.fds[1], "220 go ahead\r\n"); /* in clear, and alone */
+	if (later != NULL) {
+		rig_send(house.fds[1], later);
+		rig_wait(&house.rig);
+		ck_assert_int_eq(house.rig.end_code, ERR_IO);
+		tear_down(&house);
+		return;
+	}
+	tls = client_tls(&house);
+	tls_expect(tls, "250 inside\r\n");
+	tls_send(tls, "EHLO again\r\n");
+	tls_expect(tls, "EHLO again\r\n");
+	rig_run(house.loop, pause_it, &house.rig);
+	ck_assert_uint_eq(house.discarded, strlen(injected));
+	ck_assert_uint_eq(house.rig.total_in, strlen("EHLO again\r\n"));
+	SSL_free(tls);
+	tear_down(&house);
+}
+
+START_TEST(starttls_sends_the_reply_in_clear_first)
+{
+	check_starttls("", NULL);
+}
+END_TEST
+
+START_TEST(s053_plaintext_behind_starttls_is_discarded)
+{
+	check_starttls("EHLO x\r\nMAIL FROM:<a@x>\r\n", NULL);
+}
+END_TEST
+
+START_TEST(s054_a_partial_line_behind_starttls_is_discarded)
+{
+	check_starttls("MAIL FRO", NULL);
+}
+END_TEST
+
+START_TEST(s054_plaintext_before_the_client_hello_ends_the_connection)
+{
+	check_starttls("", "MAIL FROM:<a@x>\r\n");
+}
+END_TEST
+
+/* --- failures ---------------------------------------------------------------- */
+
+START_TEST(s067_a_slow_handshake_ends_at_its_deadline)
+{
+	struct house house = {0};
+	int64_t begin;
+
+	build(&house);
+	house.handshake_ms = 100;
+	begin = clock_mono_ms();
+	rig_run(house.loop, start_server_tls_now, &house.rig);
+	/* The first bytes of a ClientHello, trickling. */
+	for (int i = 0; i < 50 && sem_trywait(&house.rig.happened) < 0; i++) {
+		send(house.fds[1], &"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03"[i % 10], 1,
+		     MSG_NOSIGNAL);
+		usleep(10000);
+		if (i == 9)
+			i = 10;
+	}
+	ck_assert_int_eq(house.rig.end_code, ERR_TIMEOUT);
+	ck_assert_str_eq(house.rig.end_why, "no TLS handshake in time");
+	ck_assert_int_ge(clock_mono_ms() - begin, 99);
+	tear_down(&house);
+}
+END_TEST
+
+START_TEST(an_end_without_close_notify_is_a_truncation)
+{
+	struct house house = {.rig = {.on_input = echo_all}};
+	SSL *tls;
+
+	build(&house);
+	rig_run(house.loop, start_server_tls_now, &house.rig);
+	tls = client_tls(&house);
+	tls_send(tls, "half a mess");
+	tls_expect(tls, "half a mess");
+	SSL_free(tls);
+	shutdown(house.fds[1], SHUT_WR);
+	rig_wait(&house.rig);
+	ck_assert_int_eq(house.rig.end_code, ERR_IO);
+	ck_assert_str_eq(house.rig.end_why, "TLS: cut off by the peer without close_notify");
+	tear_down(&house);
+}
+END_TEST
+
+/* CASES S071: one connection breaks, another on the same thread must not read its error. */
+START_TEST(s071_a_bad_record_ends_only_its_own_connection)
+{
+	struct house bad = {.rig = {.on_input = echo_all}};
+	struct house good = {.rig = {.on_input = echo_all}};
+	struct loop *loop;
+	SSL *bad_tls;
+	SSL *good_tls;
+
+	build(&bad);
+	build(&good);
+	/* Both streams into one loop. */
+	rig_close(&good.rig);
+	close(good.fds[1]);
+	rig_tcp_pair(good.fds);
+	loop = good.loop;
+	good.loop = bad.loop;
+	loop_free(&loop);
+	rig_open(&good.rig, good.loop, good.fds[0]);
+	rig_run(bad.loop, start_server_tls_now, &bad.rig);
+	bad_tls = client_tls(&bad);
+	rig_run(good.loop, start_server_tls_now, &good.rig);
+	good_tls = client_tls(&good);
+	ck_assert_int_eq(send(bad.fds[1], "\x17\x03\x03\x00\x14nonsensenonsense1234", 25, 0), 25);
+	rig_wait(&bad.rig);
+	ck_assert_int_eq(bad.rig.end_code, ERR_IO);
+	tls_send(good_tls, "still here?\r\n");
+	tls_expect(good_tls, "still here?\r\n");
+	ck_assert_int_eq(good.rig.ends, 0);
+	SSL_free(bad_tls);
+	SSL_free(good_tls);
+	rig_close(&good.rig);
+	close(good.fds[1]);
+	SSL_CTX_free(good.server);
+	SSL_CTX_free(good.client);
+	certificate_release(&good.certificate);
+	tear_down(&bad);
+}
+END_TEST
+
+/* --- we as the client -------------------------------------------------------- */
+
+struct meeting {
+	struct house house; /* the server's side */
+	struct rig_stream client;
+	const char *name;
+	SSL_CTX *context;
+};
+
+static void note_secured(struct rig_stream *rig)
+{
+	rig_note(rig);
+}
+
+static void start_both(void *arg)
+{
+	struct meeting *meeting = arg;
+	struct err why;
+
+	start_server_tls(&meeting->house.rig);
+	ck_assert_int_eq(stream_start_tls(meeting->client.stream, meeting->context, false,
+					  meeting->name, 10000, NULL, &why),
+			 ERR_OK);
+}
+
+static void read_sni(void *arg)
+{
+	struct meeting *meeting = arg;
+	SSL *tls = stream_tls(meeting->house.rig.stream);
+	const char *sni = SSL_get_servername(tls, TLSEXT_NAMETYPE_host_name);
+
+	meeting->house.rig.number = sni != NULL && strcmp(sni, meeting->name) == 0;
+}
+
+/* Two streams meet. `trusted`: the client verifies and trusts the certificate; else another. */
+static void meet(struct meeting *meeting, const char *name, bool trusted)
+{
+	struct certificate other;
+
+	meeting->house.rig.on_secured = note_secured;
+	build(&meeting->house);
+	certificate_make(&other, NAME);
+	meeting->name = name;
+	meeting->context = certificate_client(trusted ? &meeting->house.certificate : &other);
+	meeting->client.on_secured = note_secured;
+	rig_open(&meeting->client, meeting->house.loop, meeting->house.fds[1]);
+	meeting->house.fds[1] = -1;
+	rig_run(meeting->house.loop, start_both, meeting);
+	rig_wait(&meeting->client);
+	rig_wait(&meeting->house.rig); /* in TLS 1.3 the server is done a moment later */
+	certificate_release(&other);
+}
+
+static void part(struct meeting *meeting)
+{
+	SSL_CTX_free(meeting->context);
+	rig_close(&meeting->client);
+	tear_down(&meeting->house);
+}
+
+START_TEST(a_client_verifies_the_name_and_sends_it)
+{
+	struct meeting meeting = {0};
+
+	meet(&meeting, NAME, true);
+	ck_assert(meeting.client.secured);
+	rig_run(meeting.house.loop, read_sni, &meeting);
+	ck_assert_uint_eq(meeting.house.rig.number, 1);
+	part(&meeting);
+}
+END_TEST
+
+START_TEST(a_client_verifies_an_address_without_sni)
+{
+	struct meeting meeting = {0};
+
+	meet(&meeting, "127.0.0.1", true);
+	ck_assert(meeting.client.secured);
+	rig_run(meeting.house.loop, read_sni, &meeting);
+	ck_assert_uint_eq(meeting.house.rig.number, 0);
+	part(&meeting);
+}
+END_TEST
+
+START_TEST(a_client_refuses_another_name)
+{
+	struct meeting meeting = {0};
+
+	meet(&meeting, "other.test.example", true);
+	ck_assert(!meeting.client.secured);
+	ck_assert_int_eq(meeting.client.end_code, ERR_IO);
+	ck_assert_str_eq(meeting.client.end_why,
+			 "TLS handshake: the peer's certificate: hostname mismatch");
+	part(&meeting);
+}
+END_TEST
+
+START_TEST(a_client_refuses_an_unknown_signer)
+{
+	struct meeting meeting = {0};
+
+	meet(&meeting, NAME, false);
+	ck_assert(!meeting.client.secured);
+	ck_assert_int_eq(meeting.client.end_code, ERR_IO);
+	part(&meeting);
+}
+END_TEST
+
+/* --- closing ----------------------------------------------------------------- */
+
+static void close_politely(void *arg)
+{
+	struct rig_stream *rig = arg;
+
+	rig_write(rig, "221 bye\r\n");
+	stream_close(&rig->stream, 1000);
+}
+
+static void free_it(struct rig_stream *rig)
+{
+	stream_free(&rig->stream);
+	rig_note(rig);
+}
+
+START_TEST(closing_sends_close_notify)
+{
+	struct house house = {0};
+	SSL *tls;
+	char c;
+
+	build(&house);
+	rig_run(house.loop, start_server_tls_now, &house.rig);
+	tls = client_tls(&house);
+	rig_run(house.loop, close_politely, &house.rig);
+	tls_expect(tls, "221 bye\r\n");
+	ck_assert_int_eq(SSL_get_error(tls, SSL_read(tls, &c, 1)), SSL_ERROR_ZERO_RETURN);
+	SSL_free(tls);
+	tear_down(&house);
+}
+END_TEST
+
+START_TEST(freed_in_on_secured)
+{
+	struct house house = {.rig = {.on_secured = free_it}};
+	SSL *tls;
+
+	build(&house);
+	rig_run(house.loop, start_server_tls_now, &house.rig);
+	tls = client_tls(&house);
+	rig_wait(&house.rig);
+	SSL_free(tls);
+	tear_down(&house);
+}
+END_TEST
+
+UNIT_MAIN("loop/tls", big_transfers_come_back_whole, what_waits_inside_of_tls_is_read,
+	  bytes_and_close_notify_in_one_read, starttls_sends_the_reply_in_clear_first,
+	  s053_plaintext_behind_starttls_is_discarded,
+	  s054_a_partial_line_behind_starttls_is_discarded,
+	  s054_plaintext_before_the_client_hello_ends_the_connection,
+	  s067_a_slow_handshake_ends_at_its_deadline, an_end_without_close_notify_is_a_truncation,
+	  s071_a_bad_record_ends_only_its_own_connection, a_client_verifies_the_name_and_sends_it,
+	  a_client_verifies_an_address_without_sni, a_client_refuses_another_name,
+	  a_client_refuses_an_unknown_signer, closing_sends_close_notify, freed_in_on_secured)
