@@ -17,8 +17,10 @@ struct claimed_recipient {
 	int64_t id;
 	int64_t lease;
 	const char *address;
-	int attempts; /* before this one */
-	int in_doubt; /* how often a final dot went unanswered */
+	int attempts;	       /* before this one */
+	int in_doubt;	       /* how often a final dot went unanswered */
+	int64_t waiting_since; /* accepted, or put back by a person: expire_after counts from here
+				*/
 	const char *notify;
 	const char *orcpt;
 };
@@ -45,11 +47,14 @@ struct claimed_message {
 	const char *user;
 	struct claimed_recipient *recipients;
 	size_t recipient_count;
+	size_t order; /* private */
 };
 
 /*
- * Take up to `max_recipients` due recipients, oldest due first. Cost does not
- * depend on the length of the queue. Nothing due: ERR_OK with count 0.
+ * Take up to `max_recipients` (at most 10,000) due recipients, oldest due
+ * first. A message that would be cut by that limit is left for the next claim
+ * unless it is the first. Cost does not depend on the length of the queue.
+ * Nothing due: ERR_OK with count 0.
  */
 struct claim {
 	struct store_job job; /* first */
@@ -89,7 +94,12 @@ struct settle {
 	int64_t now;
 	const struct settlement *settlements;
 	size_t count;
-	size_t lost; /* out: how many leases no longer held (nothing was changed for them) */
+	/*
+	 * out: how many leases no longer held. Nothing was changed for them, but
+	 * a late _DELIVER is the truth: it is recorded, and a recipient that
+	 * nobody is working on becomes delivered.
+	 */
+	size_t lost;
 };
 void queue_settle(struct store *store, struct store_job *job);
 

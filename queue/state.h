@@ -10,7 +10,7 @@
 /* Stored as these numbers: never renumber, only append. */
 enum state {
 	STATE_SCREENING = 1,  /* waits for the policy hook */
-	STATE_QUEUED = 2,     /* due at next_attempt_at, never tried */
+	STATE_QUEUED = 2,     /* due at next_attempt_at: never tried, or put back by a person */
 	STATE_DELIVERING = 3, /* leased to a worker */
 	STATE_DEFERRED = 4,   /* tried, due again at next_attempt_at */
 	STATE_HELD = 5,	      /* waits for a person */
@@ -32,7 +32,8 @@ enum transition {
 	TRANSITION_DROP,     /* a judgement said no (before an attempt or at the wire guard) */
 	TRANSITION_REDIRECT, /* a judgement sent it elsewhere */
 	TRANSITION_SCREEN,   /* the hook said yes */
-	TRANSITION_UNCLAIM,  /* given back untried: shutdown, no connection, restart */
+	TRANSITION_UNCLAIM,  /* given back untried: shutdown, no connection, restart; one that was
+				tried before goes back to deferred (state_given_back) */
 	TRANSITION_EXPIRE,
 	TRANSITION_HOLD,    /* a person, or policy */
 	TRANSITION_RELEASE, /* a person lets a held or dropped one go (it is judged again) */
@@ -50,6 +51,9 @@ enum wish { WISH_NONE = 0, WISH_HOLD = 1, WISH_CANCEL = 2, WISH_DELETE = 3 };
  * ("a delivered recipient can't be cancelled").
  */
 int state_move(enum state from, enum transition transition, enum state *to_out, struct err *why);
+
+/* Where TRANSITION_UNCLAIM leads: deferred when there were attempts before, else queued. */
+enum state state_given_back(int attempts);
 
 /* Where a recipient ends when a settled attempt would lead to `outcome` but a wish is set. */
 enum state state_after_wish(enum state outcome, enum wish wish);

@@ -23,9 +23,10 @@ struct store_options {
 	size_t batch_jobs;	  /* 0: 256 */
 	size_t batch_bytes;	  /* 0: 4 MiB */
 	int64_t max_queued_bytes; /* bytes of bodies waiting for the writer; 0: 64 MiB */
+	int64_t max_file_bytes;	  /* the database never grows past it (ERR_FULL); 0: no ceiling */
 	/* Called in the writer thread. Each may be NULL. They must not block. */
 	void (*on_fatal)(void *ctx, const char *why); /* once; the daemon must stop */
-	void (*on_due)(void *ctx);		      /* something became claimable now */
+	void (*on_due)(void *ctx);		      /* something became claimable, now or later */
 	/* After the commit of a change and before its job's `done`: publish the new list. */
 	void (*on_whitelist)(void *ctx, const struct whitelist_change *changes, size_t count,
 			     int64_t revision);
@@ -47,7 +48,10 @@ void store_close(struct store **store);
  * A job for the writer. Embed it as the first member of a request. The
  * request belongs to the store from submission until `done` is called,
  * exactly once, in the writer thread, after the durable commit (code ERR_OK)
- * or after nothing was changed (any other code, with a sentence).
+ * or after nothing was changed (any other code, with a sentence). Only a job
+ * that comes after store_close began is answered at once, in its submitter's
+ * thread, with ERR_CLOSED. ERR_BUSY: somebody else's tool held the database
+ * for too long; ERR_FULL: no room; ERR_FATAL: see on_fatal.
  */
 struct store_job {
 	struct channel_item item;

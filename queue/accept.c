@@ -1,0 +1,171 @@
+/* queue/accept.c - a message becomes durable, whole or not at all (DESIGN P2) */
+#include <assert.h>
+
+#include "queue/body.h"
+#include "queue/message.h"
+#include "queue/upkeep.h"
+#include "queue/writer.h"
+
+static const char sql_message[] =
+	"INSERT INTO message(id, uid, received_at, sender, size, header_size, header_parsed,"
+	" body_8bit, smtputf8, envid, ret, bare_cr, bare_lf, listener, scope, client_address,"
+	" client_port, client_name, helo, protocol, user, tls, subject, message_id, received_field,"
+	" origin) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, "
+	"?17,"
+	" ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26)";
+
+static int insert_message(struct store *store, int64_t number, const struct new_message *message,
+			  struct err *why)
+{
+	struct query query;
+	int code = query_begin(&query, &store->db, sql_message, why);
+
+	if (code != ERR_OK)
+		return code;
+	query_give_int(&query, number);
+	query_give_ulid(&query, &message->id);
+	query_give_int(&query, message->received_at);
+	query_give_text(&query, message->sender);
+	query_give_int(&query, message->size);
+	query_give_int(&query, message->header_size);
+	query_give_int(&query, message->header_parsed);
+	query_give_int(&query, message->body_8bit);
+	query_give_int(&query, message->smtputf8);
+	query_give_text(&query, message->envid);
+	query_give_text(&query, message->ret);
+	query_give_int(&query, message->bare_cr);
+	query_give_int(&query, message->bare_lf);
+	query_give_text(&query, message->listener);
+	query_give_text(&query, message->scope);
+	query_give_text(&query, message->client_address);
+	query_give_int(&query, message->client_port);
+	query_give_text(&query, message->client_name);
+	query_give_text(&query, message->helo);
+	query_give_text(&query, message->protocol);
+	query_give_text(&query, message->user);
+	query_give_text(&query, message->tls);
+	query_give_text(&query, message->subject);
+	query_give_text(&query, message->message_id);
+	query_give_text(&query, message->received_field);
+	query_give_text(&query, message->origin);
+	return query_run(&query, why);
+}
+
+static const char sql_recipient[] =
+	"INSERT INTO recipient(id, address, state, accepted_state, due_at, waiting_since,"
+	" updated_at, verdict, verdict_reason, entry, revision, nearest, notify, orcpt, origin)"
+	" VALUES(?1, ?2, ?3, ?3, ?4, ?5, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+
+static int insert_recipient(struct store *store, int64_t id, const struct new_message *message,
+			    const struct new_recipient *recipient, struct err *why)
+{
+	struct query query;
+	int code = query_begin(&query, &store->db, sql_recipient, why);
+
+	if (code != ERR_OK)
+		return code;
+	query_give_int(&query, id);
+	query_give_text(&query, recipient->address);
+	query_give_int(&query, recipient->state);
+	if (recipient->state == STATE_QUEUED)
+		query_give_int(&query, recipient->next_attempt_at);
+	else
+		query_give_null(&query);
+	query_give_int(&query, message->received_at);
+	query_give_text(&query, recipient->ruling.verdict);
+	query_give_text(&query, recipient->ruling.reason);
+	query_give_int(&query, recipient->ruling.entry);
+	query_give_int(&query, recipient->ruling.revision);
+	query_give_text(&query, recipient->ruling.nearest);
+	query_give_text(&query, recipient->notify);
+	query_give_text(&query, recipient->orcpt);
+	query_give_text(&query, message->origin);
+	return query_run(&query, why);
+}
+
+static int insert_recipients(struct store *store, int64_t number, const struct new_message *message,
+			     struct err *why)
+{
+	if ((int64_t)message->recipient_count > MESSAGE_PARTS_MAX)
+		return err_set(why, ERR_LIMIT, "a message can't have %zu recipients",
+			       message->recipient_count);
+	for (size_t i = 0; i < message->recipient_count; i++) {
+		const struct new_recipient *recipient = &message->recipients[i];
+		int code = insert_recipient(store, part_id(number, (int64_t)i), message, recipient,
+					    why);
+
+		if (code != ERR_OK)
+			return code;
+		counters_move(&store->counters, 0, recipient->state);
+		if (recipient->state == STATE_QUEUED)
+			store->due = true;
+	}
+	return ERR_OK;
+}
+
+static const char sql_unstage[] = "DELETE FROM staging WHERE message = ?1";
+
+static int insert_last(struct store *store, const struct body *body, struct err *why)
+{
+	struct query query;
+	int code;
+
+	if (body_size(body) > 0) {
+		code = chunk_insert(store, body_number(body), body_last_sequence(body),
+				    body_last(body), why);
+		if (code != ERR_OK)
+			return code;
+	}
+	if (!body_is_staged(body))
+		return ERR_OK;
+	code = query_begin(&query, &store->db, sql_unstage, why);
+	if (code != ERR_OK)
+		return code;
+	query_give_int(&query, body_number(body));
+	return query_run(&query, why);
+}
+
+static int run_accept(struct store *store, struct store_job *job)
+{
+	struct accept *accept = (struct accept *)job;
+	int64_t number = body_number(accept->body);
+	int code = body_failure(accept->body, &job->why);
+
+	if (code != ERR_OK)
+		return code;
+	code = insert_message(store, number, accept->message, &job->why);
+	if (code == ERR_OK)
+		code = insert_last(store, accept->body, &job->why);
+	if (code == ERR_OK)
+		code = insert_recipients(store, number, accept->message, &job->why);
+	if (code == ERR_OK)
+		counters_message(&store->counters, 1, accept->message->size);
+	return code;
+}
+
+static int64_t weigh_accept(const struct store_job *job)
+{
+	return (int64_t)body_last(((const struct accept *)job)->body).len;
+}
+
+static void finish_accept(struct store *store, struct store_job *job)
+{
+	struct accept *accept = (struct accept *)job;
+
+	if (job->code != ERR_OK && job->code != ERR_CLOSED && body_is_staged(accept->body))
+		doomed_add(store, body_number(accept->body));
+	body_drop(accept->body);
+	accept->body = NULL;
+}
+
+static const struct store_verb verb_accept = {"accept", run_accept, weigh_accept, finish_accept};
+
+void queue_accept(struct store *store, struct store_job *job)
+{
+	struct accept *accept = (struct accept *)job;
+
+	assert(accept->message->recipient_count > 0);
+	assert(accept->message->size == body_size(accept->body));
+	body_leave(accept->body);
+	writer_submit(store, job, &verb_accept);
+}

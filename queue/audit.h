@@ -1,0 +1,19 @@
+/* queue/audit.h - writing the audit trail; private to queue/ (reading: queue/token.h) */
+#ifndef STAGEPOST_QUEUE_AUDIT_H
+#define STAGEPOST_QUEUE_AUDIT_H
+
+#include "queue/writer.h"
+
+struct audit_line {
+	int64_t at;
+	const char *actor;
+	const char *action;
+	const char *subject;
+	const char *before; /* JSON or NULL */
+	const char *after;
+};
+
+/* In the writer, inside a transaction. */
+int audit_add(struct store *store, const struct audit_line *line, struct err *why);
+
+#endif

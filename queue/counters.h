@@ -1,0 +1,37 @@
+/* queue/counters.h - how much of what is in the store, kept in memory; private to queue/ */
+#ifndef STAGEPOST_QUEUE_COUNTERS_H
+#define STAGEPOST_QUEUE_COUNTERS_H
+
+#include <pthread.h>
+#include <stdint.h>
+
+#include "queue/db.h"
+#include "queue/reader.h"
+#include "queue/state.h"
+
+/*
+ * The writer notes what a transaction changes and makes it count only when
+ * it is committed; anybody reads the sums.
+ */
+struct counters {
+	pthread_mutex_t lock;
+	struct queue_stats sums;   /* under the lock */
+	struct queue_stats change; /* the writer's: of the transaction under way */
+};
+
+void counters_init(struct counters *counters);
+void counters_release(struct counters *counters);
+
+/* One recipient appears (from 0), moves, or disappears (to 0). */
+void counters_move(struct counters *counters, enum state from, enum state to);
+void counters_message(struct counters *counters, int64_t messages, int64_t bytes);
+/* The transaction was committed; `oldest_due_at` is what is true now. */
+void counters_commit(struct counters *counters, int64_t oldest_due_at);
+void counters_rollback(struct counters *counters);
+void counters_read(struct counters *counters, struct queue_stats *stats_out);
+
+/* Counted from the tables: at start, and for the tool. */
+int counters_count(struct db *db, struct queue_stats *stats_out, struct err *why);
+int counters_oldest(struct db *db, int64_t *oldest_due_at_out, struct err *why);
+
+#endif

@@ -1,0 +1,323 @@
+/* queue/settle.c - how attempts ended: state, reply and history in one commit */
+#include "queue/settle.h"
+
+#include "base/clock.h"
+#include "queue/delivery.h"
+#include "queue/history.h"
+#include "queue/remove.h"
+
+/* The recipient as the database has it. */
+struct present {
+	enum state state;
+	int64_t lease;
+	enum wish wish;
+	int attempts;
+	int in_doubt;
+	int64_t events;
+};
+
+static const char sql_present[] = "SELECT state, lease, wish, attempts, in_doubt, events"
+				  " FROM recipient WHERE id = ?1";
+
+static int read_present(struct store *store, int64_t id, bool *found_out, struct present *out,
+			struct err *why)
+{
+	struct query query;
+	int code = query_begin(&query, &store->db, sql_present, why);
+
+	if (code != ERR_OK)
+		return code;
+	query_give_int(&query, id);
+	code = query_row(&query, found_out, why);
+	if (code != ERR_OK || !*found_out)
+		return code;
+	out->state = (enum state)query_take_int(&query);
+	out->lease = query_take_int(&query);
+	out->wish = (enum wish)query_take_int(&query);
+	out->attempts = (int)query_take_int(&query);
+	out->in_doubt = (int)query_take_int(&query);
+	out->events = query_take_int(&query);
+	query_end(&query);
+	return ERR_OK;
+}
+
+static struct history_item item_of(const struct settlement *settlement, const char *event,
+				   int64_t now)
+{
+	const struct ruling *ruling = settlement->ruling;
+
+	return (struct history_item){.at = now,
+				     .event = event,
+				     .reason = settlement->reason,
+				     .route = settlement->route,
+				     .remote = settlement->remote,
+				     .reply_code = settlement->reply_code,
+				     .reply_enhanced = settlement->reply_enhanced,
+				     .reply_text = settlement->reply_text,
+				     .entry = ruling != NULL ? ruling->entry : 0,
+				     .revision = ruling != NULL ? ruling->revision : 0};
+}
+
+/* A judgement that came before any try (dropped, expired while waiting) is no attempt. */
+static bool is_attempt(const struct settlement *settlement)
+{
+	switch (settlement->outcome) {
+	case TRANSITION_UNCLAIM: return false;
+	case TRANSITION_DELIVER:
+	case TRANSITION_DEFER:
+	case TRANSITION_FAIL: return true;
+	default:
+		return settlement->in_doubt || settlement->reply_code != 0 ||
+		       settlement->remote != NULL;
+	}
+}
+
+static const char sql_settle[] =
+	"UPDATE recipient SET state = ?2, due_at = ?3, lease = NULL, lease_until = NULL, wish = 0,"
+	" attempts = ?4, in_doubt = ?5, events = ?6, reason = ?7, route = coalesce(?8, route),"
+	" reply_code = ?9, reply_enhanced = ?10, reply_text = ?11, updated_at = ?12 WHERE id = ?1";
+/* Nothing happened, so nothing is said. */
+static const char sql_give_back[] =
+	"UPDATE recipient SET state = ?2, due_at = ?3, lease = NULL, lease_until = NULL, wish = 0,"
+	" events = ?4, updated_at = ?5 WHERE id = ?1";
+
+static int write_outcome(struct store *store, const struct settlement *settlement,
+			 const struct present *after, int64_t now, struct err *why)
+{
+	struct query query;
+	int code = query_begin(&query, &store->db, sql_settle, why);
+
+	if (code != ERR_OK)
+		return code;
+	query_give_int(&query, settlement->recipient);
+	query_give_int(&query, after->state);
+	if (state_is_due_state(after->state))
+		query_give_int(&query, settlement->next_attempt_at);
+	else
+		query_give_null(&query);
+	query_give_int(&query, after->attempts);
+	query_give_int(&query, after->in_doubt);
+	query_give_int(&query, after->events);
+	query_give_text(&query, settlement->reason);
+	query_give_text(&query, settlement->route);
+	query_give_int(&query, settlement->reply_code);
+	query_give_text(&query, settlement->reply_enhanced);
+	query_give_text(&query, settlement->reply_text);
+	query_give_int(&query, now);
+	return query_run(&query, why);
+}
+
+static int write_back(struct store *store, const struct settlement *settlement,
+		      const struct present *after, int64_t now, struct err *why)
+{
+	struct query query;
+	int code = query_begin(&query, &store->db, sql_give_back, why);
+
+	if (code != ERR_OK)
+		return code;
+	query_give_int(&query, settlement->recipient);
+	query_give_int(&query, after->state);
+	if (state_is_due_state(after->state))
+		query_give_int(&query, settlement->next_attempt_at);
+	else
+		query_give_null(&query);
+	query_give_int(&query, after->events);
+	query_give_int(&query, now);
+	return query_run(&query, why);
+}
+
+/* The line that tells how a wish, left while it was under way, came true. */
+static int tell_wish(struct store *store, const struct settlement *settlement,
+		     const struct present *after, int64_t now, struct err *why)
+{
+	struct history_item item = {.at = now,
+				    .event = state_name(after->state),
+				    .reason = "as wished while it was being delivered"};
+
+	return history_add(store, settlement->recipient, after->events, &item, after->state, why);
+}
+
+/* The message goes with the last of its recipients that was under way. */
+static int remove_if_last(struct store *store, int64_t number, int64_t now, struct err *why)
+{
+	bool delivering = true;
+	int code = message_is_delivering(store, number, &delivering, why);
+
+	if (code != ERR_OK || delivering)
+		return code;
+	return message_remove(store, number, NULL, now, why);
+}
+
+static int tell_outcome(struct store *store, const struct settlement *settlement,
+			enum state outcome, struct present *after, int64_t now, struct err *why)
+{
+	struct history_item item = item_of(settlement, state_name(outcome), now);
+
+	after->events++;
+	return history_add(store, settlement->recipient, after->events, &item, outcome, why);
+}
+
+/* The true outcome first, then what was wished. */
+static int settle_held(struct store *store, const struct settlement *settlement,
+		       const struct present *before, int64_t now, struct err *why)
+{
+	struct present after = *before;
+	bool given_back = settlement->outcome == TRANSITION_UNCLAIM;
+	enum state outcome;
+	int code = state_move(before->state, settlement->outcome, &outcome, why);
+
+	if (code != ERR_OK)
+		return code;
+	if (given_back)
+		outcome = state_given_back(before->attempts);
+	else
+		code = tell_outcome(store, settlement, outcome, &after, now, why);
+	after.state = state_after_wish(outcome, before->wish);
+	if (code == ERR_OK && after.state != outcome) {
+		after.events++;
+		code = tell_wish(store, settlement, &after, now, why);
+	}
+	if (is_attempt(settlement))
+		after.attempts++;
+	if (settlement->in_doubt)
+		after.in_doubt++;
+	if (code == ERR_OK && settlement->ruling != NULL)
+		code = history_new_ruling(store, settlement->recipient, settlement->ruling, why);
+	if (code == ERR_OK)
+		code = given_back ? write_back(store, settlement, &after, now, why)
+				  : write_outcome(store, settlement, &after, now, why);
+	if (code != ERR_OK)
+		return code;
+	counters_move(&store->counters, before->state, after.state);
+	if (state_is_due_state(after.state))
+		store->due = true;
+	if (before->wish == WISH_DELETE)
+		code = remove_if_last(store, message_of(settlement->recipient), now, why);
+	return code;
+}
+
+static const char sql_events[] = "UPDATE recipient SET events = ?2 WHERE id = ?1";
+
+static int write_events(struct store *store, int64_t id, int64_t events, struct err *why)
+{
+	struct query query;
+	int code = query_begin(&query, &store->db, sql_events, why);
+
+	if (code != ERR_OK)
+		return code;
+	query_give_int(&query, id);
+	query_give_int(&query, events);
+	return query_run(&query, why);
+}
+
+/*
+ * The lease is gone, but the next hop has the mail: that is the truth (P4).
+ * If nobody is working on it, it must not go out again (P3). A worker that
+ * holds a newer lease settles for itself.
+ */
+static int settle_late(struct store *store, const struct settlement *settlement,
+		       const struct present *before, int64_t now, struct err *why)
+{
+	struct present after = *before;
+	struct history_item item = item_of(settlement, "delivered", now);
+	int code;
+
+	after.events++;
+	code = history_add(store, settlement->recipient, after.events, &item, STATE_DELIVERED, why);
+	if (code != ERR_OK)
+		return code;
+	if (before->state == STATE_DELIVERING)
+		return write_events(store, settlement->recipient, after.events, why);
+	after.attempts++;
+	after.state = STATE_DELIVERED;
+	counters_move(&store->counters, before->state, after.state);
+	return write_outcome(store, settlement, &after, now, why);
+}
+
+static int settle_one(struct store *store, const struct settlement *settlement, int64_t now,
+		      bool *lost_out, struct err *why)
+{
+	struct present present = {0};
+	bool found = false;
+	int code = read_present(store, settlement->recipient, &found, &present, why);
+
+	if (code != ERR_OK)
+		return code;
+	*lost_out = !found || present.state != STATE_DELIVERING ||
+		    present.lease != settlement->lease;
+	if (!*lost_out)
+		return settle_held(store, settlement, &present, now, why);
+	if (found && settlement->outcome == TRANSITION_DELIVER)
+		return settle_late(store, settlement, &present, now, why);
+	return ERR_OK;
+}
+
+static int run_settle(struct store *store, struct store_job *job)
+{
+	struct settle *settle = (struct settle *)job;
+
+	settle->lost = 0;
+	for (size_t i = 0; i < settle->count; i++) {
+		bool lost = false;
+		int code =
+			settle_one(store, &settle->settlements[i], settle->now, &lost, &job->why);
+
+		if (code != ERR_OK)
+			return code;
+		settle->lost += lost ? 1 : 0;
+	}
+	return ERR_OK;
+}
+
+static const struct store_verb verb_settle = {"settle", run_settle, NULL, NULL};
+
+void queue_settle(struct store *store, struct store_job *job)
+{
+	writer_submit(store, job, &verb_settle);
+}
+
+/* --- start --------------------------------------------------------------------------- */
+
+static const char sql_leased[] = "SELECT id, lease FROM recipient WHERE state = ?1";
+
+static int find_leased(struct store *store, struct settlement **found_out, size_t *count_out,
+		       struct err *why)
+{
+	struct settlement *found;
+	struct query query;
+	size_t room = 0;
+	bool row;
+	int code = query_begin(&query, &store->db, sql_leased, why);
+
+	if (code != ERR_OK)
+		return code;
+	query_give_int(&query, STATE_DELIVERING);
+	while ((code = query_row(&query, &row, why)) == ERR_OK && row) {
+		if (*count_out == room) {
+			room = room > 0 ? room * 2 : 64;
+			*found_out = mem_regrow(*found_out, room, sizeof(**found_out));
+		}
+		found = &(*found_out)[(*count_out)++];
+		*found = (struct settlement){.outcome = TRANSITION_UNCLAIM};
+		found->recipient = query_take_int(&query);
+		found->lease = query_take_int(&query);
+	}
+	return code;
+}
+
+int settle_give_back_all(struct store *store, struct err *why)
+{
+	struct settlement *found = NULL;
+	size_t count = 0;
+	int64_t now = clock_wall_ms();
+	int code = find_leased(store, &found, &count, why);
+
+	for (size_t i = 0; code == ERR_OK && i < count; i++) {
+		bool lost;
+
+		found[i].next_attempt_at = now;
+		code = settle_one(store, &found[i], now, &lost, why);
+	}
+	mem_free(found);
+	return code;
+}

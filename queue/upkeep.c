@@ -1,0 +1,209 @@
+/* queue/upkeep.c - what the writer does between jobs: checkpoints and sweeping */
+#include "queue/upkeep.h"
+
+#include <string.h>
+
+#define CHECKPOINT_PAGES  4096	/* 16 MiB: DESIGN 4.2, measured best */
+#define TRUNCATE_PAGES	  16384 /* 64 MiB */
+#define SWEEP_CHUNKS	  4	/* a megabyte a step keeps the next commit near */
+#define VACUUM_PAGES	  256
+#define VACUUM_LEAST_FREE 1024
+#define BUSY_TIMEOUT_MS	  5000
+
+/* Message numbers, a growing array: taken from the end. */
+struct doomed {
+	int64_t *messages;
+	size_t count;
+	size_t room;
+};
+
+struct doomed *doomed_new(void)
+{
+	return mem_zalloc(sizeof(struct doomed));
+}
+
+void doomed_free(struct doomed **doomed)
+{
+	if (*doomed == NULL)
+		return;
+	mem_free((*doomed)->messages);
+	mem_free(*doomed);
+	*doomed = NULL;
+}
+
+void doomed_add(struct store *store, int64_t message)
+{
+	struct doomed *doomed = store->doomed;
+
+	if (doomed->count == doomed->room) {
+		doomed->room = doomed->room > 0 ? doomed->room * 2 : 16;
+		doomed->messages =
+			mem_regrow(doomed->messages, doomed->room, sizeof(*doomed->messages));
+	}
+	doomed->messages[doomed->count++] = message;
+}
+
+static const char sql_staging[] = "SELECT message FROM staging";
+
+int doomed_load(struct store *store, struct err *why)
+{
+	struct query query;
+	bool row;
+	int code = query_begin(&query, &store->db, sql_staging, why);
+
+	while (code == ERR_OK && (code = query_row(&query, &row, why)) == ERR_OK && row)
+		doomed_add(store, query_take_int(&query));
+	return code;
+}
+
+/* --- sweeping ------------------------------------------------------------------- */
+
+/*
+ * Only what `staging` names is nobody's: a message may have been doomed in a
+ * transaction that was then rolled back.
+ */
+static const char sql_remove_chunks[] =
+	"DELETE FROM chunk WHERE id IN"
+	" (SELECT id FROM chunk WHERE id >= ?1 AND id < ?2 ORDER BY id LIMIT ?3)"
+	" AND EXISTS (SELECT 1 FROM staging WHERE message = ?4)";
+static const char sql_unstage[] = "DELETE FROM staging WHERE message = ?1";
+
+static int remove_chunks(struct store *store, int64_t message, bool *empty_out, struct err *why)
+{
+	struct query query;
+	int code = query_begin(&query, &store->db, sql_remove_chunks, why);
+
+	if (code != ERR_OK)
+		return code;
+	query_give_int(&query, part_id(message, 0));
+	query_give_int(&query, part_id(message + 1, 0));
+	query_give_int(&query, SWEEP_CHUNKS);
+	query_give_int(&query, message);
+	code = query_run(&query, why);
+	if (code == ERR_OK)
+		*empty_out = sqlite3_changes64(store->db.handle) < SWEEP_CHUNKS;
+	return code;
+}
+
+static int sweep(struct store *store, struct err *why)
+{
+	struct doomed *doomed = store->doomed;
+	int64_t message = doomed->messages[doomed->count - 1];
+	struct query query;
+	bool empty;
+	int code = remove_chunks(store, message, &empty, why);
+
+	if (code != ERR_OK || !empty)
+		return code;
+	code = query_begin(&query, &store->db, sql_unstage, why);
+	if (code != ERR_OK)
+		return code;
+	query_give_int(&query, message);
+	code = query_run(&query, why);
+	/* Should the commit fail, the row stays and the next start finds it. */
+	if (code == ERR_OK)
+		doomed->count--;
+	return code;
+}
+
+/* Errors that are not fatal (disk full, somebody holds the lock) wait for the next time. */
+static bool try_transaction(struct store *store, int (*run)(struct store *, struct err *))
+{
+	struct err why;
+	int code = writer_transaction(store, run, &why);
+
+	if (code == ERR_FATAL)
+		writer_fail(store, &why);
+	return code == ERR_OK;
+}
+
+/* --- checkpoints ------------------------------------------------------------------ */
+
+static int on_commit(void *ctx, sqlite3 *handle, const char *database, int pages)
+{
+	struct store *store = ctx;
+
+	(void)handle;
+	(void)database;
+	/* The log began anew: whatever was agreed for the old one is over. */
+	if (pages < store->wal_pages)
+		store->checkpoint_at = CHECKPOINT_PAGES;
+	store->wal_pages = pages;
+	return SQLITE_OK;
+}
+
+void upkeep_watch_log(struct store *store)
+{
+	store->checkpoint_at = CHECKPOINT_PAGES;
+	sqlite3_wal_hook(store->db.handle, on_commit, store);
+}
+
+/* A reader may hold a part back; then it is tried again only after another 16 MiB. */
+static void checkpoint(struct store *store, int mode)
+{
+	struct err why;
+	int code = sqlite3_wal_checkpoint_v2(store->db.handle, NULL, mode, NULL, NULL);
+
+	store->checkpoint_at = store->wal_pages + CHECKPOINT_PAGES;
+	if (code != SQLITE_OK && db_error(&store->db, code, &why) == ERR_FATAL)
+		writer_fail(store, &why);
+}
+
+static void checkpoint_and_truncate(struct store *store)
+{
+	sqlite3_busy_timeout(store->db.handle, 100);
+	checkpoint(store, SQLITE_CHECKPOINT_TRUNCATE);
+	store->wal_pages = 0;
+	store->checkpoint_at = CHECKPOINT_PAGES;
+	sqlite3_busy_timeout(store->db.handle, BUSY_TIMEOUT_MS);
+}
+
+void upkeep_after_batch(struct store *store)
+{
+	if (store->doomed->count > 0)
+		try_transaction(store, sweep);
+	if (store->wal_pages >= store->checkpoint_at)
+		checkpoint(store, SQLITE_CHECKPOINT_PASSIVE);
+}
+
+/* --- giving room back --------------------------------------------------------------- */
+
+static const char sql_vacuum[] = "PRAGMA incremental_vacuum(256)";
+
+static int vacuum(struct store *store, struct err *why)
+{
+	struct query query;
+	int code = query_begin(&query, &store->db, sql_vacuum, why);
+
+	return code == ERR_OK ? query_run(&query, why) : code;
+}
+
+static bool has_much_room(struct store *store)
+{
+	int64_t pages = 0;
+	int64_t unused = 0;
+	struct err why;
+
+	return db_get_int(&store->db, "PRAGMA freelist_count", &unused, &why) == ERR_OK &&
+	       db_get_int(&store->db, "PRAGMA page_count", &pages, &why) == ERR_OK &&
+	       unused >= VACUUM_LEAST_FREE && unused > pages / 5;
+}
+
+bool upkeep_when_idle(struct store *store)
+{
+	if (store->doomed->count > 0)
+		return try_transaction(store, sweep);
+	if (has_much_room(store))
+		return try_transaction(store, vacuum);
+	if (store->wal_pages >= TRUNCATE_PAGES)
+		checkpoint_and_truncate(store);
+	else if (store->wal_pages > 0)
+		checkpoint(store, SQLITE_CHECKPOINT_PASSIVE);
+	return false;
+}
+
+void upkeep_at_close(struct store *store)
+{
+	if (!atomic_load(&store->failed))
+		checkpoint_and_truncate(store);
+}

@@ -1,0 +1,353 @@
+/* queue/writer.c - the one thread that writes: jobs become commits, many at a time (DESIGN 4.2) */
+#include "queue/writer.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "queue/upkeep.h"
+
+#define IDLE_AFTER_MS	     100
+#define BEHIND_AFTER_US	     1000000
+#define BATCH_JOBS_MAX	     1024
+#define BATCH_JOBS_DEFAULT   256
+#define BATCH_BYTES_DEFAULT  ((int64_t)4 << 20)
+#define QUEUED_BYTES_DEFAULT ((int64_t)64 << 20)
+
+/* The jobs of one transaction, in the order they came. */
+struct batch {
+	struct store_job *jobs[BATCH_JOBS_MAX];
+	size_t count;
+};
+
+static int64_t weight_of(const struct store_job *job)
+{
+	return job->verb->weight != NULL ? job->verb->weight(job) : 0;
+}
+
+/* The code is what it will be. After `done` the request is its submitter's again. */
+static void conclude(struct store *store, struct store_job *job)
+{
+	atomic_fetch_sub(&store->queued_bytes, weight_of(job));
+	if (job->verb->finish != NULL)
+		job->verb->finish(store, job);
+}
+
+void writer_submit(struct store *store, struct store_job *job, const struct store_verb *verb)
+{
+	job->verb = verb;
+	job->code = ERR_OK;
+	job->why.text[0] = '\0';
+	job->submitted_us = clock_mono_us();
+	atomic_fetch_add(&store->queued_bytes, weight_of(job));
+	if (!channel_send(store->channel, &job->item)) {
+		job->code = err_set(&job->why, ERR_CLOSED, "the store is closing");
+		conclude(store, job);
+		job->done(job);
+	}
+}
+
+void writer_fail(struct store *store, const struct err *why)
+{
+	if (atomic_exchange(&store->failed, true))
+		return;
+	if (store->options.on_fatal != NULL)
+		store->options.on_fatal(store->options.ctx, why->text);
+}
+
+/* --- transactions ----------------------------------------------------------- */
+
+static const char sql_begin[] = "BEGIN IMMEDIATE";
+static const char sql_commit[] = "COMMIT";
+static const char sql_rollback[] = "ROLLBACK";
+
+static int run_statement(struct store *store, const char *sql, struct err *why)
+{
+	struct query query;
+	int code = query_begin(&query, &store->db, sql, why);
+
+	return code == ERR_OK ? query_run(&query, why) : code;
+}
+
+static int begin(struct store *store, struct err *why)
+{
+	store->due = false;
+	return run_statement(store, sql_begin, why);
+}
+
+/* SQLite may have rolled back by itself (disk full, input and output errors). */
+static void rollback(struct store *store)
+{
+	struct err ignored;
+
+	counters_rollback(&store->counters);
+	store->due = false;
+	if (sqlite3_get_autocommit(store->db.handle) == 0 &&
+	    run_statement(store, sql_rollback, &ignored) != ERR_OK)
+		writer_fail(store, &ignored);
+}
+
+static int commit(struct store *store, struct err *why)
+{
+	int64_t oldest;
+	int code = counters_oldest(&store->db, &oldest, why);
+
+	if (code == ERR_OK)
+		code = run_statement(store, sql_commit, why);
+	if (code != ERR_OK) {
+		rollback(store);
+		return code;
+	}
+	counters_commit(&store->counters, oldest);
+	return ERR_OK;
+}
+
+int writer_transaction(struct store *store, int (*run)(struct store *store, struct err *why),
+		       struct err *why)
+{
+	int code = begin(store, why);
+
+	if (code != ERR_OK)
+		return code;
+	code = run(store, why);
+	if (code != ERR_OK) {
+		rollback(store);
+		return code;
+	}
+	return commit(store, why);
+}
+
+/* --- batches ------------------------------------------------------------------ */
+
+static int run_job(struct store *store, struct store_job *job)
+{
+	job->why.text[0] = '\0';
+	job->code = job->verb->run(store, job);
+	return job->code;
+}
+
+/* It said no before it touched anything: the transaction is as good as before. */
+static bool is_clean_refusal(struct store *store, int code, int64_t changes_before)
+{
+	switch (code) {
+	case ERR_FATAL:
+	case ERR_FULL:
+	case ERR_BUSY:
+	case ERR_IO: return false;
+	default:
+		return sqlite3_get_autocommit(store->db.handle) == 0 &&
+		       sqlite3_total_changes64(store->db.handle) == changes_before;
+	}
+}
+
+/* All in one transaction. False: rolled back, codes mean nothing yet. */
+static bool run_together(struct store *store, struct batch *batch)
+{
+	struct err why;
+
+	if (begin(store, &why) != ERR_OK)
+		return false;
+	for (size_t i = 0; i < batch->count; i++) {
+		struct store_job *job = batch->jobs[i];
+		int64_t before = sqlite3_total_changes64(store->db.handle);
+		int code = run_job(store, job);
+
+		if (code != ERR_OK && !is_clean_refusal(store, code, before)) {
+			rollback(store);
+			return false;
+		}
+	}
+	if (commit(store, &why) != ERR_OK)
+		return false;
+	for (size_t i = 0; i < batch->count; i++)
+		conclude(store, batch->jobs[i]);
+	return true;
+}
+
+/* A transaction for itself: only what is wrong with this one is held against it. */
+static bool run_alone(struct store *store, struct store_job *job)
+{
+	int code = run_job(store, job);
+
+	if (code == ERR_OK)
+		code = commit(store, &job->why);
+	else
+		rollback(store);
+	job->code = code;
+	return code == ERR_OK && store->due;
+}
+
+/*
+ * Without a transaction (somebody holds the lock for too long, the file
+ * is broken) nobody needs to wait for the same answer again.
+ */
+static bool run_one_by_one(struct store *store, struct batch *batch)
+{
+	struct err why = {"the database has failed"};
+	int unable = atomic_load(&store->failed) ? ERR_FATAL : ERR_OK;
+	bool due = false;
+
+	for (size_t i = 0; i < batch->count; i++) {
+		struct store_job *job = batch->jobs[i];
+
+		if (unable == ERR_OK)
+			unable = begin(store, &why);
+		if (unable != ERR_OK) {
+			job->code = unable;
+			job->why = why;
+		} else {
+			due |= run_alone(store, job);
+		}
+		if (job->code == ERR_FATAL) {
+			unable = ERR_FATAL;
+			why = job->why;
+		}
+		conclude(store, job);
+	}
+	if (unable == ERR_FATAL)
+		writer_fail(store, &why);
+	return due;
+}
+
+static void run_batch(struct store *store, struct batch *batch)
+{
+	bool due;
+
+	atomic_store(&store->working_since_us, batch->jobs[0]->submitted_us);
+	if (!atomic_load(&store->failed) && run_together(store, batch))
+		due = store->due;
+	else
+		due = run_one_by_one(store, batch);
+	for (size_t i = 0; i < batch->count; i++)
+		batch->jobs[i]->done(batch->jobs[i]);
+	atomic_store(&store->working_since_us, 0);
+	arena_free(&store->scratch);
+	store->scratch = arena_new();
+	if (due && store->options.on_due != NULL)
+		store->options.on_due(store->options.ctx);
+}
+
+/* Take the next transaction's jobs off the chain. */
+static struct channel_item *gather(struct store *store, struct channel_item *chain,
+				   struct batch *batch)
+{
+	int64_t bytes = 0;
+
+	batch->count = 0;
+	while (chain != NULL && batch->count < store->options.batch_jobs &&
+	       bytes < (int64_t)store->options.batch_bytes) {
+		struct store_job *job = (struct store_job *)chain;
+
+		chain = chain->next;
+		bytes += weight_of(job);
+		batch->jobs[batch->count++] = job;
+	}
+	return chain;
+}
+
+static void work_off(struct store *store, struct channel_item *chain, struct batch *batch)
+{
+	while (chain != NULL) {
+		chain = gather(store, chain, batch);
+		run_batch(store, batch);
+		if (!atomic_load(&store->failed))
+			upkeep_after_batch(store);
+	}
+}
+
+static void *write_all(void *arg)
+{
+	struct store *store = arg;
+	struct batch *batch = mem_alloc(sizeof(*batch));
+	int timeout_ms = IDLE_AFTER_MS;
+
+	for (;;) {
+		if (channel_wait(store->channel, timeout_ms)) {
+			work_off(store, channel_take_all(store->channel), batch);
+			timeout_ms = IDLE_AFTER_MS;
+		} else if (channel_is_closed(store->channel)) {
+			break;
+		} else {
+			bool more = !atomic_load(&store->failed) && upkeep_when_idle(store);
+
+			timeout_ms = more ? 0 : -1;
+		}
+	}
+	mem_free(batch);
+	return NULL;
+}
+
+/* --- the store's side ------------------------------------------------------------ */
+
+int writer_start(struct store *store, struct err *why)
+{
+	struct store_options *options = &store->options;
+
+	if (options->batch_jobs == 0)
+		options->batch_jobs = BATCH_JOBS_DEFAULT;
+	if (options->batch_jobs > BATCH_JOBS_MAX)
+		options->batch_jobs = BATCH_JOBS_MAX;
+	if (options->batch_bytes == 0)
+		options->batch_bytes = (size_t)BATCH_BYTES_DEFAULT;
+	if (options->max_queued_bytes == 0)
+		options->max_queued_bytes = QUEUED_BYTES_DEFAULT;
+	store->scratch = arena_new();
+	upkeep_watch_log(store);
+	if (pthread_create(&store->thread, NULL, write_all, store) != 0)
+		return err_set(why, ERR_IO, "can't start the writer thread");
+	return ERR_OK;
+}
+
+void writer_stop(struct store *store)
+{
+	channel_close(store->channel);
+	pthread_join(store->thread, NULL);
+	arena_free(&store->scratch);
+}
+
+bool store_is_failed(const struct store *store)
+{
+	return atomic_load(&store->failed);
+}
+
+bool store_is_behind(const struct store *store)
+{
+	int64_t since = atomic_load(&store->working_since_us);
+
+	return atomic_load(&store->queued_bytes) > store->options.max_queued_bytes ||
+	       (since != 0 && clock_mono_us() - since > BEHIND_AFTER_US);
+}
+
+struct waiter {
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+	bool done;
+};
+
+static void on_done(struct store_job *job)
+{
+	struct waiter *waiter = job->ctx;
+
+	pthread_mutex_lock(&waiter->lock);
+	waiter->done = true;
+	pthread_cond_signal(&waiter->wake);
+	pthread_mutex_unlock(&waiter->lock);
+}
+
+int store_wait(struct store *store, void (*submit)(struct store *, struct store_job *),
+	       struct store_job *job, struct err *why)
+{
+	struct waiter waiter = {.lock = PTHREAD_MUTEX_INITIALIZER,
+				.wake = PTHREAD_COND_INITIALIZER};
+
+	job->done = on_done;
+	job->ctx = &waiter;
+	submit(store, job);
+	pthread_mutex_lock(&waiter.lock);
+	while (!waiter.done)
+		pthread_cond_wait(&waiter.wake, &waiter.lock);
+	pthread_mutex_unlock(&waiter.lock);
+	if (job->code != ERR_OK && why != NULL)
+		*why = job->why;
+	return job->code;
+}

@@ -1,0 +1,96 @@
+/* queue/writer.h - the inside of the store: its one writer thread and what runs in it; private to
+ * queue/ */
+#ifndef STAGEPOST_QUEUE_WRITER_H
+#define STAGEPOST_QUEUE_WRITER_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/channel.h"
+#include "base/mem.h"
+#include "queue/counters.h"
+#include "queue/db.h"
+#include "queue/store.h"
+
+/*
+ * Numbers inside the database (schema/0001_initial.sql): chunks and
+ * recipients carry the number of their message in the upper bits.
+ */
+#define MESSAGE_SHIFT	   16
+#define MESSAGE_PARTS_MAX  ((int64_t)1 << MESSAGE_SHIFT)
+#define MESSAGE_NUMBER_MAX ((int64_t)1 << 47)
+
+static inline int64_t part_id(int64_t message, int64_t sequence)
+{
+	return message * MESSAGE_PARTS_MAX + sequence;
+}
+static inline int64_t message_of(int64_t part)
+{
+	return part >> MESSAGE_SHIFT;
+}
+
+/* What a job does. One constant a verb, beside its code. */
+struct store_verb {
+	const char *name;
+	/*
+	 * In the writer thread, inside a transaction. After a rollback it runs
+	 * again, so it sets its outputs from scratch. It may refuse (ERR_NOT_FOUND,
+	 * ERR_CONFLICT, …) before it has changed a row without disturbing the
+	 * others of its batch; a refusal later rolls everything back and the batch
+	 * is replayed one by one.
+	 */
+	int (*run)(struct store *store, struct store_job *job);
+	/* Body bytes that wait with this job; NULL: none. Asked on submission and again at the end.
+	 */
+	int64_t (*weight)(const struct store_job *job);
+	/*
+	 * Once job->code is final, before `done` and before any later job runs
+	 * that was not in the same commit. NULL: nothing to do. With ERR_CLOSED
+	 * it is called outside the writer thread.
+	 */
+	void (*finish)(struct store *store, struct store_job *job);
+};
+
+struct pauses;
+struct doomed;
+
+struct store {
+	struct store_options options;
+	char *data_dir;
+	int lock_fd;
+	struct channel *channel;
+	pthread_t thread;
+	_Atomic int64_t next_message;	  /* number of the next body */
+	_Atomic int64_t queued_bytes;	  /* of bodies waiting in jobs */
+	_Atomic int64_t working_since_us; /* when the oldest job under way came in; 0: idle */
+	_Atomic bool failed;
+	struct counters counters;
+	struct pauses *pauses;
+
+	/* The writer's own from here on. */
+	struct db db;
+	int64_t next_lease;
+	bool due;	       /* this transaction made something claimable */
+	struct arena *scratch; /* strings shown to on_whitelist and done, for one batch */
+	struct doomed *doomed; /* messages whose chunks are to be removed in time */
+	int wal_pages;	       /* in the log after the last commit */
+	int checkpoint_at;     /* pages */
+};
+
+/* Hand a job to the writer. */
+void writer_submit(struct store *store, struct store_job *job, const struct store_verb *verb);
+
+/* Start and stop of the thread (store_open, store_close). */
+int writer_start(struct store *store, struct err *why);
+void writer_stop(struct store *store);
+
+/* In the writer: a transaction of its own around `run` (upkeep). */
+int writer_transaction(struct store *store, int (*run)(struct store *store, struct err *why),
+		       struct err *why);
+/* In the writer: the database can't be trusted any more. */
+void writer_fail(struct store *store, const struct err *why);
+
+#endif
