@@ -513,13 +513,14 @@ static void free_it(struct rig_stream *rig)
 
 START_TEST(closing_sends_close_notify)
 {
-	struct house house = {0};
+	struct house house = {.rig = {.on_secured = note_secured}};
 	SSL *tls;
 	char c;
 
 	build(&house);
 	rig_run(house.loop, start_server_tls_now, &house.rig);
 	tls = client_tls(&house);
+	rig_wait(&house.rig); /* before it there is nobody to say good-bye to */
 	rig_run(house.loop, close_politely, &house.rig);
 	tls_expect(tls, "221 bye\r\n");
 	ck_assert_int_eq(SSL_get_error(tls, SSL_read(tls, &c, 1)), SSL_ERROR_ZERO_RETURN);
