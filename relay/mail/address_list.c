@@ -36,8 +36,9 @@ static size_t offset(const struct address_list *list)
 
 static void put(struct buf *out, struct span text)
 {
-	if (buf_append_span(out, text) != ERR_OK)
-		assert(!"a part of a field is longer than the field");
+	int code = buf_append_span(out, text);
+
+	assert(code == ERR_OK); /* parts of a field are no longer than the field */
 }
 
 /* One more word or dot into both readings; true while there is one. */

@@ -9,10 +9,11 @@
 	{                                                                                          \
 		text, sizeof(text) - 1                                                             \
 	}
-#define FILL_8(s)  s s s s s s s s
-#define FILL_64(s) FILL_8(FILL_8(s))
-#define LABEL_63   FILL_8("abcdefg") "abcdefg"
-#define DOMAIN_253 LABEL_63 "." LABEL_63 "." LABEL_63 "." FILL_8("abcdefg") "abcde"
+#define FILL_8(s)   s s s s s s s s
+#define FILL_64(s)  FILL_8(FILL_8(s))
+#define LABEL_63    FILL_8("abcdefg") "abcdefg"
+#define U_LABELS_24 FILL_8("\xc3\xbc.") FILL_8("\xc3\xbc.") FILL_8("\xc3\xbc.")
+#define DOMAIN_253  LABEL_63 "." LABEL_63 "." LABEL_63 "." FILL_8("abcdefg") "abcde"
 
 enum form { INVALID = -1 };
 
@@ -239,6 +240,8 @@ static const struct form_case more_cases[] = {
 	{"U-label with underscore", BYTES("<user@a_\xc3\xbc.test>"), INVALID, NULL},
 	{"disallowed U-label", BYTES("<user@\xf0\x9f\x92\xa9.test>"), INVALID, NULL},
 	{"U-label trailing dot", BYTES("<user@\xc3\xbc.test.>"), INVALID, NULL},
+	{"too long only as A-labels", BYTES("<" FILL_64("a") "@" U_LABELS_24 "test>"), INVALID,
+	 NULL},
 	{"broken UTF-8 domain", BYTES("<user@\xc3.test>"), INVALID, NULL},
 	{"quoted UTF-8", BYTES("<\"us\xc3\xa9r x\"@allowed.test>"), ADDRESS_UNSAFE,
 	 "\"us\xc3\xa9r x\"@allowed.test"},

@@ -128,6 +128,11 @@ START_TEST(lists)
 		{BYTES("a@b."), "!"},
 		{BYTES("a@b\r\nBcc: c@d"), "!"},
 		{BYTES("a@b\rc"), "!"},
+		{BYTES("\"a\r\nb\"@c"), "!"},
+		{BYTES("a@b,\r\nc@d"), "<a@b> | !"},
+		{BYTES("<@r@s:a@b>"), "!"},
+		{BYTES(". A <a@b>"), "!"},
+		{BYTES(". : a@b;"), "!"},
 		{BYTES("a\0@b"), "!"},
 		{BYTES("=?utf-8?q?a=40b=2C?= c@d"), "!"},
 		{BYTES("mailto:a@b"), "mailto : | +<a@b> | !"},
@@ -182,6 +187,36 @@ START_TEST(spec_is_what_to_replace)
 			      SPAN_ARG(buf_span(&out)));
 		address_list_release(&list);
 		buf_release(&out);
+	}
+}
+END_TEST
+
+/* The source of what is broken is all that was passed over. */
+START_TEST(broken_sources)
+{
+	static const struct {
+		const char *field;
+		const char *source; /* of the last item */
+	} rows[] = {
+		{" (nobody)", " (nobody)"},
+		{"a@b, c d@e f ,", " c d@e f "},
+		{"g: a@b", ""},
+		{"g:; x, y", " y"},
+		{"g:; x", "x"},
+		{"<a@b, \"c", "<a@b, \"c"},
+	};
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct address_list list;
+		struct address_item item = {.kind = ADDRESS_ITEM_MAILBOX};
+
+		address_list_init(&list, span_of(rows[i].field));
+		while (address_list_next(&list, &item))
+			;
+		ck_assert_int_eq(item.kind, ADDRESS_ITEM_BROKEN);
+		ck_assert_msg(span_is(item.source, rows[i].source), "row %zu: %.*s", i,
+			      SPAN_ARG(item.source));
+		address_list_release(&list);
 	}
 }
 END_TEST
@@ -403,5 +438,5 @@ START_TEST(corpus_lists)
 }
 END_TEST
 
-UNIT_MAIN("mail/address_list", lists, spec_is_what_to_replace, as_envelope_address, hostile_sizes,
-	  nested_comments, corpus_lists)
+UNIT_MAIN("mail/address_list", lists, spec_is_what_to_replace, broken_sources, as_envelope_address,
+	  hostile_sizes, nested_comments, corpus_lists)
