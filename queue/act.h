@@ -43,16 +43,26 @@ struct act {
  * refused. */
 void queue_act(struct store *store, struct store_job *job);
 
-/* Remove a message. ERR_CONFLICT while a recipient is delivering, ERR_NOT_FOUND. */
+/*
+ * Remove a message. ERR_NOT_FOUND; ERR_CONFLICT while a recipient is
+ * delivering, unless `when_settled` asks to wait for that: then ERR_OK with
+ * `wished`, nothing else of it is sent any more, and it goes with the outcome
+ * of the last attempt under way.
+ */
 struct message_delete {
 	struct store_job job; /* first */
 	struct ulid message;
+	bool when_settled;
 	const char *actor;
 	int64_t now;
+	bool wished; /* out */
 };
 void queue_message_delete(struct store *store, struct store_job *job);
 
-/* Recipients whose message is older than `received_before` and that are due or deferred: expired.
+/*
+ * Recipients that are queued or deferred and have waited since before
+ * `received_before`: expired, the oldest first. Waiting begins with acceptance,
+ * and anew when a person released or retried it. Cost is that of what expires.
  */
 struct expire {
 	struct store_job job; /* first */

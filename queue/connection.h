@@ -11,7 +11,7 @@ struct db *reader_db(struct store_reader *reader);
 /* Several statements that must see one state of things. End it in every case. */
 int reader_begin(struct store_reader *reader, struct err *why);
 void reader_end(struct store_reader *reader);
-/* A page's size as SQL wants it: 0 means 100, never more than 100,000. */
+/* A page's size as SQL wants it: 0 means 100, never more than 10,000. */
 int64_t reader_limit(size_t limit);
 
 /* The recipients of message `number`, in the order they were given (queue/show.c). */

@@ -11,7 +11,7 @@
 #include "schema/schema.h"
 
 #define LIMIT_DEFAULT 100
-#define LIMIT_MAX     100000
+#define LIMIT_MAX     10000
 
 struct store_reader {
 	struct db db;

@@ -75,7 +75,8 @@ struct message_view {
 int queue_message_show(struct store_reader *reader, const struct ulid *id, struct arena *arena,
 		       struct message_view *view_out, struct err *why);
 
-/* Newest first, keyset: give the last id seen as `before` for the next page. */
+/* Newest first, keyset: give the last id seen as `before` for the next page. Limits: 0 means 100,
+ * at most 10,000. */
 struct message_query {
 	enum state state;    /* some recipient is in it; 0: any */
 	const char *to;	     /* part of a recipient's address, folded; NULL: any */

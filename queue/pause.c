@@ -1,0 +1,64 @@
+/* queue/pause.c - standing still, kept over restarts */
+#include "queue/act.h"
+#include "queue/audit.h"
+#include "queue/pauses.h"
+#include "queue/writer.h"
+
+static const char sql_pause[] = "INSERT INTO pause(route, paused_at, actor) VALUES(?1, ?2, ?3)"
+				" ON CONFLICT(route) DO NOTHING";
+static const char sql_resume[] = "DELETE FROM pause WHERE route = ?1";
+
+static const char *route_of(const struct pause *pause)
+{
+	return pause->route != NULL ? pause->route : "";
+}
+
+static int write_pause(struct store *store, const struct pause *pause, struct err *why)
+{
+	struct query query;
+	int code = query_begin(&query, &store->db, pause->paused ? sql_pause : sql_resume, why);
+
+	if (code != ERR_OK)
+		return code;
+	query_give_text(&query, route_of(pause));
+	if (pause->paused) {
+		query_give_int(&query, pause->now);
+		query_give_text(&query, pause->actor);
+	}
+	return query_run(&query, why);
+}
+
+static int run_pause(struct store *store, struct store_job *job)
+{
+	struct pause *pause = (struct pause *)job;
+	struct audit_line line = {.at = pause->now,
+				  .actor = pause->actor,
+				  .action = pause->paused ? "delivery.pause" : "delivery.resume",
+				  .subject = pause->route};
+	int code = write_pause(store, pause, &job->why);
+
+	if (code != ERR_OK || sqlite3_changes64(store->db.handle) == 0)
+		return code; /* it was so already */
+	store->due |= !pause->paused;
+	return audit_add(store, &line, &job->why);
+}
+
+static void finish_pause(struct store *store, struct store_job *job)
+{
+	const struct pause *pause = (const struct pause *)job;
+
+	if (job->code == ERR_OK)
+		pauses_set(store->pauses, route_of(pause), pause->paused);
+}
+
+static const struct store_verb verb_pause = {"pause", run_pause, NULL, finish_pause};
+
+void queue_pause(struct store *store, struct store_job *job)
+{
+	writer_submit(store, job, &verb_pause);
+}
+
+bool store_is_paused(struct store *store, const char *route)
+{
+	return pauses_has(store->pauses, route != NULL ? route : "");
+}

@@ -1,0 +1,458 @@
+/* queue/whitelist.c - the rows of the whitelist: one change is one revision, or nothing */
+#include "queue/whitelist.h"
+
+#include "queue/audit.h"
+#include "queue/connection.h"
+#include "queue/writer.h"
+
+#define ENTRY_COLUMNS                                                                              \
+	" id, pattern, kind, action, scope, note, owner, created_at, created_by, expires_at, "     \
+	"hits,"                                                                                    \
+	" last_hit_at, revision"
+
+/* Strings point into the statement. */
+static void take_entry(struct query *query, struct entry *entry)
+{
+	entry->id = query_take_int(query);
+	entry->pattern = query_take_text(query);
+	entry->kind = (enum entry_kind)query_take_int(query);
+	entry->action = (enum entry_action)query_take_int(query);
+	entry->scope = query_take_text(query);
+	entry->note = query_take_text(query);
+	entry->owner = query_take_text(query);
+	entry->created_at = query_take_int(query);
+	entry->created_by = query_take_text(query);
+	entry->expires_at = query_take_int(query);
+	entry->hits = query_take_int(query);
+	entry->last_hit_at = query_take_int(query);
+	entry->revision = query_take_int(query);
+}
+
+static void copy_strings(struct entry *entry, struct arena *arena)
+{
+	entry->pattern = arena_strdup(arena, entry->pattern);
+	entry->scope = arena_strdup(arena, entry->scope);
+	entry->note = arena_strdup(arena, entry->note);
+	entry->owner = arena_strdup(arena, entry->owner);
+	entry->created_by = arena_strdup(arena, entry->created_by);
+}
+
+static const char sql_revision[] = "SELECT value FROM meta WHERE name = 'whitelist_revision'";
+
+static int read_revision(struct db *db, int64_t *revision_out, struct err *why)
+{
+	struct query query;
+	bool row;
+	int code = query_begin(&query, db, sql_revision, why);
+
+	if (code == ERR_OK)
+		code = query_row(&query, &row, why);
+	if (code != ERR_OK)
+		return code;
+	if (!row)
+		return err_set(why, ERR_FATAL, "the whitelist has no revision");
+	*revision_out = query_take_int(&query);
+	query_end(&query);
+	return ERR_OK;
+}
+
+/* --- one line of a change -------------------------------------------------------------- */
+
+/* What every step of one job needs. */
+struct applying {
+	struct store *store;
+	const struct whitelist_apply *apply;
+	int64_t revision; /* the new one */
+	struct err *why;
+};
+
+static const char sql_get[] = "SELECT" ENTRY_COLUMNS " FROM whitelist WHERE id = ?1";
+
+/* The row as it is, with strings that live as long as the batch. */
+static int find_old(const struct applying *a, const struct whitelist_change *change,
+		    struct entry *old_out)
+{
+	struct query query;
+	bool row;
+	int code = query_begin(&query, &a->store->db, sql_get, a->why);
+
+	if (code != ERR_OK)
+		return code;
+	query_give_int(&query, change->entry.id);
+	code = query_row(&query, &row, a->why);
+	if (code != ERR_OK)
+		return code;
+	if (!row)
+		return err_set(a->why, ERR_NOT_FOUND, "there is no entry %lld",
+			       (long long)change->entry.id);
+	take_entry(&query, old_out);
+	copy_strings(old_out, a->store->scratch);
+	query_end(&query);
+	if (change->expect_revision != 0 && change->expect_revision != old_out->revision)
+		return err_set(a->why, ERR_STALE, "entry %lld was changed in the meantime",
+			       (long long)change->entry.id);
+	return ERR_OK;
+}
+
+static const char sql_same[] =
+	"SELECT id FROM whitelist WHERE pattern = ?1 AND scope = ?2 AND action = ?3 AND id <> ?4";
+
+static int check_unique(const struct applying *a, struct whitelist_change *change)
+{
+	struct query query;
+	bool row;
+	int code = query_begin(&query, &a->store->db, sql_same, a->why);
+
+	if (code != ERR_OK)
+		return code;
+	query_give_text(&query, change->entry.pattern);
+	query_give_text(&query, change->entry.scope);
+	query_give_int(&query, change->entry.action);
+	query_give_int(&query, change->operation == ENTRY_ADD ? 0 : change->entry.id);
+	code = query_row(&query, &row, a->why);
+	if (code != ERR_OK || !row)
+		return code;
+	change->existing_id = query_take_int(&query);
+	query_end(&query);
+	return err_set(a->why, ERR_CONFLICT, "entry %lld is the same: %s",
+		       (long long)change->existing_id, change->entry.pattern);
+}
+
+static const char sql_json[] =
+	"SELECT json_object('id', id, 'pattern', pattern, 'action',"
+	" CASE action WHEN 2 THEN 'deny' ELSE 'allow' END, 'scope', scope, 'note', note, 'owner',"
+	" owner, 'expires_at', expires_at) FROM whitelist WHERE id = ?1";
+
+static int read_json(const struct applying *a, int64_t id, const char **json_out)
+{
+	struct query query;
+	bool row;
+	int code = query_begin(&query, &a->store->db, sql_json, a->why);
+
+	if (code != ERR_OK)
+		return code;
+	query_give_int(&query, id);
+	code = query_row(&query, &row, a->why);
+	if (code != ERR_OK || !row)
+		return code;
+	*json_out = query_take_copy(&query, a->store->scratch);
+	query_end(&query);
+	return ERR_OK;
+}
+
+/* ?1 to ?11 of the statements that write a row. */
+static void give_entry(struct query *query, const struct entry *entry)
+{
+	query_give_text(query, entry->pattern);
+	query_give_int(query, entry->kind);
+	query_give_int(query, entry->action);
+	query_give_text(query, entry->scope);
+	query_give_text(query, entry->note);
+	query_give_text(query, entry->owner);
+	query_give_int(query, entry->created_at);
+	query_give_text(query, entry->created_by);
+	query_give_int(query, entry->expires_at);
+	query_give_int(query, entry->revision);
+}
+
+static const char sql_add[] =
+	"INSERT INTO whitelist(pattern, kind, action, scope, note, owner, created_at, created_by,"
+	" expires_at, revision) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+
+static int add(const struct applying *a, struct whitelist_change *change)
+{
+	struct entry *entry = &change->entry;
+	struct query query;
+	int code = check_unique(a, change);
+
+	if (code == ERR_OK)
+		code = query_begin(&query, &a->store->db, sql_add, a->why);
+	if (code != ERR_OK)
+		return code;
+	entry->revision = a->revision;
+	if (entry->created_at == 0)
+		entry->created_at = a->apply->now;
+	if (entry->created_by == NULL)
+		entry->created_by = a->apply->actor;
+	give_entry(&query, entry);
+	code = query_run(&query, a->why);
+	if (code == ERR_OK)
+		entry->id = sqlite3_last_insert_rowid(a->store->db.handle);
+	return code;
+}
+
+static const char sql_replace[] =
+	"UPDATE whitelist SET pattern = ?1, kind = ?2, action = ?3, scope = ?4, note = ?5,"
+	" owner = ?6, created_at = ?7, created_by = ?8, expires_at = ?9, revision = ?10"
+	" WHERE id = ?11";
+
+/* Who made it and when, and what it counted, stay with the entry. */
+static int replace(const struct applying *a, struct whitelist_change *change,
+		   const struct entry *old)
+{
+	struct entry *entry = &change->entry;
+	struct query query;
+	int code = check_unique(a, change);
+
+	if (code == ERR_OK)
+		code = query_begin(&query, &a->store->db, sql_replace, a->why);
+	if (code != ERR_OK)
+		return code;
+	entry->created_at = old->created_at;
+	entry->created_by = old->created_by;
+	entry->hits = old->hits;
+	entry->last_hit_at = old->last_hit_at;
+	entry->revision = a->revision;
+	give_entry(&query, entry);
+	query_give_int(&query, entry->id);
+	return query_run(&query, a->why);
+}
+
+static const char sql_remove[] = "DELETE FROM whitelist WHERE id = ?1";
+
+static int remove_entry(const struct applying *a, struct whitelist_change *change,
+			const struct entry *old)
+{
+	struct query query;
+	int code = query_begin(&query, &a->store->db, sql_remove, a->why);
+
+	if (code != ERR_OK)
+		return code;
+	query_give_int(&query, old->id);
+	code = query_run(&query, a->why);
+	if (code == ERR_OK)
+		change->entry = *old;
+	return code;
+}
+
+static int change_row(const struct applying *a, struct whitelist_change *change,
+		      const struct entry *old)
+{
+	switch (change->operation) {
+	case ENTRY_ADD: return add(a, change);
+	case ENTRY_REPLACE: return replace(a, change, old);
+	case ENTRY_REMOVE: return remove_entry(a, change, old);
+	}
+	return err_set(a->why, ERR_UNSUPPORTED, "no such operation");
+}
+
+static int change_one(const struct applying *a, struct whitelist_change *change)
+{
+	struct audit_line line = {.at = a->apply->now, .actor = a->apply->actor};
+	bool is_new = change->operation == ENTRY_ADD;
+	bool is_gone = change->operation == ENTRY_REMOVE;
+	struct entry old = {0};
+	int code = is_new ? ERR_OK : find_old(a, change, &old);
+
+	change->existing_id = 0;
+	if (code == ERR_OK && !is_new)
+		code = read_json(a, old.id, &line.before);
+	if (code == ERR_OK)
+		code = change_row(a, change, &old);
+	if (code == ERR_OK && !is_gone)
+		code = read_json(a, change->entry.id, &line.after);
+	if (code != ERR_OK)
+		return code;
+	line.action = is_new ? "whitelist.add" : is_gone ? "whitelist.remove" : "whitelist.replace";
+	line.subject = change->entry.pattern;
+	return audit_add(a->store, &line, a->why);
+}
+
+/* --- the change as a whole --------------------------------------------------------------- */
+
+static const char sql_set_revision[] =
+	"UPDATE meta SET value = ?1 WHERE name = 'whitelist_revision'";
+
+static int write_revision(const struct applying *a)
+{
+	struct query query;
+	int code = query_begin(&query, &a->store->db, sql_set_revision, a->why);
+
+	if (code != ERR_OK)
+		return code;
+	query_give_int(&query, a->revision);
+	return query_run(&query, a->why);
+}
+
+static int run_apply(struct store *store, struct store_job *job)
+{
+	struct whitelist_apply *apply = (struct whitelist_apply *)job;
+	struct applying a = {.store = store, .apply = apply, .why = &job->why};
+	int64_t present = 0;
+	int code = read_revision(&store->db, &present, &job->why);
+
+	if (code != ERR_OK)
+		return code;
+	apply->revision = present;
+	apply->failed_at = apply->count;
+	if (apply->expect_list_revision >= 0 && apply->expect_list_revision != present)
+		return err_set(&job->why, ERR_STALE, "the list was changed in the meantime");
+	a.revision = present + 1;
+	for (size_t i = 0; i < apply->count; i++) {
+		code = change_one(&a, &apply->changes[i]);
+		if (code != ERR_OK) {
+			apply->failed_at = i;
+			return code;
+		}
+	}
+	if (apply->count == 0)
+		return ERR_OK;
+	code = write_revision(&a);
+	if (code == ERR_OK)
+		apply->revision = a.revision;
+	return code;
+}
+
+/* Published before anybody hears that it was done. */
+static void finish_apply(struct store *store, struct store_job *job)
+{
+	const struct whitelist_apply *apply = (const struct whitelist_apply *)job;
+
+	if (job->code == ERR_OK && apply->count > 0 && store->options.on_whitelist != NULL)
+		store->options.on_whitelist(store->options.ctx, apply->changes, apply->count,
+					    apply->revision);
+}
+
+static const struct store_verb verb_apply = {"whitelist", run_apply, NULL, finish_apply};
+
+void queue_whitelist_apply(struct store *store, struct store_job *job)
+{
+	writer_submit(store, job, &verb_apply);
+}
+
+static const char sql_hits[] =
+	"UPDATE whitelist SET hits = hits + ?2, last_hit_at = max(last_hit_at, ?3) WHERE id = ?1";
+
+static int run_hits(struct store *store, struct store_job *job)
+{
+	const struct whitelist_hits *request = (const struct whitelist_hits *)job;
+	int code = ERR_OK;
+
+	for (size_t i = 0; code == ERR_OK && i < request->count; i++) {
+		struct query query;
+
+		code = query_begin(&query, &store->db, sql_hits, &job->why);
+		if (code != ERR_OK)
+			break;
+		query_give_int(&query, request->hits[i].id);
+		query_give_int(&query, request->hits[i].hits);
+		query_give_int(&query, request->hits[i].last_hit_at);
+		code = query_run(&query, &job->why);
+	}
+	return code;
+}
+
+static const struct store_verb verb_hits = {"hits", run_hits, NULL, NULL};
+
+void queue_whitelist_hits(struct store *store, struct store_job *job)
+{
+	writer_submit(store, job, &verb_hits);
+}
+
+/* --- reading -------------------------------------------------------------------------------- */
+
+static int give_rows(struct query *query, bool (*row)(void *ctx, const struct entry *entry),
+		     void *ctx, struct err *why)
+{
+	bool more;
+	int code;
+
+	while ((code = query_row(query, &more, why)) == ERR_OK && more) {
+		struct entry entry;
+
+		take_entry(query, &entry);
+		if (!row(ctx, &entry)) {
+			query_end(query);
+			break;
+		}
+	}
+	return code;
+}
+
+static const char sql_all[] = "SELECT" ENTRY_COLUMNS " FROM whitelist ORDER BY id";
+
+int queue_whitelist_snapshot(struct store_reader *reader, int64_t *revision_out,
+			     bool (*row)(void *ctx, const struct entry *entry), void *ctx,
+			     struct err *why)
+{
+	struct query query;
+	int64_t revision = 0;
+	int code = reader_begin(reader, why);
+
+	if (code == ERR_OK)
+		code = read_revision(reader_db(reader), &revision, why);
+	if (code == ERR_OK)
+		code = query_begin(&query, reader_db(reader), sql_all, why);
+	if (code == ERR_OK)
+		code = give_rows(&query, row, ctx, why);
+	reader_end(reader);
+	if (code == ERR_OK)
+		*revision_out = revision;
+	return code;
+}
+
+#define CONTAINS(column) "instr(lower(coalesce(" column ", '')), lower(?3)) > 0"
+
+static const char sql_page[] =
+	"SELECT" ENTRY_COLUMNS " FROM whitelist WHERE id > ?1"
+	" AND (?3 IS NULL OR " CONTAINS("pattern") " OR " CONTAINS("note") " OR " CONTAINS(
+		"owner") ")"
+			 " AND (?4 IS NULL OR scope = ?4) AND (?5 = 0 OR action = ?5) ORDER BY id "
+			 "LIMIT ?2";
+
+static int read_page(struct store_reader *reader, const struct whitelist_query *filter,
+		     bool (*row)(void *ctx, const struct entry *entry), void *ctx, struct err *why)
+{
+	const char *contains = filter->contains;
+	struct query query;
+	int code = query_begin(&query, reader_db(reader), sql_page, why);
+
+	if (code != ERR_OK)
+		return code;
+	query_give_int(&query, filter->after_id);
+	query_give_int(&query, reader_limit(filter->limit));
+	query_give_text(&query, contains != NULL && contains[0] != '\0' ? contains : NULL);
+	query_give_text(&query, filter->scope);
+	query_give_int(&query, filter->action);
+	return give_rows(&query, row, ctx, why);
+}
+
+int queue_whitelist_list(struct store_reader *reader, const struct whitelist_query *filter,
+			 int64_t *revision_out, bool (*row)(void *ctx, const struct entry *entry),
+			 void *ctx, struct err *why)
+{
+	int64_t revision = 0;
+	int code = reader_begin(reader, why);
+
+	if (code == ERR_OK)
+		code = read_revision(reader_db(reader), &revision, why);
+	if (code == ERR_OK)
+		code = read_page(reader, filter, row, ctx, why);
+	reader_end(reader);
+	if (code == ERR_OK)
+		*revision_out = revision;
+	return code;
+}
+
+int queue_whitelist_get(struct store_reader *reader, int64_t id,
+			bool (*row)(void *ctx, const struct entry *entry), void *ctx,
+			struct err *why)
+{
+	struct query query;
+	struct entry entry;
+	bool found;
+	int code = query_begin(&query, reader_db(reader), sql_get, why);
+
+	if (code != ERR_OK)
+		return code;
+	query_give_int(&query, id);
+	code = query_row(&query, &found, why);
+	if (code != ERR_OK)
+		return code;
+	if (!found)
+		return err_set(why, ERR_NOT_FOUND, "there is no entry %lld", (long long)id);
+	take_entry(&query, &entry);
+	row(ctx, &entry);
+	query_end(&query);
+	return ERR_OK;
+}
