@@ -263,6 +263,8 @@ static void describe(struct intake_mail *m, const struct smtp_data_facts *facts)
 
 	message->received_at = clock_wall_ms();
 	message->size = facts->size;
+	/* Declared or not: the next hop is told what it gets (RFC 6152 3). */
+	message->body_8bit = message->body_8bit || facts->has_8bit;
 	message->bare_cr = facts->bare_cr;
 	message->bare_lf = facts->bare_lf;
 	message->listener = m->client->listener;
@@ -318,7 +320,7 @@ static void log_accepted(struct intake_mail *m)
 	log_info("accepted", LOG_S("session", m->client->session), LOG_S("message", m->id),
 		 LOG_S("from", in_brackets(m)), LOG_I("recipients", m->envelope.count),
 		 LOG_I("deliver", m->envelope.deliver), LOG_I("drop", m->envelope.drop),
-		 LOG_I("hold", m->envelope.hold), LOG_I("bytes", m->message.size));
+		 LOG_I("bytes", m->message.size), LOG_I("hold", m->envelope.hold));
 }
 
 static void log_refused(struct intake_mail *m, const struct smtp_answer *answer, const char *why)

@@ -495,6 +495,7 @@ START_TEST(bytes_as_they_came)
 	check_stored(&relay, &view, kept);
 	ck_assert_int_eq(view.m.bare_lf, 1);
 	ck_assert_int_eq(view.m.bare_cr, 1);
+	ck_assert(view.m.body_8bit); /* though it was not declared */
 
 	buf_init(&message, 64 << 20);
 	buf_append_text(&message, "Subject: large\r\n\r\n");
