@@ -1,0 +1,261 @@
+"""The systems under test and the sink: started in a folder of their own, on loopback, and stopped."""
+
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+ALLOWED = "allowed.test"
+LISTED = [f"person{n}@listed.test" for n in range(200)]
+CONCURRENCY = 20  # deliveries at once, the same for everybody
+
+
+class BenchError(Exception):
+    """Said to the person who started the bench, without a trace."""
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_for_greeting(port, seconds=20):
+    """Until a server greets on the port."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            with socket.create_connection(("127.0.0.1", port), timeout=2) as client:
+                if client.recv(4).startswith(b"220"):
+                    client.sendall(b"QUIT\r\n")
+                    client.recv(100)
+                    return
+        except OSError:
+            pass
+        time.sleep(0.05)
+    raise BenchError(f"nobody greets on port {port} after {seconds} s")
+
+
+class Sink:
+    """tests/bench/sink, and what it has counted."""
+
+    def __init__(self, program):
+        self.port = free_port()
+        self.process = subprocess.Popen([program, f"127.0.0.1:{self.port}"])
+        wait_for_greeting(self.port)
+        self.control = socket.create_connection(("127.0.0.1", self.port))
+        self.replies = self.control.makefile("rb")
+        self.replies.readline()
+        self.pid = self.process.pid
+
+    def _ask(self, verb):
+        self.control.sendall(verb + b"\r\n")
+        return self.replies.readline().decode().split()
+
+    def reset(self):
+        self._ask(b"XRESET")
+
+    def count(self):
+        return {k: int(v) for k, v in (word.split("=") for word in self._ask(b"XCOUNT")[1:])}
+
+    def stop(self):
+        self.control.close()
+        self.process.terminate()
+        self.process.wait()
+
+
+class Postfix:
+    """Debian's Postfix with its own configuration, queue and log. Needs root."""
+
+    name = "Postfix"
+
+    def __init__(self, folder, templates, sink_port):
+        self.folder = Path(folder)
+        self.templates = Path(templates)
+        self.sink_port = sink_port
+        self.port = free_port()
+        self.pid = None
+
+    @staticmethod
+    def missing(templates):
+        """Why it cannot run here, or None."""
+        if os.geteuid() != 0:
+            return "Postfix is left out: its master needs root (run the bench as root)"
+        if not shutil.which("postfix", path="/usr/sbin:/sbin"):
+            return "Postfix is left out: not installed (apt-get install postfix)"
+        if not (Path(templates) / "main.cf.in").is_file():
+            return (
+                f"Postfix is left out: no configuration in {templates} "
+                "(set STAGEPOST_BENCH_POSTFIX)"
+            )
+        return None
+
+    @staticmethod
+    def version():
+        out = subprocess.run(
+            ["/usr/sbin/postconf", "-d", "-h", "mail_version"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return out.stdout.strip()
+
+    def _fill(self, name):
+        text = (self.templates / name).read_text(encoding="utf-8")
+        for key, value in {
+            "RUN": self.folder,
+            "MAPTYPE": "hash",
+            "PROCS": 100,
+            "LISTEN": self.port,
+            "SINK": self.sink_port,
+        }.items():
+            text = text.replace(f"@{key}@", str(value))
+        return text
+
+    def _postfix(self, verb):
+        done = subprocess.run(
+            ["/usr/sbin/postfix", "-c", str(self.folder / "etc"), verb],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    def start(self, forward):
+        shutil.rmtree(self.folder, ignore_errors=True)
+        for name in ("etc", "spool", "data"):
+            (self.folder / name).mkdir(parents=True)
+        self.folder.chmod(0o755)
+        shutil.chown(self.folder / "data", "postfix")
+        main = self._fill("main.cf.in")
+        if not forward:
+            # Straight to the hold queue: the least work that keeps a message (with
+            # defer_transports the queue manager spends as much again on deferring).
+            main += "\nsmtpd_client_restrictions = static:HOLD\n"
+        (self.folder / "etc/main.cf").write_text(main, encoding="utf-8")
+        (self.folder / "etc/master.cf").write_text(self._fill("master.cf.in"), encoding="utf-8")
+        table = self.folder / "transport"
+        hop = f"smtp:[127.0.0.1]:{self.sink_port}"
+        rows = "".join(f"{key} {hop}\n" for key in [ALLOWED, *LISTED])
+        table.write_text(rows, encoding="utf-8")
+        subprocess.run(
+            ["/usr/sbin/postmap", "-c", str(self.folder / "etc"), f"hash:{table}"], check=True
+        )
+        code, said = self._postfix("start")
+        if code != 0:
+            raise BenchError(f"Postfix did not start: {said}{self.log_tail()}")
+        wait_for_greeting(self.port)
+        self.pid = int((self.folder / "spool/pid/master.pid").read_text(encoding="ascii"))
+
+    def stop(self):
+        if self.pid:
+            self._postfix("stop")
+            for _ in range(100):
+                if not os.path.exists(f"/proc/{self.pid}"):
+                    break
+                time.sleep(0.05)
+            else:
+                os.kill(self.pid, signal.SIGKILL)
+            self.pid = None
+
+    def log_tail(self):
+        log = self.folder / "mail.log"
+        return "\n".join(log.read_text(errors="replace").splitlines()[-10:]) if log.exists() else ""
+
+
+class Stagepost:
+    """The daemon of this tree, its list set through the API."""
+
+    name = "Stagepost"
+
+    def __init__(self, folder, program, sink_port):
+        self.folder = Path(folder)
+        self.program = program
+        self.sink_port = sink_port
+        self.port = free_port()
+        self.admin_port = free_port()
+        self.process = None
+        self.pid = None
+
+    @staticmethod
+    def missing(program):
+        if not os.access(program, os.X_OK):
+            return f"Stagepost is left out: {program} is not there"
+        return None
+
+    def version(self):
+        out = subprocess.run([self.program, "--version"], capture_output=True, text=True, check=False)
+        return out.stdout.strip().splitlines()[0] if out.stdout.strip() else ""
+
+    def _api(self, method, path, body=None):
+        token = (self.folder / "data/admin.token").read_text(encoding="ascii").strip()
+        client = http.client.HTTPConnection("127.0.0.1", self.admin_port, timeout=20)
+        headers = {"Authorization": f"Bearer {token}"}
+        if body:
+            headers["Content-Type"] = "application/json"
+        client.request(method, "/api/v1" + path, json.dumps(body) if body else None, headers)
+        reply = client.getresponse()
+        text = reply.read().decode()
+        client.close()
+        if reply.status >= 300:
+            raise BenchError(f"Stagepost: {method} {path}: {reply.status} {text}")
+
+    def _configuration(self):
+        # JSON is YAML.
+        return json.dumps(
+            {
+                "hostname": "stagepost.bench.test",
+                "data_dir": str(self.folder / "data"),
+                "listeners": [{"address": f"127.0.0.1:{self.port}", "tls": "none"}],
+                "smtp": {"max_connections": 5000, "max_connections_per_client": 5000},
+                "delivery": {"workers": CONCURRENCY},
+                "routes": [
+                    {
+                        "name": "sink",
+                        "domains": ["*"],
+                        "hosts": [f"127.0.0.1:{self.sink_port}"],
+                        "tls": "none",
+                        "max_connections": CONCURRENCY,
+                    }
+                ],
+                "admin": {"listen": f"127.0.0.1:{self.admin_port}"},
+            }
+        )
+
+    def start(self, forward):
+        shutil.rmtree(self.folder, ignore_errors=True)
+        (self.folder / "data").mkdir(parents=True, mode=0o700)
+        file = self.folder / "stagepost.yaml"
+        file.write_text(self._configuration(), encoding="utf-8")
+        with open(self.folder / "log", "wb") as log:
+            self.process = subprocess.Popen(
+                [self.program, "-c", str(file)], stdout=log, stderr=log, stdin=subprocess.DEVNULL
+            )
+        self.pid = self.process.pid
+        try:
+            wait_for_greeting(self.port)
+            for pattern in [ALLOWED, *LISTED]:
+                self._api("POST", "/whitelist", {"pattern": pattern})
+            if not forward:
+                self._api("POST", "/delivery/pause")
+        except (BenchError, OSError) as problem:
+            raise BenchError(f"{problem}\n{self.log_tail()}") from problem
+
+    def stop(self):
+        if self.process:
+            self.process.terminate()
+            try:
+                self.process.wait(timeout=40)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+            self.process = self.pid = None
+
+    def log_tail(self):
+        log = self.folder / "log"
+        return "\n".join(log.read_text(errors="replace").splitlines()[-10:]) if log.exists() else ""
