@@ -1,5 +1,4 @@
-/* admin/http.c - the one file that sees libmicrohttpd: connections, deadlines, suspend and resume
- */
+/* admin/http.c - the one file that sees libmicrohttpd: requests and replies, suspend and resume */
 #include <config.h>
 
 #include "admin/http.h"
@@ -7,14 +6,10 @@
 #include <assert.h>
 #include <errno.h>
 #include <microhttpd.h>
-#include <netdb.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
-#include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "admin/connection.h"
 #include "admin/hygiene.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -34,31 +29,11 @@ static const char *const security_headers[][2] = {
 	{"X-Content-Type-Options", "nosniff"},
 };
 
-/*
- * One socket. The library's timeout counts inactivity only, so a total
- * deadline is kept here and swept (CASES S303). Listed and changed under
- * server->mutex; the socket is closed after it has left the list.
- */
-struct connection {
-	struct connection *previous;
-	struct connection *next;
-	struct http_server *server;
-	struct http_peer peer;
-	int fd;
-	int64_t deadline_at; /* monotonic; INT64_MAX: none while we are at work ourselves */
-	bool in_request;
-};
-
 struct http_server {
 	struct MHD_Daemon *doors[2];
 	size_t door_count;
 	struct http_options options;
-	pthread_mutex_t mutex;
-	pthread_cond_t changed; /* a connection is gone, or stopping was set */
-	struct connection *connections;
-	pthread_t sweeper;
-	bool stopping;
-	atomic_int suspended;
+	struct connections *connections;
 };
 
 enum phase { PHASE_HEADER, PHASE_ANSWERED, PHASE_BODY, PHASE_SUSPENDED, PHASE_REPLIED };
@@ -88,126 +63,26 @@ static int64_t request_deadline(const struct http_server *server)
 	return clock_mono_ms() + server->options.request_deadline_ms;
 }
 
-static void set_deadline(struct connection *connection, int64_t deadline_at, bool in_request)
-{
-	struct http_server *server = connection->server;
-
-	pthread_mutex_lock(&server->mutex);
-	connection->deadline_at = deadline_at;
-	connection->in_request = in_request;
-	/* A keep-alive connection that fell idle while we are stopping. */
-	if (server->stopping && !in_request)
-		(void)shutdown(connection->fd, SHUT_RDWR);
-	pthread_mutex_unlock(&server->mutex);
-}
-
 /* --- connections ------------------------------------------------------------------------- */
 
-static void name_peer(struct http_peer *peer, const struct sockaddr *address, int fd)
+static struct connection *open_connection(struct http_server *server, struct MHD_Connection *mhd)
 {
-	struct ucred credentials;
-	socklen_t len = sizeof(credentials);
-
-	peer->local = address == NULL || address->sa_family == AF_UNIX;
-	if (peer->local) {
-		(void)snprintf(peer->address, sizeof(peer->address), "unix");
-		peer->uid_known = getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &len) == 0;
-		peer->uid = peer->uid_known ? credentials.uid : 0;
-		return;
-	}
-	len = address->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6)
-					     : sizeof(struct sockaddr_in);
-	if (getnameinfo(address, len, peer->address, sizeof(peer->address), NULL, 0,
-			NI_NUMERICHOST) != 0)
-		(void)snprintf(peer->address, sizeof(peer->address), "unknown");
-}
-
-static struct connection *connection_open(struct http_server *server, struct MHD_Connection *mhd)
-{
-	struct connection *connection = mem_zalloc(sizeof(*connection));
-
-	connection->server = server;
-	connection->fd =
-		MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
-	name_peer(&connection->peer,
-		  MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr,
-		  connection->fd);
-	connection->deadline_at = request_deadline(server);
-	pthread_mutex_lock(&server->mutex);
-	connection->next = server->connections;
-	if (connection->next != NULL)
-		connection->next->previous = connection;
-	server->connections = connection;
-	pthread_mutex_unlock(&server->mutex);
-	return connection;
-}
-
-static void connection_close(struct connection *connection)
-{
-	struct http_server *server = connection->server;
-
-	pthread_mutex_lock(&server->mutex);
-	if (connection->previous != NULL)
-		connection->previous->next = connection->next;
-	else
-		server->connections = connection->next;
-	if (connection->next != NULL)
-		connection->next->previous = connection->previous;
-	pthread_cond_broadcast(&server->changed);
-	pthread_mutex_unlock(&server->mutex);
-	mem_free(connection);
+	return connection_open(
+		server->connections,
+		MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd,
+		MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr,
+		request_deadline(server));
 }
 
 static void on_connection(void *ctx, struct MHD_Connection *mhd, void **socket_context,
 			  enum MHD_ConnectionNotificationCode what)
 {
 	if (what == MHD_CONNECTION_NOTIFY_STARTED) {
-		*socket_context = connection_open(ctx, mhd);
+		*socket_context = open_connection(ctx, mhd);
 	} else if (*socket_context != NULL) {
 		connection_close(*socket_context);
 		*socket_context = NULL;
 	}
-}
-
-/* Under the mutex: cut what is past its deadline; shutdown(2) wakes the library, which closes. */
-static void sweep(struct http_server *server)
-{
-	int64_t now = clock_mono_ms();
-
-	for (struct connection *c = server->connections; c != NULL; c = c->next)
-		if (c->deadline_at <= now)
-			(void)shutdown(c->fd, SHUT_RDWR);
-}
-
-/* Under the mutex: until something changed or `ms` have passed. */
-static void wait_changed(struct http_server *server, int64_t ms)
-{
-	struct timespec until;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += (time_t)(ms / 1000);
-	until.tv_nsec += (long)(ms % 1000) * 1000000L;
-	if (until.tv_nsec >= 1000000000L) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000L;
-	}
-	(void)pthread_cond_timedwait(&server->changed, &server->mutex, &until);
-}
-
-static void *sweeper_main(void *ctx)
-{
-	struct http_server *server = ctx;
-	int64_t pause_ms = server->options.request_deadline_ms / 4;
-
-	if (pause_ms > 1000)
-		pause_ms = 1000;
-	pthread_mutex_lock(&server->mutex);
-	while (!server->stopping) {
-		sweep(server);
-		wait_changed(server, pause_ms);
-	}
-	pthread_mutex_unlock(&server->mutex);
-	return NULL;
 }
 
 /* --- requests ---------------------------------------------------------------------------- */
@@ -233,10 +108,10 @@ static void on_completed(void *ctx, struct MHD_Connection *mhd, void **request_c
 	if (request == NULL)
 		return;
 	*request_context = NULL;
-	if (request->phase == PHASE_SUSPENDED) /* resumed, but the peer was gone */
-		(void)atomic_fetch_sub(&request->server->suspended, 1);
 	request->server->options.ops->end(request->server->options.ctx, request);
-	set_deadline(request->connection, request_deadline(request->server), false);
+	connection_set_aside(request->connection, false); /* resumed, but the peer was gone */
+	connection_set_deadline(request->connection, request_deadline(request->server));
+	connection_set_busy(request->connection, false);
 	if (request->response != NULL)
 		MHD_destroy_response(request->response);
 	for (size_t i = 0; i < request->header_count; i++) {
@@ -267,8 +142,8 @@ static enum MHD_Result queue_reply(struct http_request *request)
 
 	assert(request->response != NULL);
 	request->phase = PHASE_REPLIED;
-	set_deadline(request->connection,
-		     clock_mono_ms() + request->server->options.reply_deadline_ms, true);
+	connection_set_deadline(request->connection,
+				clock_mono_ms() + request->server->options.reply_deadline_ms);
 	queued = MHD_queue_response(request->mhd, (unsigned int)request->status, request->response);
 	MHD_destroy_response(request->response);
 	request->response = NULL;
@@ -303,7 +178,7 @@ static enum MHD_Result header_complete(struct http_request *request, const char 
 	size_t body_limit = 0;
 	int status;
 
-	set_deadline(request->connection, request->connection->deadline_at, true);
+	connection_set_busy(request->connection, true);
 	hygiene->method = span_of(method);
 	hygiene->version = span_of(version);
 	hygiene->target = span_of(request->target);
@@ -311,7 +186,7 @@ static enum MHD_Result header_complete(struct http_request *request, const char 
 	status = hygiene_check(hygiene, &detail);
 	if (status != 0)
 		return refuse(request, status, detail);
-	if (!request->connection->peer.local &&
+	if (!http_peer(request)->local &&
 	    !hygiene_host_allowed(hygiene->authority, options->hosts, options->host_count))
 		return refuse(request, 421, "this Host is not served here (admin.hosts)");
 	options->ops->begin(options->ctx, request, &body_limit);
@@ -350,7 +225,7 @@ static enum MHD_Result body_complete(struct http_request *request)
 
 	if (request->body_over)
 		return refuse(request, 413, "the body is larger than this request allows");
-	set_deadline(request->connection, INT64_MAX, true);
+	connection_set_deadline(request->connection, INT64_MAX);
 	request->phase = PHASE_REPLIED;
 	options->ops->handle(options->ctx, request);
 	return after_work(request);
@@ -360,7 +235,7 @@ static enum MHD_Result resumed(struct http_request *request)
 {
 	void (*then)(void *, struct http_request *) = request->then;
 
-	(void)atomic_fetch_sub(&request->server->suspended, 1);
+	connection_set_aside(request->connection, false);
 	request->phase = PHASE_REPLIED;
 	then(request->server->options.ctx, request);
 	return after_work(request);
@@ -418,7 +293,7 @@ struct span http_body(const struct http_request *request)
 
 const struct http_peer *http_peer(const struct http_request *request)
 {
-	return &request->connection->peer;
+	return connection_peer(request->connection);
 }
 
 struct header_search {
@@ -462,7 +337,7 @@ void http_suspend(struct http_request *request, void (*then)(void *ctx, struct h
 	assert(request->response == NULL);
 	request->then = then;
 	request->phase = PHASE_SUSPENDED;
-	(void)atomic_fetch_add(&request->server->suspended, 1);
+	connection_set_aside(request->connection, true);
 	MHD_suspend_connection(request->mhd);
 }
 
@@ -595,7 +470,6 @@ static int open_door(struct http_server *server, int fd, unsigned int threads, s
 static struct http_server *server_new(const struct http_options *options)
 {
 	struct http_server *server = mem_zalloc(sizeof(*server));
-	pthread_condattr_t attributes;
 
 	server->options = *options;
 	if (server->options.request_deadline_ms == 0)
@@ -606,32 +480,26 @@ static struct http_server *server_new(const struct http_options *options)
 		server->options.connections = 256;
 	if (server->options.per_address == 0)
 		server->options.per_address = 128;
-	(void)pthread_condattr_init(&attributes);
-	(void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-	(void)pthread_mutex_init(&server->mutex, NULL);
-	(void)pthread_cond_init(&server->changed, &attributes);
-	(void)pthread_condattr_destroy(&attributes);
-	atomic_init(&server->suspended, 0);
 	return server;
+}
+
+static int open_doors(struct http_server *server, struct err *why)
+{
+	const struct http_options *options = &server->options;
+	int code = connections_start(options->request_deadline_ms / 4, &server->connections, why);
+
+	if (code == ERR_OK && options->tcp_fd >= 0)
+		code = open_door(server, options->tcp_fd, HTTP_THREADS - 1, why);
+	if (code == ERR_OK && options->local_fd >= 0)
+		code = open_door(server, options->local_fd, 1, why);
+	return code;
 }
 
 int http_start(const struct http_options *options, struct http_server **server_out, struct err *why)
 {
 	struct http_server *server = server_new(options);
-	int code = ERR_OK;
+	int code = open_doors(server, why);
 
-	if (pthread_create(&server->sweeper, NULL, sweeper_main, server) != 0) {
-		mem_free(server);
-		return err_set(why, ERR_IO, "can't start a thread");
-	}
-	if (options->tcp_fd >= 0)
-		code = open_door(server, options->tcp_fd, HTTP_THREADS - 1, why);
-	if (options->local_fd >= 0) {
-		if (code == ERR_OK)
-			code = open_door(server, options->local_fd, 1, why);
-		else
-			(void)close(options->local_fd);
-	}
 	if (code != ERR_OK) {
 		http_stop(&server, 0);
 		return code;
@@ -640,41 +508,10 @@ int http_start(const struct http_options *options, struct http_server **server_o
 	return ERR_OK;
 }
 
-/* Under the mutex. */
-static void cut_connections(struct http_server *server, bool idle_only)
-{
-	for (struct connection *c = server->connections; c != NULL; c = c->next)
-		if (!idle_only || !c->in_request)
-			(void)shutdown(c->fd, SHUT_RDWR);
-}
-
 /*
  * A suspended request belongs to the store until its job is done, which the
  * store promises; stopping the library before would leave a dangling pointer.
  */
-static void drain(struct http_server *server, int64_t grace_ms)
-{
-	int64_t until = clock_mono_ms() + grace_ms;
-	bool cut = false;
-
-	pthread_mutex_lock(&server->mutex);
-	server->stopping = true;
-	pthread_cond_broadcast(&server->changed);
-	cut_connections(server, true);
-	while (server->connections != NULL || atomic_load(&server->suspended) > 0) {
-		if (!cut && clock_mono_ms() >= until) {
-			cut_connections(server, false);
-			cut = true;
-			until += 1000;
-		} else if (cut && clock_mono_ms() >= until &&
-			   atomic_load(&server->suspended) == 0) {
-			break;
-		}
-		wait_changed(server, 20);
-	}
-	pthread_mutex_unlock(&server->mutex);
-}
-
 void http_stop(struct http_server **server, int64_t grace_ms)
 {
 	struct http_server *s = *server;
@@ -687,12 +524,11 @@ void http_stop(struct http_server **server, int64_t grace_ms)
 		if (fd >= 0)
 			(void)close(fd);
 	}
-	drain(s, grace_ms);
-	(void)pthread_join(s->sweeper, NULL);
+	if (s->connections != NULL)
+		connections_drain(s->connections, grace_ms);
 	for (size_t i = 0; i < s->door_count; i++)
 		MHD_stop_daemon(s->doors[i]);
-	(void)pthread_cond_destroy(&s->changed);
-	(void)pthread_mutex_destroy(&s->mutex);
+	connections_free(&s->connections);
 	mem_free(s);
 	*server = NULL;
 }

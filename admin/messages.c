@@ -9,7 +9,7 @@
 #include "relay/mail/header.h"
 
 #define FILTER_MAX	   512 /* octets of a text filter */
-#define RECIPIENT_PAGE_MAX 100 /* messages in a page that shows recipients */
+#define RECIPIENT_PAGE_MAX 20  /* messages in a page that shows recipients, up to 1,000 each */
 #define SCOPED_ROUNDS	   20  /* pages looked through for a caller limited to a scope */
 
 /* --- the filters -------------------------------------------------------------------------------

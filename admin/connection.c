@@ -1,0 +1,238 @@
+/* admin/connection.c - the sockets of the HTTP server: who is at the other end, and until when */
+#include <config.h>
+
+#include "admin/connection.h"
+
+#include <netdb.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+
+#define SWEEP_MS_MAX 1000
+
+struct connection {
+	struct connection *previous;
+	struct connection *next;
+	struct connections *all;
+	struct http_peer peer;
+	int fd;
+	int64_t deadline_at;
+	bool busy;
+	bool aside;
+};
+
+struct connections {
+	pthread_mutex_t mutex;	/* all below, and what is listed */
+	pthread_cond_t changed; /* a connection is gone, or stopping was set */
+	struct connection *first;
+	int64_t sweep_ms;
+	pthread_t sweeper;
+	bool stopping;
+};
+
+/* --- the sweeper --------------------------------------------------------------------------- */
+
+/* Under the mutex: until something changed or `ms` have passed. */
+static void wait_changed(struct connections *all, int64_t ms)
+{
+	struct timespec until;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += (time_t)(ms / 1000);
+	until.tv_nsec += (long)(ms % 1000) * 1000000L;
+	if (until.tv_nsec >= 1000000000L) {
+		until.tv_sec++;
+		until.tv_nsec -= 1000000000L;
+	}
+	(void)pthread_cond_timedwait(&all->changed, &all->mutex, &until);
+}
+
+static void *sweeper_main(void *ctx)
+{
+	struct connections *all = ctx;
+
+	pthread_mutex_lock(&all->mutex);
+	while (!all->stopping) {
+		int64_t now = clock_mono_ms();
+
+		for (struct connection *c = all->first; c != NULL; c = c->next)
+			if (c->deadline_at <= now)
+				(void)shutdown(c->fd, SHUT_RDWR);
+		wait_changed(all, all->sweep_ms);
+	}
+	pthread_mutex_unlock(&all->mutex);
+	return NULL;
+}
+
+static void set_stopping(struct connections *all)
+{
+	pthread_mutex_lock(&all->mutex);
+	all->stopping = true;
+	pthread_cond_broadcast(&all->changed);
+	pthread_mutex_unlock(&all->mutex);
+}
+
+static void release(struct connections *all)
+{
+	(void)pthread_cond_destroy(&all->changed);
+	(void)pthread_mutex_destroy(&all->mutex);
+	mem_free(all);
+}
+
+int connections_start(int64_t sweep_ms, struct connections **connections_out, struct err *why)
+{
+	struct connections *all = mem_zalloc(sizeof(*all));
+	pthread_condattr_t attributes;
+
+	all->sweep_ms = sweep_ms < SWEEP_MS_MAX ? sweep_ms : SWEEP_MS_MAX;
+	(void)pthread_condattr_init(&attributes);
+	(void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+	(void)pthread_mutex_init(&all->mutex, NULL);
+	(void)pthread_cond_init(&all->changed, &attributes);
+	(void)pthread_condattr_destroy(&attributes);
+	if (pthread_create(&all->sweeper, NULL, sweeper_main, all) != 0) {
+		release(all);
+		return err_set(why, ERR_IO, "can't start a thread");
+	}
+	*connections_out = all;
+	return ERR_OK;
+}
+
+void connections_free(struct connections **connections)
+{
+	if (*connections == NULL)
+		return;
+	set_stopping(*connections);
+	(void)pthread_join((*connections)->sweeper, NULL);
+	release(*connections);
+	*connections = NULL;
+}
+
+/* --- one connection --------------------------------------------------------------------------- */
+
+static void name_peer(struct http_peer *peer, const struct sockaddr *address, int fd)
+{
+	struct ucred credentials;
+	socklen_t len = sizeof(credentials);
+
+	peer->local = address == NULL || address->sa_family == AF_UNIX;
+	if (peer->local) {
+		(void)snprintf(peer->address, sizeof(peer->address), "unix");
+		peer->uid_known = getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &len) == 0;
+		peer->uid = peer->uid_known ? credentials.uid : 0;
+		return;
+	}
+	len = address->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6)
+					     : sizeof(struct sockaddr_in);
+	if (getnameinfo(address, len, peer->address, sizeof(peer->address), NULL, 0,
+			NI_NUMERICHOST) != 0)
+		(void)snprintf(peer->address, sizeof(peer->address), "unknown");
+}
+
+struct connection *connection_open(struct connections *connections, int fd,
+				   const struct sockaddr *address, int64_t deadline_at)
+{
+	struct connection *connection = mem_zalloc(sizeof(*connection));
+
+	connection->all = connections;
+	connection->fd = fd;
+	connection->deadline_at = deadline_at;
+	name_peer(&connection->peer, address, fd);
+	pthread_mutex_lock(&connections->mutex);
+	connection->next = connections->first;
+	if (connection->next != NULL)
+		connection->next->previous = connection;
+	connections->first = connection;
+	pthread_mutex_unlock(&connections->mutex);
+	return connection;
+}
+
+void connection_close(struct connection *connection)
+{
+	struct connections *all = connection->all;
+
+	pthread_mutex_lock(&all->mutex);
+	if (connection->previous != NULL)
+		connection->previous->next = connection->next;
+	else
+		all->first = connection->next;
+	if (connection->next != NULL)
+		connection->next->previous = connection->previous;
+	pthread_cond_broadcast(&all->changed);
+	pthread_mutex_unlock(&all->mutex);
+	mem_free(connection);
+}
+
+const struct http_peer *connection_peer(const struct connection *connection)
+{
+	return &connection->peer;
+}
+
+void connection_set_deadline(struct connection *connection, int64_t deadline_at)
+{
+	pthread_mutex_lock(&connection->all->mutex);
+	connection->deadline_at = deadline_at;
+	pthread_mutex_unlock(&connection->all->mutex);
+}
+
+void connection_set_busy(struct connection *connection, bool busy)
+{
+	pthread_mutex_lock(&connection->all->mutex);
+	connection->busy = busy;
+	if (connection->all->stopping && !busy)
+		(void)shutdown(connection->fd, SHUT_RDWR);
+	pthread_mutex_unlock(&connection->all->mutex);
+}
+
+void connection_set_aside(struct connection *connection, bool aside)
+{
+	pthread_mutex_lock(&connection->all->mutex);
+	connection->aside = aside;
+	pthread_mutex_unlock(&connection->all->mutex);
+}
+
+/* --- the end ---------------------------------------------------------------------------------- */
+
+/* Under the mutex. */
+static void cut(struct connections *all, bool busy_too)
+{
+	for (struct connection *c = all->first; c != NULL; c = c->next)
+		if (busy_too || !c->busy)
+			(void)shutdown(c->fd, SHUT_RDWR);
+}
+
+/* Under the mutex. */
+static bool one_is_aside(const struct connections *all)
+{
+	for (const struct connection *c = all->first; c != NULL; c = c->next)
+		if (c->aside)
+			return true;
+	return false;
+}
+
+void connections_drain(struct connections *connections, int64_t grace_ms)
+{
+	int64_t until = clock_mono_ms() + grace_ms;
+	bool was_cut = false;
+
+	set_stopping(connections);
+	pthread_mutex_lock(&connections->mutex);
+	cut(connections, false);
+	while (connections->first != NULL) {
+		bool late = clock_mono_ms() >= until;
+
+		if (late && was_cut && !one_is_aside(connections))
+			break;
+		if (late && !was_cut) {
+			cut(connections, true);
+			was_cut = true;
+			until += 1000;
+		}
+		wait_changed(connections, 20);
+	}
+	pthread_mutex_unlock(&connections->mutex);
+}
