@@ -77,6 +77,9 @@ static bool path_matches(const char *pattern, struct span path, struct span *id_
 {
 	struct span left = span_of(pattern);
 
+	/* An empty last segment leaves no trace in span_cut: no path of ours has one. */
+	if (path.len == 0 || path.data[path.len - 1] == '/')
+		return false;
 	while (left.len > 0 && path.len > 0) {
 		struct span want = span_cut(&left, '/');
 		struct span have = span_cut(&path, '/');
@@ -89,7 +92,7 @@ static bool path_matches(const char *pattern, struct span path, struct span *id_
 			return false;
 		}
 	}
-	return left.data == NULL && path.data == NULL;
+	return left.len == 0 && path.len == 0;
 }
 
 const struct route *routes_find(struct span method, struct span path, struct span *id_out,

@@ -150,12 +150,15 @@ void handle_whitelist_get(struct call *call)
 struct change {
 	struct whitelist_apply apply;
 	struct whitelist_change line;
+	struct entry
+		entry;	  /* what is asked for: the store may point `line` at strings of its own */
 	bool conditional; /* If-Match was given */
 	int rounds;
 };
 
 static void submit_change(struct call *call, struct change *change, void (*then)(struct call *call))
 {
+	change->line.entry = change->entry;
 	change->apply.changes = &change->line;
 	change->apply.count = 1;
 	change->apply.expect_list_revision = -1;
@@ -273,13 +276,14 @@ static void add_done(struct call *call)
 		       (long long)change->line.entry.id);
 	http_reply_header(call->http, "Location", location);
 	call_etag(call, change->apply.revision);
-	call_reply(call, 201, view_entry(&change->line.entry));
+	change->entry.id = change->line.entry.id;
+	call_reply(call, 201, view_entry(&change->entry));
 }
 
 void handle_whitelist_add(struct call *call)
 {
 	struct change *change = arena_zalloc(call->arena, sizeof(*change));
-	struct entry *entry = &change->line.entry;
+	struct entry *entry = &change->entry;
 	bool allow_all = call_bool(call, "allow_all");
 
 	change->line.operation = ENTRY_ADD;
@@ -317,13 +321,13 @@ static void patch_done(struct call *call)
 		return;
 	}
 	call_etag(call, change->apply.revision);
-	call_reply(call, 200, view_entry(&change->line.entry));
+	call_reply(call, 200, view_entry(&change->entry));
 }
 
 /* Read, change, write: the row must still be the one that was read. */
 static void patch_round(struct call *call, struct change *change)
 {
-	struct entry *entry = &change->line.entry;
+	struct entry *entry = &change->entry;
 	bool let_all_out;
 
 	change->apply.now = clock_steady_wall_ms();
@@ -362,7 +366,7 @@ static void delete_done(struct call *call)
 void handle_whitelist_delete(struct call *call)
 {
 	struct change *change = arena_zalloc(call->arena, sizeof(*change));
-	struct entry *entry = &change->line.entry;
+	struct entry *entry = &change->entry;
 
 	if (!find_entry(call, entry) || !check_if_match(call, entry, &change->conditional))
 		return;

@@ -118,7 +118,7 @@ void client_reply_free(struct client_reply *reply)
 
 const char *client_header(const struct client_reply *reply, const char *name)
 {
-	static char value[1024];
+	static _Thread_local char value[1024];
 	size_t len = strlen(name);
 
 	for (const char *line = reply->head; line != NULL && *line != '\0';) {

@@ -20,7 +20,7 @@ bool client_send(int fd, const char *bytes, size_t len);
 /* Waits up to 10 s for each piece. `head_only`: the reply to a HEAD. */
 void client_read(int fd, struct client_reply *reply_out, bool head_only);
 void client_reply_free(struct client_reply *reply);
-/* The value of a header of the reply, or NULL; until the next call. */
+/* The value of a header of the reply, or NULL; until the thread's next call. */
 const char *client_header(const struct client_reply *reply, const char *name);
 /* True when the peer closes and was not silent for `ms` before; what still comes is thrown away. */
 bool client_is_closed(int fd, int ms);
