@@ -1,0 +1,593 @@
+/* relay/daemon.c - the parts put together: start in order, run, stop in reverse */
+#include <config.h>
+
+#include "relay/daemon.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "admin/admin.h"
+#include "base/channel.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "queue/reader.h"
+#include "queue/whitelist.h"
+#include "relay/deliver/deliver.h"
+#include "relay/filter/whitelist.h"
+#include "relay/loop/loop.h"
+#include "relay/notify.h"
+#include "relay/reach.h"
+#include "relay/smtp/intake.h"
+#include "relay/smtp/listener.h"
+#include "relay/version.h"
+
+#define SMTP_GRACE_MS	 10000 /* together well under the promised 30 s */
+#define DELIVER_GRACE_MS 12000
+#define ADMIN_GRACE_MS	 3000
+#define FLUSH_EVERY_MS	 3000
+#define HITS_AT_ONCE	 512
+#define STATUS_ROUTES	 64
+
+struct daemon {
+	const struct daemon_source *source;
+	struct versions *versions;
+	const struct config *config; /* in force; held */
+	struct store *store;
+	struct whitelist *whitelist;
+	struct loop *loops[CONFIG_MAX_THREADS];
+	size_t loop_count;
+	struct budget budget;
+	struct intake *intake;
+	struct smtp_front *front;
+	char (*listeners)[STREAM_NAME_SIZE]; /* as bound; they outlive the front */
+	size_t listener_count;
+	struct deliver *deliver;
+	pthread_mutex_t
+		deliver_lock; /* the writer thread wakes what the main thread starts and stops */
+	struct admin *admin;
+	int64_t started_at;
+	struct channel *failure; /* closed by the writer thread when the store has failed */
+	struct err failed_why;	 /* written before `failure` is closed */
+	int signals;
+};
+
+/* --- what the store tells, in its writer thread ------------------------------ */
+
+static void on_fatal(void *ctx, const char *why)
+{
+	struct daemon *daemon = ctx;
+
+	err_set(&daemon->failed_why, ERR_FATAL, "%s", why);
+	channel_close(daemon->failure);
+}
+
+static void on_due(void *ctx)
+{
+	struct daemon *daemon = ctx;
+
+	pthread_mutex_lock(&daemon->deliver_lock);
+	if (daemon->deliver != NULL)
+		deliver_wake(daemon->deliver);
+	pthread_mutex_unlock(&daemon->deliver_lock);
+}
+
+static void on_whitelist(void *ctx, const struct whitelist_change *changes, size_t count,
+			 int64_t revision)
+{
+	struct daemon *daemon = ctx;
+
+	whitelist_publish(daemon->whitelist, changes, count, revision);
+}
+
+/* --- what the API asks, in its own threads ------------------------------------ */
+
+static void tell_numbers(void *ctx, struct admin_numbers *numbers_out)
+{
+	struct daemon *daemon = ctx;
+	struct smtp_front_status status;
+
+	smtp_front_status(daemon->front, &status);
+	*numbers_out = (struct admin_numbers){
+		.sessions = status.sessions,
+		.accepted = status.messages,
+		.accepting = !store_is_failed(daemon->store),
+	};
+}
+
+static size_t tell_routes(void *ctx, struct admin_route_status *routes_out, size_t max)
+{
+	struct daemon *daemon = ctx;
+	struct route_status routes[STATUS_ROUTES];
+	size_t count = deliver_status(daemon->deliver, routes, STATUS_ROUTES);
+
+	if (count > STATUS_ROUTES)
+		count = STATUS_ROUTES;
+	if (count > max)
+		count = max;
+	for (size_t i = 0; i < count; i++) {
+		struct admin_route_status *to = &routes_out[i];
+
+		*to = (struct admin_route_status){
+			.paused = routes[i].paused,
+			.connections = routes[i].connections,
+			.busy = routes[i].busy,
+			.delivered = routes[i].delivered,
+			.deferred = routes[i].deferred,
+			.failed = routes[i].failed,
+			.last_error_at = routes[i].last_error_at,
+		};
+		memcpy(to->name, routes[i].name, sizeof(to->name));
+		memcpy(to->last_error, routes[i].last_error, sizeof(to->last_error));
+	}
+	return count;
+}
+
+static void tell_listeners(void *ctx, void (*row)(void *row_ctx, const char *address),
+			   void *row_ctx)
+{
+	const struct daemon *daemon = ctx;
+
+	for (size_t i = 0; i < daemon->listener_count; i++)
+		row(row_ctx, daemon->listeners[i]);
+}
+
+static void tell_warnings(void *ctx, void (*row)(void *row_ctx, const char *sentence),
+			  void *row_ctx)
+{
+	struct daemon *daemon = ctx;
+	const struct whitelist_snapshot *snapshot = whitelist_acquire(daemon->whitelist);
+	const struct config *config = versions_acquire(daemon->versions);
+
+	if (whitelist_size(snapshot) == 0)
+		row(row_ctx, "the whitelist is empty: nothing can leave");
+	if (whitelist_allows_all(snapshot))
+		row(row_ctx, "the whitelist holds `*`: mail to every plain address leaves");
+	if (config->delivery.capture_only)
+		row(row_ctx, "delivery.capture_only is on: nothing leaves");
+	else if (config->delivery.route_count == 0)
+		row(row_ctx, "there is no route: allowed mail stays in the queue");
+	versions_release(daemon->versions, config);
+	whitelist_release(&snapshot);
+}
+
+static const struct policy_options *acquire_policy(void *ctx)
+{
+	struct daemon *daemon = ctx;
+
+	return &versions_acquire(daemon->versions)->policy;
+}
+
+static void release_policy(void *ctx, const struct policy_options *policy)
+{
+	struct daemon *daemon = ctx;
+	const char *config = (const char *)policy - offsetof(struct config, policy);
+
+	versions_release(daemon->versions, (const struct config *)(const void *)config);
+}
+
+static const struct admin_ops admin_ops = {
+	.numbers = tell_numbers,
+	.routes = tell_routes,
+	.listeners = tell_listeners,
+	.warnings = tell_warnings,
+	.policy_acquire = acquire_policy,
+	.policy_release = release_policy,
+};
+
+/* --- start -------------------------------------------------------------------- */
+
+/* libesmtp looks into $HOME for keys and certificates (reference: its xdg search): it finds
+ * nothing. */
+static int prepare_process(struct daemon *daemon, struct err *why)
+{
+	const struct sigaction ignore = {.sa_handler = SIG_IGN};
+	sigset_t set;
+
+	umask(077);
+	setenv("HOME", "/nonexistent", 1);
+	unsetenv("XDG_CONFIG_DIR");
+	unsetenv("XDG_CONFIG_HOME");
+	sigaction(SIGPIPE, &ignore, NULL);
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	/* Before any thread: all of them inherit it. */
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	daemon->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (daemon->signals < 0)
+		return err_set(why, ERR_IO, "signalfd: %s", strerror(errno));
+	return ERR_OK;
+}
+
+static int start_store(struct daemon *daemon, struct err *why)
+{
+	struct store_options options = {
+		.data_dir = daemon->config->data_dir,
+		.on_fatal = on_fatal,
+		.on_due = on_due,
+		.on_whitelist = on_whitelist,
+		.ctx = daemon,
+	};
+
+	return store_open(&options, &daemon->store, why);
+}
+
+static bool load_entry(void *ctx, const struct entry *entry)
+{
+	whitelist_load_add(ctx, entry);
+	return true;
+}
+
+static int start_whitelist(struct daemon *daemon, struct err *why)
+{
+	struct store_reader *reader;
+	int64_t revision = 0;
+	size_t bad_rows = 0;
+	int code = store_reader_open(daemon->store, &reader, why);
+
+	if (code != ERR_OK)
+		return code;
+	whitelist_load_begin(daemon->whitelist);
+	code = queue_whitelist_snapshot(reader, &revision, load_entry, daemon->whitelist, why);
+	whitelist_load_end(daemon->whitelist, revision, &bad_rows);
+	store_reader_close(&reader);
+	if (code == ERR_OK && bad_rows > 0)
+		log_error("whitelist", LOG_S("problem", "rows that are no pattern never match"),
+			  LOG_I("rows", bad_rows));
+	return code;
+}
+
+static size_t choose_threads(const struct config *config)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	size_t count = config->threads > 0 ? config->threads : cpus > 0 ? (size_t)cpus : 1;
+
+	return count < CONFIG_MAX_THREADS ? count : CONFIG_MAX_THREADS;
+}
+
+static int start_loops(struct daemon *daemon, struct err *why)
+{
+	size_t count = choose_threads(daemon->config);
+
+	for (size_t i = 0; i < count; i++) {
+		int code;
+
+		daemon->loops[i] = loop_new("loop");
+		daemon->loop_count = i + 1;
+		code = loop_start(daemon->loops[i], why);
+		if (code != ERR_OK)
+			return code;
+	}
+	return ERR_OK;
+}
+
+static bool is_own_listener(void *ctx, const char *address)
+{
+	const struct daemon *daemon = ctx;
+
+	for (size_t i = 0; i < daemon->listener_count; i++)
+		if (reach_is_same(address, daemon->listeners[i]))
+			return true;
+	return false;
+}
+
+static int start_deliver(struct daemon *daemon, struct err *why)
+{
+	struct deliver_env env = {
+		.store = daemon->store,
+		.whitelist = daemon->whitelist,
+		.loops = daemon->loops,
+		.loop_count = daemon->loop_count,
+		.is_own_listener = is_own_listener,
+		.ctx = daemon,
+	};
+	struct deliver *deliver = NULL;
+	int code = deliver_start(&env, &daemon->config->delivery, &deliver, why);
+
+	pthread_mutex_lock(&daemon->deliver_lock);
+	daemon->deliver = deliver;
+	pthread_mutex_unlock(&daemon->deliver_lock);
+	if (code == ERR_OK)
+		deliver_wake(deliver); /* what was queued before the start */
+	return code;
+}
+
+static struct smtp_settings settings_of(const struct config *config)
+{
+	return (struct smtp_settings){
+		.smtp = &config->smtp,
+		.listeners = config->listeners,
+		.listener_count = config->listener_count,
+		.backend = &config->policy,
+	};
+}
+
+static int start_smtp(struct daemon *daemon, struct err *why)
+{
+	struct smtp_settings settings = settings_of(daemon->config);
+	struct smtp_front_env env = {
+		.loops = daemon->loops,
+		.loop_count = daemon->loop_count,
+		.backend = &intake_ops,
+		.budget = &daemon->budget,
+	};
+	int code;
+
+	budget_init(&daemon->budget, daemon->config->smtp.memory);
+	daemon->intake = intake_new(daemon->store, daemon->whitelist, &daemon->budget);
+	env.backend_ctx = daemon->intake;
+	code = smtp_front_start(&env, &settings, &daemon->front, why);
+	if (code != ERR_OK)
+		return code;
+	daemon->listeners = mem_array(settings.listener_count, sizeof(*daemon->listeners));
+	while (daemon->listener_count < settings.listener_count &&
+	       smtp_front_address(daemon->front, daemon->listener_count,
+				  daemon->listeners[daemon->listener_count]))
+		daemon->listener_count++;
+	return ERR_OK;
+}
+
+static int start_admin(struct daemon *daemon, struct err *why)
+{
+	struct admin_env env = {
+		.store = daemon->store,
+		.whitelist = daemon->whitelist,
+		.data_dir = daemon->config->data_dir,
+		.hostname = daemon->config->hostname,
+		.version = PACKAGE_VERSION,
+		.started_at = daemon->started_at,
+		.ops = &admin_ops,
+		.ctx = daemon,
+	};
+
+	return admin_start(&env, &daemon->config->admin, &daemon->admin, why);
+}
+
+static int start(struct daemon *daemon, struct err *why)
+{
+	int (*const steps[])(struct daemon *, struct err *) = {
+		prepare_process, start_store,	start_whitelist, start_loops,
+		start_smtp,	 start_deliver, start_admin,
+	};
+
+	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+		int code = steps[i](daemon, why);
+
+		if (code != ERR_OK)
+			return code;
+	}
+	return ERR_OK;
+}
+
+/* --- stop: start order reversed, but accepting ends before delivering does
+ * -------------------------------------------------- */
+
+static void stop_deliver(struct daemon *daemon)
+{
+	struct deliver *deliver;
+
+	pthread_mutex_lock(&daemon->deliver_lock);
+	deliver = daemon->deliver;
+	daemon->deliver = NULL;
+	pthread_mutex_unlock(&daemon->deliver_lock);
+	if (deliver != NULL)
+		deliver_stop(&deliver, DELIVER_GRACE_MS);
+}
+
+static void flush_hits(struct daemon *daemon)
+{
+	struct entry_hits hits[HITS_AT_ONCE];
+	struct whitelist_hits job = {.hits = hits};
+
+	do {
+		job.count = whitelist_take_hits(daemon->whitelist, hits, HITS_AT_ONCE);
+		if (job.count > 0 &&
+		    store_wait(daemon->store, queue_whitelist_hits, &job.job, NULL) != ERR_OK)
+			return; /* counters only; the store reports its own failures */
+	} while (job.count == HITS_AT_ONCE);
+}
+
+static void stop(struct daemon *daemon)
+{
+	if (daemon->admin != NULL)
+		admin_stop(&daemon->admin, ADMIN_GRACE_MS);
+	if (daemon->front != NULL)
+		smtp_front_stop(&daemon->front, SMTP_GRACE_MS);
+	stop_deliver(daemon);
+	intake_free(&daemon->intake);
+	for (size_t i = 0; i < daemon->loop_count; i++)
+		loop_stop(daemon->loops[i]);
+	for (size_t i = 0; i < daemon->loop_count; i++)
+		loop_free(&daemon->loops[i]);
+	if (daemon->store != NULL) {
+		if (!store_is_failed(daemon->store))
+			flush_hits(daemon);
+		store_close(&daemon->store);
+	}
+	whitelist_free(&daemon->whitelist);
+	if (daemon->signals >= 0)
+		close(daemon->signals);
+	mem_free(daemon->listeners);
+	channel_free(&daemon->failure);
+	versions_release(daemon->versions, daemon->config);
+	versions_free(&daemon->versions);
+	pthread_mutex_destroy(&daemon->deliver_lock);
+}
+
+/* --- run ---------------------------------------------------------------------------- */
+
+/* A version that one of the parts still uses after a reload. */
+struct retired {
+	struct daemon *daemon;
+	const struct config *config;
+};
+
+static void on_retired(void *ctx)
+{
+	struct retired *retired = ctx;
+
+	versions_release(retired->daemon->versions, retired->config);
+	mem_free(retired);
+}
+
+/* One more holder of `config`, released when on_retired is called with the result. */
+static struct retired *retire(struct daemon *daemon, const struct config *config)
+{
+	struct retired *retired = mem_zalloc(sizeof(*retired));
+
+	retired->daemon = daemon;
+	retired->config = config;
+	versions_hold(daemon->versions, config);
+	return retired;
+}
+
+static void put_in_force(struct daemon *daemon, struct config *next)
+{
+	const struct config *before = daemon->config;
+	struct smtp_settings settings = settings_of(next);
+	struct retired *by_front = retire(daemon, before);
+	struct err why;
+
+	if (smtp_front_reload(daemon->front, &settings, on_retired, by_front, &why) != ERR_OK) {
+		on_retired(by_front);
+		log_error("reload", LOG_S("result", "kept the old configuration"),
+			  LOG_S("reason", why.text));
+		config_free(&next);
+		return;
+	}
+	daemon->config = versions_replace(daemon->versions, next);
+	log_configure(&next->log);
+	budget_set_limit(&daemon->budget, next->smtp.memory);
+	deliver_reload(daemon->deliver, &next->delivery, on_retired, retire(daemon, before));
+	versions_release(daemon->versions, before);
+	log_info("reload", LOG_S("result", "the new configuration is in force"));
+}
+
+static void log_report(const struct config_report *report)
+{
+	for (size_t i = 0; i < report->count; i++) {
+		char line[1024];
+
+		config_note_format(&report->notes[i], line, sizeof(line));
+		if (report->notes[i].warning)
+			log_warning("configuration", LOG_S("note", line));
+		else
+			log_error("configuration", LOG_S("mistake", line));
+	}
+}
+
+/* SIGHUP: a bad file keeps the old configuration whole and says why (DESIGN 4.9). */
+static void reload(struct daemon *daemon)
+{
+	struct config_report report;
+	struct config *next = NULL;
+	struct err why;
+	int code;
+
+	notify_state("RELOADING=1");
+	config_report_init(&report);
+	code = config_load(daemon->source->path, daemon->source->overrides,
+			   daemon->source->override_count, &next, &report);
+	log_report(&report);
+	if (code != ERR_OK) {
+		log_error("reload", LOG_S("result", "kept the old configuration"),
+			  LOG_I("mistakes", report.mistakes));
+	} else if (config_reloadable(daemon->config, next, &why) != ERR_OK) {
+		log_error("reload", LOG_S("result", "kept the old configuration"),
+			  LOG_S("reason", why.text));
+		config_free(&next);
+	} else {
+		put_in_force(daemon, next);
+	}
+	config_report_release(&report);
+	notify_state("READY=1");
+}
+
+/* Returns true when it is time to stop. */
+static bool take_signals(struct daemon *daemon)
+{
+	struct signalfd_siginfo info;
+	bool stopping = false;
+
+	while (read(daemon->signals, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+		if (info.ssi_signo == SIGHUP)
+			reload(daemon);
+		else
+			stopping = true;
+	}
+	return stopping;
+}
+
+static int run(struct daemon *daemon, struct err *why)
+{
+	struct pollfd fds[2] = {{.fd = daemon->signals, .events = POLLIN},
+				{.fd = channel_fd(daemon->failure), .events = POLLIN}};
+
+	for (;;) {
+		int ready = poll(fds, 2, FLUSH_EVERY_MS);
+
+		if (channel_is_closed(daemon->failure))
+			return err_set(why, ERR_FATAL, "%s", daemon->failed_why.text);
+		if (ready > 0 && take_signals(daemon))
+			return ERR_OK;
+		if (ready == 0)
+			flush_hits(daemon);
+	}
+}
+
+static void log_sentence(void *ctx, const char *sentence)
+{
+	(void)ctx;
+	log_warning("note", LOG_S("text", sentence));
+}
+
+static void say_ready(struct daemon *daemon)
+{
+	for (size_t i = 0; i < daemon->listener_count; i++)
+		log_info("listening", LOG_S("protocol", "smtp"),
+			 LOG_S("address", daemon->listeners[i]));
+	if (*admin_address(daemon->admin) != '\0')
+		log_info("listening", LOG_S("protocol", "http"),
+			 LOG_S("address", admin_address(daemon->admin)));
+	log_info("ready", LOG_S("version", PACKAGE_VERSION),
+		 LOG_S("data_dir", daemon->config->data_dir), LOG_I("loops", daemon->loop_count));
+	tell_warnings(daemon, log_sentence, NULL);
+	notify_state("READY=1");
+}
+
+int daemon_run(const struct daemon_source *source, struct config *config_take, struct err *why)
+{
+	struct daemon daemon = {
+		.source = source,
+		.versions = versions_new(config_take),
+		.whitelist = whitelist_new(),
+		.failure = channel_new(),
+		.signals = -1,
+		.started_at = clock_wall_ms(),
+	};
+	int code;
+
+	pthread_mutex_init(&daemon.deliver_lock, NULL);
+	daemon.config = versions_acquire(daemon.versions);
+	log_configure(&daemon.config->log);
+	code = start(&daemon, why);
+	if (code == ERR_OK) {
+		say_ready(&daemon);
+		code = run(&daemon, why);
+		notify_state("STOPPING=1");
+		if (code != ERR_OK)
+			log_error("fatal", LOG_S("reason", why->text));
+		log_info("stopping", LOG_B("clean", code == ERR_OK));
+	}
+	stop(&daemon);
+	return code;
+}

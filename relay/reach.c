@@ -1,0 +1,101 @@
+/* relay/reach.c - is this address one of our own listeners? */
+#include "relay/reach.h"
+
+#include <arpa/inet.h>
+#include <ifaddrs.h>
+#include <netinet/in.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "base/span.h"
+
+/* "host:port" or "[host]:port" in its parts; an IPv4-mapped address becomes plain IPv4. */
+struct place {
+	unsigned char bytes[16];
+	int family;
+	struct span port;
+};
+
+static bool place_parse(const char *text, struct place *place)
+{
+	static const unsigned char mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+	struct span all = span_of(text);
+	size_t colon = span_find_last(all, ':');
+	struct span host = span_first(all, colon);
+	char name[INET6_ADDRSTRLEN];
+
+	place->port = span_skip(all, colon + 1);
+	if (host.len >= 2 && host.data[0] == '[' && host.data[host.len - 1] == ']')
+		host = span_make(host.data + 1, host.len - 2);
+	if (host.len >= sizeof(name))
+		return false;
+	memcpy(name, host.data, host.len);
+	name[host.len] = '\0';
+	memset(place->bytes, 0, sizeof(place->bytes));
+	place->family = AF_INET;
+	if (inet_pton(AF_INET, name, place->bytes) == 1)
+		return true;
+	place->family = AF_INET6;
+	if (inet_pton(AF_INET6, name, place->bytes) != 1)
+		return false;
+	if (memcmp(place->bytes, mapped, sizeof(mapped)) == 0) {
+		memmove(place->bytes, place->bytes + 12, 4);
+		memset(place->bytes + 4, 0, 12);
+		place->family = AF_INET;
+	}
+	return true;
+}
+
+static bool is_wildcard(const struct place *place)
+{
+	static const unsigned char zero[16];
+
+	return memcmp(place->bytes, zero, sizeof(zero)) == 0;
+}
+
+static bool is_of_this_machine(const struct place *place)
+{
+	struct ifaddrs *all;
+	bool found = false;
+
+	if (place->family == AF_INET && place->bytes[0] == 127)
+		return true;
+	if (getifaddrs(&all) != 0)
+		return true; /* fail closed: rather late than in a loop */
+	for (const struct ifaddrs *one = all; one != NULL && !found; one = one->ifa_next) {
+		if (one->ifa_addr == NULL || one->ifa_addr->sa_family != place->family)
+			continue;
+		if (place->family == AF_INET) {
+			struct sockaddr_in in;
+
+			memcpy(&in, one->ifa_addr, sizeof(in));
+			found = memcmp(&in.sin_addr, place->bytes, 4) == 0;
+		} else {
+			struct sockaddr_in6 in6;
+
+			memcpy(&in6, one->ifa_addr, sizeof(in6));
+			found = memcmp(&in6.sin6_addr, place->bytes, 16) == 0;
+		}
+	}
+	freeifaddrs(all);
+	return found;
+}
+
+bool reach_is_same(const char *address, const char *listener)
+{
+	struct place to;
+	struct place ours;
+
+	if (strncmp(address, "unix:", 5) == 0 || strncmp(listener, "unix:", 5) == 0)
+		return strcmp(address, listener) == 0;
+	if (!place_parse(address, &to) || !place_parse(listener, &ours))
+		return false;
+	if (!span_equal(to.port, ours.port))
+		return false;
+	/* Connecting to 0.0.0.0 or :: reaches this machine. */
+	if (is_wildcard(&to))
+		return true;
+	if (is_wildcard(&ours))
+		return is_of_this_machine(&to);
+	return to.family == ours.family && memcmp(to.bytes, ours.bytes, sizeof(to.bytes)) == 0;
+}

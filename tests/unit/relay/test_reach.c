@@ -1,0 +1,34 @@
+/* tests relay/reach.c (S185) */
+#include "relay/reach.h"
+
+#include "tests/unit/unit.h"
+
+START_TEST(own_listeners)
+{
+	static const struct {
+		const char *address;
+		const char *listener;
+		bool same;
+	} rows[] = {
+		{"127.0.0.1:2525", "127.0.0.1:2525", true},
+		{"127.0.0.1:2526", "127.0.0.1:2525", false},
+		{"127.0.0.2:2525", "127.0.0.1:2525", false},
+		{"127.0.0.2:2525", "0.0.0.0:2525", true},
+		{"127.0.0.1:2525", "[::]:2525", true},
+		{"[::1]:2525", "[::1]:2525", true},
+		{"[::1]:2525", "127.0.0.1:2525", false},
+		{"[::ffff:127.0.0.1]:2525", "127.0.0.1:2525", true},
+		{"0.0.0.0:2525", "127.0.0.1:2525", true},
+		{"192.0.2.55:2525", "0.0.0.0:2525", false},
+		{"unix:/run/a", "unix:/run/a", true},
+		{"unix:/run/a", "unix:/run/b", false},
+		{"nonsense", "127.0.0.1:2525", false},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		ck_assert_msg(reach_is_same(rows[i].address, rows[i].listener) == rows[i].same,
+			      "%s against %s", rows[i].address, rows[i].listener);
+}
+END_TEST
+
+UNIT_MAIN("relay/reach", own_listeners)
