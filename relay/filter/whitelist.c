@@ -218,11 +218,12 @@ static void merge(struct whitelist *list)
 
 	pthread_mutex_lock(&list->change);
 	list->frozen = 0;
-	if (generation == list->generation)
+	if (generation == list->generation) {
 		put_in_base(list, base, snapshot->layer_count);
-	else
-		layer_free(base);
+		base = NULL;
+	}
 	pthread_mutex_unlock(&list->change);
+	layer_free(base);
 	whitelist_release(&snapshot);
 }
 
