@@ -19,6 +19,7 @@
 #define IDLE_SECONDS	      30U
 #define SOURCE_BLOCK_BYTES    ((size_t)64 * 1024)
 #define REPLY_HEADERS_MAX     8
+#define DOORS_MAX	      2 /* TCP and the unix socket */
 
 /* On every reply, whatever its status. */
 static const char *const security_headers[][2] = {
@@ -30,7 +31,7 @@ static const char *const security_headers[][2] = {
 };
 
 struct http_server {
-	struct MHD_Daemon *doors[2];
+	struct MHD_Daemon *doors[DOORS_MAX];
 	size_t door_count;
 	struct http_options options;
 	struct connections *connections;
@@ -515,19 +516,20 @@ int http_start(const struct http_options *options, struct http_server **server_o
 void http_stop(struct http_server **server, int64_t grace_ms)
 {
 	struct http_server *s = *server;
+	int listening[DOORS_MAX];
 
 	if (s == NULL)
 		return;
-	for (size_t i = 0; i < s->door_count; i++) {
-		int fd = MHD_quiesce_daemon(s->doors[i]);
-
-		if (fd >= 0)
-			(void)close(fd);
-	}
+	for (size_t i = 0; i < s->door_count; i++)
+		listening[i] = MHD_quiesce_daemon(s->doors[i]);
 	if (s->connections != NULL)
 		connections_drain(s->connections, grace_ms);
-	for (size_t i = 0; i < s->door_count; i++)
+	for (size_t i = 0; i < s->door_count; i++) {
 		MHD_stop_daemon(s->doors[i]);
+		/* Not before: until then the library's threads may still look at it. */
+		if (listening[i] >= 0)
+			(void)close(listening[i]);
+	}
 	connections_free(&s->connections);
 	mem_free(s);
 	*server = NULL;

@@ -174,6 +174,39 @@ START_TEST(raw_bytes)
 }
 END_TEST
 
+/* A message that goes while it is being read must not look complete. */
+START_TEST(deleted_while_it_is_read)
+{
+	static const char *const addresses[] = {"drop:a@b.example", NULL};
+	size_t len = 24 * 1024 * 1024; /* more than the sockets hold */
+	char *bytes = calloc(1, len);
+	struct client_reply reply;
+	struct fixture fixture;
+	char request[300];
+	struct ulid id;
+	char path[100];
+	int fd;
+
+	memcpy(bytes, "Subject: x\r\n\r\n", 14);
+	fixture_start(&fixture);
+	id = fixture_message(&fixture, "", "", bytes, len, addresses);
+	path_of(&id, "/raw", path);
+	snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", path);
+	fd = client_open(fixture.socket);
+	client_send(fd, request, strlen(request));
+	path_of(&id, "", path);
+	usleep(50000); /* the first chunks are under way, the rest waits for us */
+	ask(&fixture, 204, "DELETE", path, NULL);
+	client_read(fd, &reply, false);
+	ck_assert_int_eq(reply.status, 200);
+	ck_assert(reply.cut);
+	client_reply_free(&reply);
+	close(fd);
+	free(bytes);
+	fixture_stop(&fixture);
+}
+END_TEST
+
 static void state_is(struct fixture *fixture, const struct ulid *id, size_t i, const char *want)
 {
 	char path[100];
@@ -291,5 +324,5 @@ START_TEST(health_without_a_token)
 }
 END_TEST
 
-UNIT_MAIN("admin/messages", list_and_show, filters_and_pages, raw_bytes, hold_release_cancel_delete,
-	  pause_and_status, health_without_a_token)
+UNIT_MAIN("admin/messages", list_and_show, filters_and_pages, raw_bytes, deleted_while_it_is_read,
+	  hold_release_cancel_delete, pause_and_status, health_without_a_token)

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "tests/unit/admin/fixture.h"
@@ -406,6 +407,56 @@ START_TEST(many_change_one_entry)
 }
 END_TEST
 
+static void *until_refused(void *ctx)
+{
+	struct crowd *me = ctx;
+	struct answer answer;
+	char body[100];
+	int i = 0;
+
+	do {
+		snprintf(body, sizeof(body), "{\"pattern\":\"u%d-%d@b.example\"}", me->number, i++);
+		ask_with(me->fixture, "socket", "POST", LIST, body, "", &answer);
+		me->status[0] += answer.status == 201;
+		me->status[1] = answer.status;
+		answer_free(&answer);
+	} while (me->status[1] == 201);
+	return NULL;
+}
+
+/* What was answered 201 is there afterwards; a request that was cut may be or not. */
+START_TEST(stopped_under_load)
+{
+	struct fixture fixture;
+	struct crowd crowd[8];
+	pthread_t threads[8];
+	int created = 0;
+	size_t found;
+	json_t *json;
+
+	fixture_start(&fixture);
+	for (int i = 0; i < 8; i++) {
+		crowd[i] = (struct crowd){.fixture = &fixture, .number = i};
+		pthread_create(&threads[i], NULL, until_refused, &crowd[i]);
+	}
+	usleep(200000);
+	admin_stop(&fixture.admin, 2000);
+	for (int i = 0; i < 8; i++) {
+		pthread_join(threads[i], NULL);
+		ck_assert_int_eq(crowd[i].status[1], 0);
+		created += crowd[i].status[0];
+	}
+	ck_assert_int_gt(created, 0);
+	fixture_restart_admin(&fixture);
+	json = ask(&fixture, 200, "GET", "/api/v1/status", NULL);
+	found = (size_t)number_of(json_object_get(json, "whitelist"), "entries");
+	ck_assert_uint_ge(found, (size_t)created);
+	ck_assert_uint_le(found, (size_t)created + 8);
+	json_decref(json);
+	fixture_stop(&fixture);
+}
+END_TEST
+
 START_TEST(checks)
 {
 	struct fixture fixture;
@@ -467,4 +518,4 @@ END_TEST
 
 UNIT_MAIN("admin/whitelist", add_get_change_remove, same_pattern_again, if_match, bad_entries,
 	  allow_all_and_expiry, pages_over_a_thousand_entries, bad_parameters,
-	  many_change_one_entry, checks, audited)
+	  many_change_one_entry, stopped_under_load, checks, audited)
