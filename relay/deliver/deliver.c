@@ -93,6 +93,9 @@ static void release(struct deliver *d)
 	}
 	plan_end_unused(d);
 	upkeep_stop(d);
+	/* A wake that nobody needs any more; it is a part of `d`. */
+	while (channel_take(d->inbox) != NULL)
+		;
 	channel_free(&d->inbox);
 	pthread_mutex_destroy(&d->status_lock);
 	mem_free(d->status);

@@ -64,7 +64,10 @@ int deliver_start(const struct deliver_env *env, const struct delivery_options *
  * after `done` was called. */
 void deliver_reload(struct deliver *deliver, const struct delivery_options *options,
 		    void (*done)(void *ctx), void *ctx);
-/* Any thread: something may be due (store_options.on_due). */
+/*
+ * Any thread: something may be due (store_options.on_due). Not any more once
+ * deliver_stop was called: the caller keeps the two apart.
+ */
 void deliver_wake(struct deliver *deliver);
 /* No new attempts; attempts under way get `grace_ms`, then their connections are closed; everything
  * is settled or given back. Then joins. */

@@ -99,7 +99,9 @@ static void count(struct job *job, const struct outcome *outcome)
 		way->deferred++;
 	else if (outcome->transition == TRANSITION_FAIL)
 		way->failed++;
-	if (outcome->transition == TRANSITION_DEFER || outcome->transition == TRANSITION_FAIL) {
+	/* Of attempts only: what was put off because of an earlier error would hide that one. */
+	if (job->record.remote[0] != '\0' &&
+	    (outcome->transition == TRANSITION_DEFER || outcome->transition == TRANSITION_FAIL)) {
 		snprintf(way->last_error, sizeof(way->last_error), "%.199s", outcome->reason);
 		way->last_error_at = clock_wall_ms();
 	}

@@ -52,6 +52,7 @@ struct talk {
 	struct nexthop_mail mail;
 	struct buf data;
 	bool broken;
+	bool at_dot; /* a yes now means that the message is ours */
 };
 
 struct start {
@@ -97,6 +98,31 @@ static bool is_stopping(struct nexthop *n)
 }
 
 /* --- one connection ---------------------------------------------------------------- */
+
+static void forget(struct talk *t)
+{
+	t->mail.mail[0] = '\0';
+	t->mail.rcpt_count = 0;
+	buf_clear(&t->data);
+}
+
+static void keep_mail(struct talk *t)
+{
+	struct nexthop_mail *mail = malloc(sizeof(*mail));
+	struct nexthop *n = t->n;
+
+	*mail = t->mail;
+	mail->connection = t->number;
+	mail->data = malloc(t->data.len + 1);
+	memcpy(mail->data, t->data.len > 0 ? t->data.data : "", t->data.len);
+	mail->data[t->data.len] = '\0';
+	mail->len = t->data.len;
+	pthread_mutex_lock(&n->lock);
+	assert(n->mail_count < MAILS_MAX);
+	n->mails[n->mail_count++] = mail;
+	pthread_cond_broadcast(&n->change);
+	pthread_mutex_unlock(&n->lock);
+}
 
 static void put(struct talk *t, const char *bytes, size_t len)
 {
@@ -179,19 +205,30 @@ static void drip(struct talk *t, const struct nexthop_step *s, size_t len)
 	}
 }
 
+/* Recorded before the peer can know of it, so that a test never comes too early. */
+static int announce(struct talk *t, const char *reply)
+{
+	if (t->at_dot && reply[0] == '2')
+		keep_mail(t);
+	return reply[0] - '0';
+}
+
 /* Play a stage; returns the first digit of what was said, 0 when nothing was. */
 static int play_at(struct talk *t, const struct nexthop_step *s, const char *usual)
 {
 	size_t len = s != NULL && s->reply != NULL
 			     ? (s->reply_len > 0 ? s->reply_len : strlen(s->reply))
 			     : 0;
+	int class;
 
 	if (s != NULL && (s->act == DO_STALL || s->act == DO_PAUSE))
 		wait_until(t->n, is_going, 0, 0, 60000);
 	if (s == NULL || s->act == DO_PAUSE) {
+		class = announce(t, usual);
 		put(t, usual, strlen(usual));
-		return usual[0] - '0';
+		return class;
 	}
+	class = len > 0 ? announce(t, s->reply) : 0;
 	switch (s->act) {
 	case DO_DROP: drop(t, false); return 0;
 	case DO_RESET: drop(t, true); return 0;
@@ -199,37 +236,12 @@ static int play_at(struct talk *t, const struct nexthop_step *s, const char *usu
 	case DO_REPLY: put(t, s->reply, len); break;
 	default: t->broken = true; return 0;
 	}
-	return len > 0 ? s->reply[0] - '0' : 0;
+	return class;
 }
 
 static int play(struct talk *t, enum nexthop_stage stage, const char *line, const char *usual)
 {
 	return play_at(t, find_step(t, stage, line, reach(t, stage)), usual);
-}
-
-static void forget(struct talk *t)
-{
-	t->mail.mail[0] = '\0';
-	t->mail.rcpt_count = 0;
-	buf_clear(&t->data);
-}
-
-static void keep_mail(struct talk *t)
-{
-	struct nexthop_mail *mail = malloc(sizeof(*mail));
-	struct nexthop *n = t->n;
-
-	*mail = t->mail;
-	mail->connection = t->number;
-	mail->data = malloc(t->data.len + 1);
-	memcpy(mail->data, t->data.len > 0 ? t->data.data : "", t->data.len);
-	mail->data[t->data.len] = '\0';
-	mail->len = t->data.len;
-	pthread_mutex_lock(&n->lock);
-	assert(n->mail_count < MAILS_MAX);
-	n->mails[n->mail_count++] = mail;
-	pthread_cond_broadcast(&n->change);
-	pthread_mutex_unlock(&n->lock);
 }
 
 /* True when the lone dot has come; only CRLF.CRLF ends, dots are undoubled. */
@@ -288,8 +300,9 @@ static void read_message(struct talk *t)
 		if (t->broken || !fill(t, want))
 			return;
 	}
-	if (play(t, AT_DOT, "", "250 2.0.0 kept\r\n") == 2)
-		keep_mail(t);
+	t->at_dot = true;
+	play(t, AT_DOT, "", "250 2.0.0 kept\r\n");
+	t->at_dot = false;
 	forget(t);
 }
 

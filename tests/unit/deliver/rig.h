@@ -1,0 +1,63 @@
+/* tests/unit/deliver/rig.h - a store, a list, loops and delivery, around a scripted next hop */
+#ifndef STAGEPOST_TESTS_UNIT_DELIVER_RIG_H
+#define STAGEPOST_TESTS_UNIT_DELIVER_RIG_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/mem.h"
+#include "queue/reader.h"
+#include "queue/store.h"
+#include "relay/deliver/deliver.h"
+#include "relay/filter/policy.h"
+#include "relay/filter/whitelist.h"
+#include "relay/loop/loop.h"
+#include "tests/unit/deliver/nexthop.h"
+
+#define RIG_WAIT_MS 20000
+
+struct rig {
+	char folder[64];
+	struct store *store;
+	struct store_reader *reader;
+	struct whitelist *list;
+	struct loop *loops[2];
+	struct nexthop *hop;
+	const char *host;
+	int64_t schedule[1];
+	struct route_options route;
+	struct delivery_options options;
+	struct policy_options policy;
+	struct deliver *deliver;
+	pthread_mutex_t gate; /* keeps on_due apart from deliver_stop */
+	struct arena *arena;  /* of what rig_recipient returned last */
+	bool own;	      /* the next hop is one of our own listeners */
+};
+
+/* Everything but delivery itself; change rig->route and rig->options, then rig_deliver. */
+void rig_open(struct rig *rig, const struct nexthop_step *steps, size_t count, const char *ehlo);
+void rig_deliver(struct rig *rig);
+/* Both at once. */
+void rig_start(struct rig *rig, const struct nexthop_step *steps, size_t count, const char *ehlo);
+void rig_stop_delivery(struct rig *rig, int64_t grace_ms);
+void rig_stop(struct rig *rig);
+
+/* What the store has now; NULL patterns end. The list holds domain ok.test at first. */
+void rig_list(struct rig *rig, const char *const *domains);
+
+/* Accept a message as an intake does. Recipients end with NULL. */
+struct ulid rig_accept(struct rig *rig, const char *sender, const char *const *recipients,
+		       const char *bytes, size_t len);
+/* The usual one-line message for one recipient. */
+struct ulid rig_accept_plain(struct rig *rig, const char *recipient);
+
+/* The recipient as stored now; valid until the next call. */
+const struct recipient_view *rig_recipient(struct rig *rig, const struct ulid *id,
+					   const char *address);
+/* Waits for the state; fails the test when it does not come. */
+const struct recipient_view *rig_await(struct rig *rig, const struct ulid *id, const char *address,
+				       enum state state);
+
+#endif
