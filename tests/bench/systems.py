@@ -1,8 +1,10 @@
 """The systems under test and the sink: started in a folder of their own, on loopback, and stopped."""
 
+import contextlib
 import http.client
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -20,9 +22,12 @@ class BenchError(Exception):
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """Below the range of outgoing connections: nobody's client takes it between two starts."""
+    for port in random.sample(range(20000, 32000), 100):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise BenchError("no free port between 20000 and 32000")
 
 
 def wait_for_greeting(port, seconds=20):
@@ -205,6 +210,17 @@ class Stagepost:
         if reply.status >= 300:
             raise BenchError(f"Stagepost: {method} {path}: {reply.status} {text}")
 
+    def _wait_for_token(self):
+        """The API comes up beside the listener, not before it."""
+        token = self.folder / "data/admin.token"
+        for _ in range(100):
+            if token.is_file() and token.stat().st_size > 0:
+                with contextlib.suppress(OSError):
+                    socket.create_connection(("127.0.0.1", self.admin_port), timeout=1).close()
+                    return
+            time.sleep(0.05)
+        raise BenchError("the API does not come up")
+
     def _configuration(self):
         # JSON is YAML.
         return json.dumps(
@@ -239,6 +255,7 @@ class Stagepost:
         self.pid = self.process.pid
         try:
             wait_for_greeting(self.port)
+            self._wait_for_token()
             for pattern in [ALLOWED, *LISTED]:
                 self._api("POST", "/whitelist", {"pattern": pattern})
             if not forward:
