@@ -219,6 +219,18 @@ size_t settle_as(struct fixture *f, int64_t recipient, int64_t lease, enum trans
 	return settle.lost;
 }
 
+int act_on(struct fixture *f, const struct ulid *id, enum transition transition,
+	   struct act *act_out)
+{
+	struct err why;
+
+	act_out->message = *id;
+	act_out->transition = transition;
+	act_out->now = NOW + 7;
+	act_out->actor = "token:test";
+	return store_wait(f->store, queue_act, &act_out->job, &why);
+}
+
 struct message_view show(struct fixture *f, const struct ulid *id, struct arena *arena)
 {
 	struct message_view view;

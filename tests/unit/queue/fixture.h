@@ -53,6 +53,10 @@ struct claimed_recipient claim_single(struct fixture *f);
 /* Returns `lost`; must succeed. */
 size_t settle_as(struct fixture *f, int64_t recipient, int64_t lease, enum transition outcome);
 
+/* Fills in who and when; returns the job's code. */
+int act_on(struct fixture *f, const struct ulid *id, enum transition transition,
+	   struct act *act_out);
+
 /* A message with everything, strings in `arena`. */
 struct message_view show(struct fixture *f, const struct ulid *id, struct arena *arena);
 enum state state_of(struct fixture *f, const struct ulid *id, size_t recipient);
