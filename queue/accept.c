@@ -3,6 +3,7 @@
 
 #include "queue/body.h"
 #include "queue/message.h"
+#include "queue/room.h"
 #include "queue/upkeep.h"
 #include "queue/writer.h"
 
@@ -131,6 +132,8 @@ static int run_accept(struct store *store, struct store_job *job)
 	int64_t number = body_number(accept->body);
 	int code = body_failure(accept->body, &job->why);
 
+	if (code == ERR_OK)
+		code = room_check(store, &job->why);
 	if (code != ERR_OK)
 		return code;
 	code = insert_message(store, number, accept->message, &job->why);

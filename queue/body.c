@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "queue/room.h"
 #include "queue/upkeep.h"
 #include "queue/writer.h"
 
@@ -121,7 +122,8 @@ static int run_chunk(struct store *store, struct store_job *job)
 		job->why = body->why;
 		return code;
 	}
-	if (chunk->sequence == 0)
+	code = room_check(store, &job->why);
+	if (code == ERR_OK && chunk->sequence == 0)
 		code = stage(store, body->number, &job->why);
 	if (code == ERR_OK)
 		code = chunk_insert(store, body->number, chunk->sequence,

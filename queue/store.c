@@ -11,8 +11,6 @@
 #include "queue/upkeep.h"
 #include "queue/writer.h"
 
-#define PAGE_BYTES 4096
-
 /* The mode of the lock file (0600) is taken over by the database and its companions. */
 static int open_database(struct store *store, int64_t *version_out, struct err *why)
 {
@@ -57,7 +55,7 @@ static int limit_size(struct store *store, struct err *why)
 	if (store->options.max_file_bytes <= 0)
 		return ERR_OK;
 	snprintf(sql, sizeof(sql), "PRAGMA max_page_count=%lld",
-		 (long long)(store->options.max_file_bytes / PAGE_BYTES));
+		 (long long)(store->options.max_file_bytes / STORE_PAGE_BYTES));
 	return db_exec(&store->db, sql, why);
 }
 
@@ -142,6 +140,8 @@ static void free_all(struct store *store)
 		db_close(&store->db);
 	if (store->lock_fd >= 0)
 		folder_unlock(store->lock_fd);
+	for (size_t i = 0; i < ROOM_FILES; i++)
+		mem_free(store->paths[i]);
 	doomed_free(&store->doomed);
 	pauses_free(&store->pauses);
 	counters_release(&store->counters);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "queue/room.h"
 #include "queue/upkeep.h"
 
 #define IDLE_AFTER_MS	     100
@@ -71,8 +72,10 @@ static int run_statement(struct store *store, const char *sql, struct err *why)
 
 static int begin(struct store *store, struct err *why)
 {
+	int code = room_check_files(store, why);
+
 	store->due = false;
-	return run_statement(store, sql_begin, why);
+	return code == ERR_OK ? run_statement(store, sql_begin, why) : code;
 }
 
 /* SQLite may have rolled back by itself (disk full, input and output errors). */

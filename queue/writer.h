@@ -57,6 +57,9 @@ struct store_verb {
 struct pauses;
 struct doomed;
 
+#define STORE_PAGE_BYTES 4096
+#define ROOM_FILES	 2 /* the database and its log */
+
 struct store {
 	struct store_options options;
 	char *data_dir;
@@ -78,6 +81,10 @@ struct store {
 	struct doomed *doomed; /* messages whose chunks are to be removed in time */
 	int wal_pages;	       /* in the log after the last commit */
 	int checkpoint_at;     /* pages */
+	int64_t looked_at_ms;  /* queue/room.c */
+	bool disk_has_room;
+	char *paths[ROOM_FILES];
+	uint64_t inodes[ROOM_FILES];
 };
 
 /* Hand a job to the writer. */

@@ -1,0 +1,221 @@
+/* tests queue/: what a verb costs does not depend on how much is stored (S267) */
+#include <config.h>
+
+#include <sqlite3.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "queue/connection.h"
+#include "queue/token.h"
+#include "queue/whitelist.h"
+#include "queue/writer.h"
+#include "tests/unit/queue/fixture.h"
+#include "tests/unit/unit.h"
+
+static void fill(struct fixture *f, int messages)
+{
+	char sql[1200];
+
+	snprintf(sql, sizeof(sql),
+		 "BEGIN; CREATE TEMP TABLE n AS WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i"
+		 " + 1 FROM c WHERE i < %d) SELECT i FROM c;"
+		 "INSERT INTO message SELECT i, randomblob(16), i, 'app@example.org', 4096, 100, 1,"
+		 " 0, 0, NULL, NULL, 0, 0, 'l', '', '192.0.2.1', 1, NULL, 'helo', 'ESMTP', NULL,"
+		 " NULL, 'subject', '<m@x>', 'Received: x', NULL FROM n;"
+		 "INSERT INTO recipient(id, address, state, accepted_state, due_at, waiting_since,"
+		 " updated_at, verdict, verdict_reason) SELECT i << 16, 'user' || i ||"
+		 " '@example.com', 2, 2, 1000000 + i, i, i, 'deliver', 'allowed by example.com'"
+		 " FROM n; COMMIT",
+		 messages);
+	fixture_close(f);
+	run_sql(f->dir, sql);
+	fixture_reopen(f);
+}
+
+/* Every statement that a connection has prepared and that reads a table from end to end. */
+static void expect_no_scans(sqlite3 *handle, const char *const *allowed, size_t allowed_count)
+{
+	sqlite3_stmt *statement = NULL;
+	int looked = 0;
+
+	while ((statement = sqlite3_next_stmt(handle, statement)) != NULL) {
+		char *sql = sqlite3_mprintf("EXPLAIN QUERY PLAN %s", sqlite3_sql(statement));
+		sqlite3_stmt *plan = NULL;
+		bool may = false;
+
+		for (size_t i = 0; i < allowed_count; i++)
+			may |= strstr(sqlite3_sql(statement), allowed[i]) != NULL;
+		ck_assert_int_eq(sqlite3_prepare_v2(handle, sql, -1, &plan, NULL), SQLITE_OK);
+		while (sqlite3_step(plan) == SQLITE_ROW) {
+			const char *detail = (const char *)sqlite3_column_text(plan, 3);
+
+			ck_assert_msg(may || strncmp(detail, "SCAN ", 5) != 0 ||
+					      strstr(detail, "USING ") != NULL ||
+					      strstr(detail, "CONSTANT") != NULL,
+				      "%s: %s", detail, sqlite3_sql(statement));
+			ck_assert_msg(may || strstr(detail, "TEMP B-TREE") == NULL, "%s: %s",
+				      detail, sqlite3_sql(statement));
+		}
+		sqlite3_finalize(plan);
+		sqlite3_free(sql);
+		looked++;
+	}
+	ck_assert_int_gt(looked, 3);
+}
+
+static bool ignore_entry(void *ctx, const struct entry *entry)
+{
+	(void)ctx;
+	(void)entry;
+	return true;
+}
+
+static bool let_go(void *ctx, const char *address, const char *scope, struct ruling *ruling_out)
+{
+	(void)ctx;
+	(void)address;
+	(void)scope;
+	*ruling_out = (struct ruling){"deliver", "test", 1, 1, NULL};
+	return true;
+}
+
+/* Each verb once, so that each statement is there to be looked at. */
+static void use_everything(struct fixture *f)
+{
+	struct act_judge judge = {let_go, NULL};
+	struct act act = {.judge = &judge};
+	struct expire expire = {.received_before = 10, .now = NOW, .max = 2};
+	struct pause pause = {.paused = true, .now = NOW};
+	struct whitelist_change change = {
+		.operation = ENTRY_ADD,
+		.entry = {.pattern = "a@b.test", .kind = 1, .action = 1, .scope = ""}};
+	struct whitelist_apply apply = {
+		.changes = &change, .count = 1, .expect_list_revision = -1, .now = NOW};
+	struct token_create create = {.token = {.name = "x", .role = ROLE_ADMIN, .scope = ""},
+				      .now = NOW};
+	struct message_delete removal = {.now = NOW};
+	struct ulid id;
+	struct claim claim;
+
+	ck_assert_int_eq(accept_one(f->store, 600000, 0, 2, STATE_HELD, &id), ERR_OK);
+	ck_assert_int_eq(act_on(f, &id, TRANSITION_RELEASE, &act), ERR_OK);
+	claim = claim_at(f, NOW, 4);
+	settle_as(f, claim.messages[0].recipients[0].id, claim.messages[0].recipients[0].lease,
+		  TRANSITION_DEFER);
+	settle_as(f, claim.messages[1].recipients[0].id, claim.messages[1].recipients[0].lease,
+		  TRANSITION_UNCLAIM);
+	arena_free(&claim.arena);
+	ck_assert_int_eq(store_wait(f->store, queue_expire, &expire.job, NULL), ERR_OK);
+	ck_assert_int_eq(store_wait(f->store, queue_pause, &pause.job, NULL), ERR_OK);
+	ck_assert_int_eq(store_wait(f->store, queue_whitelist_apply, &apply.job, NULL), ERR_OK);
+	change.operation = ENTRY_REPLACE;
+	ck_assert_int_eq(store_wait(f->store, queue_whitelist_apply, &apply.job, NULL), ERR_OK);
+	change.operation = ENTRY_REMOVE;
+	ck_assert_int_eq(store_wait(f->store, queue_whitelist_apply, &apply.job, NULL), ERR_OK);
+	ck_assert_int_eq(store_wait(f->store, queue_token_create, &create.job, NULL), ERR_OK);
+	removal.message = id;
+	ck_assert_int_eq(store_wait(f->store, queue_message_delete, &removal.job, NULL), ERR_OK);
+}
+
+START_TEST(S267_no_verb_of_the_writer_scans_a_table)
+{
+	/* Once at start. */
+	static const char *const allowed[] = {
+		"SELECT state, count(*) FROM recipient GROUP BY state",
+		"SELECT count(*), coalesce(sum(size), 0) FROM message",
+		"SELECT id, lease FROM recipient WHERE state = ?1",
+		"SELECT route FROM pause",
+		"SELECT message FROM staging",
+		/* The recipients of one message. */
+		"WHERE id >= ?1 AND id < ?2 GROUP BY state",
+		"SELECT json_group_array(address)",
+	};
+	struct fixture f;
+
+	fixture_open(&f);
+	fill(&f, 100);
+	use_everything(&f);
+	expect_no_scans(f.store->db.handle, allowed, sizeof(allowed) / sizeof(allowed[0]));
+	fixture_remove(&f);
+}
+END_TEST
+
+START_TEST(S267_no_page_sorts_or_scans)
+{
+	static const char *const allowed[] = {"WHERE id >= ?1 AND id < ?2 GROUP BY state"};
+	struct recipient_query recipients = {.limit = 5};
+	struct message_query messages = {.limit = 5};
+	struct whitelist_query entries = {.limit = 5};
+	struct arena *arena = arena_new();
+	struct recipient_row *rows;
+	struct message_view *views;
+	struct fixture f;
+	struct ulid id;
+	int64_t revision;
+	size_t count;
+
+	fixture_open(&f);
+	fill(&f, 100);
+	id = accept_queued(&f, 1);
+	show(&f, &id, arena);
+	check_body(f.reader, &id, 4096, 1);
+	ck_assert_int_eq(queue_message_list(f.reader, &messages, arena, &views, &count, NULL),
+			 ERR_OK);
+	ck_assert_int_eq(queue_recipient_list(f.reader, &recipients, arena, &rows, &count, NULL),
+			 ERR_OK);
+	ck_assert_int_eq(
+		queue_whitelist_list(f.reader, &entries, &revision, ignore_entry, NULL, NULL),
+		ERR_OK);
+	expect_no_scans(reader_db(f.reader)->handle, allowed, 1);
+	fixture_remove(&f);
+	arena_free(&arena);
+}
+END_TEST
+
+/* Steps of SQLite's machine for one claim of 50: a measure that no other load disturbs. */
+static int64_t claim_steps(struct fixture *f, int64_t *us_out)
+{
+	sqlite3_stmt *statement = NULL;
+	int64_t started = clock_mono_us();
+	int64_t steps = 0;
+	struct claim claim;
+
+	claim = claim_at(f, NOW, 50);
+	*us_out = clock_mono_us() - started;
+	ck_assert_uint_eq(claim.message_count, 50);
+	arena_free(&claim.arena);
+	claim = claim_at(f, 0, 1); /* a round trip: the writer stands still again */
+	arena_free(&claim.arena);
+	while ((statement = sqlite3_next_stmt(f->store->db.handle, statement)) != NULL)
+		steps += sqlite3_stmt_status(statement, SQLITE_STMTSTATUS_VM_STEP, 1);
+	return steps;
+}
+
+START_TEST(a_claim_costs_the_same_in_a_long_queue)
+{
+	int64_t steps[2];
+	int64_t us[2];
+
+	for (int i = 0; i < 2; i++) {
+		struct fixture f;
+		int64_t started;
+
+		fixture_open(&f);
+		fill(&f, i == 0 ? 1000 : 200000);
+		started = clock_mono_ms();
+		fixture_reopen(&f);
+		printf("# opened in %lld ms\n", (long long)(clock_mono_ms() - started));
+		claim_steps(&f, &us[i]);
+		steps[i] = claim_steps(&f, &us[i]);
+		fixture_remove(&f);
+	}
+	printf("# claim of 50: %lld steps, %lld us of 1,000; %lld steps, %lld us of 200,000\n",
+	       (long long)steps[0], (long long)us[0], (long long)steps[1], (long long)us[1]);
+	ck_assert_int_gt(steps[0], 0);
+	ck_assert_int_le(steps[1], steps[0] + steps[0] / 20);
+}
+END_TEST
+
+UNIT_MAIN("queue/plans", S267_no_verb_of_the_writer_scans_a_table, S267_no_page_sorts_or_scans,
+	  a_claim_costs_the_same_in_a_long_queue)
