@@ -49,7 +49,7 @@ void ulid_format(const struct ulid *id, char text_out[ULID_TEXT_SIZE])
 
 			value <<= 1;
 			if (at >= 0)
-				value |= (id->bytes[at / 8] >> (7 - at % 8)) & 1U;
+				value |= ((unsigned)id->bytes[at / 8] >> (7 - at % 8)) & 1U;
 		}
 		text_out[digit] = alphabet[value];
 	}
