@@ -76,16 +76,22 @@ def test_second_daemon_on_the_same_data(make_daemon):
         client.send("a@example.com", ["b@example.com"], b"\r\n")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_clean_stop(make_daemon, number):
+def test_stop_with_an_open_transaction(make_daemon):
     relay = make_daemon()
     with Smtp(relay.smtp_port) as client:
         client.envelope("a@example.com", ["b@example.com"])
-        relay.process.send_signal(number)
+        relay.process.terminate()
         assert relay.process.wait(35) == 0
     relay.process = None
     with pytest.raises(OSError):
         Smtp(relay.smtp_port)
+
+
+def test_stop_by_interrupt(make_daemon):
+    relay = make_daemon()
+    relay.process.send_signal(signal.SIGINT)
+    assert relay.process.wait(35) == 0
+    relay.process = None
 
 
 def test_idle_client_is_told_on_stop(make_daemon):
