@@ -20,6 +20,9 @@ static void set_paused(struct call *call, const char *route, bool paused)
 {
 	struct pause *pause = arena_zalloc(call->arena, sizeof(*pause));
 
+	call_only_members(call, ""); /* {} is as good as no body */
+	if (call_refused(call))
+		return;
 	pause->route = route;
 	pause->paused = paused;
 	pause->actor = call->caller.actor;

@@ -284,7 +284,8 @@ START_TEST(pause_and_status)
 	ck_assert_str_eq(json_string_value(json_array_get(json_object_get(json, "warnings"), 0)),
 			 "bounce_to is empty");
 	json_decref(json);
-	json = ask(&fixture, 200, "POST", "/api/v1/delivery/pause", NULL);
+	json_decref(ask(&fixture, 400, "POST", "/api/v1/delivery/pause", "{\"route\":\"x\"}"));
+	json = ask(&fixture, 200, "POST", "/api/v1/delivery/pause", "{}");
 	ck_assert(json_is_true(json_object_get(json, "paused")));
 	json_decref(json);
 	ck_assert(store_is_paused(fixture.store, NULL));
