@@ -218,7 +218,13 @@ static int start_store(struct daemon *daemon, struct err *why)
 		.ctx = daemon,
 	};
 
-	return store_open(&options, &daemon->store, why);
+	struct err refused;
+	int code = store_open(&options, &daemon->store, &refused);
+
+	if (code == ERR_DENIED)
+		return err_set(why, code, "%.180s; choose another place with -o data_dir=./var",
+			       refused.text);
+	return code == ERR_OK ? code : err_set(why, code, "%s", refused.text);
 }
 
 static bool load_entry(void *ctx, const struct entry *entry)
