@@ -1,0 +1,109 @@
+/* cli/check.c - stagepost check: what would happen to these addresses */
+#include <config.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/client.h"
+#include "cli/commands.h"
+
+#define AT_ONCE 1000 /* what the API takes */
+
+static const struct table_column columns[] = {
+	{"ADDRESS", false, 16, 0, NULL}, {"VERDICT", false, 0, 0, tool_state_colour},
+	{"ENTRY", true, 0, 2, NULL},	 {"REASON", false, 20, 0, NULL},
+	{"NEAREST", false, 8, 1, NULL},
+};
+
+static void add_item(struct table *table, const json_t *item)
+{
+	const json_t *entry = json_object_get(item, "entry");
+	char number[24] = "";
+
+	if (json_is_integer(entry))
+		snprintf(number, sizeof(number), "%lld", (long long)json_integer_value(entry));
+	table_add(table,
+		  (const char *[]){tool_text(item, "input"), tool_text(item, "verdict"), number,
+				   tool_text(item, "reason"), tool_text(item, "nearest")});
+}
+
+static bool all_deliver(const json_t *items)
+{
+	json_t *item;
+	size_t i;
+
+	json_array_foreach((json_t *)(uintptr_t)items, i,
+			   item) if (strcmp(tool_text(item, "verdict"), "deliver") !=
+				     0) return false;
+	return true;
+}
+
+/* Up to AT_ONCE addresses; their answers onto `items`. */
+static int ask(struct tool *tool, int count, char **addresses, const char *scope, json_t *items)
+{
+	json_t *recipients = json_array();
+	json_t *request = json_object();
+	json_t *answer;
+	int ends = TOOL_OK;
+
+	for (int i = 0; i < count && ends == TOOL_OK; i++)
+		if (json_array_append_new(recipients, json_string(addresses[i])) != 0)
+			ends = tool_fail(TOOL_USAGE, "\"%s\" is no UTF-8", addresses[i]);
+	(void)json_object_set_new(request, "recipients", recipients);
+	if (scope != NULL)
+		(void)json_object_set_new(request, "scope", json_string(scope));
+	if (ends == TOOL_OK)
+		ends = client_ask(tool, "POST", "/api/v1/check", request, &answer);
+	json_decref(request);
+	if (ends != TOOL_OK)
+		return ends;
+	(void)json_array_extend(items, json_object_get(answer, "items"));
+	json_decref(answer);
+	return TOOL_OK;
+}
+
+static void print_items(const struct tool *tool, const json_t *items)
+{
+	struct table *table;
+	json_t *item;
+	size_t i;
+
+	if (tool->format != TOOL_TEXT) {
+		tool_print_items(tool, items);
+		return;
+	}
+	table = table_new(columns, sizeof(columns) / sizeof(columns[0]));
+	json_array_foreach((json_t *)(uintptr_t)items, i, item) add_item(table, item);
+	tool_print_table(table);
+	table_free(&table);
+}
+
+static int run_check(struct tool *tool, int argc, char **argv)
+{
+	const char *scope = NULL;
+	const struct tool_option options[] = {{"--scope", &scope, NULL}, {NULL, NULL, NULL}};
+	json_t *items;
+	int count;
+	int ends = tool_options(tool, options, argc, argv, &count);
+
+	if (ends != TOOL_OK)
+		return ends > 0 ? ends : TOOL_OK;
+	if (count == 0)
+		return tool_misuse(tool, "an address is needed");
+	items = json_array();
+	for (int at = 0; at < count && ends == TOOL_OK; at += AT_ONCE)
+		ends = ask(tool, count - at < AT_ONCE ? count - at : AT_ONCE, argv + at, scope,
+			   items);
+	if (ends == TOOL_OK) {
+		print_items(tool, items);
+		ends = all_deliver(items) ? TOOL_OK : TOOL_NO;
+	}
+	json_decref(items);
+	return ends;
+}
+
+const struct command command_check = {
+	"check", "ADDRESS... [--scope SCOPE]", "What would happen to mail for these addresses",
+	"  --scope SCOPE   as if the mail came in with this scope\n"
+	"\nExit status 0 when all of them would be delivered, 1 when one would not.\n",
+	run_check};

@@ -1,0 +1,362 @@
+/* cli/client.c - the daemon's API, over its unix socket or a URL; the file that sees libcurl */
+#include <config.h>
+
+#include "cli/client.h"
+
+#include <curl/curl.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+#define ANSWER_MAX	((size_t)64 * 1024 * 1024)
+#define TOKEN_MAX	1024
+#define PATH_MAX_	((size_t)16 * 1024)
+#define CONNECT_SECONDS 10L
+#define TOTAL_SECONDS	120L
+#define STALL_SECONDS	60L /* a download that brings nothing for so long is over */
+
+struct client {
+	CURL *curl;
+	struct curl_slist *headers;
+	char socket_path[512];
+	char base[512];
+	char error[CURL_ERROR_SIZE];
+};
+
+/* Where an answer goes. */
+struct sink {
+	CURL *curl;
+	struct buf text;
+	FILE *out; /* NULL: into text */
+	bool failed;
+};
+
+static size_t on_bytes(char *bytes, size_t size, size_t count, void *ctx)
+{
+	struct sink *sink = ctx;
+	size_t len = size * count;
+	long status = 0;
+
+	curl_easy_getinfo(sink->curl, CURLINFO_RESPONSE_CODE, &status);
+	if (sink->out != NULL && status == 200)
+		sink->failed = fwrite(bytes, 1, len, sink->out) != len;
+	else
+		sink->failed = buf_append(&sink->text, bytes, len) != ERR_OK;
+	return sink->failed ? 0 : len;
+}
+
+/* --- making one -------------------------------------------------------------- */
+
+static int read_token(const char *path, char token_out[TOKEN_MAX], struct err *why)
+{
+	FILE *file = fopen(path, "re");
+	struct span token;
+	size_t len;
+
+	if (file == NULL)
+		return err_set(why, errno == EACCES ? ERR_DENIED : ERR_IO,
+			       "the token file %s can't be read: %s", path, strerror(errno));
+	len = fread(token_out, 1, TOKEN_MAX - 1, file);
+	fclose(file);
+	token = span_trim(span_make(token_out, len));
+	for (size_t i = 0; i < token.len; i++)
+		if (token.data[i] <= ' ' || token.data[i] > '~')
+			token.len = 0;
+	if (token.len == 0)
+		return err_set(why, ERR_IO, "the file %s holds no token", path);
+	memmove(token_out, token.data, token.len);
+	token_out[token.len] = '\0';
+	return ERR_OK;
+}
+
+static int add_token(struct client *client, const char *path, struct err *why)
+{
+	char token[TOKEN_MAX];
+	char header[TOKEN_MAX + 32];
+	int code = read_token(path, token, why);
+
+	if (code != ERR_OK)
+		return code;
+	snprintf(header, sizeof(header), "Authorization: Bearer %s", token);
+	client->headers = curl_slist_append(client->headers, header);
+	return ERR_OK;
+}
+
+static void set_fixed_options(struct client *client)
+{
+	CURL *curl = client->curl;
+
+	curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, client->error);
+	curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, CONNECT_SECONDS);
+	/* The token is for the daemon, and for no proxy and no redirect. */
+	curl_easy_setopt(curl, CURLOPT_PROXY, "");
+	curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
+#if LIBCURL_VERSION_NUM >= 0x075500
+	curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+#else
+	curl_easy_setopt(curl, CURLOPT_PROTOCOLS, CURLPROTO_HTTP | CURLPROTO_HTTPS);
+#endif
+	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_bytes);
+	curl_easy_setopt(curl, CURLOPT_USERAGENT, "stagepost/" PACKAGE_VERSION);
+	client->headers = curl_slist_append(client->headers, "Content-Type: application/json");
+	client->headers = curl_slist_append(client->headers, "Expect:");
+}
+
+static int set_target(struct client *client, const struct tool *tool, struct err *why)
+{
+	size_t len;
+
+	if (tool->url == NULL) {
+		snprintf(client->socket_path, sizeof(client->socket_path), "%s/admin.sock",
+			 tool->data_dir);
+		snprintf(client->base, sizeof(client->base), "http://localhost");
+		curl_easy_setopt(client->curl, CURLOPT_UNIX_SOCKET_PATH, client->socket_path);
+		return ERR_OK;
+	}
+	len = strlen(tool->url);
+	while (len > 0 && tool->url[len - 1] == '/')
+		len--;
+	if (len >= sizeof(client->base))
+		return err_set(why, ERR_IO, "the URL is too long");
+	snprintf(client->base, sizeof(client->base), "%.*s", (int)len, tool->url);
+	return ERR_OK;
+}
+
+static int client_new(const struct tool *tool, struct client **client_out, struct err *why)
+{
+	struct client *client = mem_zalloc(sizeof(*client));
+	int code;
+
+	curl_global_init(CURL_GLOBAL_DEFAULT);
+	client->curl = curl_easy_init();
+	if (client->curl == NULL) {
+		mem_free(client);
+		return err_set(why, ERR_IO, "libcurl could not be set up");
+	}
+	set_fixed_options(client);
+	code = set_target(client, tool, why);
+	if (code == ERR_OK && tool->token_file != NULL)
+		code = add_token(client, tool->token_file, why);
+	if (code != ERR_OK) {
+		client_free(&client);
+		return code;
+	}
+	*client_out = client;
+	return ERR_OK;
+}
+
+void client_free(struct client **client)
+{
+	if (*client == NULL)
+		return;
+	curl_slist_free_all((*client)->headers);
+	curl_easy_cleanup((*client)->curl);
+	curl_global_cleanup();
+	mem_free(*client);
+	*client = NULL;
+}
+
+/* --- asking ------------------------------------------------------------------ */
+
+static int judge(const struct client *client, const struct tool *tool, CURLcode result,
+		 const struct sink *sink, struct err *why)
+{
+	const char *what = client->error[0] != '\0' ? client->error : curl_easy_strerror(result);
+	const char *where = tool->url != NULL ? tool->url : client->socket_path;
+	long error = 0;
+	long status = 0;
+
+	curl_easy_getinfo(client->curl, CURLINFO_OS_ERRNO, &error);
+	curl_easy_getinfo(client->curl, CURLINFO_RESPONSE_CODE, &status);
+	/* Half an answer is something else than none: nobody must fall back to asking elsewhere. */
+	if (result != CURLE_OK && result != CURLE_WRITE_ERROR && status != 0)
+		return err_set(why, ERR_IO, "%s: the answer was cut off: %s", where, what);
+	switch (result) {
+	case CURLE_OK: return ERR_OK;
+	case CURLE_WRITE_ERROR:
+		if (sink->out != NULL && sink->failed)
+			return err_set(why, ERR_IO, "the output could not be written");
+		return err_set(why, ERR_IO, "the answer is too large");
+	case CURLE_COULDNT_CONNECT:
+		if (tool->url == NULL && (error == EACCES || error == EPERM))
+			return err_set(why, ERR_DENIED,
+				       "%s is for the daemon's user and root; be one of them, or "
+				       "use --url and --token-file",
+				       where);
+		return err_set(why, ERR_CLOSED, "no daemon answers at %s", where);
+	case CURLE_COULDNT_RESOLVE_HOST:
+	case CURLE_OPERATION_TIMEDOUT:
+	case CURLE_GOT_NOTHING:
+	case CURLE_RECV_ERROR:
+	case CURLE_SEND_ERROR: return err_set(why, ERR_CLOSED, "%s: %s", where, what);
+	default: return err_set(why, ERR_IO, "%s: %s", where, what);
+	}
+}
+
+static void set_request(struct client *client, const char *method, const char *path,
+			const char *body, struct sink *sink)
+{
+	CURL *curl = client->curl;
+	bool is_download = sink->out != NULL;
+	char url[sizeof(client->base) + PATH_MAX_];
+
+	snprintf(url, sizeof(url), "%s%s", client->base, path);
+	client->error[0] = '\0';
+	curl_easy_setopt(curl, CURLOPT_URL, url);
+	curl_easy_setopt(curl, CURLOPT_HTTPHEADER, client->headers);
+	curl_easy_setopt(curl, CURLOPT_WRITEDATA, sink);
+	curl_easy_setopt(curl, CURLOPT_HTTPGET, 1L);
+	if (body != NULL) {
+		curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)strlen(body));
+		curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body);
+	}
+	curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method);
+	curl_easy_setopt(curl, CURLOPT_TIMEOUT, is_download ? 0L : TOTAL_SECONDS);
+	curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
+	curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, STALL_SECONDS);
+}
+
+static int perform(struct tool *tool, const char *method, const char *path, const json_t *body,
+		   FILE *out, struct client_reply *reply_out, struct err *why)
+{
+	char *text = body != NULL ? json_dumps(body, JSON_COMPACT) : NULL;
+	struct sink sink = {.out = out};
+	int code = ERR_OK;
+
+	if (strlen(path) >= PATH_MAX_)
+		code = err_set(why, ERR_IO, "what is asked for is too long for a request");
+	else if (tool->client == NULL)
+		code = client_new(tool, &tool->client, why);
+	if (code == ERR_OK) {
+		buf_init(&sink.text, ANSWER_MAX);
+		sink.curl = tool->client->curl;
+		set_request(tool->client, method, path, text, &sink);
+		code = judge(tool->client, tool, curl_easy_perform(sink.curl), &sink, why);
+	}
+	if (code == ERR_OK) {
+		*reply_out = (struct client_reply){0};
+		curl_easy_getinfo(sink.curl, CURLINFO_RESPONSE_CODE, &reply_out->status);
+		if (sink.text.len > 0)
+			reply_out->body = json_loadb(sink.text.data, sink.text.len, 0, NULL);
+	}
+	if (sink.curl != NULL)
+		buf_release(&sink.text);
+	free(text);
+	return code;
+}
+
+int client_call(struct tool *tool, const char *method, const char *path, const json_t *body,
+		struct client_reply *reply_out, struct err *why)
+{
+	return perform(tool, method, path, body, NULL, reply_out, why);
+}
+
+int client_download(struct tool *tool, const char *path, FILE *out, struct client_reply *reply_out,
+		    struct err *why)
+{
+	return perform(tool, "GET", path, NULL, out, reply_out, why);
+}
+
+/* --- what it means for the tool ---------------------------------------------- */
+
+int client_fail(const struct tool *tool, int code, const struct err *why)
+{
+	switch (code) {
+	case ERR_CLOSED:
+		if (tool->url == NULL)
+			return tool_fail(TOOL_UNREACHABLE,
+					 "%s; is stagepostd running? (--data-dir says where its "
+					 "data is)",
+					 why->text);
+		return tool_fail(TOOL_UNREACHABLE, "%s", why->text);
+	case ERR_DENIED: return tool_fail(TOOL_DENIED, "%s", why->text);
+	default: return tool_fail(TOOL_IO, "%s", why->text);
+	}
+}
+
+static int exit_of(long status)
+{
+	switch (status) {
+	case 400:
+	case 413: return TOOL_USAGE;
+	case 401:
+	case 403:
+	case 421:
+	case 429: return TOOL_DENIED;
+	case 404:
+	case 409:
+	case 412: return TOOL_NO;
+	default: return TOOL_UNREACHABLE;
+	}
+}
+
+int client_refused(const struct client_reply *reply)
+{
+	const json_t *errors = json_object_get(reply->body, "errors");
+	const char *detail = tool_text(reply->body, "detail");
+	int code = exit_of(reply->status);
+	json_t *one;
+	size_t i;
+
+	if (reply->status == 401)
+		return tool_fail(code, "the daemon wants a token: use --token-file FILE (the first "
+				       "one is in its data_dir/admin.token)");
+	if (json_array_size(errors) == 0)
+		return tool_fail(code, "%s (HTTP %ld)",
+				 detail[0] != '\0' ? detail : "the daemon refuses", reply->status);
+	json_array_foreach((json_t *)(uintptr_t)errors, i, one)
+	{
+		const char *pointer = tool_text(one, "pointer");
+
+		tool_note("%s: %s", pointer[0] == '/' ? pointer + 1 : pointer,
+			  tool_text(one, "detail"));
+	}
+	return code;
+}
+
+int client_ask(struct tool *tool, const char *method, const char *path, const json_t *body,
+	       json_t **body_out)
+{
+	struct client_reply reply;
+	struct err why;
+	int code = client_call(tool, method, path, body, &reply, &why);
+
+	if (code != ERR_OK)
+		return client_fail(tool, code, &why);
+	if (reply.status < 200 || reply.status > 299) {
+		code = client_refused(&reply);
+		json_decref(reply.body);
+		return code;
+	}
+	if (reply.body == NULL && reply.status != 204)
+		return tool_fail(TOOL_UNREACHABLE,
+				 "what answers there does not speak JSON: is it stagepostd?");
+	*body_out = reply.body;
+	return TOOL_OK;
+}
+
+/* --- paths ------------------------------------------------------------------- */
+
+void client_add_segment(struct buf *path, struct span segment)
+{
+	for (size_t i = 0; i < segment.len; i++) {
+		char c = segment.data[i];
+
+		if (ascii_is_alnum(c) || c == '-' || c == '_' || c == '.' || c == '~')
+			(void)buf_append_char(path, c);
+		else
+			(void)buf_printf(path, "%%%02X", (unsigned char)c);
+	}
+}
+
+void client_add_parameter(struct buf *path, const char *name, const char *value)
+{
+	if (value == NULL)
+		return;
+	(void)buf_printf(path, "%c%s=", span_find(buf_span(path), '?') < path->len ? '&' : '?',
+			 name);
+	client_add_segment(path, span_of(value));
+}

@@ -1,0 +1,34 @@
+/* cli/commands.h - every command of the tool; cli/stagepost.c has the table */
+#ifndef STAGEPOST_CLI_COMMANDS_H
+#define STAGEPOST_CLI_COMMANDS_H
+
+#include "cli/tool.h"
+
+/* cli/status.c */
+extern const struct command command_status;
+
+/* cli/queue.c */
+extern const struct command command_queue_list;
+extern const struct command command_queue_show;
+extern const struct command command_queue_cat;
+extern const struct command command_queue_stats;
+
+/* cli/queue_act.c */
+extern const struct command command_queue_retry;
+extern const struct command command_queue_hold;
+extern const struct command command_queue_release;
+extern const struct command command_queue_cancel;
+extern const struct command command_queue_delete;
+
+/* cli/whitelist.c */
+extern const struct command command_whitelist_list;
+extern const struct command command_whitelist_add;
+extern const struct command command_whitelist_remove;
+
+/* cli/check.c */
+extern const struct command command_check;
+
+/* cli/sink.c */
+extern const struct command command_sink;
+
+#endif

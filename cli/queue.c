@@ -1,0 +1,324 @@
+/* cli/queue.c - stagepost queue list, show, cat, stats */
+#include <config.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "cli/commands.h"
+#include "cli/filter.h"
+#include "cli/source.h"
+#include "cli/text.h"
+
+#define USUAL_LIMIT 100
+#define PAIR_SIZE   1100
+
+/* --- list -------------------------------------------------------------------- */
+
+static const struct table_column list_columns[] = {
+	{"ID", false, 0, 0, NULL},
+	{"AGE", true, 0, 4, NULL},
+	{"SIZE", true, 0, 7, NULL},
+	{"STATE", false, 0, 0, tool_state_colour},
+	{"TRIES", true, 0, 6, NULL},
+	{"NEXT", true, 0, 5, NULL},
+	{"SENDER → RECIPIENT", false, 20, 0, NULL},
+	{"REASON", false, 12, 3, NULL},
+};
+
+static void format_next(const json_t *item, char text_out[TEXT_SHORT_SIZE])
+{
+	long long at = tool_time(item, "next_attempt_at");
+
+	text_out[0] = '\0';
+	if (at != 0)
+		text_duration(at - clock_wall_ms(), text_out);
+}
+
+/* What a person wants to know first: the remote's words if there are any, else our reason. */
+static void format_reason(const json_t *item, char *text_out, size_t size)
+{
+	const json_t *reply = json_object_get(item, "last_reply");
+
+	if (json_is_object(reply))
+		snprintf(text_out, size, "%lld %s", tool_number(reply, "code"),
+			 tool_text(reply, "text"));
+	else
+		snprintf(text_out, size, "%s", tool_text(item, "reason"));
+}
+
+static void add_recipient(struct table *table, const json_t *item)
+{
+	const char *sender = tool_text(item, "sender");
+	char age[TEXT_SHORT_SIZE];
+	char size[TEXT_SHORT_SIZE];
+	char next[TEXT_SHORT_SIZE];
+	char tries[24];
+	char pair[PAIR_SIZE];
+	char reason[PAIR_SIZE];
+
+	tool_age(item, "received_at", age);
+	text_size(tool_number(item, "size"), size);
+	format_next(item, next);
+	snprintf(tries, sizeof(tries), "%lld", tool_number(item, "attempts"));
+	snprintf(pair, sizeof(pair), "%s → %s", sender[0] != '\0' ? sender : "<>",
+		 tool_text(item, "address"));
+	format_reason(item, reason, sizeof(reason));
+	table_add(table, (const char *[]){tool_text(item, "message"), age, size,
+					  tool_text(item, "state"), tries, next, pair, reason});
+}
+
+static void print_recipients(const json_t *items)
+{
+	struct table *table =
+		table_new(list_columns, sizeof(list_columns) / sizeof(list_columns[0]));
+	json_t *item;
+	size_t i;
+
+	json_array_foreach((json_t *)(uintptr_t)items, i, item) add_recipient(table, item);
+	tool_print_table(table);
+	table_free(&table);
+}
+
+static int run_list(struct tool *tool, int argc, char **argv)
+{
+	struct filter_options given = {0};
+	const struct tool_option options[] = {FILTER_OPTIONS(given), {NULL, NULL, NULL}};
+	struct source_filter filter;
+	json_t *items;
+	bool more = false;
+	int count;
+	int ends = tool_options(tool, options, argc, argv, &count);
+
+	if (ends != TOOL_OK)
+		return ends > 0 ? ends : TOOL_OK;
+	if (count > 0)
+		return tool_misuse(tool, "\"%s\" is one word too many", argv[0]);
+	ends = filter_read(tool, &given, USUAL_LIMIT, &filter);
+	if (ends == TOOL_OK)
+		ends = source_recipients(tool, &filter, &items, &more);
+	if (ends != TOOL_OK)
+		return ends;
+	if (tool->format != TOOL_TEXT)
+		tool_print_items(tool, items);
+	else if (json_array_size(items) > 0)
+		print_recipients(items);
+	if (json_array_size(items) == 0)
+		ends = tool_fail(TOOL_NO, given.limit == NULL && filter_is_empty(&given)
+						  ? "the queue is empty"
+						  : "no recipient matches");
+	else if (more)
+		tool_note("there are more; --limit N shows N of them, --limit 0 all");
+	json_decref(items);
+	return ends;
+}
+
+const struct command command_queue_list = {
+	"queue list", "[--state STATE] [--to TEXT] [--from TEXT] [--since TIME] [--limit N]",
+	"Recipients in the queue, newest first, one line each",
+	FILTER_HELP "  --limit N       at most N; 0 for all; default 100\n"
+		    "\nWith no daemon running the database itself is read.\n",
+	run_list};
+
+/* --- show -------------------------------------------------------------------- */
+
+static int read_id(const struct tool *tool, const char *text, struct ulid *id_out)
+{
+	if (ulid_parse(span_of(text), id_out) == ERR_OK)
+		return TOOL_OK;
+	return tool_misuse(tool,
+			   "\"%s\" is no message id; stagepost queue list shows them in its first "
+			   "column",
+			   text);
+}
+
+/* The one operand of show and cat. */
+static int read_one_id(struct tool *tool, int argc, char **argv, struct ulid *id_out)
+{
+	const struct tool_option none[] = {{NULL, NULL, NULL}};
+	int count;
+	int ends = tool_options(tool, none, argc, argv, &count);
+
+	if (ends != TOOL_OK)
+		return ends;
+	if (count != 1)
+		return tool_misuse(tool, "one message id is needed");
+	return read_id(tool, argv[0], id_out);
+}
+
+static void print_envelope(const json_t *message)
+{
+	const json_t *client = json_object_get(message, "client");
+	const char *sender = tool_text(message, "sender");
+	char line[PAIR_SIZE];
+	char size[TEXT_SHORT_SIZE];
+	char age[TEXT_SHORT_SIZE];
+
+	tool_print_field("Message", tool_text(message, "id"));
+	tool_age(message, "received_at", age);
+	snprintf(line, sizeof(line), "%s (%s ago)", tool_text(message, "received_at"), age);
+	tool_print_field("Received", line);
+	tool_print_field("Sender", sender[0] != '\0' ? sender : "<>");
+	snprintf(line, sizeof(line), "%s%s%s%s by %s", tool_text(client, "address"),
+		 tool_text(client, "helo")[0] != '\0' ? " (" : "", tool_text(client, "helo"),
+		 tool_text(client, "helo")[0] != '\0' ? ")" : "", tool_text(client, "protocol"));
+	tool_print_field("Client", line);
+	tool_print_field("Listener", tool_text(message, "listener"));
+	tool_print_field("Scope", tool_text(message, "scope"));
+	tool_print_field("Origin", tool_text(message, "origin"));
+	text_size(tool_number(message, "size"), size);
+	snprintf(line, sizeof(line), "%s (%lld octets)", size, tool_number(message, "size"));
+	tool_print_field("Size", line);
+	tool_print_field("Subject", tool_text(message, "subject"));
+	tool_print_field("Message-ID", tool_text(message, "message_id"));
+	if (tool_number(message, "bare_lf") + tool_number(message, "bare_cr") > 0) {
+		snprintf(line, sizeof(line), "%lld bare LF and %lld bare CR made CRLF",
+			 tool_number(message, "bare_lf"), tool_number(message, "bare_cr"));
+		tool_print_field("Line ends", line);
+	}
+}
+
+static void add_part(char *line, size_t size, const char *before, const char *text)
+{
+	size_t len = strlen(line);
+
+	if (text[0] != '\0' && len < size)
+		snprintf(line + len, size - len, "%s%s", before, text);
+}
+
+static void print_history_item(const json_t *item)
+{
+	const json_t *reply = json_object_get(item, "reply");
+	char line[PAIR_SIZE] = "";
+	char number[32];
+
+	add_part(line, sizeof(line), "", tool_text(item, "at"));
+	add_part(line, sizeof(line), "  ", tool_text(item, "event"));
+	if (strcmp(tool_text(item, "state"), tool_text(item, "event")) != 0)
+		add_part(line, sizeof(line), ", now ", tool_text(item, "state"));
+	add_part(line, sizeof(line), ": ", tool_text(item, "reason"));
+	/* Often the reason quotes it already. */
+	if (json_is_object(reply) &&
+	    strstr(tool_text(item, "reason"), tool_text(reply, "text")) == NULL) {
+		snprintf(number, sizeof(number), "%lld", tool_number(reply, "code"));
+		add_part(line, sizeof(line), "; the next hop said ", number);
+		add_part(line, sizeof(line), " ", tool_text(reply, "enhanced"));
+		add_part(line, sizeof(line), " ", tool_text(reply, "text"));
+	}
+	add_part(line, sizeof(line), ", at ", tool_text(item, "remote"));
+	add_part(line, sizeof(line), ", by ", tool_text(item, "actor"));
+	tool_print_field("   ", line);
+}
+
+static void print_recipient(const json_t *recipient)
+{
+	const char *state = tool_text(recipient, "state");
+	const char *colour = tool_has_colours() ? tool_state_colour(state) : NULL;
+	const json_t *history = json_object_get(recipient, "history");
+	char line[PAIR_SIZE] = "";
+	char next[TEXT_SHORT_SIZE];
+	json_t *item;
+	size_t i;
+
+	if (colour != NULL)
+		printf("\n\033[%sm%-12s\033[0m ", colour, state);
+	else
+		printf("\n%-12s ", state);
+	add_part(line, sizeof(line), "", tool_text(recipient, "address"));
+	add_part(line, sizeof(line), ": ", tool_text(recipient, "reason"));
+	add_part(line, sizeof(line), "; nearest entry ", tool_text(recipient, "nearest"));
+	add_part(line, sizeof(line), "; asked for while in flight: ", tool_text(recipient, "wish"));
+	format_next(recipient, next);
+	add_part(line, sizeof(line), "; next attempt in ", next);
+	tool_print_clean(line);
+	json_array_foreach((json_t *)(uintptr_t)history, i, item) print_history_item(item);
+}
+
+static void print_message(const json_t *message)
+{
+	char line[PAIR_SIZE];
+	json_t *one;
+	size_t i;
+
+	print_envelope(message);
+	json_array_foreach(json_object_get(message, "recipients"), i, one) print_recipient(one);
+	if (json_array_size(json_object_get(message, "header")) > 0)
+		printf("\n");
+	json_array_foreach(json_object_get(message, "header"), i, one)
+	{
+		printf("    ");
+		snprintf(line, sizeof(line), "%s: %s", tool_text(one, "name"),
+			 tool_text(one, "value"));
+		tool_print_clean(line);
+	}
+}
+
+static int run_show(struct tool *tool, int argc, char **argv)
+{
+	struct ulid id;
+	json_t *message;
+	int ends = read_one_id(tool, argc, argv, &id);
+
+	if (ends == TOOL_OK)
+		ends = source_message(tool, &id, &message);
+	if (ends != TOOL_OK)
+		return ends > 0 ? ends : TOOL_OK;
+	if (tool->format == TOOL_TEXT)
+		print_message(message);
+	else
+		tool_print_json(tool, message);
+	json_decref(message);
+	return TOOL_OK;
+}
+
+const struct command command_queue_show = {
+	"queue show", "ID", "A message: envelope, every verdict and attempt, header",
+	"With no daemon running the database itself is read.\n", run_show};
+
+/* --- cat --------------------------------------------------------------------- */
+
+static int run_cat(struct tool *tool, int argc, char **argv)
+{
+	struct ulid id;
+	int ends = read_one_id(tool, argc, argv, &id);
+
+	if (ends != TOOL_OK)
+		return ends > 0 ? ends : TOOL_OK;
+	if (tool->format != TOOL_TEXT)
+		return tool_misuse(tool, "a message is no JSON: leave out --json");
+	return source_body(tool, &id);
+}
+
+const struct command command_queue_cat = {
+	"queue cat", "ID", "The stored message to standard output, byte for byte",
+	"With no daemon running the database itself is read.\n", run_cat};
+
+/* --- stats ------------------------------------------------------------------- */
+
+static int run_stats(struct tool *tool, int argc, char **argv)
+{
+	const struct tool_option none[] = {{NULL, NULL, NULL}};
+	json_t *stats;
+	int count;
+	int ends = tool_options(tool, none, argc, argv, &count);
+
+	if (ends != TOOL_OK)
+		return ends > 0 ? ends : TOOL_OK;
+	if (count > 0)
+		return tool_misuse(tool, "\"%s\" is one word too many", argv[0]);
+	ends = source_stats(tool, &stats);
+	if (ends != TOOL_OK)
+		return ends;
+	if (tool->format == TOOL_TEXT)
+		tool_print_queue(stats);
+	else
+		tool_print_json(tool, stats);
+	json_decref(stats);
+	return TOOL_OK;
+}
+
+const struct command command_queue_stats = {
+	"queue stats", "", "Messages, octets, recipients by state, the oldest due",
+	"With no daemon running the database itself is read.\n", run_stats};

@@ -1,0 +1,313 @@
+/* cli/queue_act.c - stagepost queue retry, hold, release, cancel, delete */
+#include <config.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/ulid.h"
+#include "cli/client.h"
+#include "cli/commands.h"
+#include "cli/filter.h"
+
+#define AT_ONCE 500 /* recipients in one request */
+
+/* What has been done so far. */
+struct tally {
+	const char *verb;
+	long long changed;
+	long long wished; /* in flight: done after the attempt, if the attempt leaves a choice */
+	long long refused;
+	json_t *results; /* for --json: one object a request */
+};
+
+static void count(struct tally *tally, const char *id, json_t *answer)
+{
+	tally->changed += tool_number(answer, "changed");
+	tally->wished += tool_number(answer, "wished");
+	tally->refused += tool_number(answer, "refused");
+	if (tool_number(answer, "refused") > 0)
+		tool_note("%s: %s", id, tool_text(answer, "detail"));
+	(void)json_object_set_new(answer, "message", json_string(id));
+	(void)json_array_append(tally->results, answer);
+}
+
+/* 404 and 409 are answers too: the others still get their turn. */
+static bool is_refusal(long status)
+{
+	return status == 404 || status == 409;
+}
+
+static int request(struct tool *tool, const char *method, const char *path, const json_t *body,
+		   const char *id, struct tally *tally)
+{
+	struct client_reply reply;
+	struct err why;
+	int code = client_call(tool, method, path, body, &reply, &why);
+
+	if (code != ERR_OK)
+		return client_fail(tool, code, &why);
+	code = TOOL_OK;
+	if (is_refusal(reply.status)) {
+		const char *detail = tool_text(reply.body, "detail");
+		json_t *answer = json_pack("{s:i, s:i, s:i, s:s}", "changed", 0, "wished", 0,
+					   "refused", 1, "detail", detail);
+
+		count(tally, id, answer);
+		json_decref(answer);
+	} else if (reply.status < 200 || reply.status > 299) {
+		code = client_refused(&reply);
+	} else if (reply.body == NULL) {
+		json_t *answer = json_pack("{s:i, s:i, s:i, s:n}", "changed", 1, "wished", 0,
+					   "refused", 0, "detail");
+
+		count(tally, id, answer);
+		json_decref(answer);
+	} else {
+		count(tally, id, reply.body);
+	}
+	json_decref(reply.body);
+	return code;
+}
+
+/* `recipients`: an array of addresses, or NULL for all of the message's. */
+static int act_on(struct tool *tool, const char *id, json_t *recipients, struct tally *tally)
+{
+	json_t *body = json_object();
+	char path[96];
+	int ends;
+
+	if (recipients != NULL)
+		(void)json_object_set(body, "recipients", recipients);
+	snprintf(path, sizeof(path), "/api/v1/messages/%s/%s", id, tally->verb);
+	ends = request(tool, "POST", path, body, id, tally);
+	json_decref(body);
+	return ends;
+}
+
+static int finish(const struct tool *tool, int ends, struct tally *tally)
+{
+	if (tool->format != TOOL_TEXT && json_array_size(tally->results) > 0)
+		tool_print_items(tool, tally->results);
+	else if (tool->format == TOOL_TEXT && ends == TOOL_OK) {
+		printf("%s: %lld done", tally->verb, tally->changed);
+		if (tally->wished > 0)
+			printf(", %lld in flight: when the attempt is over", tally->wished);
+		if (tally->refused > 0)
+			printf(", %lld refused", tally->refused);
+		printf("\n");
+	}
+	json_decref(tally->results);
+	if (ends == TOOL_OK && (tally->refused > 0 || tally->changed + tally->wished == 0))
+		return TOOL_NO;
+	return ends;
+}
+
+/* --- by id ------------------------------------------------------------------- */
+
+/* "ID" or "ID/RECIPIENT". */
+static int split(const struct tool *tool, const char *text, char id_out[ULID_TEXT_SIZE],
+		 struct span *recipient_out)
+{
+	struct span rest = span_of(text);
+	bool has_recipient = span_find(rest, '/') < rest.len;
+	struct ulid id;
+
+	if (ulid_parse(span_cut(&rest, '/'), &id) != ERR_OK || (has_recipient && rest.len == 0))
+		return tool_misuse(tool,
+				   "\"%s\" is neither a message id nor ID/RECIPIENT; stagepost "
+				   "queue list shows the ids",
+				   text);
+	ulid_format(&id, id_out);
+	*recipient_out = rest;
+	return TOOL_OK;
+}
+
+static int act_on_operand(struct tool *tool, const char *text, struct tally *tally)
+{
+	char id[ULID_TEXT_SIZE];
+	struct span recipient;
+	json_t *recipients = NULL;
+	int ends = split(tool, text, id, &recipient);
+
+	if (ends != TOOL_OK)
+		return ends;
+	if (recipient.len > 0) {
+		recipients = json_array();
+		if (json_array_append_new(recipients,
+					  json_stringn(recipient.data, recipient.len)) != 0) {
+			json_decref(recipients);
+			return tool_fail(TOOL_USAGE, "\"%s\" is no UTF-8", text);
+		}
+	}
+	ends = act_on(tool, id, recipients, tally);
+	json_decref(recipients);
+	return ends;
+}
+
+/* Nothing is done before all of them are understood. */
+static int act_on_operands(struct tool *tool, int operand_count, char **operands,
+			   struct tally *tally)
+{
+	char id[ULID_TEXT_SIZE];
+	struct span recipient;
+	int ends = TOOL_OK;
+
+	for (int i = 0; i < operand_count && ends == TOOL_OK; i++)
+		ends = split(tool, operands[i], id, &recipient);
+	for (int i = 0; i < operand_count && ends == TOOL_OK; i++)
+		ends = act_on_operand(tool, operands[i], tally);
+	return ends;
+}
+
+/* --- by filter --------------------------------------------------------------- */
+
+/* The list has a message's recipients one behind the other: one request for each such run. */
+static int act_on_items(struct tool *tool, const json_t *items, struct tally *tally)
+{
+	size_t total = json_array_size(items);
+	int ends = TOOL_OK;
+
+	for (size_t i = 0; i < total && ends == TOOL_OK;) {
+		const char *id = tool_text(json_array_get(items, i), "message");
+		json_t *recipients = json_array();
+
+		while (i < total && json_array_size(recipients) < AT_ONCE &&
+		       strcmp(tool_text(json_array_get(items, i), "message"), id) == 0) {
+			const json_t *item = json_array_get(items, i++);
+
+			(void)json_array_append(recipients, json_object_get(item, "address"));
+		}
+		ends = act_on(tool, id, recipients, tally);
+		json_decref(recipients);
+	}
+	return ends;
+}
+
+static int act_on_all(struct tool *tool, const struct filter_options *given, struct tally *tally)
+{
+	struct source_filter filter;
+	json_t *items;
+	bool more;
+	int ends = filter_read(tool, given, 0, &filter);
+
+	filter.needs_daemon = true;
+	if (ends == TOOL_OK)
+		ends = source_recipients(tool, &filter, &items, &more);
+	if (ends != TOOL_OK)
+		return ends;
+	if (json_array_size(items) == 0)
+		ends = tool_fail(TOOL_NO, "no recipient matches");
+	else
+		ends = act_on_items(tool, items, tally);
+	json_decref(items);
+	return ends;
+}
+
+static int run_act(struct tool *tool, const char *verb, int argc, char **argv)
+{
+	struct filter_options given = {0};
+	bool all = false;
+	const struct tool_option options[] = {
+		FILTER_OPTIONS(given), {"--all", NULL, &all}, {NULL, NULL, NULL}};
+	struct tally tally = {.verb = verb};
+	int operand_count;
+	int ends = tool_options(tool, options, argc, argv, &operand_count);
+
+	if (ends != TOOL_OK)
+		return ends > 0 ? ends : TOOL_OK;
+	if (all == (operand_count > 0))
+		return tool_misuse(tool, "say either which messages, or --all");
+	if (!all && !filter_is_empty(&given))
+		return tool_misuse(tool, "filters belong to --all");
+	tally.results = json_array();
+	if (all)
+		ends = act_on_all(tool, &given, &tally);
+	else
+		ends = act_on_operands(tool, operand_count, argv, &tally);
+	return finish(tool, ends, &tally);
+}
+
+static int run_retry(struct tool *tool, int argc, char **argv)
+{
+	return run_act(tool, "retry", argc, argv);
+}
+
+static int run_hold(struct tool *tool, int argc, char **argv)
+{
+	return run_act(tool, "hold", argc, argv);
+}
+
+static int run_release(struct tool *tool, int argc, char **argv)
+{
+	return run_act(tool, "release", argc, argv);
+}
+
+static int run_cancel(struct tool *tool, int argc, char **argv)
+{
+	return run_act(tool, "cancel", argc, argv);
+}
+
+#define ACT_ARGUMENTS                                                                              \
+	"ID[/RECIPIENT]... | --all [--state STATE] [--to TEXT] [--from TEXT] [--since TIME] "      \
+	"[--limit N]"
+#define ACT_HELP                                                                                   \
+	"  --all           every recipient that the filters below let through\n" FILTER_HELP       \
+	"  --limit N       at most N, newest first\n"                                              \
+	"\nExit status 1 when a recipient refuses (its state does not allow it) or none "          \
+	"matches.\n"
+
+const struct command command_queue_retry = {"queue retry", ACT_ARGUMENTS, "Try to deliver now",
+					    ACT_HELP, run_retry};
+const struct command command_queue_hold = {"queue hold", ACT_ARGUMENTS,
+					   "Keep recipients from being tried, until released",
+					   ACT_HELP, run_hold};
+const struct command command_queue_release = {
+	"queue release", ACT_ARGUMENTS, "Let held or dropped ones go, if the whitelist allows",
+	ACT_HELP, run_release};
+const struct command command_queue_cancel = {
+	"queue cancel", ACT_ARGUMENTS, "Never deliver to these recipients", ACT_HELP, run_cancel};
+
+/* --- delete ------------------------------------------------------------------ */
+
+static int delete_one(struct tool *tool, const char *text, struct tally *tally)
+{
+	char id[ULID_TEXT_SIZE];
+	char path[80];
+	struct span recipient;
+	int ends = split(tool, text, id, &recipient);
+
+	if (ends != TOOL_OK)
+		return ends;
+	snprintf(path, sizeof(path), "/api/v1/messages/%s", id);
+	return request(tool, "DELETE", path, NULL, id, tally);
+}
+
+static int run_delete(struct tool *tool, int argc, char **argv)
+{
+	const struct tool_option none[] = {{NULL, NULL, NULL}};
+	struct tally tally = {.verb = "delete"};
+	int operand_count;
+	int ends = tool_options(tool, none, argc, argv, &operand_count);
+
+	if (ends != TOOL_OK)
+		return ends > 0 ? ends : TOOL_OK;
+	if (operand_count == 0)
+		return tool_misuse(tool, "a message id is needed");
+	for (int i = 0; i < operand_count; i++) {
+		struct ulid id;
+
+		if (ulid_parse(span_of(argv[i]), &id) != ERR_OK)
+			return tool_misuse(tool, "\"%s\" is no message id", argv[i]);
+	}
+	tally.results = json_array();
+	for (int i = 0; i < operand_count && ends == TOOL_OK; i++)
+		ends = delete_one(tool, argv[i], &tally);
+	return finish(tool, ends, &tally);
+}
+
+const struct command command_queue_delete = {
+	"queue delete", "ID...", "Remove messages with everything known about them",
+	"A message with a recipient that is just being delivered is refused.\n"
+	"\nExit status 1 when one was refused or is not there.\n",
+	run_delete};

@@ -1,0 +1,37 @@
+/* cli/source.h - the queue to read: the API's, or the database's while no daemon answers */
+#ifndef STAGEPOST_CLI_SOURCE_H
+#define STAGEPOST_CLI_SOURCE_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/ulid.h"
+#include "cli/tool.h"
+
+/* What a command line asks for. NULL, 0: not asked. */
+struct source_filter {
+	const char *state;
+	const char *to;
+	const char *from;
+	int64_t since;	   /* milliseconds since 1970 */
+	size_t limit;	   /* 0: all */
+	bool needs_daemon; /* something is to be done with them: do not fall back */
+};
+
+/*
+ * Each returns how the tool ends, TOOL_OK with its output. The JSON is the
+ * API's (INTERFACE 4), wherever it was read. Falling back to the database is
+ * said on standard error; with --url there is nothing to fall back to.
+ */
+
+/* *items_out: an array of recipients, newest first; *more_out: the limit cut it. */
+int source_recipients(struct tool *tool, const struct source_filter *filter, json_t **items_out,
+		      bool *more_out);
+int source_message(struct tool *tool, const struct ulid *id, json_t **message_out);
+/* The stored bytes to standard output. */
+int source_body(struct tool *tool, const struct ulid *id);
+int source_stats(struct tool *tool, json_t **stats_out);
+
+#endif

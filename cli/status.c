@@ -1,0 +1,132 @@
+/* cli/status.c - stagepost status: how the relay is doing, on one screen */
+#include <config.h>
+
+#include <stdio.h>
+
+#include "cli/client.h"
+#include "cli/commands.h"
+#include "cli/text.h"
+
+#define LINE_SIZE 600
+
+static const struct table_column route_columns[] = {
+	{"ROUTE", false, 8, 0, NULL},	    {"STATE", false, 0, 0, NULL},
+	{"CONNECTIONS", true, 0, 2, NULL},  {"DELIVERED", true, 0, 0, NULL},
+	{"DEFERRED", true, 0, 3, NULL},	    {"FAILED", true, 0, 4, NULL},
+	{"LAST ERROR", false, 12, 1, NULL},
+};
+
+static void add_route(struct table *table, const json_t *route)
+{
+	char numbers[4][32];
+
+	snprintf(numbers[0], sizeof(numbers[0]), "%lld", tool_number(route, "connections"));
+	snprintf(numbers[1], sizeof(numbers[1]), "%lld", tool_number(route, "delivered"));
+	snprintf(numbers[2], sizeof(numbers[2]), "%lld", tool_number(route, "deferred"));
+	snprintf(numbers[3], sizeof(numbers[3]), "%lld", tool_number(route, "failed"));
+	table_add(table, (const char *[]){tool_text(route, "name"),
+					  json_is_true(json_object_get(route, "paused")) ? "paused"
+											 : "open",
+					  numbers[0], numbers[1], numbers[2], numbers[3],
+					  tool_text(route, "last_error")});
+}
+
+static void print_routes(const json_t *routes)
+{
+	struct table *table;
+	json_t *route;
+	size_t i;
+
+	if (json_array_size(routes) == 0) {
+		tool_print_field("Routes", "none: mail that is allowed stays queued");
+		return;
+	}
+	table = table_new(route_columns, sizeof(route_columns) / sizeof(route_columns[0]));
+	json_array_foreach((json_t *)(uintptr_t)routes, i, route) add_route(table, route);
+	printf("\n");
+	tool_print_table(table);
+	table_free(&table);
+}
+
+/* What can leave is what people look here for. */
+static void print_whitelist(const json_t *whitelist)
+{
+	char line[LINE_SIZE];
+	long long entries = tool_number(whitelist, "entries");
+
+	if (json_is_true(json_object_get(whitelist, "allows_all")))
+		snprintf(line, sizeof(line), "%lld entries, \"*\" among them: EVERYTHING can leave",
+			 entries);
+	else if (entries == 0)
+		snprintf(line, sizeof(line), "empty: nothing can leave");
+	else
+		snprintf(line, sizeof(line), "%lld %s: only what they allow can leave", entries,
+			 entries == 1 ? "entry" : "entries");
+	tool_print_field("Whitelist", line);
+}
+
+static void print_daemon(const json_t *status)
+{
+	const json_t *accepting = json_object_get(status, "accepting");
+	char line[LINE_SIZE];
+	char age[TEXT_SHORT_SIZE];
+
+	tool_age(status, "started_at", age);
+	snprintf(line, sizeof(line), "%s, version %s, up %s", tool_text(status, "hostname"),
+		 tool_text(status, "version"), age);
+	tool_print_field("Relay", line);
+	if (json_is_boolean(accepting)) {
+		snprintf(line, sizeof(line), "%s, %lld sessions, %lld messages since the start",
+			 json_is_true(accepting) ? "yes" : "NO", tool_number(status, "sessions"),
+			 tool_number(status, "accepted"));
+		tool_print_field("Accepting", line);
+	}
+	if (json_is_true(json_object_get(status, "store_failed")))
+		tool_print_field("Delivering", "NO: the queue can't be written, see the log");
+	else
+		tool_print_field("Delivering", json_is_true(json_object_get(status, "delivering"))
+						       ? "yes"
+						       : "no: paused");
+}
+
+static void print_status(const json_t *status)
+{
+	json_t *one;
+	size_t i;
+
+	print_daemon(status);
+	json_array_foreach(json_object_get(status, "listeners"), i, one)
+		tool_print_field(i == 0 ? "Listening" : "", json_string_value(one));
+	print_whitelist(json_object_get(status, "whitelist"));
+	tool_print_queue(json_object_get(status, "queue"));
+	print_routes(json_object_get(status, "routes"));
+	if (json_array_size(json_object_get(status, "warnings")) > 0)
+		printf("\n");
+	json_array_foreach(json_object_get(status, "warnings"), i, one)
+		tool_print_field("Warning", json_string_value(one));
+}
+
+static int run_status(struct tool *tool, int argc, char **argv)
+{
+	const struct tool_option none[] = {{NULL, NULL, NULL}};
+	json_t *status;
+	int count;
+	int ends = tool_options(tool, none, argc, argv, &count);
+
+	if (ends != TOOL_OK)
+		return ends > 0 ? ends : TOOL_OK;
+	if (count > 0)
+		return tool_misuse(tool, "\"%s\" is one word too many", argv[0]);
+	ends = client_ask(tool, "GET", "/api/v1/status", NULL, &status);
+	if (ends != TOOL_OK)
+		return ends;
+	if (tool->format == TOOL_TEXT)
+		print_status(status);
+	else
+		tool_print_json(tool, status);
+	json_decref(status);
+	return TOOL_OK;
+}
+
+const struct command command_status = {"status", "", "How the relay is doing, and what can leave",
+				       "", run_status};

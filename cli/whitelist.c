@@ -1,0 +1,338 @@
+/* cli/whitelist.c - stagepost whitelist list, add, remove */
+#include <config.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "cli/client.h"
+#include "cli/commands.h"
+#include "cli/text.h"
+#include "relay/filter/pattern.h"
+
+#define PAGE_TEXT "1000"
+
+static const struct table_column columns[] = {
+	{"ID", true, 0, 0, NULL},	 {"ACTION", false, 0, 0, tool_state_colour},
+	{"PATTERN", false, 16, 0, NULL}, {"SCOPE", false, 0, 3, NULL},
+	{"EXPIRES", true, 0, 2, NULL},	 {"HITS", true, 0, 4, NULL},
+	{"NOTE", false, 10, 1, NULL},	 {"OWNER", false, 8, 5, NULL},
+};
+
+/* --- list -------------------------------------------------------------------- */
+
+struct list_filter {
+	const char *text;
+	const char *scope;
+	const char *action;
+};
+
+static int add_page(struct tool *tool, const struct list_filter *filter, char *after, size_t size,
+		    json_t *items)
+{
+	struct buf path;
+	json_t *page;
+	int ends;
+
+	buf_init(&path, CLIENT_PATH_ROOM);
+	(void)buf_append_text(&path, "/api/v1/whitelist");
+	client_add_parameter(&path, "limit", PAGE_TEXT);
+	client_add_parameter(&path, "q", filter->text);
+	client_add_parameter(&path, "scope", filter->scope);
+	client_add_parameter(&path, "action", filter->action);
+	client_add_parameter(&path, "after", after[0] != '\0' ? after : NULL);
+	ends = client_ask(tool, "GET", path.data, NULL, &page);
+	buf_release(&path);
+	if (ends != TOOL_OK)
+		return ends;
+	(void)json_array_extend(items, json_object_get(page, "items"));
+	snprintf(after, size, "%s", tool_text(page, "next"));
+	json_decref(page);
+	return TOOL_OK;
+}
+
+static int fetch(struct tool *tool, const struct list_filter *filter, json_t **items_out)
+{
+	json_t *items = json_array();
+	char after[128] = "";
+	int ends;
+
+	do
+		ends = add_page(tool, filter, after, sizeof(after), items);
+	while (ends == TOOL_OK && after[0] != '\0');
+	if (ends == TOOL_OK)
+		*items_out = items;
+	else
+		json_decref(items);
+	return ends;
+}
+
+static void add_entry(struct table *table, const json_t *entry)
+{
+	long long expires = tool_time(entry, "expires_at");
+	char id[24];
+	char hits[24];
+	char left[TEXT_SHORT_SIZE] = "";
+
+	snprintf(id, sizeof(id), "%lld", tool_number(entry, "id"));
+	snprintf(hits, sizeof(hits), "%lld", tool_number(entry, "hits"));
+	if (expires != 0 && expires <= clock_wall_ms())
+		snprintf(left, sizeof(left), "over");
+	else if (expires != 0)
+		text_duration(expires - clock_wall_ms(), left);
+	table_add(table,
+		  (const char *[]){id, tool_text(entry, "action"), tool_text(entry, "pattern"),
+				   tool_text(entry, "scope"), left, hits, tool_text(entry, "note"),
+				   tool_text(entry, "owner")});
+}
+
+static void print_entries(const json_t *items)
+{
+	struct table *table = table_new(columns, sizeof(columns) / sizeof(columns[0]));
+	json_t *entry;
+	size_t i;
+
+	json_array_foreach((json_t *)(uintptr_t)items, i, entry) add_entry(table, entry);
+	tool_print_table(table);
+	table_free(&table);
+}
+
+static int run_list(struct tool *tool, int argc, char **argv)
+{
+	struct list_filter filter = {0};
+	const struct tool_option options[] = {{"--match", &filter.text, NULL},
+					      {"--scope", &filter.scope, NULL},
+					      {"--action", &filter.action, NULL},
+					      {NULL, NULL, NULL}};
+	json_t *items;
+	int count;
+	int ends = tool_options(tool, options, argc, argv, &count);
+
+	if (ends != TOOL_OK)
+		return ends > 0 ? ends : TOOL_OK;
+	if (count > 0)
+		return tool_misuse(tool, "\"%s\" is one word too many; --match %s looks for it",
+				   argv[0], argv[0]);
+	ends = fetch(tool, &filter, &items);
+	if (ends != TOOL_OK)
+		return ends;
+	if (tool->format != TOOL_TEXT)
+		tool_print_items(tool, items);
+	else if (json_array_size(items) > 0)
+		print_entries(items);
+	if (json_array_size(items) == 0)
+		ends = tool_fail(TOOL_NO, filter.text == NULL && filter.scope == NULL &&
+							  filter.action == NULL
+						  ? "the whitelist is empty: nothing can leave"
+						  : "no entry matches");
+	json_decref(items);
+	return ends;
+}
+
+const struct command command_whitelist_list = {
+	"whitelist list", "[--match TEXT] [--scope SCOPE] [--action allow|deny]",
+	"The entries of the whitelist",
+	"  --match TEXT    only with TEXT in pattern, note or owner\n"
+	"  --scope SCOPE   only of this scope\n"
+	"  --action A      only what allows, or what denies\n",
+	run_list};
+
+/* --- add --------------------------------------------------------------------- */
+
+struct add_options {
+	const char *note;
+	const char *owner;
+	const char *expires;
+	const char *scope;
+	bool deny;
+	bool allow_all;
+};
+
+static int set_text(json_t *entry, const char *name, const char *value)
+{
+	if (value != NULL && json_object_set_new(entry, name, json_string(value)) != 0)
+		return tool_fail(TOOL_USAGE, "\"%s\" is no UTF-8", value);
+	return TOOL_OK;
+}
+
+/* An age is counted by the daemon's clock, a time is passed on as it is. */
+static const char *expiry_member(const char *text)
+{
+	return text != NULL && span_find(span_of(text), 'T') < strlen(text) ? "expires_at"
+									    : "expires_in";
+}
+
+static int make_entry(const struct add_options *given, const char *pattern, json_t *entry)
+{
+	const struct {
+		const char *name;
+		const char *value;
+	} texts[] = {
+		{"pattern", pattern},
+		{"note", given->note},
+		{"owner", given->owner},
+		{"scope", given->scope},
+		{expiry_member(given->expires), given->expires},
+		{"action", given->deny ? "deny" : NULL},
+	};
+	int ends = TOOL_OK;
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]) && ends == TOOL_OK; i++)
+		ends = set_text(entry, texts[i].name, texts[i].value);
+	if (given->allow_all)
+		(void)json_object_set_new(entry, "allow_all", json_true());
+	return ends;
+}
+
+static int add_one(struct tool *tool, const struct add_options *given, const char *pattern)
+{
+	json_t *entry = json_object();
+	json_t *added = NULL;
+	int ends = make_entry(given, pattern, entry);
+
+	if (ends == TOOL_OK)
+		ends = client_ask(tool, "POST", "/api/v1/whitelist", entry, &added);
+	json_decref(entry);
+	if (ends != TOOL_OK)
+		return ends;
+	if (tool->format != TOOL_TEXT) {
+		tool_print_json(tool, added);
+	} else {
+		char line[700];
+
+		snprintf(line, sizeof(line), "%s %s, entry %lld",
+			 given->deny ? "Denied:" : "Allowed:", tool_text(added, "pattern"),
+			 tool_number(added, "id"));
+		tool_print_clean(line);
+	}
+	json_decref(added);
+	return TOOL_OK;
+}
+
+static int run_add(struct tool *tool, int argc, char **argv)
+{
+	struct add_options given = {0};
+	const struct tool_option options[] = {{"--note", &given.note, NULL},
+					      {"--owner", &given.owner, NULL},
+					      {"--expires", &given.expires, NULL},
+					      {"--scope", &given.scope, NULL},
+					      {"--deny", NULL, &given.deny},
+					      {"--allow-all", NULL, &given.allow_all},
+					      {NULL, NULL, NULL}};
+	int count;
+	int ends = tool_options(tool, options, argc, argv, &count);
+
+	if (ends != TOOL_OK)
+		return ends > 0 ? ends : TOOL_OK;
+	if (count != 1)
+		return tool_misuse(tool,
+				   count == 0 ? "a pattern is needed" : "one pattern at a time");
+	return add_one(tool, &given, argv[0]);
+}
+
+const struct command command_whitelist_add = {
+	"whitelist add",
+	"PATTERN [--note TEXT] [--owner TEXT] [--expires TIME] [--scope SCOPE] [--deny] "
+	"[--allow-all]",
+	"Let mail to these addresses leave",
+	"Patterns: alice@example.com, example.com (all of it), .example.com (its sub-domains),\n"
+	"qa-*@example.com, * (everything; needs --allow-all). Entries that deny always win.\n\n"
+	"  --note TEXT     why it is here\n"
+	"  --owner TEXT    whose it is\n"
+	"  --expires TIME  until when: 30m, 4h, 7d or 2026-11-21T10:00:00Z\n"
+	"  --scope SCOPE   only for mail that came in with this scope\n"
+	"  --deny          keep these addresses from ever receiving anything\n"
+	"  --allow-all     yes, I mean *\n"
+	"\nExit status 1 when the entry is there already.\n",
+	run_add};
+
+/* --- remove ------------------------------------------------------------------ */
+
+static int remove_id(struct tool *tool, long long id, const char *pattern)
+{
+	char path[64];
+	char line[700];
+	json_t *nothing = NULL;
+	int ends;
+
+	snprintf(path, sizeof(path), "/api/v1/whitelist/%lld", id);
+	ends = client_ask(tool, "DELETE", path, NULL, &nothing);
+	json_decref(nothing);
+	if (ends != TOOL_OK)
+		return ends;
+	if (tool->format != TOOL_TEXT) {
+		json_t *json = json_pack("{s:I, s:b}", "id", (json_int_t)id, "removed", 1);
+
+		tool_print_json(tool, json);
+		json_decref(json);
+		return TOOL_OK;
+	}
+	snprintf(line, sizeof(line), "Removed: entry %lld%s%s", id, pattern != NULL ? ", " : "",
+		 pattern != NULL ? pattern : "");
+	tool_print_clean(line);
+	return TOOL_OK;
+}
+
+/* The list finds the text anywhere; what is meant is the pattern itself. */
+static void keep_equal(json_t *items, const char *pattern)
+{
+	for (size_t i = json_array_size(items); i-- > 0;)
+		if (strcmp(tool_text(json_array_get(items, i), "pattern"), pattern) != 0)
+			(void)json_array_remove(items, i);
+}
+
+static int remove_pattern(struct tool *tool, const char *text, struct list_filter *filter)
+{
+	struct pattern pattern;
+	struct err why;
+	json_t *items;
+	int ends;
+
+	if (pattern_parse(span_of(text), &pattern, &why) != ERR_OK)
+		return tool_fail(TOOL_USAGE, "\"%s\" is no pattern and no entry's id: %s", text,
+				 why.text);
+	filter->text = pattern.text;
+	ends = fetch(tool, filter, &items);
+	if (ends != TOOL_OK)
+		return ends;
+	keep_equal(items, pattern.text);
+	if (json_array_size(items) == 0) {
+		ends = tool_fail(TOOL_NO, "the whitelist has no entry %s", pattern.text);
+	} else if (json_array_size(items) > 1) {
+		print_entries(items);
+		ends = tool_fail(TOOL_NO, "several entries have this pattern: say --scope or "
+					  "--action, or the id of one");
+	} else {
+		ends = remove_id(tool, tool_number(json_array_get(items, 0), "id"), pattern.text);
+	}
+	json_decref(items);
+	return ends;
+}
+
+static int run_remove(struct tool *tool, int argc, char **argv)
+{
+	struct list_filter filter = {0};
+	const struct tool_option options[] = {{"--scope", &filter.scope, NULL},
+					      {"--action", &filter.action, NULL},
+					      {NULL, NULL, NULL}};
+	uint64_t id;
+	int count;
+	int ends = tool_options(tool, options, argc, argv, &count);
+
+	if (ends != TOOL_OK)
+		return ends > 0 ? ends : TOOL_OK;
+	if (count != 1)
+		return tool_misuse(tool, "one pattern, or the id of an entry, is needed");
+	if (span_to_u64(span_of(argv[0]), INT64_MAX, &id) == ERR_OK)
+		return remove_id(tool, (long long)id, NULL);
+	return remove_pattern(tool, argv[0], &filter);
+}
+
+const struct command command_whitelist_remove = {
+	"whitelist remove", "PATTERN|ID [--scope SCOPE] [--action allow|deny]",
+	"Take an entry away; mail queued for it then stays too",
+	"  --scope SCOPE   of several entries with this pattern the one of this scope\n"
+	"  --action A      of several entries with this pattern the one that allows, or denies\n"
+	"\nExit status 1 when there is no such entry.\n",
+	run_remove};
