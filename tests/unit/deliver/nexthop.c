@@ -10,12 +10,15 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+
+#include <openssl/ssl.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
@@ -28,6 +31,8 @@ struct nexthop {
 	const struct nexthop_step *steps;
 	size_t step_count;
 	const char *ehlo;
+	SSL_CTX *tls;
+	bool implicit;
 	int listener;
 	char address[32];
 	pthread_t acceptor;
@@ -47,6 +52,7 @@ struct nexthop {
 struct talk {
 	struct nexthop *n;
 	int fd, number;
+	SSL *ssl;
 	char in[65536];
 	size_t in_len;
 	struct nexthop_mail mail;
@@ -127,7 +133,8 @@ static void keep_mail(struct talk *t)
 static void put(struct talk *t, const char *bytes, size_t len)
 {
 	while (len > 0 && !t->broken) {
-		ssize_t n = send(t->fd, bytes, len, MSG_NOSIGNAL);
+		ssize_t n = t->ssl != NULL ? SSL_write(t->ssl, bytes, (int)len)
+					   : send(t->fd, bytes, len, MSG_NOSIGNAL);
 
 		if (n <= 0) {
 			t->broken = true;
@@ -144,7 +151,8 @@ static bool fill(struct talk *t, size_t want)
 
 	if (want > sizeof(t->in) - t->in_len)
 		want = sizeof(t->in) - t->in_len;
-	n = recv(t->fd, t->in + t->in_len, want, 0);
+	n = t->ssl != NULL ? SSL_read(t->ssl, t->in + t->in_len, (int)want)
+			   : recv(t->fd, t->in + t->in_len, want, 0);
 	if (n <= 0) {
 		t->broken = true;
 		return false;
@@ -340,12 +348,23 @@ static void data(struct talk *t, const char *line)
 		read_message(t);
 }
 
+static void secure(struct talk *t)
+{
+	t->ssl = SSL_new(t->n->tls);
+	SSL_set_fd(t->ssl, t->fd);
+	if (SSL_accept(t->ssl) != 1)
+		t->broken = true;
+}
+
 static void command(struct talk *t, const char *line)
 {
 	if (strncmp(line, "EHLO", 4) == 0) {
 		hello(t, line);
 	} else if (strncmp(line, "HELO", 4) == 0) {
 		play(t, AT_HELO, line, "250 nexthop.test\r\n");
+	} else if (strcmp(line, "STARTTLS") == 0 && t->n->tls != NULL) {
+		if (play(t, AT_STARTTLS, line, "220 go\r\n") == 2)
+			secure(t);
 	} else if (strncmp(line, "MAIL", 4) == 0) {
 		forget(t);
 		if (play(t, AT_MAIL, line, "250 2.1.0 ok\r\n") == 2)
@@ -370,13 +389,20 @@ static void *talk_run(void *arg)
 	struct start *start = arg;
 	struct talk *t = calloc(1, sizeof(*t));
 	char line[4096];
+	sigset_t all;
 
+	/* SSL_write to a peer that left raises SIGPIPE. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, NULL);
 	t->n = start->n;
 	t->fd = start->fd;
 	t->number = start->number;
 	free(start);
 	buf_init(&t->data, RECORD_MAX);
-	play(t, AT_GREETING, "", "220 nexthop.test\r\n");
+	if (t->n->tls != NULL && t->n->implicit)
+		secure(t);
+	if (!t->broken)
+		play(t, AT_GREETING, "", "220 nexthop.test\r\n");
 	while (!t->broken) {
 		const char *end = memmem(t->in, t->in_len, "\r\n", 2);
 		size_t len = end != NULL ? (size_t)(end - t->in) : 0;
@@ -392,6 +418,7 @@ static void *talk_run(void *arg)
 	pthread_mutex_lock(&t->n->lock);
 	t->n->fds[t->number - 1] = -1;
 	pthread_mutex_unlock(&t->n->lock);
+	SSL_free(t->ssl);
 	close(t->fd);
 	buf_release(&t->data);
 	free(t);
@@ -441,6 +468,12 @@ struct nexthop *nexthop_start(const struct nexthop_step *steps, size_t count, co
 	snprintf(n->address, sizeof(n->address), "127.0.0.1:%d", ntohs(in.sin_port));
 	pthread_create(&n->acceptor, NULL, accept_run, n);
 	return n;
+}
+
+void nexthop_use_tls(struct nexthop *n, SSL_CTX *context, bool implicit)
+{
+	n->tls = context;
+	n->implicit = implicit;
 }
 
 void nexthop_stop(struct nexthop **nexthop)

@@ -10,6 +10,7 @@ enum nexthop_stage {
 	AT_GREETING,
 	AT_EHLO,
 	AT_HELO,
+	AT_STARTTLS,
 	AT_MAIL,
 	AT_RCPT,
 	AT_DATA,
@@ -52,9 +53,12 @@ struct nexthop_mail {
 };
 
 struct nexthop;
+struct ssl_ctx_st; /* OpenSSL's SSL_CTX */
 
 /* `steps` stays valid. `ehlo`: keyword lines "PIPELINING\nSIZE 1000"; NULL: a usual set. */
 struct nexthop *nexthop_start(const struct nexthop_step *steps, size_t count, const char *ehlo);
+/* Before the first connection: TLS from the start, or on STARTTLS. `context` stays the caller's. */
+void nexthop_use_tls(struct nexthop *nexthop, struct ssl_ctx_st *context, bool implicit);
 void nexthop_stop(struct nexthop **nexthop);
 /* "127.0.0.1:port" */
 const char *nexthop_address(const struct nexthop *nexthop);

@@ -3,6 +3,7 @@
 
 #include "relay/deliver/deliver.h"
 
+#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,8 @@
 #include "base/clock.h"
 #include "queue/act.h"
 #include "queue/delivery.h"
+#include "relay/filter/outbound.h"
+#include "relay/mail/header.h"
 #include "tests/unit/deliver/rig.h"
 #include "tests/unit/unit.h"
 
@@ -456,6 +459,89 @@ START_TEST(bcc_does_not_leave)
 }
 END_TEST
 
+/* CRLF everywhere and at the end, as the front door stores it. */
+static char *canonical(const char *path, size_t *len_out)
+{
+	FILE *file = fopen(path, "rb");
+	char *bytes = NULL;
+	size_t len = 0, room = 0;
+	int c, last = 0;
+
+	ck_assert_ptr_nonnull(file);
+	while ((c = getc(file)) != EOF) {
+		if (len + 4 > room)
+			bytes = realloc(bytes, room = room * 2 + 4096);
+		if (c == '\n' || last == '\r') {
+			if (last != '\r')
+				bytes[len++] = '\r';
+			if (last == '\r' && c != '\n') {
+				bytes[len++] = '\n';
+				bytes[len++] = (char)c;
+			} else {
+				bytes[len++] = '\n';
+			}
+		} else {
+			bytes[len++] = (char)c;
+		}
+		last = c;
+	}
+	fclose(file);
+	if (len < 2 || bytes[len - 1] != '\n') {
+		bytes = realloc(bytes, len + 4);
+		if (last != '\r')
+			bytes[len++] = '\r';
+		bytes[len++] = '\n';
+	}
+	*len_out = len;
+	return bytes;
+}
+
+/* What must arrive: the header as outbound_header writes it, then the body as it is. */
+static void eml_goes_through(struct rig *r, const char *path)
+{
+	size_t before = nexthop_mail_count(r->hop), len;
+	char *bytes = canonical(path, &len);
+	struct span section = span_make(bytes, header_section_length(span_make(bytes, len)));
+	const struct nexthop_mail *mail;
+	struct outbound_count count;
+	struct buf want;
+	struct ulid id;
+
+	buf_init(&want, len + section.len + 100);
+	ck_assert_int_eq(
+		outbound_header(&r->policy, span_of("Received: here\r\n"), section, &want, &count),
+		ERR_OK);
+	buf_append(&want, bytes + section.len, len - section.len);
+	id = rig_accept(r, "", ann, bytes, len);
+	rig_await(r, &id, "ann@ok.test", STATE_DELIVERED);
+	mail = nexthop_mail(r->hop, before);
+	ck_assert_msg(mail->len == want.len && memcmp(mail->data, want.data, want.len) == 0, "%s",
+		      path);
+	buf_release(&want);
+	free(bytes);
+}
+
+START_TEST(the_collected_messages_arrive)
+{
+	const char *corpora = getenv("STAGEPOST_CORPORA");
+	char pattern[1024];
+	glob_t found;
+	struct rig r;
+
+	snprintf(pattern, sizeof(pattern), "%s/eml/*/*.eml", corpora != NULL ? corpora : "");
+	if (glob(pattern, 0, NULL, &found) != 0) {
+		fprintf(stderr, "# no corpora: the collected messages were not sent\n");
+		return;
+	}
+	rig_start(&r, NULL, 0, NULL);
+	for (size_t i = 0; i < found.gl_pathc; i++)
+		eml_goes_through(&r, found.gl_pathv[i]);
+	ck_assert_uint_eq(nexthop_mail_count(r.hop), found.gl_pathc);
+	globfree(&found);
+	rig_stop(&r);
+}
+END_TEST
+
 /* --- libesmtp's defects (issue 2, item 8) ------------------------------------------------ */
 
 /*
@@ -817,9 +903,10 @@ UNIT_MAIN("deliver/deliver", one_plain_message_goes_through, the_last_reply_deci
 	  an_entry_removed_stops_queued_mail, an_entry_removed_between_attempts_stops_the_second,
 	  what_is_not_one_plain_address_is_never_offered, the_sender_passes_the_same_filter,
 	  every_byte_arrives, sizes_around_every_border_arrive, twenty_five_megabytes_arrive,
-	  a_missing_last_line_end_is_added, bcc_does_not_leave, a_stall_in_mid_data_leaves_no_hole,
-	  chunking_is_never_used, no_capability_changes_the_message,
-	  what_people_do_in_mid_data_never_truncates, connections_are_used_again_and_limited,
+	  a_missing_last_line_end_is_added, bcc_does_not_leave, the_collected_messages_arrive,
+	  a_stall_in_mid_data_leaves_no_hole, chunking_is_never_used,
+	  no_capability_changes_the_message, what_people_do_in_mid_data_never_truncates,
+	  connections_are_used_again_and_limited,
 	  a_stale_connection_is_dialled_again_without_an_attempt,
 	  a_poison_message_does_not_block_the_others, a_dead_next_hop_is_not_hammered,
 	  an_unanswered_dot_is_held_the_third_time, no_route_is_said, our_own_listener_is_refused,

@@ -10,10 +10,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <openssl/ssl.h>
+
 #include "base/clock.h"
 #include "base/mem.h"
 #include "relay/filter/policy.h"
 #include "tests/unit/deliver/nexthop.h"
+#include "tests/unit/loop/certificate.h"
 #include "tests/unit/unit.h"
 
 #define WAIT_MS 10000
@@ -31,6 +34,7 @@ struct rig {
 	struct uplink *uplink;
 	struct claimed_message message;
 	struct claimed_recipient claimed[8];
+	SSL_CTX *server_tls, *client_tls;
 	struct job *job;
 	int fd; /* libesmtp's end */
 	char said[8192];
@@ -115,10 +119,22 @@ static void list_only(struct rig *r, const char *pattern, enum entry_kind kind)
 	ck_assert_uint_eq(bad, 0);
 }
 
+static const struct uplink_ops rig_ops = {on_open, on_done, on_lost, on_closed};
+
+static struct uplink_env rig_env(struct rig *r)
+{
+	return (struct uplink_env){.loop = r->loop,
+				   .resolver = r->resolver,
+				   .whitelist = r->list,
+				   .hostname = "relay.test",
+				   .route = &r->route,
+				   .is_own_listener = is_own,
+				   .own_ctx = r};
+}
+
 static void rig_open(struct rig *r, const struct nexthop_step *steps, size_t count,
 		     const char *ehlo)
 {
-	static const struct uplink_ops ops = {on_open, on_done, on_lost, on_closed};
 	struct uplink_env env;
 	struct err why;
 
@@ -142,14 +158,8 @@ static void rig_open(struct rig *r, const struct nexthop_step *steps, size_t cou
 					  .final_reply_timeout_ms = 1000};
 	r->policy.bounce_to = "";
 	r->options = (struct delivery_options){.policy = &r->policy, .hostname = "relay.test"};
-	env = (struct uplink_env){.loop = r->loop,
-				  .resolver = r->resolver,
-				  .whitelist = r->list,
-				  .hostname = "relay.test",
-				  .route = &r->route,
-				  .is_own_listener = is_own,
-				  .own_ctx = r};
-	r->uplink = uplink_new(&env, &ops, r);
+	env = rig_env(r);
+	r->uplink = uplink_new(&env, &rig_ops, r);
 	r->fd = -1;
 }
 
@@ -173,6 +183,8 @@ static void rig_close(struct rig *r)
 	nexthop_stop(&r->hop);
 	loop_stop(r->loop);
 	loop_free(&r->loop);
+	SSL_CTX_free(r->server_tls);
+	SSL_CTX_free(r->client_tls);
 	resolver_free(&r->resolver);
 	whitelist_free(&r->list);
 }
@@ -772,6 +784,86 @@ START_TEST(tls_that_is_not_offered_means_no_mail)
 }
 END_TEST
 
+/* A next hop with a certificate for `name`, and an uplink that trusts it. */
+static void open_with_tls(struct rig *r, const struct nexthop_step *steps, size_t count,
+			  const char *name, enum route_tls mode)
+{
+	static const char *host;
+	static char text[64];
+	struct certificate certificate;
+	struct uplink_env env;
+
+	certificate_make(&certificate, name);
+	rig_open(r, steps, count, "PIPELINING\nSTARTTLS");
+	r->server_tls = certificate_server(&certificate);
+	r->client_tls = certificate_client(&certificate);
+	certificate_release(&certificate);
+	nexthop_use_tls(r->hop, r->server_tls, mode == ROUTE_TLS_IMPLICIT);
+	snprintf(text, sizeof(text), "localhost%s", strchr(r->host, ':'));
+	host = text;
+	r->route.hosts = &host;
+	r->route.tls = mode;
+	uplink_free(&r->uplink);
+	env = rig_env(r);
+	env.tls = r->client_tls;
+	r->uplink = uplink_new(&env, &rig_ops, r);
+	uplink_open(r->uplink);
+	await(r, &r->opened);
+}
+
+START_TEST(a_verified_next_hop_gets_mail_over_tls)
+{
+	static const enum route_tls modes[] = {ROUTE_TLS_REQUIRED, ROUTE_TLS_IMPLICIT};
+
+	for (size_t i = 0; i < 2; i++) {
+		struct rig r;
+
+		open_with_tls(&r, NULL, 0, "localhost", modes[i]);
+		ck_assert_msg(r.open_code == ERR_OK, "%s", r.why);
+		rig_assign(&r, ann, "a: b\r\n\r\n", 3);
+		talk_to_data(&r, ann);
+		tell(&r, stand_in);
+		tell(&r, "x\r\n.\r\n");
+		await(&r, &r.done);
+		ck_assert(r.alive);
+		ck_assert_uint_eq(nexthop_mail_count(r.hop), 1);
+		ck_assert_int_eq(nexthop_reached(r.hop, AT_STARTTLS), i == 0);
+		rig_close(&r);
+	}
+}
+END_TEST
+
+/* S234: the right authority, another name; and S233: STARTTLS refused. Nothing goes in clear. */
+START_TEST(an_unverified_next_hop_gets_nothing)
+{
+	static const struct nexthop_step refusal = {AT_STARTTLS, DO_REPLY, "454 not now\r\n"};
+	/* CVE-2011-0411: plain text in front of the handshake. */
+	static const struct nexthop_step injection = {AT_STARTTLS, DO_REPLY,
+						      "220 go\r\n250 injected\r\n"};
+	static const struct {
+		const struct nexthop_step *step;
+		const char *name;
+		enum route_tls mode;
+	} cases[] = {
+		{NULL, "other.test", ROUTE_TLS_REQUIRED},
+		{NULL, "other.test", ROUTE_TLS_IMPLICIT},
+		{&refusal, "localhost", ROUTE_TLS_REQUIRED},
+		{&injection, "localhost", ROUTE_TLS_REQUIRED},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct rig r;
+
+		open_with_tls(&r, cases[i].step, cases[i].step != NULL, cases[i].name,
+			      cases[i].mode);
+		ck_assert_msg(r.open_code < 0, "%zu", i);
+		ck_assert(r.why[0] != '\0');
+		ck_assert(!nexthop_saw(r.hop, "MAIL"));
+		rig_close(&r);
+	}
+}
+END_TEST
+
 START_TEST(closing_in_the_middle_sends_no_dot)
 {
 	struct rig r;
@@ -802,4 +894,5 @@ UNIT_MAIN("deliver/uplink", a_message_goes_through_with_its_real_header,
 	  a_message_over_the_next_hops_size_is_not_sent, a_connection_serves_several_messages,
 	  a_stale_connection_is_told_from_a_refusal, failures_to_open_are_told,
 	  the_next_host_is_tried, a_name_is_resolved, our_own_listener_is_not_a_next_hop,
-	  tls_that_is_not_offered_means_no_mail, closing_in_the_middle_sends_no_dot)
+	  tls_that_is_not_offered_means_no_mail, a_verified_next_hop_gets_mail_over_tls,
+	  an_unverified_next_hop_gets_nothing, closing_in_the_middle_sends_no_dot)
