@@ -100,9 +100,7 @@ static void relieve(struct deliver *d)
 
 		if (way->first == NULL)
 			continue;
-		if (store_is_paused(d->env.store, way->options->name)) {
-			way_give_up(d, way, TRANSITION_UNCLAIM, "", now + PAUSE_LOOK_MS);
-		} else if (way->unreachable && clock_mono_ms() < way->rest_until_ms) {
+		if (way->unreachable && clock_mono_ms() < way->rest_until_ms) {
 			snprintf(reason, sizeof(reason), "not tried, the next hop rests: %s",
 				 way->last_error);
 			way_give_up(d, way, TRANSITION_DEFER, reason, 0);

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "queue/act.h" /* store_is_paused */
 #include "relay/deliver/inside.h"
 
 /* --- the line in front of a route ----------------------------------------------------- */
@@ -171,12 +172,14 @@ static void arrive_done(struct deliver *d, struct event *event)
 	struct link *link = event->owner;
 	struct way *way = link->way;
 	struct job *job = link->done_job;
-	bool trouble = job->record.broken != ERR_OK && job->record.broken != ERR_DENIED;
+	const struct record *record = &job->record;
 
-	if (job->record.final.code / 100 == 2)
+	if (link->done_alive)
 		way->failures = 0;
-	else if (!link->done_alive && !job->record.stale && !d->stopping)
-		rest(way, trouble ? job->record.broken_why.text : "the next hop said 421");
+	/* ERR_DENIED: our own side was stopped by the guard; the next hop did nothing wrong. */
+	else if (!record->stale && record->broken != ERR_DENIED && !d->stopping)
+		rest(way, record->broken != ERR_OK ? record->broken_why.text
+						   : "the next hop closes the connection (421)");
 	if (link->state == LINK_CLOSING)
 		; /* closed comes */
 	else if (link->done_alive && !link->is_lost)
@@ -322,6 +325,8 @@ static void serve(struct deliver *d, struct way *way)
 {
 	struct link *link;
 
+	if (way->first != NULL && store_is_paused(d->env.store, way->options->name))
+		way_give_up(d, way, TRANSITION_UNCLAIM, "", clock_wall_ms() + PAUSE_LOOK_MS);
 	while (way->first != NULL && d->idle_count > 0 && (link = idle_link(way)) != NULL)
 		if (!start_job(d, way, link))
 			return;

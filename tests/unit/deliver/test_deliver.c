@@ -828,6 +828,38 @@ START_TEST(a_pause_stops_delivery_and_resume_goes_on)
 }
 END_TEST
 
+/* The route's pause holds what is in hand already: nothing is sent behind it. */
+START_TEST(a_paused_route_sends_nothing)
+{
+	static const struct nexthop_step step = {AT_DOT, DO_PAUSE};
+	struct pause pause = {.route = "default", .paused = true, .actor = "test"};
+	struct route_status status;
+	struct ulid ids[10];
+	struct err why;
+	struct rig r;
+	int queued = 0;
+
+	rig_open(&r, &step, 1, NULL);
+	r.route.max_connections = 1;
+	rig_deliver(&r);
+	for (size_t i = 0; i < 10; i++)
+		ids[i] = rig_accept_plain(&r, "ann@ok.test");
+	ck_assert(nexthop_wait_stage(r.hop, AT_DOT, 1, RIG_WAIT_MS));
+	ck_assert_int_eq(store_wait(r.store, queue_pause, &pause.job, &why), ERR_OK);
+	nexthop_go(r.hop);
+	rig_await(&r, &ids[0], "ann@ok.test", STATE_DELIVERED);
+	for (size_t i = 1; i < 10; i++)
+		rig_await(&r, &ids[i], "ann@ok.test", STATE_QUEUED);
+	for (size_t i = 1; i < 10; i++)
+		queued += rig_recipient(&r, &ids[i], "ann@ok.test")->attempts == 0;
+	ck_assert_int_eq(queued, 9);
+	ck_assert_uint_eq(nexthop_mail_count(r.hop), 1);
+	ck_assert_uint_eq(deliver_status(r.deliver, &status, 1), 1);
+	ck_assert(status.paused);
+	rig_stop(&r);
+}
+END_TEST
+
 /* Grace over: the connection closes without a dot, the recipient is due again, nothing was sent. */
 START_TEST(stopping_in_mid_data_gives_it_back)
 {
@@ -911,5 +943,5 @@ UNIT_MAIN("deliver/deliver", one_plain_message_goes_through, the_last_reply_deci
 	  a_poison_message_does_not_block_the_others, a_dead_next_hop_is_not_hammered,
 	  an_unanswered_dot_is_held_the_third_time, no_route_is_said, our_own_listener_is_refused,
 	  capture_only_connects_to_nobody, a_pause_stops_delivery_and_resume_goes_on,
-	  stopping_in_mid_data_gives_it_back, a_reload_takes_over_for_the_next_message,
-	  too_old_mail_expires)
+	  a_paused_route_sends_nothing, stopping_in_mid_data_gives_it_back,
+	  a_reload_takes_over_for_the_next_message, too_old_mail_expires)
