@@ -115,6 +115,9 @@ void settle_decided(struct deliver *d, struct job *job)
 		if (job->outcomes[i].transition == TRANSITION_UNCLAIM)
 			continue;
 		tell(job, &job->recipients[i], &job->outcomes[i]);
+		if (job->outcomes[i].transition == TRANSITION_DELIVER)
+			whitelist_count_hit(d->env.whitelist, job->recipients[i].ruling.entry,
+					    clock_wall_ms());
 		count(job, &job->outcomes[i]);
 	}
 	job->next = NULL;

@@ -81,12 +81,18 @@ START_TEST(one_plain_message_goes_through)
 	struct ulid id;
 	const struct recipient_view *view;
 	const struct nexthop_mail *mail;
+	struct entry_hits hits[4];
 
 	rig_start(&r, NULL, 0, NULL);
 	id = rig_accept_plain(&r, "ann@ok.test");
 	view = rig_await(&r, &id, "ann@ok.test", STATE_DELIVERED);
 	ck_assert_int_eq(view->reply_code, 250);
 	ck_assert_str_eq(view->route, "default");
+	/* the entry that let it go, in the ruling and in its hit counter */
+	ck_assert_int_eq(view->ruling.entry, 1);
+	ck_assert_uint_eq(whitelist_take_hits(r.list, hits, 4), 1);
+	ck_assert_int_eq(hits[0].id, 1);
+	ck_assert_int_eq(hits[0].hits, 1);
 	mail = nexthop_mail(r.hop, 0);
 	ck_assert_str_eq(mail->rcpt[0], "RCPT TO:<ann@ok.test>");
 	ck_assert_str_eq(mail->data, "Received: here\r\nSubject: test\r\n\r\nhello\r\n");
