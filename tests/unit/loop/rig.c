@@ -6,6 +6,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -202,12 +203,15 @@ void rig_tcp_pair(int fds[2])
 				   .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)}};
 	socklen_t len = sizeof(name);
 	int listener = socket(AF_INET, SOCK_STREAM, 0);
+	int one = 1;
 
 	ck_assert_int_eq(bind(listener, (struct sockaddr *)&name, len), 0);
 	ck_assert_int_eq(listen(listener, 1), 0);
 	getsockname(listener, (struct sockaddr *)&name, &len);
 	fds[1] = socket(AF_INET, SOCK_STREAM, 0);
 	ck_assert_int_eq(connect(fds[1], (struct sockaddr *)&name, len), 0);
+	/* What is sent in two pieces is there, in both, before the first is acknowledged. */
+	setsockopt(fds[1], IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	fds[0] = accept(listener, NULL, NULL);
 	ck_assert_int_ge(fds[0], 0);
 	close(listener);
