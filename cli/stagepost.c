@@ -35,8 +35,7 @@ static void print_usage(FILE *out)
 		"  --url URL          talk to this address instead of data_dir/admin.sock\n"
 		"  --token-file FILE  the token to show there\n"
 		"  --help             more about a command\n"
-		"\nExit status: 0 done, 1 the answer is no (not allowed, nothing matches), 64 "
-		"wrong\n"
+		"\nExit status: 0 done, 1 the answer is no (not allowed, nothing matches),\n"
 		"64 wrong usage, 69 the daemon can't be reached, 74 input or output failed,\n"
 		"77 not permitted.\n");
 }

@@ -20,6 +20,7 @@ def run(*arguments, want=0, env=None):
     done = subprocess.run([STAGEPOST, *arguments], stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=PATIENCE,
                           env=dict(os.environ, **(env or {})))
+    assert b"Sanitizer" not in done.stderr, done.stderr.decode("utf-8", "replace")
     assert done.returncode == want, (arguments, done.returncode, done.stdout, done.stderr)
     return done
 
