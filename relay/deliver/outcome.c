@@ -76,7 +76,10 @@ static void decide_message(const struct job *job, const struct job_recipient *re
 		 !recipient->esmtp_complete)
 		doubt(o, recipient, &r->final, "the two ends of the dialogue disagree");
 	else
-		say(o, TRANSITION_DELIVER, &r->final, "accepted by the next hop");
+		say(o, TRANSITION_DELIVER, &r->final,
+		    job->sender_replaced ? "accepted by the next hop; the sender is not allowed to "
+					   "leave and was replaced (delivery.senders)"
+					 : "accepted by the next hop");
 }
 
 void outcome_decide(const struct job *job, const struct job_recipient *recipient,
