@@ -282,8 +282,9 @@ static void keep_equal(json_t *items, const char *pattern)
 			(void)json_array_remove(items, i);
 }
 
-static int remove_pattern(struct tool *tool, const char *text, struct list_filter *filter)
+static int remove_pattern(struct tool *tool, const char *text, const struct list_filter *asked)
 {
+	struct list_filter filter = *asked;
 	struct pattern pattern;
 	struct err why;
 	json_t *items;
@@ -292,8 +293,8 @@ static int remove_pattern(struct tool *tool, const char *text, struct list_filte
 	if (pattern_parse(span_of(text), &pattern, &why) != ERR_OK)
 		return tool_fail(TOOL_USAGE, "\"%s\" is no pattern and no entry's id: %s", text,
 				 why.text);
-	filter->text = pattern.text;
-	ends = fetch(tool, filter, &items);
+	filter.text = pattern.text;
+	ends = fetch(tool, &filter, &items);
 	if (ends != TOOL_OK)
 		return ends;
 	keep_equal(items, pattern.text);
