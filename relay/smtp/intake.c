@@ -323,18 +323,6 @@ static void log_accepted(struct intake_mail *m)
 		 LOG_I("bytes", m->message.size), LOG_I("hold", m->envelope.hold));
 }
 
-/* Denied and unlisted recipients have no hit: an entry is hit when mail may leave by it. */
-static void count_hits(struct intake_mail *m)
-{
-	for (size_t i = 0; i < m->envelope.count; i++) {
-		const struct new_recipient *recipient = &m->envelope.recipients[i];
-
-		if (recipient->state == STATE_QUEUED && recipient->ruling.entry != 0)
-			whitelist_count_hit(m->intake->whitelist, recipient->ruling.entry,
-					    m->message.received_at);
-	}
-}
-
 static void log_refused(struct intake_mail *m, const struct smtp_answer *answer, const char *why)
 {
 	enum log_level level = m->refusal.code != 0 ? LOG_INFO : LOG_WARNING;
@@ -356,7 +344,6 @@ static void settle(void *transaction, struct smtp_answer *answer)
 		log_refused(m, answer, m->accept.job.why.text);
 	} else {
 		smtp_answer_set(answer, 250, "2.0.0", "Ok: queued as %s", m->id);
-		count_hits(m);
 		log_accepted(m);
 	}
 	mail_free(m);
