@@ -463,11 +463,26 @@ static bool on_slot_reply(struct carry *c, struct carry_slot slot, const struct 
 	hop_reply_keep(reply, &job->record.mail);
 	if (reply->code / 100 != 2) {
 		c->mail_open = false;
-		finish(c, reply->code);
+		/* Replies to what was pipelined must not be taken for those to the next message. */
+		if (c->remote_waiting > 0 && reply->code != 421)
+			c->state = CARRY_REFUSED;
+		else
+			finish(c, reply->code);
 		return false;
 	}
 	tell_near(c, reply->code);
 	return true;
+}
+
+/* A yes behind a refused MAIL makes no sense: RSET then. */
+static void on_refused_reply(struct carry *c, const struct reply *reply)
+{
+	c->mail_open |= reply->code / 100 == 2;
+	c->remote_waiting--;
+	if (c->remote_waiting == 0)
+		finish(c, c->job->record.mail.code);
+	else
+		stream_deadline(c->far, c->job->route->command_timeout_ms);
 }
 
 static void on_final_reply(struct carry *c, const struct reply *reply)
@@ -492,6 +507,10 @@ void carry_on_reply(struct carry *c, const struct reply *reply)
 			on_final_reply(c, reply);
 			return;
 		}
+	}
+	if (c->state == CARRY_REFUSED) {
+		on_refused_reply(c, reply);
+		return;
 	}
 	if (c->state != CARRY_COMMANDS || !has_slots(c)) {
 		snprintf(text, sizeof(text), "the next hop spoke out of turn: %d", reply->code);

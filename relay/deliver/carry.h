@@ -30,6 +30,7 @@ struct carry_ops {
 enum carry_state {
 	CARRY_IDLE,
 	CARRY_COMMANDS, /* MAIL, RCPT, DATA */
+	CARRY_REFUSED,	/* MAIL was; what went out behind it is still to be answered */
 	CARRY_HEADER,	/* 354 came: the real header goes out, the stand-in is dropped */
 	CARRY_BODY,
 	CARRY_FINAL /* the dot is out */

@@ -693,6 +693,36 @@ START_TEST(a_stale_connection_is_told_from_a_refusal)
 }
 END_TEST
 
+/* What was pipelined behind a refused MAIL is answered before the next message begins. */
+START_TEST(late_replies_behind_a_refused_mail_belong_to_nobody_else)
+{
+	static const struct nexthop_step steps[] = {
+		{AT_MAIL, DO_REPLY, "550 not you\r\n", 0, NULL, 1, 1, 0, 0},
+		{AT_RCPT, DO_DRIP, "503 MAIL first\r\n", 0, NULL, 1, 2, 0, 10},
+	};
+	struct rig r;
+
+	rig_ready(&r, steps, 2, NULL);
+	rig_assign(&r, ann_bob, "a: b\r\n\r\n", 0);
+	ck_assert(hear(&r, "250 PIPELINING\r\n"));
+	tell(&r, "MAIL FROM:<>\r\nRCPT TO:<ann@ok.test>\r\nRCPT TO:<bob@ok.test>\r\nDATA\r\n");
+	ck_assert(hear(&r, "550 "));
+	await(&r, &r.done);
+	ck_assert(r.alive);
+	ck_assert_int_eq(r.job->record.mail.code, 550);
+	rig_assign(&r, ann, "a: b\r\n\r\n", 0);
+	talk_to_data(&r, ann);
+	tell(&r, stand_in);
+	tell(&r, ".\r\n");
+	await(&r, &r.done);
+	ck_assert(r.alive);
+	ck_assert_int_eq(r.job->record.mail.code, 250);
+	ck_assert_int_eq(r.job->record.final.code, 250);
+	ck_assert_int_eq(nexthop_connections(r.hop), 1);
+	rig_close(&r);
+}
+END_TEST
+
 START_TEST(failures_to_open_are_told)
 {
 	static const struct nexthop_step scripts[] = {
@@ -892,7 +922,8 @@ UNIT_MAIN("deliver/uplink", a_message_goes_through_with_its_real_header,
 	  strange_replies_are_kept_harmless, replies_without_text_are_understood,
 	  without_pipelining_commands_go_one_by_one, a_dripping_reply_meets_its_deadline,
 	  a_message_over_the_next_hops_size_is_not_sent, a_connection_serves_several_messages,
-	  a_stale_connection_is_told_from_a_refusal, failures_to_open_are_told,
+	  a_stale_connection_is_told_from_a_refusal,
+	  late_replies_behind_a_refused_mail_belong_to_nobody_else, failures_to_open_are_told,
 	  the_next_host_is_tried, a_name_is_resolved, our_own_listener_is_not_a_next_hop,
 	  tls_that_is_not_offered_means_no_mail, a_verified_next_hop_gets_mail_over_tls,
 	  an_unverified_next_hop_gets_nothing, closing_in_the_middle_sends_no_dot)
