@@ -133,6 +133,6 @@ void outcome_settle(const struct job *job, const struct job_recipient *recipient
 		wait *= BACKOFF_DOUBT_FACTOR;
 	settlement_out->next_attempt_at = now + wait;
 	if (options->expire_after_ms > 0 &&
-	    now >= job->message->received_at + options->expire_after_ms)
+	    now >= recipient->claimed->waiting_since + options->expire_after_ms)
 		settlement_out->outcome = TRANSITION_EXPIRE;
 }

@@ -136,7 +136,8 @@ START_TEST(settlements_wait_longer_in_doubt_and_expire)
 	struct delivery_options options = {
 		.schedule_ms = schedule, .schedule_count = 2, .expire_after_ms = 3600000};
 	struct claimed_message message = {.received_at = 1000000};
-	struct claimed_recipient claimed = {.id = 7, .lease = 9, .attempts = 1};
+	struct claimed_recipient claimed = {
+		.id = 7, .lease = 9, .attempts = 1, .waiting_since = 1000000};
 	struct job_recipient recipient = {.claimed = &claimed};
 	struct job job = {.message = &message, .options = &options, .count = 1};
 	struct outcome outcome = {.transition = TRANSITION_DEFER};
@@ -153,6 +154,10 @@ START_TEST(settlements_wait_longer_in_doubt_and_expire)
 	ck_assert(s.in_doubt);
 	outcome_settle(&job, &recipient, &outcome, 1000000 + 3600000, 0, &s);
 	ck_assert_int_eq(s.outcome, TRANSITION_EXPIRE);
+	/* Put back by a person: the waiting began anew, however old the message is. */
+	claimed.waiting_since = 1000000 + 3600000;
+	outcome_settle(&job, &recipient, &outcome, 1000000 + 3600000, 0, &s);
+	ck_assert_int_eq(s.outcome, TRANSITION_DEFER);
 	outcome = (struct outcome){.transition = TRANSITION_UNCLAIM, .again_at = 77};
 	outcome_settle(&job, &recipient, &outcome, 2000000, 0, &s);
 	ck_assert_int_eq(s.next_attempt_at, 77);
