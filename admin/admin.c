@@ -15,6 +15,9 @@
 struct admin {
 	struct api api;
 	struct http_server *server;
+	char *data_dir;
+	char *hostname;
+	char *version;
 	char *socket_path;
 	char bound[LISTEN_TEXT_SIZE]; /* "" without TCP */
 	char **hosts;
@@ -27,6 +30,9 @@ static struct admin *admin_new(const struct admin_env *env, const struct admin_o
 	size_t path_size = strlen(env->data_dir) + sizeof("/admin.sock");
 
 	admin->api.env = *env;
+	admin->api.env.data_dir = admin->data_dir = mem_strdup(env->data_dir);
+	admin->api.env.hostname = admin->hostname = mem_strdup(env->hostname);
+	admin->api.env.version = admin->version = mem_strdup(env->version);
 	admin->api.failures = auth_failures_new();
 	admin->socket_path = mem_alloc(path_size);
 	(void)snprintf(admin->socket_path, path_size, "%s/admin.sock", env->data_dir);
@@ -104,6 +110,9 @@ void admin_stop(struct admin **admin, int64_t grace_ms)
 		mem_free(a->hosts[i]);
 	mem_free(a->hosts);
 	mem_free(a->socket_path);
+	mem_free(a->version);
+	mem_free(a->hostname);
+	mem_free(a->data_dir);
 	mem_free(a);
 	*admin = NULL;
 }

@@ -33,9 +33,10 @@ struct admin_route_status {
 
 /* What the front door tells. */
 struct admin_numbers {
-	uint64_t sessions; /* open now */
-	uint64_t accepted; /* messages answered 250 since the start */
-	bool accepting;	   /* the listeners take connections */
+	uint64_t sessions;  /* open now */
+	uint64_t accepted;  /* messages answered 250 since the start */
+	bool accepting;	    /* the listeners take connections */
+	char hostname[256]; /* of the configuration in force; "" = that of admin_env */
 };
 
 /*
@@ -61,7 +62,7 @@ struct admin_ops {
 	void (*policy_release)(void *ctx, const struct policy_options *policy);
 };
 
-/* Everything here outlives the API. Strings borrowed. */
+/* Everything here outlives the API, but for the strings, which admin_start copies. */
 struct admin_env {
 	struct store *store;
 	/*

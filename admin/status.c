@@ -103,6 +103,8 @@ static void set_numbers(json_t *json, const struct api *api)
 	(void)json_object_set_new(json, "accepting", json_boolean(numbers.accepting));
 	(void)json_object_set_new(json, "sessions", json_integer((json_int_t)numbers.sessions));
 	(void)json_object_set_new(json, "accepted", json_integer((json_int_t)numbers.accepted));
+	if (numbers.hostname[0] != '\0')
+		(void)json_object_set_new(json, "hostname", view_text(numbers.hostname));
 }
 
 static void set_lists(json_t *json, const struct api *api, json_t *warnings)

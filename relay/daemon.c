@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
@@ -92,6 +93,7 @@ static void on_whitelist(void *ctx, const struct whitelist_change *changes, size
 static void tell_numbers(void *ctx, struct admin_numbers *numbers_out)
 {
 	struct daemon *daemon = ctx;
+	const struct config *config = versions_acquire(daemon->versions);
 	struct smtp_front_status status;
 
 	smtp_front_status(daemon->front, &status);
@@ -100,6 +102,8 @@ static void tell_numbers(void *ctx, struct admin_numbers *numbers_out)
 		.accepted = status.messages,
 		.accepting = !store_is_failed(daemon->store),
 	};
+	snprintf(numbers_out->hostname, sizeof(numbers_out->hostname), "%s", config->hostname);
+	versions_release(daemon->versions, config);
 }
 
 static size_t tell_routes(void *ctx, struct admin_route_status *routes_out, size_t max)

@@ -214,6 +214,17 @@ def test_reload_of_routes(make_daemon, hop):
     relay.wait_states(number, {"b@example.com": "delivered"})
 
 
+def test_status_tells_the_hostname_in_force(make_daemon):
+    """The version it was started with is gone after a reload; what it named must not be shown."""
+    relay = make_daemon()
+    assert relay.get("/status")["hostname"] == "relay.test"
+    text = relay.config.read_text()
+    for name in ("second.test", "third.test"):
+        relay.config.write_text(text.replace("relay.test", name))
+        relay.hup()
+        wait_for(lambda: relay.get("/status")["hostname"] == name, name)
+
+
 def test_reload_leaves_sessions_alone(make_daemon):
     relay = make_daemon(settings="smtp: {max_recipients: 3}\n")
     with Smtp(relay.smtp_port) as client:
