@@ -143,25 +143,38 @@ static bool is_clean_refusal(struct store *store, int code, int64_t changes_befo
 	}
 }
 
+/*
+ * What a database that failed (input and output errors, corruption) holds
+ * after that nobody knows: trying again must not hide it.
+ */
+static bool not_together(struct store *store, int code, const struct err *why)
+{
+	if (code == ERR_FATAL)
+		writer_fail(store, why);
+	return false;
+}
+
 /* All in one transaction. False: rolled back, codes mean nothing yet. */
 static bool run_together(struct store *store, struct batch *batch)
 {
 	struct err why;
+	int code = begin(store, &why);
 
-	if (begin(store, &why) != ERR_OK)
-		return false;
+	if (code != ERR_OK)
+		return not_together(store, code, &why);
 	for (size_t i = 0; i < batch->count; i++) {
 		struct store_job *job = batch->jobs[i];
 		int64_t before = sqlite3_total_changes64(store->db.handle);
-		int code = run_job(store, job);
 
+		code = run_job(store, job);
 		if (code != ERR_OK && !is_clean_refusal(store, code, before)) {
 			rollback(store);
-			return false;
+			return not_together(store, code, &job->why);
 		}
 	}
-	if (commit(store, &why) != ERR_OK)
-		return false;
+	code = commit(store, &why);
+	if (code != ERR_OK)
+		return not_together(store, code, &why);
 	for (size_t i = 0; i < batch->count; i++)
 		conclude(store, batch->jobs[i]);
 	return true;

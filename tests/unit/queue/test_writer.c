@@ -389,6 +389,68 @@ START_TEST(S257_a_removed_file_is_fatal)
 }
 END_TEST
 
+/* --- a disk that fails to sync, once ---------------------------------------------------- */
+
+static _Atomic int syncs_to_fail;
+static const sqlite3_io_methods *real_methods;
+static sqlite3_io_methods failing_methods;
+static sqlite3_vfs *real_vfs;
+
+static int sync_or_fail(sqlite3_file *file, int flags)
+{
+	if (syncs_to_fail > 0) {
+		syncs_to_fail--;
+		return SQLITE_IOERR_FSYNC;
+	}
+	return real_methods->xSync(file, flags);
+}
+
+static int open_failing(sqlite3_vfs *vfs, sqlite3_filename name, sqlite3_file *file, int flags,
+			int *flags_out)
+{
+	int code = real_vfs->xOpen(vfs, name, file, flags, flags_out);
+
+	if (code == SQLITE_OK && (flags & SQLITE_OPEN_WAL) != 0) {
+		real_methods = file->pMethods;
+		failing_methods = *real_methods;
+		failing_methods.xSync = sync_or_fail;
+		file->pMethods = &failing_methods;
+	}
+	return code;
+}
+
+/* DESIGN 4.2: what a failed fsync left on the disk nobody knows; a second one that works tells
+ * nothing. */
+START_TEST(a_failed_sync_is_fatal_for_the_whole_batch)
+{
+	struct letter letters[5];
+	_Atomic int left = 0;
+	struct fixture f;
+	struct gate gate;
+	sqlite3_vfs vfs;
+
+	real_vfs = sqlite3_vfs_find(NULL);
+	vfs = *real_vfs;
+	vfs.zName = "failing";
+	vfs.xOpen = open_failing;
+	sqlite3_vfs_register(&vfs, 1);
+	fixture_open(&f);
+	gate_close(&gate, f.store);
+	for (int i = 0; i < 5; i++)
+		post(&letters[i], f.store, make_body(f.store, 100, 0), ulid_new(NOW), &left);
+	syncs_to_fail = 1;
+	gate_open(&gate);
+	wait_for(&left);
+	ck_assert_int_eq(syncs_to_fail, 0);
+	for (int i = 0; i < 5; i++)
+		ck_assert_int_eq(letters[i].accept.job.code, ERR_FATAL);
+	ck_assert(store_is_failed(f.store));
+	ck_assert_int_eq(f.watch.fatal, 1);
+	fixture_remove(&f);
+	sqlite3_vfs_unregister(&vfs);
+}
+END_TEST
+
 /* --- somebody with the sqlite3 tool ----------------------------------------------------- */
 
 struct stray {
@@ -584,5 +646,6 @@ UNIT_MAIN("queue/writer", one_that_fails_takes_nobody_with_it,
 	  nobody_is_called_after_the_body_was_thrown_away, staging_is_swept_at_start,
 	  behind_while_bytes_wait, behind_while_the_writer_is_stuck,
 	  S254_a_full_database_refuses_mail_and_goes_on, S254_full_in_the_middle_of_a_batch,
-	  S257_a_removed_file_is_fatal, S261_a_stray_writer_is_waited_for,
-	  S261_a_reader_that_never_ends_stops_nobody, many_threads, what_comes_too_late_is_answered)
+	  S257_a_removed_file_is_fatal, a_failed_sync_is_fatal_for_the_whole_batch,
+	  S261_a_stray_writer_is_waited_for, S261_a_reader_that_never_ends_stops_nobody,
+	  many_threads, what_comes_too_late_is_answered)
