@@ -183,17 +183,34 @@ static void add_door(struct porch *porch, size_t listener, int fd)
 		(struct door){.porch = porch, .listener = listener, .fd = fd};
 }
 
+/*
+ * SO_REUSEPORT would let a second daemon of the same user take every other
+ * connection: who comes second must be told, so ask once without it (S340).
+ */
+static int is_free(const char *address, struct err *why)
+{
+	int fd;
+	int code = acceptor_bind(address, false, &fd, why);
+
+	if (code == ERR_OK)
+		close(fd);
+	return code;
+}
+
 /* Every loop gets a socket of its own, on the port the first one got; a unix socket only one. */
 static int bind_listener(struct smtp_front *front, size_t listener, struct err *why)
 {
 	const char *address = front->version->settings.listeners[listener].address;
-	bool shared = strncmp(address, "unix:", 5) != 0;
+	bool shared = strncmp(address, "unix:", 5) != 0 && front->porch_count > 1;
+	int code = shared ? is_free(address, why) : ERR_OK;
 
-	for (size_t i = 0; i < front->porch_count && (shared || i == 0); i++) {
+	if (code != ERR_OK)
+		return code;
+	for (size_t i = 0; i < (shared ? front->porch_count : 1); i++) {
 		const char *place = i == 0 ? address : front->names[listener];
 		int fd;
-		int code = acceptor_bind(place, shared && front->porch_count > 1, &fd, why);
 
+		code = acceptor_bind(place, shared, &fd, why);
 		if (code != ERR_OK)
 			return code;
 		add_door(&front->porches[i], listener, fd);
