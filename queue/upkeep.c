@@ -191,6 +191,11 @@ static bool has_much_room(struct store *store)
 
 bool upkeep_when_idle(struct store *store)
 {
+	/* Sweeping and giving room back write too, for as long as nobody else does. */
+	if (store->wal_pages >= store->checkpoint_at)
+		checkpoint(store, SQLITE_CHECKPOINT_PASSIVE);
+	if (atomic_load(&store->failed))
+		return false;
 	if (store->doomed->count > 0)
 		return try_transaction(store, sweep);
 	if (has_much_room(store))
