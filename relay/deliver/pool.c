@@ -339,7 +339,7 @@ void pool_start_jobs(struct deliver *d)
 {
 	size_t count = d->plan->options->route_count;
 
-	if (d->stopping || count == 0)
+	if (d->stopping || count == 0 || store_is_failed(d->env.store))
 		return;
 	for (size_t i = 0; i < count; i++)
 		serve(d, &d->plan->ways[(d->next_way + i) % count]);

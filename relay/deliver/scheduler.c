@@ -39,10 +39,12 @@ static void retire(struct deliver *d, struct plan *plan, bool busy_too)
 static void tick(struct deliver *d)
 {
 	int64_t now_ms = clock_mono_ms();
-	bool overdue = d->stopping && now_ms >= d->stop_deadline_ms;
+	/* What becomes of mail can't be written down any more: no further dot may leave (P3). */
+	bool failed = store_is_failed(d->env.store);
+	bool overdue = failed || (d->stopping && now_ms >= d->stop_deadline_ms);
 
 	for (struct plan *plan = d->plans; plan != NULL; plan = plan->next) {
-		if (plan->old || d->stopping)
+		if (plan->old || d->stopping || failed)
 			retire(d, plan, overdue);
 		else
 			for (size_t i = 0; i < plan->options->route_count; i++)

@@ -889,6 +889,33 @@ START_TEST(stopping_in_mid_data_gives_it_back)
 }
 END_TEST
 
+/* P3: what can't be written down is not sent, or all of it would be sent again after the restart.
+ */
+START_TEST(a_failed_store_ends_delivery)
+{
+	static const struct nexthop_step step = {AT_RCPT, DO_PAUSE};
+	struct pause change = {.route = "other", .paused = true, .actor = "test"};
+	char path[96];
+	struct err why;
+	struct rig r;
+
+	rig_open(&r, &step, 1, NULL);
+	r.route.max_connections = 1;
+	rig_deliver(&r);
+	for (size_t i = 0; i < 5; i++)
+		rig_accept_plain(&r, "ann@ok.test");
+	ck_assert(nexthop_wait_stage(r.hop, AT_RCPT, 1, RIG_WAIT_MS));
+	snprintf(path, sizeof(path), "%s/stagepost.db", r.folder);
+	ck_assert_int_eq(unlink(path), 0);
+	ck_assert_int_eq(store_wait(r.store, queue_pause, &change.job, &why), ERR_FATAL);
+	usleep(1200000); /* the scheduler looks at least once a second */
+	nexthop_go(r.hop);
+	usleep(300000);
+	ck_assert_uint_eq(nexthop_mail_count(r.hop), 0);
+	rig_stop(&r);
+}
+END_TEST
+
 static void count_one(void *ctx)
 {
 	__atomic_add_fetch((int *)ctx, 1, __ATOMIC_SEQ_CST);
@@ -950,4 +977,5 @@ UNIT_MAIN("deliver/deliver", one_plain_message_goes_through, the_last_reply_deci
 	  an_unanswered_dot_is_held_the_third_time, no_route_is_said, our_own_listener_is_refused,
 	  capture_only_connects_to_nobody, a_pause_stops_delivery_and_resume_goes_on,
 	  a_paused_route_sends_nothing, stopping_in_mid_data_gives_it_back,
-	  a_reload_takes_over_for_the_next_message, too_old_mail_expires)
+	  a_failed_store_ends_delivery, a_reload_takes_over_for_the_next_message,
+	  too_old_mail_expires)
