@@ -1,4 +1,6 @@
 /* queue/writer.c - the one thread that writes: jobs become commits, many at a time (DESIGN 4.2) */
+#include <config.h> /* pthread_setname_np */
+
 #include "queue/writer.h"
 
 #include <assert.h>
@@ -311,6 +313,7 @@ int writer_start(struct store *store, struct err *why)
 	upkeep_watch_log(store);
 	if (pthread_create(&store->thread, NULL, write_all, store) != 0)
 		return err_set(why, ERR_IO, "can't start the writer thread");
+	pthread_setname_np(store->thread, "writer");
 	return ERR_OK;
 }
 

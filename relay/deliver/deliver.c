@@ -146,6 +146,7 @@ int deliver_start(const struct deliver_env *env, const struct delivery_options *
 	failed = pthread_create(&d->thread, NULL, scheduler_run, d);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	assert(failed == 0);
+	pthread_setname_np(d->thread, "scheduler");
 	*deliver_out = d;
 	return ERR_OK;
 }

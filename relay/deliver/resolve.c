@@ -96,6 +96,7 @@ struct resolver *resolver_new(void)
 		resolver->queries[i] = channel_new();
 		failed = pthread_create(&resolver->threads[i], NULL, run, resolver->queries[i]);
 		assert(failed == 0);
+		pthread_setname_np(resolver->threads[i], "resolver");
 	}
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	return resolver;

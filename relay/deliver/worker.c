@@ -246,6 +246,7 @@ int worker_start(struct store *store, struct channel *inbox, struct worker **wor
 	failed = pthread_create(&w->thread, NULL, run, w);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	assert(failed == 0);
+	pthread_setname_np(w->thread, "worker");
 	*worker_out = w;
 	return ERR_OK;
 }

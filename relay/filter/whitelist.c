@@ -1,4 +1,6 @@
 /* relay/filter/whitelist.c - the live list: publishing, snapshots, merging in the background */
+#include <config.h> /* pthread_setname_np */
+
 #include "relay/filter/whitelist.h"
 
 #include <assert.h>
@@ -265,6 +267,7 @@ static void start_thread(struct whitelist *list)
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (code != 0)
 		abort(); /* as when memory ends: nothing can be promised without it */
+	pthread_setname_np(list->thread, "whitelist");
 }
 
 /* --- birth, death, loading ------------------------------------------------------------------ */
