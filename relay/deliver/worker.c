@@ -6,6 +6,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -217,7 +218,11 @@ static void do_order(struct worker *w)
 
 static void *run(void *arg)
 {
+	static const struct sched_param none;
 	struct worker *w = arg;
+
+	/* What wakes a worker is a loop with more to do: no need to push it off its processor. */
+	(void)pthread_setschedparam(pthread_self(), SCHED_BATCH, &none);
 
 	while (channel_wait(w->orders, -1))
 		while (channel_take(w->orders) != NULL)
