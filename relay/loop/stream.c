@@ -222,6 +222,10 @@ static void on_timer(struct loop_timer *timer)
 /* Our last byte is on its way: now the end of our side, then wait for the peer's. */
 static void start_linger(struct stream *stream)
 {
+	if (stream->linger_ms <= 0 && stream->transport.tls == NULL) {
+		destroy(stream); /* close() says it as well */
+		return;
+	}
 	if (transport_shutdown(&stream->transport) == TRANSPORT_WANT_WRITE) {
 		stream->write_events = EV_WRITE;
 		return;
