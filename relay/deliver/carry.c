@@ -5,18 +5,24 @@
 
 #include <assert.h>
 #include <stdio.h>
+#include <sys/socket.h>
 
 #include "base/clock.h"
 
 #define NEAR_LINE_MAX	  2048
 #define STAND_IN_MAX	  1024
-#define NEAR_LINGER_MS	  5000
 #define PROGRESS_EACH_MS  5000
 #define PROGRESS_GRACE_MS 30000
 
-/* What libesmtp is shown: PIPELINING and nothing else, whatever the next hop offers. */
+/*
+ * What libesmtp is shown: PIPELINING and nothing else, whatever the next hop
+ * offers. MAIL is answered too: libesmtp flushes it alone and would wait; so
+ * its commands come in one piece. Should the next hop refuse MAIL, the record
+ * says so, and libesmtp hears it as the answer to what it said next.
+ */
 static const char local_hello[] = "220 stagepost\r\n"
-				  "250-stagepost\r\n250 PIPELINING\r\n";
+				  "250-stagepost\r\n250 PIPELINING\r\n"
+				  "250 stagepost\r\n";
 
 static void pump_near(struct carry *c);
 
@@ -72,7 +78,8 @@ static void finish(struct carry *c, int code)
 	tell_near(c, code);
 	tell_near(c, 221);
 	flush_near(c);
-	stream_close(&c->near, NEAR_LINGER_MS);
+	/* All it needs lies in its end of the socketpair; that QUIT finds nobody does no harm. */
+	stream_close(&c->near, 0);
 	let_go(c);
 	c->ops->on_over(c->ctx, clean);
 }
@@ -104,10 +111,8 @@ static bool answer_local(struct carry *c)
 		}
 		tell_near(c, slot.code);
 	}
-	if (!has_slots(c)) {
+	if (!has_slots(c))
 		c->slot_first = c->slot_end = 0;
-		flush_near(c);
-	}
 	return true;
 }
 
@@ -215,7 +220,6 @@ static bool on_rcpt(struct carry *c, struct span line)
 	}
 	if (allowed && !send_line(c))
 		return false;
-	job->record.rcpt_sent |= allowed;
 	push_slot(c, (struct carry_slot){SLOT_RCPT, c->next_recipient++, !allowed, 550});
 	return allowed || answer_local(c);
 }
@@ -415,6 +419,10 @@ static void pump_near(struct carry *c)
 {
 	if (c->state == CARRY_COMMANDS)
 		read_commands(c);
+	/* Replies wait for DATA, which comes right behind RCPT: waking the worker once is enough.
+	 */
+	if (c->state == CARRY_COMMANDS && !has_slots(c))
+		flush_near(c);
 	if (c->state == CARRY_HEADER && push_header(c) && drop_stand_in(c))
 		c->state = CARRY_BODY;
 	if (c->state == CARRY_BODY)
@@ -470,8 +478,7 @@ static bool on_slot_reply(struct carry *c, struct carry_slot slot, const struct 
 			finish(c, reply->code);
 		return false;
 	}
-	tell_near(c, reply->code);
-	return true;
+	return true; /* libesmtp was told in advance */
 }
 
 /* A yes behind a refused MAIL makes no sense: RSET then. */
@@ -575,6 +582,14 @@ void carry_release(struct carry *c)
 	buf_release(&c->line);
 }
 
+void carry_greet(int near_fd)
+{
+	size_t len = sizeof(local_hello) - 1;
+	ssize_t put = send(near_fd, local_hello, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+	assert(put == (ssize_t)len); /* a new socketpair has room */
+}
+
 void carry_begin(struct carry *c, struct loop *loop, struct job *job, int near_fd,
 		 struct stream *far, const struct hop_caps *caps)
 {
@@ -591,8 +606,6 @@ void carry_begin(struct carry *c, struct loop *loop, struct job *job, int near_f
 	buf_clear(&c->near_out);
 	body_scan_init(&c->body);
 	c->near = stream_new(loop, near_fd, &options, &ops, c);
-	buf_append_text(&c->near_out, local_hello);
-	flush_near(c);
 }
 
 bool carry_is_busy(const struct carry *c)

@@ -12,10 +12,9 @@
 
 /*
  * Stands between the near stream (libesmtp over a socketpair) and the far one
- * (the next hop), both on one loop: answers the greeting, EHLO and QUIT
- * itself, writes MAIL and RCPT from the job, guards every RCPT, holds DATA
- * back until all recipients are answered, swaps the header, counts the body
- * (DESIGN 4.4). Loop thread only.
+ * (the next hop), both on one loop: answers EHLO, MAIL and QUIT in advance, writes MAIL and RCPT
+ * from the job, guards every RCPT, holds DATA back until all recipients are answered, swaps the
+ * header, counts the body (DESIGN 4.4). Loop thread only.
  */
 struct carry_ops {
 	/*
@@ -73,7 +72,15 @@ void carry_init(struct carry *carry, struct loop *loop, struct whitelist *whitel
 		const struct carry_ops *ops, void *ctx);
 void carry_release(struct carry *carry);
 
-/* Takes near_fd, whose other end libesmtp will talk to. `far` and `caps` outlive the job. */
+/*
+ * What libesmtp hears first, put into the socketpair before it begins: then
+ * it need not wait for the loop. Any thread.
+ */
+void carry_greet(int near_fd);
+/*
+ * Takes near_fd, greeted, whose other end libesmtp will talk to. `far` and
+ * `caps` outlive the job.
+ */
 void carry_begin(struct carry *carry, struct loop *loop, struct job *job, int near_fd,
 		 struct stream *far, const struct hop_caps *caps);
 bool carry_is_busy(const struct carry *carry);

@@ -45,7 +45,6 @@ struct record {
 	struct hop_reply data;	/* to DATA */
 	struct hop_reply final; /* to the final dot */
 	bool mail_local;	/* `mail` is our own refusal: nothing was sent */
-	bool rcpt_sent;
 	bool dot_sent;
 	bool stale;	      /* a pooled connection that turned out to be dead */
 	enum err_code broken; /* the dialogue broke off; ERR_OK: it did not */

@@ -436,12 +436,15 @@ static void try_next_host(struct uplink *u)
 /* --- a job ------------------------------------------------------------------------------- */
 
 /*
- * A connection that was used before and that the next hop gave up before any
- * recipient was named: nobody's fault, dial again.
+ * A connection that was used before and that the next hop gave up before it
+ * answered MAIL (RCPT may have been under way behind it): nobody's
+ * fault, dial again.
  */
 static bool was_stale(const struct uplink *u, bool gone)
 {
-	return gone && u->jobs_begun > 1 && !u->job->record.rcpt_sent;
+	int code = u->job->record.mail.code;
+
+	return gone && u->jobs_begun > 1 && (code == 0 || code == 421);
 }
 
 static void on_carry_over(void *ctx, bool clean)
@@ -569,6 +572,7 @@ void uplink_assign(struct uplink *uplink, struct job *job, int fd)
 {
 	uplink->order_job = job;
 	uplink->order_fd = fd;
+	carry_greet(fd);
 	post(uplink, &uplink->assign_task);
 }
 

@@ -693,6 +693,36 @@ START_TEST(a_stale_connection_is_told_from_a_refusal)
 }
 END_TEST
 
+/* RCPT travels right behind MAIL: what counts is whether MAIL was answered. */
+START_TEST(a_connection_is_stale_until_mail_is_answered)
+{
+	static const struct {
+		struct nexthop_step step;
+		bool stale;
+	} cases[] = {
+		{{AT_MAIL, DO_DROP, NULL, 0, NULL, 2, 2, 0, 0}, true},
+		{{AT_RCPT, DO_DROP, NULL, 0, NULL, 2, 2, 0, 0}, false},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct rig r;
+
+		rig_ready(&r, &cases[i].step, 1, NULL);
+		rig_assign(&r, ann, "a: b\r\n\r\n", 0);
+		talk_to_data(&r, ann);
+		tell(&r, stand_in);
+		tell(&r, ".\r\n");
+		await(&r, &r.done);
+		rig_assign(&r, ann, "a: b\r\n\r\n", 0);
+		tell(&r, "EHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<ann@ok.test>\r\nDATA\r\n");
+		await(&r, &r.done);
+		ck_assert(!r.alive);
+		ck_assert_msg(r.job->record.stale == cases[i].stale, "%zu", i);
+		rig_close(&r);
+	}
+}
+END_TEST
+
 /* What was pipelined behind a refused MAIL is answered before the next message begins. */
 START_TEST(late_replies_behind_a_refused_mail_belong_to_nobody_else)
 {
@@ -922,7 +952,7 @@ UNIT_MAIN("deliver/uplink", a_message_goes_through_with_its_real_header,
 	  strange_replies_are_kept_harmless, replies_without_text_are_understood,
 	  without_pipelining_commands_go_one_by_one, a_dripping_reply_meets_its_deadline,
 	  a_message_over_the_next_hops_size_is_not_sent, a_connection_serves_several_messages,
-	  a_stale_connection_is_told_from_a_refusal,
+	  a_stale_connection_is_told_from_a_refusal, a_connection_is_stale_until_mail_is_answered,
 	  late_replies_behind_a_refused_mail_belong_to_nobody_else, failures_to_open_are_told,
 	  the_next_host_is_tried, a_name_is_resolved, our_own_listener_is_not_a_next_hop,
 	  tls_that_is_not_offered_means_no_mail, a_verified_next_hop_gets_mail_over_tls,
