@@ -1,11 +1,10 @@
 /* relay/daemon.c - the parts put together: start in order, run, stop in reverse */
 #include <config.h>
 
-#include "relay/daemon.h"
+#include "relay/inside.h"
 
 #include <errno.h>
 #include <poll.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,51 +13,19 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "admin/admin.h"
-#include "base/channel.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "queue/reader.h"
 #include "queue/whitelist.h"
-#include "relay/deliver/deliver.h"
-#include "relay/filter/whitelist.h"
-#include "relay/loop/loop.h"
 #include "relay/notify.h"
 #include "relay/reach.h"
-#include "relay/smtp/intake.h"
-#include "relay/smtp/listener.h"
-#include "relay/version.h"
 
 #define SMTP_GRACE_MS	 10000 /* together well under the promised 30 s */
 #define DELIVER_GRACE_MS 12000
 #define ADMIN_GRACE_MS	 3000
 #define FLUSH_EVERY_MS	 3000
 #define HITS_AT_ONCE	 512
-#define STATUS_ROUTES	 64
-
-struct daemon {
-	const struct daemon_source *source;
-	struct versions *versions;
-	const struct config *config; /* in force; held */
-	struct store *store;
-	struct whitelist *whitelist;
-	struct loop *loops[CONFIG_MAX_THREADS];
-	size_t loop_count;
-	struct budget budget;
-	struct intake *intake;
-	struct smtp_front *front;
-	char (*listeners)[STREAM_NAME_SIZE]; /* as bound; they outlive the front */
-	size_t listener_count;
-	struct deliver *deliver;
-	pthread_mutex_t
-		deliver_lock; /* the writer thread wakes what the main thread starts and stops */
-	struct admin *admin;
-	int64_t started_at;
-	struct channel *failure; /* closed by the writer thread when the store has failed */
-	struct err failed_why;	 /* written before `failure` is closed */
-	int signals;
-};
 
 /* --- what the store tells, in its writer thread ------------------------------ */
 
@@ -87,104 +54,6 @@ static void on_whitelist(void *ctx, const struct whitelist_change *changes, size
 
 	whitelist_publish(daemon->whitelist, changes, count, revision);
 }
-
-/* --- what the API asks, in its own threads ------------------------------------ */
-
-static void tell_numbers(void *ctx, struct admin_numbers *numbers_out)
-{
-	struct daemon *daemon = ctx;
-	const struct config *config = versions_acquire(daemon->versions);
-	struct smtp_front_status status;
-
-	smtp_front_status(daemon->front, &status);
-	*numbers_out = (struct admin_numbers){
-		.sessions = status.sessions,
-		.accepted = status.messages,
-		.accepting = !store_is_failed(daemon->store),
-	};
-	snprintf(numbers_out->hostname, sizeof(numbers_out->hostname), "%s", config->hostname);
-	versions_release(daemon->versions, config);
-}
-
-static size_t tell_routes(void *ctx, struct admin_route_status *routes_out, size_t max)
-{
-	struct daemon *daemon = ctx;
-	struct route_status routes[STATUS_ROUTES];
-	size_t count = deliver_status(daemon->deliver, routes, STATUS_ROUTES);
-
-	if (count > STATUS_ROUTES)
-		count = STATUS_ROUTES;
-	if (count > max)
-		count = max;
-	for (size_t i = 0; i < count; i++) {
-		struct admin_route_status *to = &routes_out[i];
-
-		*to = (struct admin_route_status){
-			.paused = routes[i].paused,
-			.connections = routes[i].connections,
-			.busy = routes[i].busy,
-			.delivered = routes[i].delivered,
-			.deferred = routes[i].deferred,
-			.failed = routes[i].failed,
-			.last_error_at = routes[i].last_error_at,
-		};
-		memcpy(to->name, routes[i].name, sizeof(to->name));
-		memcpy(to->last_error, routes[i].last_error, sizeof(to->last_error));
-	}
-	return count;
-}
-
-static void tell_listeners(void *ctx, void (*row)(void *row_ctx, const char *address),
-			   void *row_ctx)
-{
-	const struct daemon *daemon = ctx;
-
-	for (size_t i = 0; i < daemon->listener_count; i++)
-		row(row_ctx, daemon->listeners[i]);
-}
-
-static void tell_warnings(void *ctx, void (*row)(void *row_ctx, const char *sentence),
-			  void *row_ctx)
-{
-	struct daemon *daemon = ctx;
-	const struct whitelist_snapshot *snapshot = whitelist_acquire(daemon->whitelist);
-	const struct config *config = versions_acquire(daemon->versions);
-
-	if (whitelist_size(snapshot) == 0)
-		row(row_ctx, "the whitelist is empty: nothing can leave");
-	if (whitelist_allows_all(snapshot))
-		row(row_ctx, "the whitelist holds `*`: mail to every plain address leaves");
-	if (config->delivery.capture_only)
-		row(row_ctx, "delivery.capture_only is on: nothing leaves");
-	else if (config->delivery.route_count == 0)
-		row(row_ctx, "there is no route: allowed mail stays in the queue");
-	versions_release(daemon->versions, config);
-	whitelist_release(&snapshot);
-}
-
-static const struct policy_options *acquire_policy(void *ctx)
-{
-	struct daemon *daemon = ctx;
-
-	return &versions_acquire(daemon->versions)->policy;
-}
-
-static void release_policy(void *ctx, const struct policy_options *policy)
-{
-	struct daemon *daemon = ctx;
-	const char *config = (const char *)policy - offsetof(struct config, policy);
-
-	versions_release(daemon->versions, (const struct config *)(const void *)config);
-}
-
-static const struct admin_ops admin_ops = {
-	.numbers = tell_numbers,
-	.routes = tell_routes,
-	.listeners = tell_listeners,
-	.warnings = tell_warnings,
-	.policy_acquire = acquire_policy,
-	.policy_release = release_policy,
-};
 
 /* --- start -------------------------------------------------------------------- */
 
@@ -355,7 +224,7 @@ static int start_admin(struct daemon *daemon, struct err *why)
 		.hostname = daemon->config->hostname,
 		.version = PACKAGE_VERSION,
 		.started_at = daemon->started_at,
-		.ops = &admin_ops,
+		.ops = &daemon_admin_ops,
 		.ctx = daemon,
 	};
 
@@ -570,7 +439,7 @@ static void say_ready(struct daemon *daemon)
 			 LOG_S("address", admin_address(daemon->admin)));
 	log_info("ready", LOG_S("version", PACKAGE_VERSION),
 		 LOG_S("data_dir", daemon->config->data_dir), LOG_I("loops", daemon->loop_count));
-	tell_warnings(daemon, log_sentence, NULL);
+	daemon_tell_warnings(daemon, log_sentence, NULL);
 	notify_state("READY=1");
 }
 

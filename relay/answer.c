@@ -1,0 +1,103 @@
+/* relay/answer.c - what the API asks the daemon, answered in the API's own threads */
+#include "relay/inside.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define STATUS_ROUTES 64
+
+static void tell_numbers(void *ctx, struct admin_numbers *numbers_out)
+{
+	struct daemon *daemon = ctx;
+	const struct config *config = versions_acquire(daemon->versions);
+	struct smtp_front_status status;
+
+	smtp_front_status(daemon->front, &status);
+	*numbers_out = (struct admin_numbers){
+		.sessions = status.sessions,
+		.accepted = status.messages,
+		.accepting = !store_is_failed(daemon->store),
+	};
+	snprintf(numbers_out->hostname, sizeof(numbers_out->hostname), "%s", config->hostname);
+	versions_release(daemon->versions, config);
+}
+
+static size_t tell_routes(void *ctx, struct admin_route_status *routes_out, size_t max)
+{
+	struct daemon *daemon = ctx;
+	struct route_status routes[STATUS_ROUTES];
+	size_t count = deliver_status(daemon->deliver, routes, STATUS_ROUTES);
+
+	if (count > STATUS_ROUTES)
+		count = STATUS_ROUTES;
+	if (count > max)
+		count = max;
+	for (size_t i = 0; i < count; i++) {
+		struct admin_route_status *to = &routes_out[i];
+
+		*to = (struct admin_route_status){
+			.paused = routes[i].paused,
+			.connections = routes[i].connections,
+			.busy = routes[i].busy,
+			.delivered = routes[i].delivered,
+			.deferred = routes[i].deferred,
+			.failed = routes[i].failed,
+			.last_error_at = routes[i].last_error_at,
+		};
+		memcpy(to->name, routes[i].name, sizeof(to->name));
+		memcpy(to->last_error, routes[i].last_error, sizeof(to->last_error));
+	}
+	return count;
+}
+
+static void tell_listeners(void *ctx, void (*row)(void *row_ctx, const char *address),
+			   void *row_ctx)
+{
+	const struct daemon *daemon = ctx;
+
+	for (size_t i = 0; i < daemon->listener_count; i++)
+		row(row_ctx, daemon->listeners[i]);
+}
+
+void daemon_tell_warnings(void *ctx, void (*row)(void *row_ctx, const char *sentence),
+			  void *row_ctx)
+{
+	struct daemon *daemon = ctx;
+	const struct whitelist_snapshot *snapshot = whitelist_acquire(daemon->whitelist);
+	const struct config *config = versions_acquire(daemon->versions);
+
+	if (whitelist_size(snapshot) == 0)
+		row(row_ctx, "the whitelist is empty: nothing can leave");
+	if (whitelist_allows_all(snapshot))
+		row(row_ctx, "the whitelist holds `*`: mail to every plain address leaves");
+	if (config->delivery.capture_only)
+		row(row_ctx, "delivery.capture_only is on: nothing leaves");
+	else if (config->delivery.route_count == 0)
+		row(row_ctx, "there is no route: allowed mail stays in the queue");
+	versions_release(daemon->versions, config);
+	whitelist_release(&snapshot);
+}
+
+static const struct policy_options *acquire_policy(void *ctx)
+{
+	struct daemon *daemon = ctx;
+
+	return &versions_acquire(daemon->versions)->policy;
+}
+
+static void release_policy(void *ctx, const struct policy_options *policy)
+{
+	struct daemon *daemon = ctx;
+	const char *config = (const char *)policy - offsetof(struct config, policy);
+
+	versions_release(daemon->versions, (const struct config *)(const void *)config);
+}
+
+const struct admin_ops daemon_admin_ops = {
+	.numbers = tell_numbers,
+	.routes = tell_routes,
+	.listeners = tell_listeners,
+	.warnings = daemon_tell_warnings,
+	.policy_acquire = acquire_policy,
+	.policy_release = release_policy,
+};

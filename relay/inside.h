@@ -1,0 +1,55 @@
+/* relay/inside.h - what the daemon's own files share */
+#ifndef STAGEPOST_RELAY_INSIDE_H
+#define STAGEPOST_RELAY_INSIDE_H
+
+#include <pthread.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "admin/admin.h"
+#include "base/channel.h"
+#include "base/err.h"
+#include "queue/store.h"
+#include "relay/config.h"
+#include "relay/daemon.h"
+#include "relay/deliver/deliver.h"
+#include "relay/filter/whitelist.h"
+#include "relay/loop/budget.h"
+#include "relay/loop/loop.h"
+#include "relay/loop/stream.h"
+#include "relay/smtp/intake.h"
+#include "relay/smtp/listener.h"
+#include "relay/version.h"
+
+/* The parts, made in daemon.c. Written by the main thread, before admin starts or after it stopped.
+ */
+struct daemon {
+	const struct daemon_source *source;
+	struct versions *versions;
+	const struct config *config; /* in force; held */
+	struct store *store;
+	struct whitelist *whitelist;
+	struct loop *loops[CONFIG_MAX_THREADS];
+	size_t loop_count;
+	struct budget budget;
+	struct intake *intake;
+	struct smtp_front *front;
+	char (*listeners)[STREAM_NAME_SIZE]; /* as bound; they outlive the front */
+	size_t listener_count;
+	struct deliver *deliver;
+	/* The writer thread wakes what the main thread starts and stops. */
+	pthread_mutex_t deliver_lock;
+	struct admin *admin;
+	int64_t started_at;
+	struct channel *failure; /* closed by the writer thread when the store has failed */
+	struct err failed_why;	 /* written before `failure` is closed */
+	int signals;
+};
+
+/* What the API asks, with the daemon as ctx (relay/answer.c). */
+extern const struct admin_ops daemon_admin_ops;
+/* Sentences a person should read; `ctx` is the daemon. */
+void daemon_tell_warnings(void *ctx, void (*row)(void *row_ctx, const char *sentence),
+			  void *row_ctx);
+
+#endif
