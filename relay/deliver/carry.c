@@ -35,6 +35,12 @@ static void let_go(struct carry *c)
 	c->state = CARRY_IDLE;
 }
 
+/* Counted, because a stream that failed has thrown away what it still held. */
+static bool has_dot_left(const struct carry *c)
+{
+	return stream_output_pending(c->far) == 0 && stream_bytes_out(c->far) >= c->dot_ends;
+}
+
 void carry_break(struct carry *c, int code, const char *why)
 {
 	struct record *record = &c->job->record;
@@ -45,7 +51,7 @@ void carry_break(struct carry *c, int code, const char *why)
 		err_set(&record->broken_why, code, "%s", why);
 	}
 	/* A dot that never left our own buffer was not sent. */
-	if (record->dot_sent && stream_output_pending(c->far) > 0)
+	if (record->dot_sent && !has_dot_left(c))
 		record->dot_sent = false;
 	stream_free(&c->near);
 	let_go(c);
@@ -355,6 +361,7 @@ static void end_body(struct carry *c)
 		carry_break(c, ERR_IO, text);
 		return;
 	}
+	c->dot_ends = stream_bytes_out(c->far) + stream_output_pending(c->far) + 3;
 	if (stream_write(c->far, span_of(".\r\n")) < 0)
 		return; /* no room: on_drained comes */
 	stream_consume(c->near, 3);
@@ -510,7 +517,7 @@ void carry_on_reply(struct carry *c, const struct reply *reply)
 
 	if (c->state == CARRY_FINAL) {
 		/* The message has to be out before an answer to it can be meant. */
-		if (stream_output_pending(c->far) == 0) {
+		if (has_dot_left(c)) {
 			on_final_reply(c, reply);
 			return;
 		}

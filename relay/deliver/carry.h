@@ -66,6 +66,7 @@ struct carry {
 	struct loop_timer progress;
 	int64_t data_began_ms;
 	uint64_t data_began_bytes;
+	uint64_t dot_ends; /* the far stream's count of bytes once the dot has left */
 };
 
 void carry_init(struct carry *carry, struct loop *loop, struct whitelist *whitelist,
