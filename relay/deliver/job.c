@@ -44,6 +44,7 @@ void job_forget(struct job *job)
 	buf_clear(&job->header);
 	for (size_t i = 0; i < job->count; i++) {
 		job->recipients[i].reply = (struct hop_reply){0};
+		job->recipients[i].dropped = false;
 		job->recipients[i].esmtp_code = 0;
 		job->recipients[i].esmtp_complete = false;
 	}

@@ -165,4 +165,30 @@ START_TEST(settlements_wait_longer_in_doubt_and_expire)
 }
 END_TEST
 
-UNIT_MAIN("deliver/outcome", the_truth_table, settlements_wait_longer_in_doubt_and_expire)
+/* The guard judges again on the new connection; what it said on the old one is over. */
+START_TEST(a_redial_forgets_what_was_dropped)
+{
+	static struct delivery_options options;
+	static struct claimed_message message;
+	struct claimed_recipient claimed = {.id = 7};
+	struct job *job = job_new(&message, &options, NULL, 1);
+	struct outcome outcome;
+
+	job->count = 1;
+	job->recipients[0].claimed = &claimed;
+	job->recipients[0].dropped = true;
+	job_forget(job);
+	job->record.mail.code = job->recipients[0].reply.code = 250;
+	job->record.data.code = 354;
+	job->record.final.code = 250;
+	job->record.dot_sent = true;
+	job->esmtp.transfer_code = job->recipients[0].esmtp_code = 250;
+	job->recipients[0].esmtp_complete = true;
+	outcome_decide(job, &job->recipients[0], &outcome);
+	ck_assert_int_eq(outcome.transition, TRANSITION_DELIVER);
+	job_free(&job);
+}
+END_TEST
+
+UNIT_MAIN("deliver/outcome", the_truth_table, settlements_wait_longer_in_doubt_and_expire,
+	  a_redial_forgets_what_was_dropped)
