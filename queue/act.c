@@ -379,6 +379,21 @@ static int delete_when_settled(struct store *store, const struct message_delete 
 	return code == ERR_OK ? wish_delete(store, found->number, why) : code;
 }
 
+/* Now, because what removes it later does not know who asked. */
+static int write_wish_audit(struct store *store, const struct message_delete *request,
+			    struct err *why)
+{
+	char subject[ULID_TEXT_SIZE];
+	struct audit_line line = {.at = request->now,
+				  .actor = request->actor,
+				  .action = "message.delete",
+				  .subject = subject,
+				  .after = "{\"when_settled\":true}"};
+
+	ulid_format(&request->message, subject);
+	return audit_add(store, &line, why);
+}
+
 static int run_delete(struct store *store, struct store_job *job)
 {
 	struct message_delete *request = (struct message_delete *)job;
@@ -396,7 +411,8 @@ static int run_delete(struct store *store, struct store_job *job)
 	if (!request->when_settled)
 		return err_set(&job->why, ERR_CONFLICT, "the message is being delivered");
 	request->wished = true;
-	return delete_when_settled(store, request, &found, &job->why);
+	code = delete_when_settled(store, request, &found, &job->why);
+	return code == ERR_OK ? write_wish_audit(store, request, &job->why) : code;
 }
 
 static const struct store_verb verb_delete = {"delete", run_delete, NULL, NULL};

@@ -309,6 +309,13 @@ START_TEST(delete_waits_for_what_is_in_flight)
 	ck_assert_uint_eq(settle_as(&f, ids[1], lease, TRANSITION_DEFER), 0);
 	ck_assert(is_gone(&f, &id));
 	expect_empty(&f);
+	/* Who asked for it, and then that it was done. */
+	ck_assert_int_eq(ask_sql(f.dir, "SELECT count(*) FROM audit WHERE action = 'message.delete'"
+					" AND actor = 'token:test'"),
+			 1);
+	ck_assert_int_eq(ask_sql(f.dir, "SELECT count(*) FROM audit WHERE action = 'message.delete'"
+					" AND actor IS NULL AND before IS NOT NULL"),
+			 1);
 	fixture_remove(&f);
 }
 END_TEST
