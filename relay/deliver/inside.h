@@ -129,6 +129,7 @@ struct deliver {
 	struct renew_call renew;
 	struct expire_call *expire;
 	int64_t next_due_at; /* wall clock */
+	int64_t claimed_ms;  /* monotonic: when room for more was last found or made */
 	bool maybe_due;	     /* claim without asking the clock */
 
 	struct event wake_event, stop_event;

@@ -10,6 +10,7 @@
 #include "relay/deliver/route.h"
 
 #define RETRY_MS 1000
+#define STUCK_MS 2000 /* so long without a claim, while mail is due: somebody is slow */
 
 /* One message while it is being divided. `open` has a job in the making a route, NULL: none. */
 struct dividing {
@@ -118,6 +119,7 @@ static void on_claimed(struct deliver *d, struct event *event)
 	struct dividing v;
 
 	d->claim.busy = false;
+	d->claimed_ms = clock_mono_ms();
 	if (claim->job.code < 0) {
 		if (!store_is_failed(d->env.store))
 			log_error("claim failed", LOG_S("error", claim->job.why.text));
@@ -162,10 +164,27 @@ void intake_start(struct deliver *d)
 	d->maybe_due = true;
 }
 
+/*
+ * A next hop that takes its time fills our hands with its own mail. What only
+ * waits for it goes to the back, so that the mail of other routes is seen.
+ */
+static void make_room(struct deliver *d, int64_t now)
+{
+	const struct plan *plan = d->plan;
+
+	if (plan->options->route_count < 2 || clock_mono_ms() - d->claimed_ms < STUCK_MS)
+		return;
+	d->claimed_ms = clock_mono_ms();
+	for (size_t i = 0; i < plan->options->route_count; i++)
+		way_give_up(d, &plan->ways[i], TRANSITION_UNCLAIM, "", now + TICK_MS);
+}
+
 void intake_claim(struct deliver *d, int64_t now)
 {
 	struct claim *claim = &d->claim.claim;
 
+	if (d->in_hand > IN_HAND_LOW && !d->stopping && (d->maybe_due || now >= d->next_due_at))
+		make_room(d, now);
 	if (d->claim.busy || d->stopping || d->plan->options->capture_only ||
 	    d->in_hand > IN_HAND_LOW || (!d->maybe_due && now < d->next_due_at) ||
 	    store_is_failed(d->env.store) || store_is_paused(d->env.store, NULL))

@@ -889,6 +889,53 @@ START_TEST(stopping_in_mid_data_gives_it_back)
 }
 END_TEST
 
+/* P6 between routes: a tarpit keeps its own mail waiting, not that of the others. */
+START_TEST(a_slow_route_does_not_hold_up_the_others)
+{
+	static const struct nexthop_step step = {AT_RCPT, DO_PAUSE};
+	static const char *const domains[] = {"ok.test", "fast.test", NULL};
+	static const char *const fast_domains[] = {"fast.test"};
+	const char *many[101] = {NULL};
+	char names[100][24];
+	struct route_options routes[2];
+	struct nexthop *fast = nexthop_start(NULL, 0, NULL);
+	const char *fast_host = nexthop_address(fast);
+	struct queue_stats stats = {0};
+	struct ulid id;
+	struct rig r;
+
+	for (size_t i = 0; i < 100; i++) {
+		snprintf(names[i], sizeof(names[i]), "u%zu@ok.test", i);
+		many[i] = names[i];
+	}
+	rig_open(&r, &step, 1, NULL);
+	rig_list(&r, domains);
+	r.route.max_connections = 1;
+	r.route.command_timeout_ms = 60000;
+	routes[0] = routes[1] = r.route;
+	routes[0].name = "fast";
+	routes[0].domains = fast_domains;
+	routes[0].hosts = &fast_host;
+	r.options.routes = routes;
+	r.options.route_count = 2;
+	for (size_t i = 0; i < 5; i++)
+		rig_accept(&r, "", many, "a: b\r\n\r\n", 8);
+	rig_deliver(&r);
+	ck_assert(nexthop_wait_stage(r.hop, AT_RCPT, 1, RIG_WAIT_MS));
+	for (int i = 0; i < 500 && stats.by_state[STATE_DELIVERING] < 200; i++) {
+		usleep(10000);
+		store_stats(r.store, &stats);
+	}
+	ck_assert_int_ge(stats.by_state[STATE_DELIVERING], 200);
+	id = rig_accept_plain(&r, "ann@fast.test");
+	rig_await(&r, &id, "ann@fast.test", STATE_DELIVERED);
+	ck_assert_uint_eq(nexthop_mail_count(r.hop), 0);
+	nexthop_go(r.hop);
+	rig_stop(&r);
+	nexthop_stop(&fast);
+}
+END_TEST
+
 /* P3: what can't be written down is not sent, or all of it would be sent again after the restart.
  */
 START_TEST(a_failed_store_ends_delivery)
@@ -977,5 +1024,5 @@ UNIT_MAIN("deliver/deliver", one_plain_message_goes_through, the_last_reply_deci
 	  an_unanswered_dot_is_held_the_third_time, no_route_is_said, our_own_listener_is_refused,
 	  capture_only_connects_to_nobody, a_pause_stops_delivery_and_resume_goes_on,
 	  a_paused_route_sends_nothing, stopping_in_mid_data_gives_it_back,
-	  a_failed_store_ends_delivery, a_reload_takes_over_for_the_next_message,
-	  too_old_mail_expires)
+	  a_slow_route_does_not_hold_up_the_others, a_failed_store_ends_delivery,
+	  a_reload_takes_over_for_the_next_message, too_old_mail_expires)
