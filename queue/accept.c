@@ -161,7 +161,17 @@ static void finish_accept(struct store *store, struct store_job *job)
 	accept->body = NULL;
 }
 
-static const struct store_verb verb_accept = {"accept", run_accept, weigh_accept, finish_accept};
+/* Behind its chunks. */
+static bool is_behind_chunks(const struct store_job *job)
+{
+	return body_is_staged(((const struct accept *)job)->body);
+}
+
+static const struct store_verb verb_accept = {.name = "accept",
+					      .run = run_accept,
+					      .weight = weigh_accept,
+					      .finish = finish_accept,
+					      .is_bulk = is_behind_chunks};
 
 void queue_accept(struct store *store, struct store_job *job)
 {

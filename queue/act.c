@@ -325,7 +325,7 @@ static int run_act(struct store *store, struct store_job *job)
 	return code == ERR_OK ? write_audit(store, act, &job->why) : code;
 }
 
-static const struct store_verb verb_act = {"act", run_act, NULL, NULL};
+static const struct store_verb verb_act = {.name = "act", .run = run_act};
 
 void queue_act(struct store *store, struct store_job *job)
 {
@@ -415,7 +415,7 @@ static int run_delete(struct store *store, struct store_job *job)
 	return code == ERR_OK ? write_wish_audit(store, request, &job->why) : code;
 }
 
-static const struct store_verb verb_delete = {"delete", run_delete, NULL, NULL};
+static const struct store_verb verb_delete = {.name = "delete", .run = run_delete};
 
 void queue_message_delete(struct store *store, struct store_job *job)
 {

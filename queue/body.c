@@ -151,7 +151,17 @@ static void finish_chunk(struct store *store, struct store_job *job)
 	}
 }
 
-static const struct store_verb verb_chunk = {"chunk", run_chunk, weigh_chunk, finish_chunk};
+static bool is_bulk(const struct store_job *job)
+{
+	(void)job;
+	return true;
+}
+
+static const struct store_verb verb_chunk = {.name = "chunk",
+					     .run = run_chunk,
+					     .weight = weigh_chunk,
+					     .finish = finish_chunk,
+					     .is_bulk = is_bulk};
 
 static void chunk_done(struct store_job *job)
 {
@@ -330,7 +340,8 @@ static void finish_discard(struct store *store, struct store_job *job)
 		doomed_add(store, ((struct discard_job *)job)->number);
 }
 
-static const struct store_verb verb_discard = {"discard", run_discard, NULL, finish_discard};
+static const struct store_verb verb_discard = {
+	.name = "discard", .run = run_discard, .finish = finish_discard, .is_bulk = is_bulk};
 
 static void discard_done(struct store_job *job)
 {

@@ -257,7 +257,8 @@ static void finish_claim(struct store *store, struct store_job *job)
 	claim->message_count = 0;
 }
 
-static const struct store_verb verb_claim = {"claim", run_claim, NULL, finish_claim};
+static const struct store_verb verb_claim = {
+	.name = "claim", .run = run_claim, .finish = finish_claim};
 
 void queue_claim(struct store *store, struct store_job *job)
 {
@@ -289,7 +290,7 @@ static int run_renew(struct store *store, struct store_job *job)
 	return code;
 }
 
-static const struct store_verb verb_renew = {"renew", run_renew, NULL, NULL};
+static const struct store_verb verb_renew = {.name = "renew", .run = run_renew};
 
 void queue_renew(struct store *store, struct store_job *job)
 {

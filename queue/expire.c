@@ -80,7 +80,7 @@ static int run_expire(struct store *store, struct store_job *job)
 	return code;
 }
 
-static const struct store_verb verb_expire = {"expire", run_expire, NULL, NULL};
+static const struct store_verb verb_expire = {.name = "expire", .run = run_expire};
 
 void queue_expire(struct store *store, struct store_job *job)
 {

@@ -51,7 +51,8 @@ static void finish_pause(struct store *store, struct store_job *job)
 		pauses_set(store->pauses, route_of(pause), pause->paused);
 }
 
-static const struct store_verb verb_pause = {"pause", run_pause, NULL, finish_pause};
+static const struct store_verb verb_pause = {
+	.name = "pause", .run = run_pause, .finish = finish_pause};
 
 void queue_pause(struct store *store, struct store_job *job)
 {

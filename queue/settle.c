@@ -269,7 +269,7 @@ static int run_settle(struct store *store, struct store_job *job)
 	return ERR_OK;
 }
 
-static const struct store_verb verb_settle = {"settle", run_settle, NULL, NULL};
+static const struct store_verb verb_settle = {.name = "settle", .run = run_settle};
 
 void queue_settle(struct store *store, struct store_job *job)
 {

@@ -106,7 +106,7 @@ static int run_create(struct store *store, struct store_job *job)
 	return code;
 }
 
-static const struct store_verb verb_create = {"token.create", run_create, NULL, NULL};
+static const struct store_verb verb_create = {.name = "token.create", .run = run_create};
 
 void queue_token_create(struct store *store, struct store_job *job)
 {
@@ -138,7 +138,7 @@ static int run_revoke(struct store *store, struct store_job *job)
 	return write_audit(store, &line, revoke->id, &line.before, &job->why);
 }
 
-static const struct store_verb verb_revoke = {"token.revoke", run_revoke, NULL, NULL};
+static const struct store_verb verb_revoke = {.name = "token.revoke", .run = run_revoke};
 
 void queue_token_revoke(struct store *store, struct store_job *job)
 {

@@ -9,8 +9,8 @@
 
 /* Keep count of the log (sqlite3_wal_hook); once, after the database was opened. */
 void upkeep_watch_log(struct store *store);
-/* After a batch, with more work perhaps waiting: only what must not wait. */
-void upkeep_after_batch(struct store *store);
+/* After a batch: only what must not wait. `is_awaited`: small jobs wait for the next one. */
+void upkeep_after_batch(struct store *store, bool is_awaited);
 /* Nothing has come for a while. Does a bounded piece; true: there is more to do. */
 bool upkeep_when_idle(struct store *store);
 /* The last thing before closing. */

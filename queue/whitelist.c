@@ -313,7 +313,8 @@ static void finish_apply(struct store *store, struct store_job *job)
 					    apply->revision);
 }
 
-static const struct store_verb verb_apply = {"whitelist", run_apply, NULL, finish_apply};
+static const struct store_verb verb_apply = {
+	.name = "whitelist", .run = run_apply, .finish = finish_apply};
 
 void queue_whitelist_apply(struct store *store, struct store_job *job)
 {
@@ -342,7 +343,7 @@ static int run_hits(struct store *store, struct store_job *job)
 	return code;
 }
 
-static const struct store_verb verb_hits = {"hits", run_hits, NULL, NULL};
+static const struct store_verb verb_hits = {.name = "hits", .run = run_hits};
 
 void queue_whitelist_hits(struct store *store, struct store_job *job)
 {

@@ -7,31 +7,20 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "queue/line.h"
 #include "queue/room.h"
 #include "queue/upkeep.h"
 
 #define IDLE_AFTER_MS	     100
 #define BEHIND_AFTER_US	     1000000
-#define BATCH_JOBS_MAX	     1024
 #define BATCH_JOBS_DEFAULT   256
 #define BATCH_BYTES_DEFAULT  ((int64_t)4 << 20)
 #define QUEUED_BYTES_DEFAULT ((int64_t)64 << 20)
 
-/* The jobs of one transaction, in the order they came. */
-struct batch {
-	struct store_job *jobs[BATCH_JOBS_MAX];
-	size_t count;
-};
-
-static int64_t weight_of(const struct store_job *job)
-{
-	return job->verb->weight != NULL ? job->verb->weight(job) : 0;
-}
-
 /* The code is what it will be. After `done` the request is its submitter's again. */
 static void conclude(struct store *store, struct store_job *job)
 {
-	atomic_fetch_sub(&store->queued_bytes, weight_of(job));
+	atomic_fetch_sub(&store->queued_bytes, store_job_weight(job));
 	if (job->verb->finish != NULL)
 		job->verb->finish(store, job);
 }
@@ -42,7 +31,7 @@ void writer_submit(struct store *store, struct store_job *job, const struct stor
 	job->code = ERR_OK;
 	job->why.text[0] = '\0';
 	job->submitted_us = clock_mono_us();
-	atomic_fetch_add(&store->queued_bytes, weight_of(job));
+	atomic_fetch_add(&store->queued_bytes, store_job_weight(job));
 	if (!channel_send(store->channel, &job->item)) {
 		job->code = err_set(&job->why, ERR_CLOSED, "the store is closing");
 		conclude(store, job);
@@ -231,7 +220,7 @@ static void run_batch(struct store *store, struct batch *batch)
 {
 	bool due;
 
-	atomic_store(&store->working_since_us, batch->jobs[0]->submitted_us);
+	atomic_store(&store->working_since_us, batch->submitted_us);
 	if (!atomic_load(&store->failed) && run_together(store, batch))
 		due = store->due;
 	else
@@ -245,31 +234,17 @@ static void run_batch(struct store *store, struct batch *batch)
 		store->options.on_due(store->options.ctx);
 }
 
-/* Take the next transaction's jobs off the chain. */
-static struct channel_item *gather(struct store *store, struct channel_item *chain,
-				   struct batch *batch)
+static void work_off(struct store *store, struct line *line, struct batch *batch)
 {
-	int64_t bytes = 0;
-
-	batch->count = 0;
-	while (chain != NULL && batch->count < store->options.batch_jobs &&
-	       bytes < (int64_t)store->options.batch_bytes) {
-		struct store_job *job = (struct store_job *)chain;
-
-		chain = chain->next;
-		bytes += weight_of(job);
-		batch->jobs[batch->count++] = job;
-	}
-	return chain;
-}
-
-static void work_off(struct store *store, struct channel_item *chain, struct batch *batch)
-{
-	while (chain != NULL) {
-		chain = gather(store, chain, batch);
+	while (!line_is_empty(line)) {
+		line_take(line, store->options.batch_jobs, (int64_t)store->options.batch_bytes,
+			  batch);
 		run_batch(store, batch);
+		store->bulk_bytes += batch->bulk_bytes;
+		if (channel_wait(store->channel, 0))
+			line_put(line, channel_take_all(store->channel));
 		if (!atomic_load(&store->failed))
-			upkeep_after_batch(store);
+			upkeep_after_batch(store, line_has_small(line));
 	}
 }
 
@@ -277,11 +252,13 @@ static void *write_all(void *arg)
 {
 	struct store *store = arg;
 	struct batch *batch = mem_alloc(sizeof(*batch));
+	struct line line = {NULL};
 	int timeout_ms = IDLE_AFTER_MS;
 
 	for (;;) {
 		if (channel_wait(store->channel, timeout_ms)) {
-			work_off(store, channel_take_all(store->channel), batch);
+			line_put(&line, channel_take_all(store->channel));
+			work_off(store, &line, batch);
 			timeout_ms = IDLE_AFTER_MS;
 		} else if (channel_is_closed(store->channel)) {
 			break;
@@ -303,8 +280,8 @@ int writer_start(struct store *store, struct err *why)
 
 	if (options->batch_jobs == 0)
 		options->batch_jobs = BATCH_JOBS_DEFAULT;
-	if (options->batch_jobs > BATCH_JOBS_MAX)
-		options->batch_jobs = BATCH_JOBS_MAX;
+	if (options->batch_jobs > LINE_JOBS_MAX)
+		options->batch_jobs = LINE_JOBS_MAX;
 	if (options->batch_bytes == 0)
 		options->batch_bytes = (size_t)BATCH_BYTES_DEFAULT;
 	if (options->max_queued_bytes == 0)

@@ -52,7 +52,14 @@ struct store_verb {
 	 * it is called outside the writer thread.
 	 */
 	void (*finish)(struct store *store, struct store_job *job);
+	/* It is a piece of a large message, or stands behind one (queue/line.h). NULL: no. */
+	bool (*is_bulk)(const struct store_job *job);
 };
+
+static inline int64_t store_job_weight(const struct store_job *job)
+{
+	return job->verb->weight != NULL ? job->verb->weight(job) : 0;
+}
 
 struct pauses;
 struct doomed;
@@ -81,6 +88,7 @@ struct store {
 	struct doomed *doomed; /* messages whose chunks are to be removed in time */
 	int wal_pages;	       /* in the log after the last commit */
 	int checkpoint_at;     /* pages */
+	int64_t bulk_bytes;    /* written since the last checkpoint */
 	int64_t looked_at_ms;  /* queue/room.c */
 	bool disk_has_room;
 	char *paths[ROOM_FILES];
