@@ -198,6 +198,16 @@ static void put_back(struct deliver *d, struct job *jobs)
 	d->decided_first = jobs;
 }
 
+/*
+ * The stop is overdue and somebody else's lock or a full disk still keeps the
+ * outcomes out: the start gives their leases back, at the price of a second
+ * copy (P3). Waiting on would only end in SIGKILL, with the same result.
+ */
+static bool is_too_late(const struct deliver *d)
+{
+	return d->stopping && clock_mono_ms() >= d->stop_deadline_ms;
+}
+
 static void on_settled(struct deliver *d, struct event *event)
 {
 	struct settle_call *call = &d->settle;
@@ -208,7 +218,7 @@ static void on_settled(struct deliver *d, struct event *event)
 	call->jobs = NULL;
 	mem_free((void *)(uintptr_t)call->settle.settlements);
 	call->settle.settlements = NULL;
-	if (code < 0 && code != ERR_FATAL && !store_is_failed(d->env.store)) {
+	if (code < 0 && code != ERR_FATAL && !store_is_failed(d->env.store) && !is_too_late(d)) {
 		/* What happened has happened: it is kept and stored as soon as that works. */
 		log_error("settle failed", LOG_S("error", call->settle.job.why.text),
 			  LOG_I("recipients", call->settle.count));

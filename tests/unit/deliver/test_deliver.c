@@ -4,6 +4,7 @@
 #include "relay/deliver/deliver.h"
 
 #include <glob.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -889,6 +890,31 @@ START_TEST(stopping_in_mid_data_gives_it_back)
 }
 END_TEST
 
+/* A stranger's write lock keeps the outcome out: stopping waits for its grace, not for ever. */
+START_TEST(stopping_does_not_wait_for_a_locked_store)
+{
+	static const struct nexthop_step step = {AT_DOT, DO_PAUSE};
+	char path[128];
+	sqlite3 *stranger;
+	struct rig r;
+	int64_t began;
+
+	rig_start(&r, &step, 1, NULL);
+	rig_accept_plain(&r, "ann@ok.test");
+	ck_assert(nexthop_wait_stage(r.hop, AT_DOT, 1, RIG_WAIT_MS));
+	snprintf(path, sizeof(path), "%s/stagepost.db", r.folder);
+	ck_assert_int_eq(sqlite3_open(path, &stranger), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_exec(stranger, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+	nexthop_go(r.hop);
+	began = clock_mono_ms();
+	rig_stop_delivery(&r, 200);
+	/* The store's own patience with a lock is 5 s. */
+	ck_assert_int_lt(clock_mono_ms() - began, 15000);
+	ck_assert_int_eq(sqlite3_close(stranger), SQLITE_OK);
+	rig_stop(&r);
+}
+END_TEST
+
 /* P6 between routes: a tarpit keeps its own mail waiting, not that of the others. */
 START_TEST(a_slow_route_does_not_hold_up_the_others)
 {
@@ -1024,5 +1050,6 @@ UNIT_MAIN("deliver/deliver", one_plain_message_goes_through, the_last_reply_deci
 	  an_unanswered_dot_is_held_the_third_time, no_route_is_said, our_own_listener_is_refused,
 	  capture_only_connects_to_nobody, a_pause_stops_delivery_and_resume_goes_on,
 	  a_paused_route_sends_nothing, stopping_in_mid_data_gives_it_back,
-	  a_slow_route_does_not_hold_up_the_others, a_failed_store_ends_delivery,
-	  a_reload_takes_over_for_the_next_message, too_old_mail_expires)
+	  stopping_does_not_wait_for_a_locked_store, a_slow_route_does_not_hold_up_the_others,
+	  a_failed_store_ends_delivery, a_reload_takes_over_for_the_next_message,
+	  too_old_mail_expires)
