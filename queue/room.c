@@ -12,20 +12,32 @@
 #include "queue/folder.h"
 
 #define LOOK_EVERY_MS 500
+/* More than is written in that time: nearer to the end it is asked for every job. */
+#define PLENTY_BYTES ((int64_t)2 << 30)
 
-/* Asking the file system takes a microsecond or two; twice a second is often enough. */
+/* What stands in the log only needs room in the database as well, one day. */
+static int64_t reserve_bytes(const struct store *store)
+{
+	return ROOM_RESERVE_BYTES +
+	       (int64_t)(store->wal_pages - store->copied_pages) * STORE_PAGE_BYTES;
+}
+
+/* Asking the file system takes a microsecond or two. If it can't be asked, SQLite's own errors
+ * must do. */
 static bool disk_has_room(struct store *store)
 {
 	int64_t now = clock_mono_ms();
 	struct statvfs fs;
+	int64_t free_bytes;
 
-	if (store->looked_at_ms != 0 && now - store->looked_at_ms < LOOK_EVERY_MS)
-		return store->disk_has_room;
-	store->looked_at_ms = now;
-	/* If it can't be asked, SQLite's own errors must do. */
-	store->disk_has_room = statvfs(store->data_dir, &fs) != 0 ||
-			       (int64_t)(fs.f_bavail * (uint64_t)fs.f_frsize) >= ROOM_RESERVE_BYTES;
-	return store->disk_has_room;
+	if (store->plenty_until_ms > now)
+		return true;
+	if (statvfs(store->data_dir, &fs) != 0)
+		return true;
+	free_bytes = (int64_t)(fs.f_bavail * (uint64_t)fs.f_frsize);
+	if (free_bytes >= PLENTY_BYTES)
+		store->plenty_until_ms = now + LOOK_EVERY_MS;
+	return free_bytes >= reserve_bytes(store);
 }
 
 static const char sql_pages[] = "PRAGMA page_count";

@@ -127,8 +127,10 @@ static int on_commit(void *ctx, sqlite3 *handle, const char *database, int pages
 	(void)handle;
 	(void)database;
 	/* The log began anew: whatever was agreed for the old one is over. */
-	if (pages < store->wal_pages)
+	if (pages < store->wal_pages) {
 		store->checkpoint_at = CHECKPOINT_PAGES;
+		store->copied_pages = 0;
+	}
 	store->wal_pages = pages;
 	return SQLITE_OK;
 }
@@ -143,8 +145,11 @@ void upkeep_watch_log(struct store *store)
 static void checkpoint(struct store *store, int mode)
 {
 	struct err why;
-	int code = sqlite3_wal_checkpoint_v2(store->db.handle, NULL, mode, NULL, NULL);
+	int copied = -1; /* stays so when it could not be begun */
+	int code = sqlite3_wal_checkpoint_v2(store->db.handle, NULL, mode, NULL, &copied);
 
+	if (copied >= 0)
+		store->copied_pages = copied;
 	store->checkpoint_at = store->wal_pages + CHECKPOINT_PAGES;
 	store->bulk_bytes = 0;
 	if (code != SQLITE_OK && db_error(&store->db, code, &why) == ERR_FATAL)
@@ -156,6 +161,7 @@ static void checkpoint_and_truncate(struct store *store)
 	sqlite3_busy_timeout(store->db.handle, 100);
 	checkpoint(store, SQLITE_CHECKPOINT_TRUNCATE);
 	store->wal_pages = 0;
+	store->copied_pages = 0;
 	store->checkpoint_at = CHECKPOINT_PAGES;
 	sqlite3_busy_timeout(store->db.handle, BUSY_TIMEOUT_MS);
 }

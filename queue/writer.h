@@ -83,14 +83,14 @@ struct store {
 	/* The writer's own from here on. */
 	struct db db;
 	int64_t next_lease;
-	bool due;	       /* this transaction made something claimable */
-	struct arena *scratch; /* strings shown to on_whitelist and done, for one batch */
-	struct doomed *doomed; /* messages whose chunks are to be removed in time */
-	int wal_pages;	       /* in the log after the last commit */
-	int checkpoint_at;     /* pages */
-	int64_t bulk_bytes;    /* written since the last checkpoint */
-	int64_t looked_at_ms;  /* queue/room.c */
-	bool disk_has_room;
+	bool due;		 /* this transaction made something claimable */
+	struct arena *scratch;	 /* strings shown to on_whitelist and done, for one batch */
+	struct doomed *doomed;	 /* messages whose chunks are to be removed in time */
+	int wal_pages;		 /* in the log after the last commit */
+	int copied_pages;	 /* of them in the database already */
+	int checkpoint_at;	 /* pages */
+	int64_t bulk_bytes;	 /* written since the last checkpoint */
+	int64_t plenty_until_ms; /* queue/room.c */
 	char *paths[ROOM_FILES];
 	uint64_t inodes[ROOM_FILES];
 };

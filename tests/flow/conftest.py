@@ -57,6 +57,12 @@ def relay(make_daemon, hop):
     return make_daemon(hop.address)
 
 
+@pytest.fixture
+def traced(monkeypatch):
+    """LeakSanitizer can't look at a process that somebody traces."""
+    monkeypatch.setenv("ASAN_OPTIONS", os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0")
+
+
 @pytest.fixture(scope="session")
 def corpora():
     path = os.environ.get("STAGEPOST_CORPORA")

@@ -1,4 +1,4 @@
-"""Faults of the world below the daemon: system calls that fail."""
+"""Faults of the world below the daemon: system calls that fail, a disk that is full."""
 
 import os
 import shutil
@@ -57,3 +57,32 @@ class FailingCalls:
         self.process.terminate()
         self.process.wait(10)
         self.process.stderr.close()
+
+
+class SmallDisk:
+    """A file system of a few megabytes in memory. Skips the test where it can't be mounted."""
+
+    def __init__(self, folder, mebibytes):
+        self.folder = folder
+        folder.mkdir()
+        done = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=%dm,mode=700" % mebibytes, "none", folder],
+            capture_output=True, stdin=subprocess.DEVNULL, check=False)
+        if done.returncode != 0:
+            folder.rmdir()
+            pytest.skip("no file system can be mounted here: %r" % done.stderr[-200:])
+
+    def free_bytes(self):
+        fs = os.statvfs(self.folder)
+        return fs.f_bavail * fs.f_frsize
+
+    def fill(self, leave_bytes):
+        """A file of somebody else takes all but so much."""
+        with open(self.folder / "filler", "wb") as filler:
+            os.posix_fallocate(filler.fileno(), 0, self.free_bytes() - leave_bytes)
+
+    def empty(self):
+        (self.folder / "filler").unlink()
+
+    def close(self):
+        subprocess.run(["umount", "-l", self.folder], check=True, stdin=subprocess.DEVNULL)

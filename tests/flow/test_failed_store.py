@@ -1,6 +1,5 @@
 """The disk fails under the store: nobody is promised what is not kept (CASES S256)."""
 
-import os
 import threading
 
 import pytest
@@ -48,14 +47,8 @@ class Client(threading.Thread):
         return self.last == 250
 
 
-@pytest.fixture
-def traced(monkeypatch):
-    """LeakSanitizer can't look at a process that somebody traces."""
-    monkeypatch.setenv("ASAN_OPTIONS", os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0")
-
-
 @pytest.mark.parametrize("when", ["1+", "7"], ids=["for good", "once"])
-def test_sync_fails(make_daemon, traced, when):
+def test_sync_fails(traced, make_daemon, when):
     """
     S256: who waits for his 250 does not get it, and the daemon ends. Also when the next fsync
     would work: what it then says about the pages of the one before is worth nothing.
@@ -87,7 +80,7 @@ def test_sync_fails(make_daemon, traced, when):
         assert (raw.status, raw.body) == (200, content)
 
 
-def test_reading_fails(make_daemon, traced):
+def test_reading_fails(traced, make_daemon):
     """S256: a page that can't be read is not the same as a page that is not there."""
     relay = make_daemon()
     with Smtp(relay.smtp_port) as client:
