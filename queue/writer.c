@@ -252,7 +252,7 @@ static void *write_all(void *arg)
 {
 	struct store *store = arg;
 	struct batch *batch = mem_alloc(sizeof(*batch));
-	struct line line = {NULL};
+	struct line line = {0};
 	int timeout_ms = IDLE_AFTER_MS;
 
 	for (;;) {
