@@ -91,4 +91,10 @@ void carry_on_drained(struct carry *carry);
 /* The far side failed or we are stopping: record it and drop libesmtp. on_broken is called. */
 void carry_break(struct carry *carry, int code, const char *why);
 
+/* For guard.c, which fills the slots. */
+bool carry_has_slots(const struct carry *carry);
+void carry_push_slot(struct carry *carry, struct carry_slot slot);
+/* Local answers go out as soon as those in front of them have. False: the job is over. */
+bool carry_answer_local(struct carry *carry);
+
 #endif
