@@ -4,12 +4,14 @@
 #include "relay/loop/socket.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 static void format_unix(const struct sockaddr_un *address, socklen_t len, char *text_out,
 			size_t size)
@@ -54,4 +56,37 @@ void socket_prepare(int fd)
 const char *socket_error_text(int error, char *text_out, size_t size)
 {
 	return strerror_r(error, text_out, size); /* the GNU one: we ask for it in configure.ac */
+}
+
+int socket_connect(const void *address, size_t address_len, const void *source, size_t source_len,
+		   int *fd_out, struct err *why)
+{
+	const struct sockaddr *target = address;
+	char text[SOCKET_ERROR_SIZE];
+	const char *what = "no socket";
+	int one = 1;
+	int fd = socket(target->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		goto failed;
+	if (source != NULL) {
+		what = "source address";
+		/* The port is chosen in connect(), where four numbers tell connections apart. */
+		(void)setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof(one));
+		if (bind(fd, source, (socklen_t)source_len) < 0)
+			goto failed;
+	}
+	what = "connect";
+	/* Interrupted it goes on by itself, like one in progress. */
+	if (connect(fd, target, (socklen_t)address_len) < 0 && errno != EINPROGRESS &&
+	    errno != EINTR)
+		goto failed;
+	*fd_out = fd;
+	return ERR_OK;
+
+failed:
+	err_set(why, ERR_IO, "%s: %s", what, socket_error_text(errno, text, sizeof(text)));
+	if (fd >= 0)
+		close(fd);
+	return ERR_IO;
 }
