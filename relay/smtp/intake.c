@@ -242,6 +242,7 @@ static const char *received_field(struct intake_mail *m)
 	const struct received received = {.client = m->client,
 					  .hostname = smtp_session_options(m->session)->hostname,
 					  .id = m->id,
+					  .smtputf8 = m->message.smtputf8,
 					  .recipient = single ? m->envelope.recipients[0].address
 							      : NULL,
 					  .received_at = m->message.received_at};
@@ -271,8 +272,11 @@ static void describe(struct intake_mail *m, const struct smtp_data_facts *facts)
 	message->scope = m->client->scope;
 	message->client_address = m->client->address;
 	message->client_port = m->client->port;
+	message->client_name = m->client->name[0] != '\0' ? m->client->name : NULL;
 	message->helo = m->client->helo;
-	message->protocol = received_protocol(m->client);
+	message->protocol = received_protocol(m->client, message->smtputf8);
+	message->user = m->client->user[0] != '\0' ? m->client->user : NULL;
+	message->tls = m->client->tls[0] != '\0' ? m->client->tls : NULL;
 	message->received_field = received_field(m);
 	message->recipients = m->envelope.recipients;
 	message->recipient_count = m->envelope.count;

@@ -4,9 +4,19 @@
 #include "base/clock.h"
 #include "base/err.h"
 
-const char *received_protocol(const struct smtp_client *client)
+const char *received_protocol(const struct smtp_client *client, bool smtputf8)
 {
-	return client->esmtp ? "ESMTP" : "SMTP";
+	/* By login, TLS, UTF-8: the names are registered, not put together. */
+	static const char *const esmtp[] = {"ESMTP",	"ESMTPA",    "ESMTPS",	  "ESMTPSA",
+					    "UTF8SMTP", "UTF8SMTPA", "UTF8SMTPS", "UTF8SMTPSA"};
+	static const char *const lmtp[] = {"LMTP",     "LMTPA",	    "LMTPS",	 "LMTPSA",
+					   "UTF8LMTP", "UTF8LMTPA", "UTF8LMTPS", "UTF8LMTPSA"};
+	unsigned row = (client->user[0] != '\0' ? 1U : 0U) | (client->tls[0] != '\0' ? 2U : 0U) |
+		       (smtputf8 ? 4U : 0U);
+
+	if (client->lmtp)
+		return lmtp[row];
+	return client->esmtp ? esmtp[row] : "SMTP";
 }
 
 /* TCP-info: the address as the connection has it, not as the client names itself. */
@@ -16,8 +26,8 @@ static int add_client(const struct smtp_client *client, struct buf *out)
 
 	if (strcmp(client->address, "unix") == 0)
 		return buf_printf(out, "Received: from %s (unix socket)\r\n", client->helo);
-	return buf_printf(out, "Received: from %s ([%s%s])\r\n", client->helo, v6 ? "IPv6:" : "",
-			  client->address);
+	return buf_printf(out, "Received: from %s (%s%s[%s%s])\r\n", client->helo, client->name,
+			  client->name[0] != '\0' ? " " : "", v6 ? "IPv6:" : "", client->address);
 }
 
 int received_format(const struct received *received, struct buf *out)
@@ -28,8 +38,10 @@ int received_format(const struct received *received, struct buf *out)
 
 	clock_format_rfc5322(received->received_at, date);
 	if (code == ERR_OK)
-		code = buf_printf(out, "\tby %s with %s id %s", received->hostname,
-				  received_protocol(client), received->id);
+		code = buf_printf(out, "\tby %s with %s%s%s%s id %s", received->hostname,
+				  received_protocol(client, received->smtputf8),
+				  client->tls[0] != '\0' ? " (" : "", client->tls,
+				  client->tls[0] != '\0' ? ")" : "", received->id);
 	if (code != ERR_OK)
 		return code;
 	if (received->recipient != NULL)

@@ -10,6 +10,7 @@ struct received {
 	const struct smtp_client *client;
 	const char *hostname;
 	const char *id;	       /* the message's ULID */
+	bool smtputf8;	       /* MAIL carried SMTPUTF8 */
 	const char *recipient; /* the only one of the envelope, or NULL: no `for` (Bcc) */
 	int64_t received_at;
 };
@@ -17,7 +18,7 @@ struct received {
 /* Three lines with their CRLF; ERR_LIMIT at out's ceiling. */
 int received_format(const struct received *received, struct buf *out);
 
-/* "ESMTP" or "SMTP" (RFC 3848). */
-const char *received_protocol(const struct smtp_client *client);
+/* "SMTP", "ESMTPSA", "UTF8LMTP" … (RFC 3848, RFC 6531 4.3). */
+const char *received_protocol(const struct smtp_client *client, bool smtputf8);
 
 #endif

@@ -40,8 +40,12 @@ struct smtp_client {
 	char session[17]; /* for log lines */
 	char address[64]; /* "127.0.0.1", "::1", "unix" */
 	int port;
+	char name[256]; /* the client's host name when somebody vouches for it, else "" */
 	char helo[256];
-	bool esmtp; /* EHLO was used */
+	bool esmtp;	/* EHLO was used */
+	bool lmtp;	/* LHLO was used */
+	char user[256]; /* who logged in, "" for nobody */
+	char tls[80];	/* "TLSv1.3 TLS_AES_256_GCM_SHA384", "" in clear */
 	const char *listener;
 	const char *scope;
 };

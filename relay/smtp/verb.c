@@ -1,13 +1,9 @@
 /* relay/smtp/verb.c - what a client may say, when, and what happens then (RFC 5321 4.1) */
-#include <stdio.h>
-
 #include "base/log.h"
 #include "relay/smtp/command.h"
-#include "relay/smtp/session_state.h"
+#include "relay/smtp/verb.h"
 
-#define ANY_STAGE     (STAGE_START | STAGE_READY | STAGE_MAIL | STAGE_RCPT)
-#define GREETED	      (STAGE_READY | STAGE_MAIL | STAGE_RCPT)
-#define OVERSHOOT_MAX 1000 /* RCPT beyond the limit that are not yet called errors */
+#define ANY_STAGE (STAGE_START | STAGE_READY | STAGE_MAIL | STAGE_RCPT)
 
 /*
  * One row a verb. `check` looks at the argument alone and returns the
@@ -39,114 +35,6 @@ static const char *hello_name(struct span argument)
 }
 
 /* --- acts ----------------------------------------------------------------- */
-
-static void take_hello(struct smtp_session *session, struct span name, bool esmtp)
-{
-	session_reset(session);
-	memcpy(session->client.helo, name.data, name.len);
-	session->client.helo[name.len] = '\0';
-	session->client.esmtp = esmtp;
-	session->stage = STAGE_READY;
-}
-
-static void act_helo(struct smtp_session *session, struct span argument)
-{
-	take_hello(session, argument, false);
-	session_reply(session, 250, "", options_of(session)->hostname);
-}
-
-static void act_ehlo(struct smtp_session *session, struct span argument)
-{
-	const struct smtp_options *options = options_of(session);
-	char text[500];
-
-	take_hello(session, argument, true);
-	(void)snprintf(text, sizeof(text),
-		       "%s\nPIPELINING\nSIZE %lld\n8BITMIME\nENHANCEDSTATUSCODES\nHELP",
-		       options->hostname, (long long)options->max_message_size);
-	session_reply(session, 250, "", text);
-}
-
-static void act_mail(struct smtp_session *session, struct span argument)
-{
-	const struct command_limits limits = {.max_message_size =
-						      options_of(session)->max_message_size,
-					      .esmtp = session->client.esmtp};
-	struct smtp_mail mail;
-	struct smtp_answer answer;
-
-	if (!command_parse_mail(argument, &limits, &mail, &answer)) {
-		session_refuse(session, answer.code, answer.enhanced, answer.text);
-		return;
-	}
-	smtp_answer_set(&answer, 250, "2.1.0", "Ok");
-	session->transaction = session->house->backend->begin(session->house->backend_ctx, session,
-							      &session->client, &mail, &answer);
-	if (session->transaction != NULL)
-		session->stage = STAGE_MAIL;
-	session_answer(session, &answer);
-}
-
-/* RFC 5321 4.5.3.1.10: those before it stay valid. */
-static void too_many_recipients(struct smtp_session *session)
-{
-	static const char text[] = "Too many recipients";
-
-	if (++session->overshoot > OVERSHOOT_MAX)
-		session_refuse(session, 452, "4.5.3", text);
-	else
-		session_reply(session, 452, "4.5.3", text);
-}
-
-static void act_rcpt(struct smtp_session *session, struct span argument)
-{
-	struct smtp_recipient recipient;
-	struct smtp_answer answer;
-
-	if (session->recipients >= options_of(session)->max_recipients) {
-		too_many_recipients(session);
-		return;
-	}
-	if (!command_parse_rcpt(argument, &recipient, &answer)) {
-		session->rcpt_refused = true;
-		session_refuse(session, answer.code, answer.enhanced, answer.text);
-		return;
-	}
-	smtp_answer_set(&answer, 250, "2.1.5", "Ok");
-	if (session->house->backend->recipient(session->transaction, &recipient, &answer)) {
-		session->recipients++;
-		session->stage = STAGE_RCPT;
-	} else {
-		session->rcpt_refused = true;
-	}
-	session_answer(session, &answer);
-}
-
-/*
- * Input that waits behind a DATA which gets no 354 is a message sent without
- * leave: it must never run as commands.
- */
-static void close_on_content(struct smtp_session *session)
-{
-	if (session->stream != NULL && stream_input(session->stream).len > 0)
-		session_close(session, "content behind a refused DATA");
-}
-
-static void act_data(struct smtp_session *session, struct span argument)
-{
-	const struct smtp_backend_ops *backend = session->house->backend;
-	struct smtp_answer answer;
-
-	smtp_answer_set(&answer, 451, "4.3.0", "Local error, please try again later");
-	if (backend->data_begin != NULL && !backend->data_begin(session->transaction, &answer)) {
-		session_answer(session, &answer);
-		close_on_content(session);
-		return;
-	}
-	session_reply(session, 354, "", "End data with <CR><LF>.<CR><LF>");
-	if (session->stream != NULL)
-		transfer_begin(session);
-}
 
 static void act_rset(struct smtp_session *session, struct span argument)
 {
@@ -191,11 +79,11 @@ static void act_bdat(struct smtp_session *session, struct span argument)
 }
 
 static const struct verb verbs[] = {
-	{"EHLO", ANY_STAGE, hello_name, act_ehlo, true},
-	{"HELO", ANY_STAGE, hello_name, act_helo, true},
-	{"MAIL", STAGE_READY, some_argument, act_mail, false},
-	{"RCPT", STAGE_MAIL | STAGE_RCPT, some_argument, act_rcpt, false},
-	{"DATA", STAGE_RCPT, no_argument, act_data, false},
+	{"EHLO", ANY_STAGE, hello_name, verb_ehlo, true},
+	{"HELO", ANY_STAGE, hello_name, verb_helo, true},
+	{"MAIL", STAGE_READY, some_argument, verb_mail, false},
+	{"RCPT", STAGE_MAIL | STAGE_RCPT, some_argument, verb_rcpt, false},
+	{"DATA", STAGE_RCPT, no_argument, verb_data, false},
 	{"RSET", ANY_STAGE, no_argument, act_rset, true},
 	{"NOOP", ANY_STAGE, NULL, act_noop, true},
 	{"QUIT", ANY_STAGE, no_argument, act_quit, false},
@@ -226,24 +114,24 @@ static const struct verb *find_verb(struct span name)
 
 static void out_of_order(struct smtp_session *session, const struct verb *verb)
 {
-	if (verb->act == act_data && session->stage == STAGE_MAIL && session->rcpt_refused)
+	if (verb->act == verb_data && session->stage == STAGE_MAIL && session->rcpt_refused)
 		session_refuse(session, 554, "5.5.1", "No valid recipients");
 	else if ((verb->stages & STAGE_START) == 0 && session->stage == STAGE_START)
 		session_refuse(session, 503, "5.5.1", "Say EHLO or HELO first");
-	else if (verb->act == act_mail)
+	else if (verb->act == verb_mail)
 		session_refuse(session, 503, "5.5.1", "A mail transaction is under way");
 	else if (session->stage == STAGE_READY)
 		session_refuse(session, 503, "5.5.1", "Say MAIL first");
 	else
 		session_refuse(session, 503, "5.5.1", "Say RCPT first");
-	if (verb->act == act_data)
-		close_on_content(session);
+	if (verb->act == verb_data)
+		verb_close_on_content(session);
 }
 
 static void run(struct smtp_session *session, const struct verb *verb, struct span argument)
 {
 	const char *complaint = verb->check != NULL ? verb->check(argument) : NULL;
-	bool hello = verb->act == act_ehlo || verb->act == act_helo;
+	bool hello = verb->act == verb_ehlo || verb->act == verb_helo;
 
 	/* A first EHLO, and HELO after a refused EHLO, are no junk. */
 	if (verb->junk && !(hello && session->stage == STAGE_START) &&

@@ -609,6 +609,37 @@ START_TEST(received_from_others)
 }
 END_TEST
 
+/* RFC 3848, RFC 6531 4.3: who logged in, over TLS, with a name that was looked up. */
+START_TEST(received_says_how)
+{
+	struct smtp_client client = {.address = "192.0.2.1",
+				     .name = "app.test",
+				     .helo = "x.test",
+				     .esmtp = true,
+				     .user = "bob",
+				     .tls = "TLSv1.3 TLS_AES_256_GCM_SHA384"};
+	const struct received received = {.client = &client,
+					  .hostname = "relay.test",
+					  .id = "ID",
+					  .smtputf8 = true,
+					  .received_at = 1795256430456};
+	struct buf out;
+
+	buf_init(&out, 1000);
+	ck_assert_int_eq(received_format(&received, &out), ERR_OK);
+	ck_assert_str_eq(out.data,
+			 "Received: from x.test (app.test [192.0.2.1])\r\n\tby relay.test with "
+			 "UTF8SMTPSA (TLSv1.3 TLS_AES_256_GCM_SHA384) id ID;\r\n"
+			 "\tSat, 21 Nov 2026 10:20:30 +0000\r\n");
+	buf_release(&out);
+	ck_assert_str_eq(received_protocol(&client, false), "ESMTPSA");
+	client.user[0] = '\0';
+	ck_assert_str_eq(received_protocol(&client, false), "ESMTPS");
+	client.lmtp = true;
+	ck_assert_str_eq(received_protocol(&client, true), "UTF8LMTPS");
+}
+END_TEST
+
 struct sender {
 	struct relay *relay;
 	int number;
@@ -657,4 +688,5 @@ START_TEST(together)
 END_TEST
 
 UNIT_MAIN("smtp/intake", main_job, recipient_forms, empty_list, duplicates, policies, hops, headers,
-	  bytes_as_they_came, disconnected, received_field, received_from_others, together)
+	  bytes_as_they_came, disconnected, received_field, received_from_others, received_says_how,
+	  together)

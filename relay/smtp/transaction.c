@@ -1,0 +1,82 @@
+/* relay/smtp/transaction.c - MAIL, RCPT and DATA (RFC 5321 4.1.1.2 to 4.1.1.4) */
+#include "relay/smtp/command.h"
+#include "relay/smtp/verb.h"
+
+#define OVERSHOOT_MAX 1000 /* RCPT beyond the limit that are not yet called errors */
+
+void verb_mail(struct smtp_session *session, struct span argument)
+{
+	const struct command_limits limits = {.max_message_size =
+						      options_of(session)->max_message_size,
+					      .esmtp = session->client.esmtp};
+	struct smtp_mail mail;
+	struct smtp_answer answer;
+
+	if (!command_parse_mail(argument, &limits, &mail, &answer)) {
+		session_refuse(session, answer.code, answer.enhanced, answer.text);
+		return;
+	}
+	smtp_answer_set(&answer, 250, "2.1.0", "Ok");
+	session->transaction = session->house->backend->begin(session->house->backend_ctx, session,
+							      &session->client, &mail, &answer);
+	if (session->transaction != NULL)
+		session->stage = STAGE_MAIL;
+	session_answer(session, &answer);
+}
+
+/* RFC 5321 4.5.3.1.10: those before it stay valid. */
+static void too_many_recipients(struct smtp_session *session)
+{
+	static const char text[] = "Too many recipients";
+
+	if (++session->overshoot > OVERSHOOT_MAX)
+		session_refuse(session, 452, "4.5.3", text);
+	else
+		session_reply(session, 452, "4.5.3", text);
+}
+
+void verb_rcpt(struct smtp_session *session, struct span argument)
+{
+	struct smtp_recipient recipient;
+	struct smtp_answer answer;
+
+	if (session->recipients >= options_of(session)->max_recipients) {
+		too_many_recipients(session);
+		return;
+	}
+	if (!command_parse_rcpt(argument, &recipient, &answer)) {
+		session->rcpt_refused = true;
+		session_refuse(session, answer.code, answer.enhanced, answer.text);
+		return;
+	}
+	smtp_answer_set(&answer, 250, "2.1.5", "Ok");
+	if (session->house->backend->recipient(session->transaction, &recipient, &answer)) {
+		session->recipients++;
+		session->stage = STAGE_RCPT;
+	} else {
+		session->rcpt_refused = true;
+	}
+	session_answer(session, &answer);
+}
+
+void verb_close_on_content(struct smtp_session *session)
+{
+	if (session->stream != NULL && stream_input(session->stream).len > 0)
+		session_close(session, "content behind a refused DATA");
+}
+
+void verb_data(struct smtp_session *session, struct span argument)
+{
+	const struct smtp_backend_ops *backend = session->house->backend;
+	struct smtp_answer answer;
+
+	smtp_answer_set(&answer, 451, "4.3.0", "Local error, please try again later");
+	if (backend->data_begin != NULL && !backend->data_begin(session->transaction, &answer)) {
+		session_answer(session, &answer);
+		verb_close_on_content(session);
+		return;
+	}
+	session_reply(session, 354, "", "End data with <CR><LF>.<CR><LF>");
+	if (session->stream != NULL)
+		transfer_begin(session);
+}
