@@ -277,6 +277,10 @@ static void flush_hits(struct daemon *daemon)
 
 static void stop(struct daemon *daemon)
 {
+	/* An API client that dawdles must not keep the SMTP clients waiting for their 421. */
+	if (daemon->front != NULL)
+		smtp_front_close(daemon->front, SMTP_GRACE_MS);
+	/* It reads the front's numbers, which are there until the front is freed. */
 	if (daemon->admin != NULL)
 		admin_stop(&daemon->admin, ADMIN_GRACE_MS);
 	if (daemon->front != NULL)

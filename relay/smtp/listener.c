@@ -42,6 +42,7 @@ struct porch {
 
 struct smtp_front {
 	struct version *version; /* the daemon's main thread only */
+	bool closing;		 /* likewise */
 	struct census *census;
 	struct session_counters counters;
 	_Atomic uint64_t connections;
@@ -299,6 +300,7 @@ int smtp_front_reload(struct smtp_front *front, const struct smtp_settings *sett
 	struct version *version;
 	int code;
 
+	assert(!front->closing);
 	if (settings->listener_count != front->listener_count)
 		return err_set(why, ERR_UNSUPPORTED, "listeners can only be changed by a restart");
 	code = version_new(settings, &version, why);
@@ -362,20 +364,28 @@ static void run_leave(struct loop_task *task)
 		assert(!"closed by nobody");
 }
 
+void smtp_front_close(struct smtp_front *front, int64_t grace_ms)
+{
+	if (front->closing)
+		return;
+	front->closing = true;
+	for (size_t i = 0; i < front->porch_count; i++) {
+		struct porch *porch = &front->porches[i];
+
+		porch->grace_ms = grace_ms;
+		if (!loop_post(porch->house.loop, &porch->stop))
+			assert(!"the loops outlive the front");
+	}
+}
+
 void smtp_front_stop(struct smtp_front **front, int64_t grace_ms)
 {
 	size_t left;
 
 	if (*front == NULL)
 		return;
+	smtp_front_close(*front, grace_ms);
 	left = (*front)->porch_count;
-	for (size_t i = 0; i < left; i++) {
-		struct porch *porch = &(*front)->porches[i];
-
-		porch->grace_ms = grace_ms;
-		if (!loop_post(porch->house.loop, &porch->stop))
-			assert(!"the loops outlive the front");
-	}
 	while (left > 0) {
 		(void)channel_wait((*front)->emptied, -1);
 		if (channel_take((*front)->emptied) != NULL)

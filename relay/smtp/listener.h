@@ -52,10 +52,16 @@ int smtp_front_reload(struct smtp_front *front, const struct smtp_settings *sett
 		      void (*done)(void *ctx), void *ctx, struct err *why);
 
 /*
- * Stop accepting; sessions between commands get 421 and are closed; a message
- * under way gets `grace_ms` to come to its end, then 421; a message whose
- * final dot was taken always gets its true answer. Blocks until no session is
- * left; not from a loop thread. The store must still be running.
+ * Begin the end, without waiting for it: stop accepting; sessions between
+ * commands get 421 and are closed; a message under way gets `grace_ms` to come
+ * to its end, then 421; a message whose final dot was taken always gets its
+ * true answer. The store must still be running. A second call does nothing;
+ * there is no smtp_front_reload after it.
+ */
+void smtp_front_close(struct smtp_front *front, int64_t grace_ms);
+/*
+ * smtp_front_close if that was not called yet, then wait until no session is
+ * left, and free. Not from a loop thread.
  */
 void smtp_front_stop(struct smtp_front **front, int64_t grace_ms);
 

@@ -261,12 +261,22 @@ static bool has_output_room(struct smtp_session *session)
 	return false;
 }
 
+/* What the client sent ahead of our answers does not begin anything any more. */
+static bool say_stopping(struct smtp_session *session)
+{
+	session_reply(session, 421, "4.3.2", "Shutting down");
+	return false;
+}
+
 /* One bite of input. False: nothing more can be done now. */
 static bool step(struct smtp_session *session)
 {
 	switch (session->phase) {
 	case PHASE_GREETING: return talked_early(session);
-	case PHASE_COMMAND: return has_output_room(session) && take_command(session);
+	case PHASE_COMMAND:
+		if (session->stopping)
+			return say_stopping(session);
+		return has_output_room(session) && take_command(session);
 	case PHASE_SKIP_LINE: return skip_line(session);
 	case PHASE_DATA: return transfer_step(session);
 	case PHASE_VERDICT:
@@ -290,8 +300,6 @@ static void pump(struct smtp_session *session)
 {
 	while (session->stream != NULL && step(session))
 		;
-	if (session->stream != NULL && session->stopping && session->phase == PHASE_COMMAND)
-		session_reply(session, 421, "4.3.2", "Shutting down");
 	/* What the client sent before it closed has been looked at, all of it. */
 	if (session->stream != NULL && session->peer_closed && session->phase != PHASE_VERDICT &&
 	    !session->transfer.blocked && !session->output_full)
@@ -439,6 +447,6 @@ void session_stop(struct smtp_session *session, bool now)
 	case PHASE_GONE: now = false; break;
 	}
 	if (now)
-		session_reply(session, 421, "4.3.2", "Shutting down");
+		(void)say_stopping(session);
 	reap(session);
 }

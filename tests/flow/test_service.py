@@ -1,13 +1,16 @@
-"""Start, stop, reload and exit codes (INTERFACE 2; CASES S329, S339, S340, S343)."""
+"""Start, stop, reload and exit codes (INTERFACE 2; CASES S327, S329, S339, S340, S343)."""
 
 import os
 import signal
 import socket
 import subprocess
+import time
 
 import pytest
 
-from daemon import STAGEPOSTD, Smtp, free_port, wait_for
+from daemon import PATIENCE, STAGEPOSTD, Smtp, free_port, queued_id, wait_for
+
+STOP_GRACE = 10  # SMTP_GRACE_MS in relay/daemon.c
 
 
 def run(*arguments, **options):
@@ -76,29 +79,90 @@ def test_second_daemon_on_the_same_data(make_daemon):
         client.send("a@example.com", ["b@example.com"], b"\r\n")
 
 
-def test_stop_with_an_open_transaction(make_daemon):
+def ask_to_stop(relay):
+    """SIGTERM; a function that waits for the exit and says how long all of it took."""
+    started = time.monotonic()
+    process = relay.process
+    relay.process = None
+    process.terminate()
+
+    def wait_for_exit():
+        assert process.wait(40) == 0, relay.log()
+        return time.monotonic() - started
+    return wait_for_exit
+
+
+def test_stop_waits_for_a_message(make_daemon):
+    """S327: 421 at once between commands; a message under way is taken, and nothing behind it."""
+    relay = make_daemon()
+    with Smtp(relay.smtp_port) as idle, Smtp(relay.smtp_port) as begun, \
+            Smtp(relay.smtp_port) as typing, Smtp(relay.smtp_port) as sending:
+        begun.command("MAIL FROM:<a@example.com>")
+        typing.write(b"MAIL FR")
+        sending.envelope("a@example.com", ["b@example.com"])
+        sending.write(b"Subject: x\r\n\r\nhalf")
+        wait_for_exit = ask_to_stop(relay)
+        for client in (idle, begun, typing):
+            assert client.reply()[0] == 421
+        sending.write(b"\r\n.\r\nMAIL FROM:<a@example.com>\r\n"
+                      b"RCPT TO:<b@example.com>\r\nDATA\r\n")
+        number = queued_id(sending.reply())
+        assert sending.reply()[0] == 421
+        assert wait_for_exit() < STOP_GRACE  # it stopped waiting with the last message
+    with pytest.raises(OSError):
+        Smtp(relay.smtp_port)
+    relay.start()
+    assert relay.message(number)["sender"] == "a@example.com"
+
+
+def test_stop_with_a_stalled_message(make_daemon):
+    """S327: who says nothing inside DATA holds the stop for the grace, and nobody else up."""
+    relay = make_daemon()
+    with Smtp(relay.smtp_port) as stalled, Smtp(relay.smtp_port) as idle:
+        stalled.envelope("a@example.com", ["b@example.com"])
+        stalled.write(b"Subject: x\r\n\r\nhalf")
+        wait_for_exit = ask_to_stop(relay)
+        assert idle.reply()[0] == 421
+        stalled.socket.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            stalled.socket.recv(1)
+        stalled.socket.settimeout(PATIENCE)
+        assert stalled.socket.recv(4096).startswith(b"421 ")
+        took = wait_for_exit()
+    assert STOP_GRACE - 0.5 < took < STOP_GRACE + 3
+    relay.start()
+    assert relay.get("/messages")["items"] == []
+
+
+def test_stop_with_a_sender_that_goes_away(make_daemon):
     relay = make_daemon()
     with Smtp(relay.smtp_port) as client:
         client.envelope("a@example.com", ["b@example.com"])
-        relay.process.terminate()
-        assert relay.process.wait(35) == 0
-    relay.process = None
-    with pytest.raises(OSError):
-        Smtp(relay.smtp_port)
+        wait_for_exit = ask_to_stop(relay)
+    assert wait_for_exit() < STOP_GRACE
+
+
+def test_stop_with_an_api_request_under_way(make_daemon):
+    """The SMTP clients are told at once, not when the API client was given up."""
+    relay = make_daemon()
+    head = ("POST /api/v1/whitelist HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n"
+            "Content-Type: application/json\r\nContent-Length: 100\r\n"
+            "Expect: 100-continue\r\n\r\n" % relay.token)
+    with Smtp(relay.smtp_port) as idle, \
+            socket.create_connection(("127.0.0.1", relay.api_port)) as api:
+        api.sendall(head.encode())
+        assert api.recv(1000).startswith(b"HTTP/1.1 100")  # the rest of it is waited for
+        wait_for_exit = ask_to_stop(relay)
+        assert idle.reply()[0] == 421
+        api.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            api.recv(1)
+        assert wait_for_exit() < STOP_GRACE
 
 
 def test_stop_by_interrupt(make_daemon):
     relay = make_daemon()
     relay.process.send_signal(signal.SIGINT)
-    assert relay.process.wait(35) == 0
-    relay.process = None
-
-
-def test_idle_client_is_told_on_stop(make_daemon):
-    relay = make_daemon()
-    with Smtp(relay.smtp_port) as client:
-        relay.process.terminate()
-        assert client.reply()[0] == 421
     assert relay.process.wait(35) == 0
     relay.process = None
 

@@ -317,6 +317,52 @@ START_TEST(stop)
 }
 END_TEST
 
+/* S327: what a client sent behind its final dot does not begin another message. */
+START_TEST(stop_with_the_next_message_sent_ahead)
+{
+	struct house house;
+	struct client sending;
+
+	house_init(&house);
+	rig_open(&house.rig);
+	client_greet(&sending, &house.rig);
+	client_begin(&sending, "s@y.test");
+	smtp_front_close(house.rig.front, 30000);
+	client_say(&sending, "half\r\n.\r\nMAIL FROM:<a@x.test>\r\nRCPT TO:<t@y.test>\r\nDATA\r\n");
+	client_expect(&sending, "250 2.0.0");
+	client_expect(&sending, "421 4.3.2");
+	client_expect_end(&sending);
+	client_close(&sending);
+	ck_assert_uint_eq(house.recorder.count, 1);
+	house_close(&house);
+}
+END_TEST
+
+/* The end begins without waiting for anybody, and may be begun twice. */
+START_TEST(close_does_not_wait)
+{
+	struct house house;
+	struct client idle;
+	struct client sending;
+
+	house_init(&house);
+	rig_open(&house.rig);
+	client_greet(&idle, &house.rig);
+	client_greet(&sending, &house.rig);
+	client_begin(&sending, "s@y.test");
+	smtp_front_close(house.rig.front, 30000);
+	client_expect(&idle, "421 4.3.2");
+	client_expect_end(&idle);
+	WAIT_FOR(status_of(&house).sessions == 1);
+	smtp_front_close(house.rig.front, 0);
+	client_ask(&sending, ".", "250 2.0.0");
+	client_expect(&sending, "421 4.3.2");
+	client_close(&idle);
+	client_close(&sending);
+	house_close(&house);
+}
+END_TEST
+
 /* Who does not come to an end in the grace is cut off: nothing is taken. */
 START_TEST(stop_without_patience)
 {
@@ -431,4 +477,5 @@ START_TEST(many_clients)
 END_TEST
 
 UNIT_MAIN("smtp/listener", networks, limit_in_all, limit_of_a_client, mistakes, in_use, reload,
-	  reload_with_idle_sessions, stop, stop_without_patience, unix_socket, many_clients)
+	  reload_with_idle_sessions, stop, stop_with_the_next_message_sent_ahead,
+	  close_does_not_wait, stop_without_patience, unix_socket, many_clients)
