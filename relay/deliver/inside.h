@@ -63,7 +63,6 @@ struct way {
 	size_t jobs_waiting;
 	struct link *links;
 	size_t opening, idle, busy, closing;
-	size_t next_host;
 	int failures;	       /* in a row */
 	bool unreachable;      /* the last dial failed and there is no other connection */
 	int64_t rest_until_ms; /* monotonic: no dial before */

@@ -54,7 +54,6 @@ struct record {
 /* What libesmtp believes. Written by the worker. */
 struct esmtp_view {
 	bool ran; /* a session was started */
-	int mail_code;
 	int transfer_code; /* DATA, then the final dot */
 	int error;
 };

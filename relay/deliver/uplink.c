@@ -409,16 +409,14 @@ static void on_resolved(struct loop_task *task)
 static void try_next_host(struct uplink *u)
 {
 	const struct route_options *route = u->env.route;
-	size_t index;
 
 	if (u->host_tried >= route->host_count) {
 		opened(u, ERR_IO);
 		return;
 	}
-	index = (u->env.first_host + u->host_tried++) % route->host_count;
 	u->query.result.count = 0;
 	u->address_next = 0;
-	if (route_host_parse(span_of(route->hosts[index]), &u->host, &u->why) < 0) {
+	if (route_host_parse(span_of(route->hosts[u->host_tried++]), &u->host, &u->why) < 0) {
 		try_next_host(u);
 		return;
 	}

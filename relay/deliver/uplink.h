@@ -33,7 +33,6 @@ struct uplink_env {
 	struct ssl_ctx_st *tls; /* for routes with tls required or implicit; NULL: none */
 	const char *hostname;	/* for EHLO */
 	const struct route_options *route;
-	size_t first_host; /* index to begin with */
 	bool (*is_own_listener)(void *ctx, const char *address);
 	void *own_ctx;
 };

@@ -167,7 +167,6 @@ static void set_timeouts(smtp_session_t session)
 
 static void keep_view(struct job *job, smtp_message_t message, const smtp_recipient_t *recipients)
 {
-	job->esmtp.mail_code = smtp_reverse_path_status(message)->code;
 	job->esmtp.transfer_code = smtp_message_transfer_status(message)->code;
 	for (size_t i = 0; i < job->count; i++) {
 		struct job_recipient *recipient = &job->recipients[i];
