@@ -8,9 +8,9 @@
 #include "base/clock.h"
 #include "relay/deliver/guard.h"
 
-#define STAND_IN_MAX	  1024
-#define PROGRESS_EACH_MS  5000
-#define PROGRESS_GRACE_MS 30000
+#define STAND_IN_MAX	 1024
+#define PROGRESS_EACH_MS 5000
+#define GRACE_DEFAULT_MS (3 * 60 * 1000)
 
 /*
  * What libesmtp is shown: PIPELINING and nothing else, whatever the next hop
@@ -209,27 +209,59 @@ static void pump_body(struct carry *c)
 	/* Whatever is left waits for room (on_drained) or for more (on_input). */
 }
 
+static int64_t grace_ms(const struct carry *c)
+{
+	int64_t grace = c->job->route->data_grace_ms;
+
+	return grace > 0 ? grace : GRACE_DEFAULT_MS;
+}
+
+static void look_again(struct carry *c)
+{
+	loop_timer_set(&c->progress,
+		       c->credit_ms < PROGRESS_EACH_MS ? c->credit_ms : PROGRESS_EACH_MS);
+}
+
+/*
+ * Bytes buy time, at data_min_rate, up to the grace: what rushed into the
+ * sockets' buffers at first does not excuse hours of standing still.
+ */
 static void on_progress(struct loop_timer *timer)
 {
 	struct carry *c = (struct carry *)((char *)timer - offsetof(struct carry, progress));
-	int64_t elapsed = clock_mono_ms() - c->data_began_ms;
-	int64_t sent = (int64_t)(stream_bytes_out(c->far) - c->data_began_bytes);
+	int64_t now = clock_mono_ms();
+	uint64_t bytes = stream_bytes_out(c->far);
 	int64_t rate = c->job->route->data_min_rate;
 
-	if (elapsed > PROGRESS_GRACE_MS && rate > 0 && sent < rate * (elapsed / 1000)) {
-		carry_break(c, ERR_TIMEOUT, "the message moves slower than data_min_rate");
+	c->credit_ms -= now - c->progress_ms;
+	c->credit_ms += (int64_t)(bytes - c->progress_bytes) * 1000 / rate;
+	if (c->credit_ms > grace_ms(c))
+		c->credit_ms = grace_ms(c);
+	if (c->credit_ms <= 0) {
+		carry_break(c, ERR_TIMEOUT,
+			    "the next hop takes the message slower than data_min_rate");
 		return;
 	}
-	loop_timer_set(timer, PROGRESS_EACH_MS);
+	c->progress_ms = now;
+	c->progress_bytes = bytes;
+	look_again(c);
+}
+
+static void begin_progress(struct carry *c)
+{
+	if (c->job->route->data_min_rate <= 0)
+		return;
+	c->progress_ms = clock_mono_ms();
+	c->progress_bytes = stream_bytes_out(c->far);
+	c->credit_ms = grace_ms(c);
+	look_again(c);
 }
 
 static void begin_message(struct carry *c)
 {
 	c->state = CARRY_HEADER;
 	stream_deadline(c->far, 0);
-	c->data_began_ms = clock_mono_ms();
-	c->data_began_bytes = stream_bytes_out(c->far);
-	loop_timer_set(&c->progress, PROGRESS_EACH_MS);
+	begin_progress(c);
 	tell_near(c, 354);
 	flush_near(c);
 	pump_near(c);

@@ -64,9 +64,10 @@ struct carry {
 	bool header_passed; /* the stand-in was dropped from the near input */
 	struct body_scan body;
 	struct loop_timer progress;
-	int64_t data_began_ms;
-	uint64_t data_began_bytes;
-	uint64_t dot_ends; /* the far stream's count of bytes once the dot has left */
+	int64_t progress_ms;	 /* when it was looked at last */
+	uint64_t progress_bytes; /* the far stream's count then */
+	int64_t credit_ms;	 /* how long it may stand still from then on */
+	uint64_t dot_ends;	 /* the far stream's count of bytes once the dot has left */
 };
 
 void carry_init(struct carry *carry, struct loop *loop, struct whitelist *whitelist,

@@ -126,6 +126,8 @@ int deliver_start(const struct deliver_env *env, const struct delivery_options *
 		return code;
 	d = mem_zalloc(sizeof(*d));
 	d->env = *env;
+	if (d->env.lease_ms <= 0)
+		d->env.lease_ms = LEASE_MS;
 	d->inbox = channel_new();
 	pthread_mutex_init(&d->status_lock, NULL);
 	d->wake_event.arrive = arrive_wake;

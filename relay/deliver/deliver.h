@@ -26,7 +26,8 @@ struct route_options {
 	size_t max_connections;
 	int64_t connect_timeout_ms;
 	int64_t command_timeout_ms;
-	int64_t data_min_rate; /* bytes per second while sending */
+	int64_t data_min_rate; /* bytes per second while sending; 0: any */
+	int64_t data_grace_ms; /* so long it may stand still; 0: 3 min (RFC 5321 4.5.3.2.5) */
 	int64_t final_reply_timeout_ms;
 };
 
@@ -49,6 +50,7 @@ struct deliver_env {
 	struct whitelist *whitelist;
 	struct loop *const *loops; /* uplinks live on these */
 	size_t loop_count;
+	int64_t lease_ms; /* of what is in hand, renewed while it is; 0: 10 minutes */
 	/*
 	 * Called before connecting: the next hop is one of our own listeners. May be
 	 * NULL. `address` is "127.0.0.1:2525" as resolved.

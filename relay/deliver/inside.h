@@ -20,7 +20,6 @@
 #define IN_HAND_MAX    256 /* recipients claimed and not settled */
 #define IN_HAND_LOW    128 /* claim more below this */
 #define LEASE_MS       (10 * 60 * 1000)
-#define RENEW_EACH_MS  (3 * 60 * 1000)
 #define EXPIRE_EACH_MS (60 * 1000)
 #define TICK_MS	       1000
 #define IDLE_LINK_MS   (10 * 1000) /* a connection nobody needs is closed */

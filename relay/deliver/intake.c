@@ -193,6 +193,6 @@ void intake_claim(struct deliver *d, int64_t now)
 	d->claim.busy = true;
 	claim->now = now;
 	claim->max_recipients = IN_HAND_MAX - d->in_hand;
-	claim->lease_ms = LEASE_MS;
+	claim->lease_ms = d->env.lease_ms;
 	queue_claim(d->env.store, &claim->job);
 }

@@ -53,7 +53,7 @@ struct record {
 
 /* What libesmtp believes. Written by the worker. */
 struct esmtp_view {
-	bool ran; /* a session was started */
+	bool ran;	   /* a session was started */
 	int transfer_code; /* DATA, then the final dot */
 	int error;
 };

@@ -10,6 +10,7 @@
 #include "relay/deliver/inside.h"
 
 #define RETRY_MS 1000
+#define RENEWALS 3 /* in the time of one lease: two may fail */
 
 /* --- jobs in hand ------------------------------------------------------------------ */
 
@@ -271,7 +272,7 @@ void settle_renew(struct deliver *d, int64_t now_ms)
 
 	if (d->renew.busy || now_ms < d->renew.next_ms)
 		return;
-	d->renew.next_ms = now_ms + RENEW_EACH_MS;
+	d->renew.next_ms = now_ms + d->env.lease_ms / RENEWALS;
 	if (d->in_hand == 0)
 		return;
 	recipients = mem_array(d->in_hand, sizeof(*recipients));
@@ -285,7 +286,7 @@ void settle_renew(struct deliver *d, int64_t now_ms)
 		}
 	renew->recipients = recipients;
 	renew->leases = leases;
-	renew->until = clock_wall_ms() + LEASE_MS;
+	renew->until = clock_wall_ms() + d->env.lease_ms;
 	d->renew.busy = true;
 	queue_renew(d->env.store, &renew->job);
 }
@@ -297,5 +298,5 @@ void settle_start(struct deliver *d)
 	d->settle.settle.job.done = settle_done;
 	d->renew.event.arrive = on_renewed;
 	d->renew.renew.job.done = renew_done;
-	d->renew.next_ms = clock_mono_ms() + RENEW_EACH_MS;
+	d->renew.next_ms = clock_mono_ms() + d->env.lease_ms / RENEWALS;
 }

@@ -43,6 +43,7 @@ struct nexthop {
 	bool stopping, going;
 	int fds[CONNECTIONS_MAX];
 	int connections;
+	char peer[16]; /* of the last one */
 	int reached[AT_QUIT + 1];
 	struct buf record;
 	struct nexthop_mail *mails[MAILS_MAX];
@@ -428,15 +429,19 @@ static void *talk_run(void *arg)
 static void *accept_run(void *arg)
 {
 	struct nexthop *n = arg;
+	struct sockaddr_in from;
+	socklen_t len = sizeof(from);
 	int fd, on = 1;
 
-	while ((fd = accept4(n->listener, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
+	while ((fd = accept4(n->listener, (struct sockaddr *)&from, &len, SOCK_CLOEXEC)) >= 0) {
 		struct start *start = malloc(sizeof(*start));
 
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 		pthread_mutex_lock(&n->lock);
 		assert(n->connections < CONNECTIONS_MAX);
 		n->fds[n->connections++] = fd;
+		inet_ntop(AF_INET, &from.sin_addr, n->peer, sizeof(n->peer));
+		len = sizeof(from);
 		*start = (struct start){n, fd, n->connections};
 		pthread_create(&n->threads[start->number - 1], NULL, talk_run, start);
 		pthread_cond_broadcast(&n->change);
@@ -565,6 +570,13 @@ int nexthop_connections(struct nexthop *n)
 	count = n->connections;
 	pthread_mutex_unlock(&n->lock);
 	return count;
+}
+
+void nexthop_peer(struct nexthop *n, char peer_out[16])
+{
+	pthread_mutex_lock(&n->lock);
+	memcpy(peer_out, n->peer, sizeof(n->peer));
+	pthread_mutex_unlock(&n->lock);
 }
 
 int nexthop_reached(struct nexthop *n, enum nexthop_stage stage)

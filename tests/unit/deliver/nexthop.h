@@ -74,6 +74,8 @@ size_t nexthop_mail_count(struct nexthop *nexthop);
 /* Valid until nexthop_stop. */
 const struct nexthop_mail *nexthop_mail(struct nexthop *nexthop, size_t index);
 int nexthop_connections(struct nexthop *nexthop);
+/* Where the last connection came from, "127.0.0.1"; "" when there was none. */
+void nexthop_peer(struct nexthop *nexthop, char peer_out[16]);
 /* How often a stage was reached. */
 int nexthop_reached(struct nexthop *nexthop, enum nexthop_stage stage);
 /* Did these bytes come in, on any connection? */

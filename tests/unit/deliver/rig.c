@@ -113,6 +113,7 @@ void rig_deliver(struct rig *r)
 				  .whitelist = r->list,
 				  .loops = r->loops,
 				  .loop_count = 2,
+				  .lease_ms = r->lease_ms,
 				  .is_own_listener = is_own,
 				  .ctx = r};
 	struct deliver *deliver;
@@ -175,6 +176,8 @@ struct ulid rig_accept(struct rig *r, const char *sender, const char *const *rec
 	m.size = (int64_t)len;
 	m.header_size = (int64_t)header_section_length(span_make(bytes, len));
 	m.header_parsed = true;
+	m.body_8bit = r->body_8bit;
+	m.smtputf8 = r->smtputf8;
 	m.listener = "test";
 	m.client_address = "127.0.0.1";
 	m.protocol = "ESMTP";
