@@ -180,20 +180,17 @@ void stream_deadline(struct stream *stream, int64_t after_ms)
 	stream_arm(stream);
 }
 
-int stream_start_tls(struct stream *stream, struct ssl_ctx_st *context, bool is_server,
-		     const char *server_name, int64_t handshake_ms, size_t *discarded_out,
-		     struct err *why)
+static int may_start_tls(const struct stream *stream, struct err *why)
 {
-	size_t discarded = stream_input_len(stream);
-	int code;
-
 	loop_assert_owner(stream->loop);
 	if (stream->phase != PHASE_OPEN || stream->is_broken || stream->is_ended)
 		return err_set(why, ERR_CLOSED, "the connection has ended");
 	assert(stream->transport.tls == NULL);
-	code = transport_start_tls(&stream->transport, context, is_server, server_name, why);
-	if (code != ERR_OK)
-		return code;
+	return ERR_OK;
+}
+
+static void start_handshake(struct stream *stream, int64_t handshake_ms)
+{
 	buf_release(&stream->in);
 	stream->view = (struct span){NULL, 0};
 	stream->phase = PHASE_HANDSHAKE;
@@ -201,9 +198,50 @@ int stream_start_tls(struct stream *stream, struct ssl_ctx_st *context, bool is_
 	stream->phase_deadline = clock_mono_ms() + handshake_ms;
 	stream_arm(stream);
 	stream_make_due(stream, DUE_FLUSH);
+}
+
+int stream_start_tls(struct stream *stream, struct ssl_ctx_st *context, bool is_server,
+		     const char *server_name, int64_t handshake_ms, size_t *discarded_out,
+		     struct err *why)
+{
+	size_t discarded = stream_input_len(stream);
+	int code = may_start_tls(stream, why);
+
+	if (code == ERR_OK)
+		code = transport_start_tls(&stream->transport, context, is_server, server_name,
+					   why);
+	if (code != ERR_OK)
+		return code;
+	start_handshake(stream, handshake_ms);
 	if (discarded_out != NULL)
 		*discarded_out = discarded;
 	return ERR_OK;
+}
+
+int stream_take_tls(struct stream *stream, struct ssl_ctx_st *context, int64_t handshake_ms,
+		    struct err *why)
+{
+	struct span input = stream_input(stream);
+	int code = may_start_tls(stream, why);
+
+	assert(stream->out.len == 0);
+	if (code == ERR_OK)
+		code = transport_start_tls(&stream->transport, context, true, NULL, why);
+	if (code == ERR_OK && input.len > 0)
+		code = transport_put_back(&stream->transport, input.data, input.len, why);
+	if (code == ERR_OK)
+		start_handshake(stream, handshake_ms);
+	return code;
+}
+
+int stream_write_clear(struct stream *stream, struct span bytes)
+{
+	int code;
+
+	assert(stream->phase == PHASE_HANDSHAKE && stream->clear_len == stream->out.len);
+	code = stream_write(stream, bytes);
+	stream->clear_len = stream->out.len;
+	return code;
 }
 
 const char *stream_tls_description(const struct stream *stream)

@@ -103,6 +103,17 @@ void stream_deadline(struct stream *stream, int64_t after_ms);
 int stream_start_tls(struct stream *stream, struct ssl_ctx_st *context, bool is_server,
 		     const char *server_name, int64_t handshake_ms, size_t *discarded_out,
 		     struct err *why);
+/*
+ * Implicit TLS behind something in clear (PROXY), as a server: input still
+ * unconsumed is the beginning of the client's handshake. Nothing may have been written.
+ */
+int stream_take_tls(struct stream *stream, struct ssl_ctx_st *context, int64_t handshake_ms,
+		    struct err *why);
+/*
+ * Straight after stream_start_tls: the last words in clear, sent before the
+ * handshake (the 220 of STARTTLS, once nothing can prevent TLS any more).
+ */
+int stream_write_clear(struct stream *stream, struct span bytes);
 /* "TLSv1.3 TLS_AES_256_GCM_SHA384" or NULL in clear. */
 const char *stream_tls_description(const struct stream *stream);
 /* For looking at certificates once secured; NULL in clear. Borrowed; no I/O on it. */

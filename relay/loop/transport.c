@@ -17,6 +17,14 @@
 #include "base/mem.h"
 #include "relay/loop/socket.h"
 
+/*
+ * What a peer may send in a row that is not for the owner: empty records and
+ * key updates cost us work and bring nothing. A whole record is 16 KiB (S068).
+ */
+#define FRUITLESS_MAX ((uint64_t)64 * 1024)
+/* A handshake with a chain of client certificates is a tenth of this. */
+#define HANDSHAKE_MAX ((uint64_t)64 * 1024)
+
 void transport_init(struct transport *transport, int fd)
 {
 	*transport = (struct transport){.fd = fd};
@@ -126,6 +134,40 @@ static void forget_errors(void)
 	errno = 0;
 }
 
+/* Octets put back are read before the socket is: from a BIO of their own, until it is empty. */
+static bool leave_put_back(SSL *tls)
+{
+	BIO *socket = SSL_get_wbio(tls);
+
+	if (SSL_get_rbio(tls) == socket || BIO_pending(SSL_get_rbio(tls)) > 0)
+		return false;
+	BIO_up_ref(socket);
+	SSL_set0_rbio(tls, socket);
+	return true;
+}
+
+static enum transport_result read_once(SSL *tls, char *data, size_t room, size_t *got_out,
+				       struct err *why)
+{
+	enum transport_result result;
+
+	do {
+		forget_errors();
+		result = judge(tls, SSL_read_ex(tls, data, room, got_out), "TLS", why);
+	} while (result == TRANSPORT_WANT_READ && leave_put_back(tls));
+	return result;
+}
+
+/* `len` octets came for the owner. True: none have for too long. */
+static bool is_fruitless(struct transport *transport, size_t len)
+{
+	uint64_t seen = transport_bytes_in(transport);
+
+	if (len > 0)
+		transport->fruitless_from = seen;
+	return seen - transport->fruitless_from > FRUITLESS_MAX;
+}
+
 static enum transport_result tls_read(struct transport *transport, char *data, size_t room,
 				      size_t *len_out, struct err *why)
 {
@@ -137,12 +179,13 @@ static enum transport_result tls_read(struct transport *transport, char *data, s
 	}
 	while (result == TRANSPORT_DONE && *len_out < room) {
 		size_t got = 0;
-		int ret;
 
-		forget_errors();
-		ret = SSL_read_ex(transport->tls, data + *len_out, room - *len_out, &got);
-		result = judge(transport->tls, ret, "TLS", why);
+		result = read_once(transport->tls, data + *len_out, room - *len_out, &got, why);
 		*len_out += got;
+	}
+	if (is_fruitless(transport, *len_out) && result == TRANSPORT_WANT_READ) {
+		err_set(why, ERR_IO, "TLS: too many records without data");
+		result = TRANSPORT_FAILED;
 	}
 	if (result == TRANSPORT_DONE || *len_out == 0)
 		return result;
@@ -233,11 +276,27 @@ int transport_start_tls(struct transport *transport, struct ssl_ctx_st *context,
 	return ERR_OK;
 }
 
+int transport_put_back(struct transport *transport, const char *data, size_t len, struct err *why)
+{
+	BIO *first = BIO_new(BIO_s_mem());
+
+	if (first == NULL || BIO_write(first, data, (int)len) != (int)len) {
+		BIO_free(first);
+		ERR_clear_error();
+		return err_set(why, ERR_IO, "TLS could not be set up: no memory");
+	}
+	BIO_set_mem_eof_return(first, -1); /* empty is not the end */
+	SSL_set0_rbio(transport->tls, first);
+	return ERR_OK;
+}
+
+/* With the registered name of the cipher suite (RFC 8314 4.3), not OpenSSL's own. */
 static char *describe(const SSL *tls)
 {
 	char text[128];
 
-	snprintf(text, sizeof(text), "%s %s", SSL_get_version(tls), SSL_get_cipher_name(tls));
+	snprintf(text, sizeof(text), "%s %s", SSL_get_version(tls),
+		 SSL_CIPHER_standard_name(SSL_get_current_cipher(tls)));
 	return mem_strdup(text);
 }
 
@@ -245,14 +304,23 @@ enum transport_result transport_handshake(struct transport *transport, struct er
 {
 	enum transport_result result;
 
-	forget_errors();
-	result = judge(transport->tls, SSL_do_handshake(transport->tls), "TLS handshake", why);
+	do {
+		forget_errors();
+		result = judge(transport->tls, SSL_do_handshake(transport->tls), "TLS handshake",
+			       why);
+	} while (result == TRANSPORT_WANT_READ && leave_put_back(transport->tls));
+	if (result == TRANSPORT_WANT_READ &&
+	    transport_bytes_in(transport) - transport->clear_in > HANDSHAKE_MAX) {
+		err_set(why, ERR_IO, "TLS handshake: too large");
+		return TRANSPORT_FAILED;
+	}
 	if (result == TRANSPORT_END) {
 		err_set(why, ERR_IO, "TLS handshake: closed by the peer");
 		return TRANSPORT_FAILED;
 	}
 	if (result == TRANSPORT_DONE)
 		transport->description = describe(transport->tls);
+	transport->fruitless_from = transport_bytes_in(transport);
 	return result;
 }
 
@@ -273,8 +341,11 @@ bool transport_has_pending(const struct transport *transport)
 	 * SSL_pending, not SSL_has_pending: without read-ahead there are no
 	 * whole records unprocessed, and a partial one must wait for the socket.
 	 */
+	SSL *tls = transport->tls;
+
 	return transport->ending != TRANSPORT_DONE ||
-	       (transport->tls != NULL && SSL_pending(transport->tls) > 0);
+	       (tls != NULL && (SSL_pending(tls) > 0 || (SSL_get_rbio(tls) != SSL_get_wbio(tls) &&
+							 BIO_pending(SSL_get_rbio(tls)) > 0)));
 }
 
 enum transport_result transport_write(struct transport *transport, const char *data, size_t len,
@@ -310,7 +381,8 @@ enum transport_result transport_shutdown(struct transport *transport)
 
 uint64_t transport_bytes_in(const struct transport *transport)
 {
-	BIO *bio = transport->tls != NULL ? SSL_get_rbio(transport->tls) : NULL;
+	/* The same BIO both ways; while octets put back are read, the reading one is another. */
+	BIO *bio = transport->tls != NULL ? SSL_get_wbio(transport->tls) : NULL;
 
 	return transport->clear_in + (bio != NULL ? BIO_number_read(bio) : 0);
 }

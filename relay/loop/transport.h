@@ -27,6 +27,7 @@ struct transport {
 	char *description;	      /* set when the handshake is done */
 	enum transport_result ending; /* met behind bytes that went out first; else DONE */
 	char *ending_why;
+	uint64_t fruitless_from; /* octets that had come in with the last octet for the owner */
 	uint64_t clear_in;
 	uint64_t clear_out;
 };
@@ -56,6 +57,8 @@ enum transport_result transport_write_clear(struct transport *transport, const c
 /* Later calls are TLS. `server_name` as in stream_start_tls. */
 int transport_start_tls(struct transport *transport, struct ssl_ctx_st *context, bool is_server,
 			const char *server_name, struct err *why);
+/* After it: these octets were read in clear already and are the first ones of TLS. */
+int transport_put_back(struct transport *transport, const char *data, size_t len, struct err *why);
 enum transport_result transport_handshake(struct transport *transport, struct err *why);
 /* close_notify when in TLS, then the end of our side. */
 enum transport_result transport_shutdown(struct transport *transport);

@@ -246,8 +246,8 @@ static void answer_starttls(struct rig_stream *rig)
 	}
 	ck_assert(span_starts_fold(in, "STARTTLS\r\n"));
 	stream_consume(rig->stream, 10);
-	rig_write(rig, "220 go ahead\r\n");
 	start_server_tls(rig);
+	ck_assert_int_eq(stream_write_clear(rig->stream, span_of("220 go ahead\r\n")), ERR_OK);
 	rig_write(rig, "250 inside\r\n");
 }
 
@@ -300,6 +300,76 @@ END_TEST
 START_TEST(s054_plaintext_before_the_client_hello_ends_the_connection)
 {
 	check_starttls("", "MAIL FROM:<a@x>\r\n");
+}
+END_TEST
+
+/* --- behind a PROXY header --------------------------------------------------- */
+
+/* The header and the beginning of TLS came together, the beginning of `split` octets of it. */
+static void take_tls_behind_line(struct rig_stream *rig)
+{
+	struct house *house = rig->arg;
+	struct span in = stream_input(rig->stream);
+	size_t end = span_find(in, '\n');
+	struct err why;
+
+	if (rig->secured) {
+		echo_all(rig);
+		return;
+	}
+	if (in.len < house->discarded)
+		return;
+	ck_assert_uint_lt(end, in.len);
+	stream_consume(rig->stream, end + 1);
+	ck_assert_int_eq(stream_take_tls(rig->stream, house->server, 10000, &why), ERR_OK);
+	ck_assert_uint_eq(stream_input(rig->stream).len, 0);
+	stream_deadline(rig->stream, 0);
+}
+
+/* A client whose first octets go through the test's hands. */
+static void meet_behind_line(size_t split)
+{
+	static const char line[] = "PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n";
+	struct house house = {.rig = {.on_input = take_tls_behind_line}};
+	BIO *out = BIO_new(BIO_s_mem());
+	char first[4096];
+	size_t len = sizeof(line) - 1;
+	int hello;
+	SSL *tls;
+
+	build(&house);
+	tls = SSL_new(house.client);
+	SSL_set_connect_state(tls);
+	BIO_up_ref(out);
+	SSL_set_bio(tls, BIO_new(BIO_s_mem()), out);
+	ck_assert_int_le(SSL_do_handshake(tls), 0);
+	memcpy(first, line, len);
+	hello = BIO_read(out, first + len, (int)(sizeof(first) - len));
+	ck_assert_int_gt(hello, 100);
+	split = split < (size_t)hello ? split : (size_t)hello;
+	house.discarded = len + split;
+	ck_assert_int_eq(send(house.fds[1], first, len + split, 0), (ssize_t)(len + split));
+	usleep(20000);
+	len += split;
+	hello -= (int)split;
+	ck_assert_int_eq(send(house.fds[1], first + len, (size_t)hello, 0), hello);
+	SSL_set_fd(tls, house.fds[1]);
+	ck_assert_int_eq(SSL_do_handshake(tls), 1);
+	tls_send(tls, "EHLO behind\r\n");
+	tls_expect(tls, "EHLO behind\r\n");
+	ck_assert_uint_eq(house.rig.total_in, 13);
+	ck_assert_uint_ge(stream_bytes_in(house.rig.stream), len + (size_t)hello + 13);
+	BIO_free(out);
+	SSL_free(tls);
+	tear_down(&house);
+}
+
+START_TEST(tls_begins_in_what_was_read_already)
+{
+	static const size_t splits[] = {0, 1, 4, 5, 6, 100, 4096};
+
+	for (size_t i = 0; i < sizeof(splits) / sizeof(splits[0]); i++)
+		meet_behind_line(splits[i]);
 }
 END_TEST
 
@@ -385,6 +455,61 @@ START_TEST(s071_a_bad_record_ends_only_its_own_connection)
 	SSL_CTX_free(good.client);
 	certificate_release(&good.certificate);
 	tear_down(&bad);
+}
+END_TEST
+
+static bool update_key(SSL *tls)
+{
+	return SSL_key_update(tls, SSL_KEY_UPDATE_NOT_REQUESTED) == 1 && SSL_do_handshake(tls) == 1;
+}
+
+/* CASES S068: each costs us two key derivations, and the client nothing. */
+START_TEST(s068_a_flood_of_key_updates_is_cut)
+{
+	struct house house = {.rig = {.on_input = echo_all}};
+	SSL *tls;
+
+	build(&house);
+	rig_run(house.loop, start_server_tls_now, &house.rig);
+	tls = client_tls(&house);
+	ck_assert(update_key(tls));
+	tls_send(tls, "one is fine");
+	tls_expect(tls, "one is fine");
+	for (int i = 0; i < 20000 && update_key(tls); i++)
+		continue;
+	rig_wait(&house.rig);
+	ck_assert_int_eq(house.rig.end_code, ERR_IO);
+	ck_assert_str_eq(house.rig.end_why, "TLS: too many records without data");
+	ck_assert_uint_lt(stream_bytes_in(house.rig.stream), 100000);
+	SSL_free(tls);
+	tear_down(&house);
+}
+END_TEST
+
+/* CASES S068: a ClientHello that says it is 64 KiB and more. */
+START_TEST(s068_an_oversized_client_hello_is_refused)
+{
+	/* A full record; in the first one the handshake header, 100,000 octets to come. */
+	static char record[5 + 16384] = "\x16\x03\x01\x40\x00\x01\x01\x86\xa0\x03\x03";
+	struct house house = {0};
+	size_t sent = 0;
+
+	build(&house);
+	rig_run(house.loop, start_server_tls_now, &house.rig);
+	for (int i = 0; i < 7; i++) {
+		ssize_t put = send(house.fds[1], record, sizeof(record), MSG_NOSIGNAL);
+
+		if (put < 0)
+			break;
+		sent += (size_t)put;
+		memset(record + 5, 0, 6);
+		usleep(1000);
+	}
+	rig_wait(&house.rig);
+	ck_assert_int_eq(house.rig.end_code, ERR_IO);
+	ck_assert_str_eq(house.rig.end_why, "TLS handshake: too large");
+	ck_assert_uint_ge(sent, 65536);
+	tear_down(&house);
 }
 END_TEST
 
@@ -593,7 +718,9 @@ UNIT_MAIN("loop/tls", big_transfers_come_back_whole, what_waits_inside_of_tls_is
 	  s053_plaintext_behind_starttls_is_discarded,
 	  s054_a_partial_line_behind_starttls_is_discarded,
 	  s054_plaintext_before_the_client_hello_ends_the_connection,
-	  s067_a_slow_handshake_ends_at_its_deadline, an_end_without_close_notify_is_a_truncation,
+	  tls_begins_in_what_was_read_already, s067_a_slow_handshake_ends_at_its_deadline,
+	  s068_a_flood_of_key_updates_is_cut, s068_an_oversized_client_hello_is_refused,
+	  an_end_without_close_notify_is_a_truncation,
 	  s071_a_bad_record_ends_only_its_own_connection, a_client_verifies_the_name_and_sends_it,
 	  a_client_verifies_an_address_without_sni, a_client_refuses_another_name,
 	  a_client_refuses_an_unknown_signer, closing_sends_close_notify, freed_in_on_secured,
