@@ -238,19 +238,6 @@ static bool skip_line(struct smtp_session *session)
 	return true;
 }
 
-/* RFC 5321 2.1 and 4.3.1: the client waits for the banner. */
-static bool talked_early(struct smtp_session *session)
-{
-	if (stream_input(session->stream).len > 0) {
-		log_info("refused", LOG_S("session", session->client.session),
-			 LOG_S("client", session->client.address),
-			 LOG_S("reason", "talked before the banner"));
-		session_reply(session, 554, "5.5.0", "Talked before the banner");
-		session_close(session, "talked before the banner");
-	}
-	return false;
-}
-
 /* Replies pile up when the client does not read them: then we do not read either (S078). */
 static bool has_output_room(struct smtp_session *session)
 {
@@ -272,7 +259,10 @@ static bool say_stopping(struct smtp_session *session)
 static bool step(struct smtp_session *session)
 {
 	switch (session->phase) {
-	case PHASE_GREETING: return talked_early(session);
+	case PHASE_GREETING:
+		if (stream_input(session->stream).len > 0)
+			opening_refuse_early(session);
+		return false;
 	case PHASE_COMMAND:
 		if (session->stopping)
 			return say_stopping(session);
@@ -296,7 +286,7 @@ static void set_deadline(struct smtp_session *session)
 	stream_deadline(session->stream, options_of(session)->command_timeout_ms);
 }
 
-static void pump(struct smtp_session *session)
+void session_pump(struct smtp_session *session)
 {
 	while (session->stream != NULL && step(session))
 		;
@@ -313,7 +303,7 @@ static void pump(struct smtp_session *session)
 
 static void on_input(void *ctx)
 {
-	pump(ctx);
+	session_pump(ctx);
 }
 
 static void on_drained(void *ctx)
@@ -324,7 +314,7 @@ static void on_drained(void *ctx)
 		return;
 	session->output_full = false;
 	stream_resume(session->stream);
-	pump(session);
+	session_pump(session);
 }
 
 static void on_end(void *ctx, int code, const char *why)
@@ -333,7 +323,7 @@ static void on_end(void *ctx, int code, const char *why)
 
 	if (code == ERR_CLOSED) {
 		session->peer_closed = true;
-		pump(session);
+		session_pump(session);
 		return;
 	}
 	if (code == ERR_TIMEOUT)
@@ -348,25 +338,16 @@ static const struct stream_ops stream_callbacks = {
 	.on_end = on_end,
 };
 
-static void greet(struct smtp_session *session)
-{
-	char text[400];
-
-	(void)snprintf(text, sizeof(text), "%s ESMTP Stagepost", options_of(session)->hostname);
-	session->phase = PHASE_COMMAND;
-	write_reply(session, 220, "", text);
-}
-
 static void on_clock(struct loop_timer *timer)
 {
 	struct smtp_session *session =
 		(struct smtp_session *)((char *)timer - offsetof(struct smtp_session, clock));
 
 	if (session->phase == PHASE_GREETING)
-		greet(session);
+		opening_greet(session);
 	else if (session->phase == PHASE_DATA)
 		transfer_on_clock(session);
-	pump(session);
+	session_pump(session);
 }
 
 static void on_finished(struct loop_task *task)
@@ -375,7 +356,7 @@ static void on_finished(struct loop_task *task)
 		(struct smtp_session *)((char *)task - offsetof(struct smtp_session, finished));
 
 	transfer_finished(session);
-	pump(session);
+	session_pump(session);
 }
 
 void smtp_session_finished(struct smtp_session *session)
@@ -406,7 +387,6 @@ void session_open(struct session_house *house, const struct session_start *start
 		.input_max = INPUT_MAX, .output_max = OUTPUT_MAX, .low_water = OUTPUT_LOW};
 	struct smtp_session *session = mem_zalloc(sizeof(*session));
 	unsigned char id[8];
-	int64_t delay;
 
 	session->house = house;
 	session->version = version_acquire(house->version);
@@ -423,16 +403,10 @@ void session_open(struct session_house *house, const struct session_start *start
 	session->stream =
 		stream_new(house->loop, start->fd, &stream_options, &stream_callbacks, session);
 	link_session(session);
-	log_debug("connected", LOG_S("session", session->client.session),
-		  LOG_S("client", session->client.address), LOG_I("port", start->port),
-		  LOG_S("listener", session->client.listener));
-	delay = session->version->settings.listeners[start->listener].greeting_delay_ms;
-	if (delay > 0) {
-		loop_timer_set(&session->clock, delay);
-	} else {
-		greet(session);
+	opening_begin(session);
+	if (session->stream != NULL)
 		set_deadline(session);
-	}
+	reap(session);
 }
 
 void session_stop(struct smtp_session *session, bool now)

@@ -1,4 +1,5 @@
-/* relay/smtp/session_state.h - inside of a session; for session.c, transfer.c and verb.c only */
+/* relay/smtp/session_state.h - inside of a session; for session.c, opening.c, the verbs' files only
+ */
 #ifndef STAGEPOST_RELAY_SMTP_SESSION_STATE_H
 #define STAGEPOST_RELAY_SMTP_SESSION_STATE_H
 
@@ -81,6 +82,29 @@ bool session_count_junk(struct smtp_session *session);
 void session_reset(struct smtp_session *session);
 /* Close when what is written has been sent; logged with the reason. */
 void session_close(struct smtp_session *session, const char *reason);
+
+/*
+ * Look at what has come, go on with it, and free the session when it is over:
+ * the last thing of every callback.
+ */
+void session_pump(struct smtp_session *session);
+
+/*
+ * opening.c: what comes between accept and the banner, in this order. A step
+ * that has to wait sets its phase and calls the next one when it is done;
+ * each may end the connection.
+ */
+
+/* The connection is there: PROXY header where the listener wants one. */
+void opening_begin(struct smtp_session *session);
+/* The client's address is known and admitted: implicit TLS. */
+void opening_admitted(struct smtp_session *session);
+/* Clear text or TLS, the dialogue may begin: the client's name, the greeting delay. */
+void opening_secured(struct smtp_session *session);
+/* The banner. */
+void opening_greet(struct smtp_session *session);
+/* Something came while the banner was delayed. */
+void opening_refuse_early(struct smtp_session *session);
 
 /* transfer.c */
 

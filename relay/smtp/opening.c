@@ -1,0 +1,63 @@
+/* relay/smtp/opening.c - what comes between accept and the banner, step by step */
+#include <stdio.h>
+
+#include "base/log.h"
+#include "relay/smtp/session_state.h"
+
+static const struct listener_options *listener_of(const struct smtp_session *session)
+{
+	return &session->version->settings.listeners[session->listener];
+}
+
+/* --- the banner ------------------------------------------------------------ */
+
+void opening_greet(struct smtp_session *session)
+{
+	char text[400];
+
+	(void)snprintf(text, sizeof(text), "%s ESMTP Stagepost", options_of(session)->hostname);
+	session->phase = PHASE_COMMAND;
+	session_reply(session, 220, "", text);
+}
+
+static void delay_greeting(struct smtp_session *session)
+{
+	int64_t delay = listener_of(session)->greeting_delay_ms;
+
+	if (delay == 0) {
+		opening_greet(session);
+		return;
+	}
+	session->phase = PHASE_GREETING;
+	loop_timer_set(&session->clock, delay);
+}
+
+/* RFC 5321 2.1 and 4.3.1: the client waits for the banner. */
+void opening_refuse_early(struct smtp_session *session)
+{
+	log_info("refused", LOG_S("session", session->client.session),
+		 LOG_S("client", session->client.address),
+		 LOG_S("reason", "talked before the banner"));
+	session_reply(session, 554, "5.5.0", "Talked before the banner");
+	session_close(session, "talked before the banner");
+}
+
+/* --- before it ------------------------------------------------------------- */
+
+void opening_admitted(struct smtp_session *session)
+{
+	log_debug("connected", LOG_S("session", session->client.session),
+		  LOG_S("client", session->client.address), LOG_I("port", session->client.port),
+		  LOG_S("listener", session->client.listener));
+	opening_secured(session);
+}
+
+void opening_secured(struct smtp_session *session)
+{
+	delay_greeting(session);
+}
+
+void opening_begin(struct smtp_session *session)
+{
+	opening_admitted(session);
+}
