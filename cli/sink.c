@@ -26,6 +26,7 @@ static const struct smtp_options smtp_options = {
 	.command_timeout_ms = 5 * 60 * 1000,
 	.data_min_rate = 1,
 	.data_grace_ms = 5 * 60 * 1000,
+	.memory_wait_ms = 30000,
 	.max_errors = 100,
 	.max_junk = 1000,
 	.max_received = 1000,

@@ -14,8 +14,9 @@
 #include "relay/config_read.h"
 
 /* What INTERFACE fixes without a key. */
-#define DATA_GRACE_MS 30000
-#define MAX_JUNK      100
+#define DATA_GRACE_MS  30000
+#define MEMORY_WAIT_MS 30000 /* the same for a message that waits for memory */
+#define MAX_JUNK       100
 
 /* One octet more than the document allows, so that document_parse can tell. */
 static int read_file(const char *path, struct buf *text, struct err *why)
@@ -119,6 +120,7 @@ static void finish(struct config_reader *reader, struct config *config,
 	config->policy.header_policy = HEADER_POLICY_KEEP;
 	config->smtp.hostname = config->hostname;
 	config->smtp.data_grace_ms = DATA_GRACE_MS;
+	config->smtp.memory_wait_ms = MEMORY_WAIT_MS;
 	config->smtp.max_junk = MAX_JUNK;
 	config->delivery.hostname = config->hostname;
 	config->delivery.policy = &config->policy;

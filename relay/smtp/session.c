@@ -85,6 +85,7 @@ static void end(struct smtp_session *session, bool flush, const char *reason)
 {
 	if (session->stream == NULL)
 		return;
+	transfer_leave(session);
 	if (session->phase == PHASE_DATA)
 		log_info("aborted", LOG_S("session", session->client.session),
 			 LOG_S("client", session->client.address), LOG_S("reason", reason),

@@ -110,6 +110,8 @@ void opening_refuse_early(struct smtp_session *session);
 
 /* 354 was sent. */
 void transfer_begin(struct smtp_session *session);
+/* No more of it will be read: others may have the memory. */
+void transfer_leave(struct smtp_session *session);
 /* Take what has come. False: nothing more can be done now. */
 bool transfer_step(struct smtp_session *session);
 /* The session's clock rang in PHASE_DATA. */

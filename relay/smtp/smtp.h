@@ -21,6 +21,7 @@ struct smtp_options {
 	int64_t command_timeout_ms; /* total per command */
 	int64_t data_min_rate;	    /* bytes per second, after data_grace_ms */
 	int64_t data_grace_ms;	    /* 30 s */
+	int64_t memory_wait_ms;	    /* over `memory` a message waits so long, then 452: 30 s */
 	size_t max_errors;
 	size_t max_junk; /* NOOP, RSET, VRFY, HELP without mail: 100 */
 	size_t max_received;

@@ -6,12 +6,17 @@
 #include "base/log.h"
 #include "relay/smtp/session_state.h"
 
-#define BLOCKED_POLL_MS	 4     /* how often back-pressure is looked at again */
-#define BLOCKED_LIMIT_MS 30000 /* memory: a message that waits longer gives its own back */
+#define BLOCKED_POLL_MS 4 /* how often back-pressure is looked at again */
 
-static bool is_over_budget(const struct smtp_session *session)
+static bool lacks_memory(const struct smtp_session *session)
 {
-	return session->house->budget != NULL && budget_is_over(session->house->budget);
+	return session->house->budget != NULL && !budget_lets(session->house->budget, session);
+}
+
+void transfer_leave(struct smtp_session *session)
+{
+	if (session->house->budget != NULL)
+		budget_leave(session->house->budget, session);
 }
 
 void transfer_begin(struct smtp_session *session)
@@ -34,6 +39,7 @@ static void refuse_rest(struct smtp_session *session)
 	void *transaction = session->transaction;
 
 	session->transaction = NULL;
+	transfer_leave(session);
 	session->house->backend->abort(transaction);
 }
 
@@ -72,8 +78,7 @@ static bool take_piece(struct smtp_session *session, struct span piece)
 		refuse_rest(session);
 		return false;
 	}
-	return session->house->backend->data(session->transaction, piece) ||
-	       is_over_budget(session);
+	return session->house->backend->data(session->transaction, piece) || lacks_memory(session);
 }
 
 /* What was over the limits was aborted long ago; the session goes on (RFC 1870 6.1 (3)). */
@@ -93,6 +98,7 @@ static void answer_refusal(struct smtp_session *session)
 static void end_of_data(struct smtp_session *session)
 {
 	loop_timer_stop(&session->clock);
+	transfer_leave(session);
 	if (session->transaction == NULL) {
 		answer_refusal(session);
 		return;
@@ -130,12 +136,13 @@ static void poll_blocked(struct smtp_session *session)
 	struct session_transfer *transfer = &session->transfer;
 	const struct smtp_backend_ops *backend = session->house->backend;
 	bool ready = backend->ready == NULL || backend->ready(session->transaction);
-	bool over = is_over_budget(session);
+	bool over = lacks_memory(session);
 
 	if (ready && !over) {
 		unblock(session);
-	} else if (over && clock_mono_ms() - transfer->blocked_at > BLOCKED_LIMIT_MS) {
-		/* All of them waiting for each other's memory would wait for ever. */
+	} else if (over &&
+		   clock_mono_ms() - transfer->blocked_at > options_of(session)->memory_wait_ms) {
+		/* What it holds is of use to those who come to their end. */
 		smtp_answer_set(&transfer->refusal, 452, "4.3.1", "Insufficient memory");
 		refuse_rest(session);
 		unblock(session);

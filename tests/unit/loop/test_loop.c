@@ -196,7 +196,34 @@ START_TEST(a_budget_counts_for_all_threads)
 }
 END_TEST
 
+/* Over the limit one goes on, until it leaves or its turn is over. */
+START_TEST(a_budget_favours_one_at_a_time)
+{
+	struct budget budget;
+	int a, b;
+
+	budget_init(&budget, 10);
+	ck_assert_int_eq(budget.favour_ms, 1000);
+	budget.favour_ms = 60000;
+	ck_assert(budget_lets(&budget, &a) && budget_lets(&budget, &b));
+	budget_count(&budget, 11);
+	ck_assert(budget_lets(&budget, &a));
+	ck_assert(!budget_lets(&budget, &b));
+	budget_leave(&budget, &b);
+	ck_assert(!budget_lets(&budget, &b));
+	ck_assert(budget_lets(&budget, &a));
+	budget_leave(&budget, &a);
+	budget.favour_ms = 0;
+	ck_assert(budget_lets(&budget, &b));
+	ck_assert(budget_lets(&budget, &a));  /* b's turn is over */
+	ck_assert(!budget_lets(&budget, &a)); /* it does not follow itself while others ask */
+	ck_assert(budget_lets(&budget, &b));
+	budget_count(&budget, -1);
+	ck_assert(budget_lets(&budget, &a) && budget_lets(&budget, &b));
+}
+END_TEST
+
 UNIT_MAIN("loop/loop", tasks_run_in_order_and_all_before_the_stop,
 	  tasks_of_a_loop_never_started_run_too, stopping_ends_also_what_posts_itself,
 	  a_timer_rings_once_a_setting_and_never_early, a_stopped_timer_is_silent,
-	  a_budget_counts_for_all_threads)
+	  a_budget_counts_for_all_threads, a_budget_favours_one_at_a_time)

@@ -101,6 +101,7 @@ START_TEST(defaults_are_those_of_the_interface)
 	ck_assert_int_eq(config->smtp.command_timeout_ms, 300000);
 	ck_assert_int_eq(config->smtp.data_min_rate, 512);
 	ck_assert_int_eq(config->smtp.data_grace_ms, 30000);
+	ck_assert_int_eq(config->smtp.memory_wait_ms, 30000);
 	ck_assert_uint_eq(config->smtp.max_errors, 20);
 	ck_assert_uint_eq(config->smtp.max_received, 50);
 	ck_assert_int_eq(config->smtp.memory, 256 << 20);

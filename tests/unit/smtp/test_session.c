@@ -3,6 +3,7 @@
 
 #include "tests/unit/smtp/client.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -881,25 +882,89 @@ START_TEST(back_pressure)
 }
 END_TEST
 
-/* smtp.memory is used up: nobody reads on until somebody gives some back. */
+/*
+ * S082: smtp.memory is used up. One message at a time goes on, the others wait; the next one's
+ * turn comes with its end.
+ */
 START_TEST(over_budget)
 {
 	struct house house;
-	struct client client;
+	struct client first, second;
 
 	house_init(&house);
-	house.rig.smtp.max_message_size = 64 << 20;
+	house.rig.budget.favour_ms = 60000;
 	rig_open(&house.rig);
-	client_greet(&client, &house.rig);
-	client_begin(&client, "b@y.test");
+	client_greet(&first, &house.rig);
+	client_greet(&second, &house.rig);
+	client_begin(&first, "b@y.test");
+	client_begin(&second, "b@y.test");
 	budget_count(&house.rig.budget, 65 << 20);
-	client_say(&client, "x\r\n");
-	usleep(50000);
-	client_say(&client, ".\r\n");
-	client_expect_silence(&client, 200);
+	client_say(&first, "x\r\n");
+	WAIT_FOR(atomic_load(&house.rig.budget.favoured) != 0);
+	client_say(&second, "x\r\n");
+	client_say(&second, ".\r\n");
+	client_expect_silence(&second, 200);
+	client_ask(&first, ".", "250 2.0.0");
+	client_expect(&second, "250 2.0.0");
 	budget_count(&house.rig.budget, -(65 << 20));
-	client_expect(&client, "250 2.0.0");
-	client_close(&client);
+	client_close(&first);
+	client_close(&second);
+	house_close(&house);
+}
+END_TEST
+
+/* S082: the one who goes on stands still; the others do not wait for it. */
+START_TEST(over_budget_behind_a_sleeper)
+{
+	struct house house;
+	struct client first, second;
+
+	house_init(&house);
+	house.rig.budget.favour_ms = 100;
+	rig_open(&house.rig);
+	client_greet(&first, &house.rig);
+	client_greet(&second, &house.rig);
+	client_begin(&first, "b@y.test");
+	client_begin(&second, "b@y.test");
+	budget_count(&house.rig.budget, 65 << 20);
+	client_say(&first, "x\r\n");
+	WAIT_FOR(atomic_load(&house.rig.budget.favoured) != 0);
+	client_say(&second, "x\r\n");
+	client_ask(&second, ".", "250 2.0.0");
+	client_ask(&first, ".", "250 2.0.0");
+	budget_count(&house.rig.budget, -(65 << 20));
+	client_close(&first);
+	client_close(&second);
+	house_close(&house);
+}
+END_TEST
+
+/* S082: who waited too long gives back what it holds; its session goes on. */
+START_TEST(over_budget_for_too_long)
+{
+	struct house house;
+	struct client first, second;
+
+	house_init(&house);
+	house.rig.budget.favour_ms = 60000;
+	house.rig.smtp.memory_wait_ms = 100;
+	rig_open(&house.rig);
+	client_greet(&first, &house.rig);
+	client_greet(&second, &house.rig);
+	client_begin(&first, "b@y.test");
+	client_begin(&second, "b@y.test");
+	budget_count(&house.rig.budget, 65 << 20);
+	client_say(&first, "x\r\n");
+	WAIT_FOR(atomic_load(&house.rig.budget.favoured) != 0);
+	client_say(&second, "x\r\n");
+	WAIT_FOR(recorder_aborted(&house.recorder) == 1);
+	client_ask(&second, ".", "452 4.3.1");
+	client_ask(&first, ".", "250 2.0.0");
+	budget_count(&house.rig.budget, -(65 << 20));
+	client_begin(&second, "b@y.test");
+	client_ask(&second, ".", "250 2.0.0");
+	client_close(&first);
+	client_close(&second);
 	house_close(&house);
 }
 END_TEST
@@ -974,4 +1039,5 @@ UNIT_MAIN("smtp/session", one_message, no_smuggling, empty_message, dot_in_piece
 	  endless_line, many_recipients, too_many_mistakes, mistakes_that_are_none, size_limit,
 	  bdat, other_protocols, quit_behind_the_dot, gone_before_the_answer,
 	  gone_inside_the_message, slow_command, slow_data, idle_data, replies_not_read,
-	  back_pressure, over_budget, gone_under_back_pressure, backend_refusals, helo)
+	  back_pressure, over_budget, over_budget_behind_a_sleeper, over_budget_for_too_long,
+	  gone_under_back_pressure, backend_refusals, helo)
