@@ -87,7 +87,7 @@ static int run_check(struct tool *tool, int argc, char **argv)
 	int ends = tool_options(tool, options, argc, argv, &count);
 
 	if (ends != TOOL_OK)
-		return ends > 0 ? ends : TOOL_OK;
+		return ends;
 	if (count == 0)
 		return tool_misuse(tool, "an address is needed");
 	items = json_array();

@@ -89,13 +89,10 @@ static int run_list(struct tool *tool, int argc, char **argv)
 	struct source_filter filter;
 	json_t *items;
 	bool more = false;
-	int count;
-	int ends = tool_options(tool, options, argc, argv, &count);
+	int ends = tool_only_options(tool, options, argc, argv);
 
 	if (ends != TOOL_OK)
-		return ends > 0 ? ends : TOOL_OK;
-	if (count > 0)
-		return tool_misuse(tool, "\"%s\" is one word too many", argv[0]);
+		return ends;
 	ends = filter_read(tool, &given, USUAL_LIMIT, &filter);
 	if (ends == TOOL_OK)
 		ends = source_recipients(tool, &filter, &items, &more);
@@ -137,9 +134,8 @@ static int read_id(const struct tool *tool, const char *text, struct ulid *id_ou
 /* The one operand of show and cat. */
 static int read_one_id(struct tool *tool, int argc, char **argv, struct ulid *id_out)
 {
-	const struct tool_option none[] = {{NULL, NULL, NULL}};
 	int count;
-	int ends = tool_options(tool, none, argc, argv, &count);
+	int ends = tool_options(tool, NULL, argc, argv, &count);
 
 	if (ends != TOOL_OK)
 		return ends;
@@ -264,7 +260,7 @@ static int run_show(struct tool *tool, int argc, char **argv)
 	if (ends == TOOL_OK)
 		ends = source_message(tool, &id, &message);
 	if (ends != TOOL_OK)
-		return ends > 0 ? ends : TOOL_OK;
+		return ends;
 	if (tool->format == TOOL_TEXT)
 		print_message(message);
 	else
@@ -285,7 +281,7 @@ static int run_cat(struct tool *tool, int argc, char **argv)
 	int ends = read_one_id(tool, argc, argv, &id);
 
 	if (ends != TOOL_OK)
-		return ends > 0 ? ends : TOOL_OK;
+		return ends;
 	if (tool->format != TOOL_TEXT)
 		return tool_misuse(tool, "a message is no JSON: leave out --json");
 	return source_body(tool, &id);
@@ -299,15 +295,11 @@ const struct command command_queue_cat = {
 
 static int run_stats(struct tool *tool, int argc, char **argv)
 {
-	const struct tool_option none[] = {{NULL, NULL, NULL}};
 	json_t *stats;
-	int count;
-	int ends = tool_options(tool, none, argc, argv, &count);
+	int ends = tool_only_options(tool, NULL, argc, argv);
 
 	if (ends != TOOL_OK)
-		return ends > 0 ? ends : TOOL_OK;
-	if (count > 0)
-		return tool_misuse(tool, "\"%s\" is one word too many", argv[0]);
+		return ends;
 	ends = source_stats(tool, &stats);
 	if (ends != TOOL_OK)
 		return ends;

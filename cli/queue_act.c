@@ -215,7 +215,7 @@ static int run_act(struct tool *tool, const char *verb, int argc, char **argv)
 	int ends = tool_options(tool, options, argc, argv, &operand_count);
 
 	if (ends != TOOL_OK)
-		return ends > 0 ? ends : TOOL_OK;
+		return ends;
 	if (all == (operand_count > 0))
 		return tool_misuse(tool, "say either which messages, or --all");
 	if (!all && !filter_is_empty(&given))
@@ -285,13 +285,12 @@ static int delete_one(struct tool *tool, const char *text, struct tally *tally)
 
 static int run_delete(struct tool *tool, int argc, char **argv)
 {
-	const struct tool_option none[] = {{NULL, NULL, NULL}};
 	struct tally tally = {.verb = "delete"};
 	int operand_count;
-	int ends = tool_options(tool, none, argc, argv, &operand_count);
+	int ends = tool_options(tool, NULL, argc, argv, &operand_count);
 
 	if (ends != TOOL_OK)
-		return ends > 0 ? ends : TOOL_OK;
+		return ends;
 	if (operand_count == 0)
 		return tool_misuse(tool, "a message id is needed");
 	for (int i = 0; i < operand_count; i++) {

@@ -190,13 +190,10 @@ static int run_sink(struct tool *tool, int argc, char **argv)
 	const struct log_options logging = {.level = verbose ? LOG_DEBUG : LOG_WARNING};
 	struct fail *fail;
 	struct err why;
-	int count;
-	int ends = tool_options(tool, options, argc, argv, &count);
+	int ends = tool_only_options(tool, options, argc, argv);
 
 	if (ends != TOOL_OK)
-		return ends > 0 ? ends : TOOL_OK;
-	if (count > 0)
-		return tool_misuse(tool, "\"%s\" is one word too many", argv[0]);
+		return ends;
 	fail = fail_new();
 	if (spec != NULL && fail_add(fail, spec, &why) != ERR_OK) {
 		fail_free(&fail);

@@ -140,5 +140,5 @@ int main(int argc, char **argv)
 	/* A full disk behind ">" shows here. */
 	if (fflush(stdout) != 0 || ferror(stdout))
 		ends = tool_fail(TOOL_IO, "the output could not be written");
-	return ends;
+	return ends == TOOL_HELPED ? TOOL_OK : ends;
 }

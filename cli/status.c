@@ -108,15 +108,11 @@ static void print_status(const json_t *status)
 
 static int run_status(struct tool *tool, int argc, char **argv)
 {
-	const struct tool_option none[] = {{NULL, NULL, NULL}};
 	json_t *status;
-	int count;
-	int ends = tool_options(tool, none, argc, argv, &count);
+	int ends = tool_only_options(tool, NULL, argc, argv);
 
 	if (ends != TOOL_OK)
-		return ends > 0 ? ends : TOOL_OK;
-	if (count > 0)
-		return tool_misuse(tool, "\"%s\" is one word too many", argv[0]);
+		return ends;
 	ends = client_ask(tool, "GET", "/api/v1/status", NULL, &status);
 	if (ends != TOOL_OK)
 		return ends;

@@ -178,7 +178,7 @@ int tool_options(struct tool *tool, const struct tool_option *options, int argc,
 		} else if (!only_operands &&
 			   (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)) {
 			tool_help(tool->command);
-			return -1;
+			return TOOL_HELPED;
 		} else if (!only_operands && is_option(argv[i])) {
 			used = read_option(tool, all, argc, argv, i);
 			if (used == 0)
@@ -191,6 +191,16 @@ int tool_options(struct tool *tool, const struct tool_option *options, int argc,
 	set_format(tool, &flags);
 	*count_out = count;
 	return TOOL_OK;
+}
+
+int tool_only_options(struct tool *tool, const struct tool_option *options, int argc, char **argv)
+{
+	int count;
+	int ends = tool_options(tool, options, argc, argv, &count);
+
+	if (ends != TOOL_OK || count == 0)
+		return ends;
+	return tool_misuse(tool, "\"%s\" is one word too many", argv[0]);
 }
 
 int tool_leading_options(struct tool *tool, int argc, char **argv, int *used_out)

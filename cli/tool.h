@@ -11,6 +11,7 @@
 
 /* How the tool ends (INTERFACE 3; sysexits.h where it has a name). */
 enum {
+	TOOL_HELPED = -1, /* a command showed its help instead; exit 0 */
 	TOOL_OK = 0,
 	TOOL_NO = 1,	       /* the answer is "no": not allowed, nothing matches, refused */
 	TOOL_USAGE = 64,       /* EX_USAGE */
@@ -56,13 +57,16 @@ struct tool_option {
 };
 
 /*
- * Read argv (without the command's words): `options` of the command and the
- * global ones, anywhere. What is left (operands) is moved to the front of
- * argv, *count_out of them. Returns TOOL_OK, or -1 when --help was asked for
- * and printed, or TOOL_USAGE with a complaint printed.
+ * Read argv (without the command's words): `options` of the command (NULL:
+ * none) and the global ones, anywhere. What is left (operands) is moved to the
+ * front of argv, *count_out of them. Returns TOOL_OK; TOOL_HELPED when --help
+ * was asked for and printed; TOOL_USAGE with a complaint printed. The last two
+ * are for the command to return.
  */
 int tool_options(struct tool *tool, const struct tool_option *options, int argc, char **argv,
 		 int *count_out);
+/* The same for a command without operands: TOOL_USAGE when there is one. */
+int tool_only_options(struct tool *tool, const struct tool_option *options, int argc, char **argv);
 /* The same, up to the first operand. */
 int tool_leading_options(struct tool *tool, int argc, char **argv, int *used_out);
 void tool_help(const struct command *command);

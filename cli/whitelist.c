@@ -110,7 +110,7 @@ static int run_list(struct tool *tool, int argc, char **argv)
 	int ends = tool_options(tool, options, argc, argv, &count);
 
 	if (ends != TOOL_OK)
-		return ends > 0 ? ends : TOOL_OK;
+		return ends;
 	if (count > 0)
 		return tool_misuse(tool, "\"%s\" is one word too many; --match %s looks for it",
 				   argv[0], argv[0]);
@@ -224,7 +224,7 @@ static int run_add(struct tool *tool, int argc, char **argv)
 	int ends = tool_options(tool, options, argc, argv, &count);
 
 	if (ends != TOOL_OK)
-		return ends > 0 ? ends : TOOL_OK;
+		return ends;
 	if (count != 1)
 		return tool_misuse(tool,
 				   count == 0 ? "a pattern is needed" : "one pattern at a time");
@@ -322,7 +322,7 @@ static int run_remove(struct tool *tool, int argc, char **argv)
 	int ends = tool_options(tool, options, argc, argv, &count);
 
 	if (ends != TOOL_OK)
-		return ends > 0 ? ends : TOOL_OK;
+		return ends;
 	if (count != 1)
 		return tool_misuse(tool, "one pattern, or the id of an entry, is needed");
 	if (span_to_u64(span_of(argv[0]), INT64_MAX, &id) == ERR_OK)

@@ -101,34 +101,36 @@ int db_exec(struct db *db, const char *sql, struct err *why)
 	return code == SQLITE_OK ? ERR_OK : db_error(db, code, why);
 }
 
+/* The one row that `sql` answers; the caller finalizes *statement_out in any case. */
+static int ask(struct db *db, const char *sql, sqlite3_stmt **statement_out, struct err *why)
+{
+	int code = sqlite3_prepare_v2(db->handle, sql, -1, statement_out, NULL);
+
+	if (code == SQLITE_OK)
+		code = sqlite3_step(*statement_out);
+	return code == SQLITE_ROW ? ERR_OK : db_error(db, code, why);
+}
+
 int db_get_int(struct db *db, const char *sql, int64_t *value_out, struct err *why)
 {
 	sqlite3_stmt *statement = NULL;
-	int code = sqlite3_prepare_v2(db->handle, sql, -1, &statement, NULL);
+	int code = ask(db, sql, &statement, why);
 
-	if (code == SQLITE_OK)
-		code = sqlite3_step(statement);
-	if (code == SQLITE_ROW)
+	if (code == ERR_OK)
 		*value_out = sqlite3_column_int64(statement, 0);
-	else
-		code = db_error(db, code, why);
 	sqlite3_finalize(statement);
-	return code == SQLITE_ROW ? ERR_OK : code;
+	return code;
 }
 
 int db_answers(struct db *db, const char *sql, const char *word, bool *same_out, struct err *why)
 {
 	sqlite3_stmt *statement = NULL;
-	int code = sqlite3_prepare_v2(db->handle, sql, -1, &statement, NULL);
+	int code = ask(db, sql, &statement, why);
 
-	if (code == SQLITE_OK)
-		code = sqlite3_step(statement);
-	if (code == SQLITE_ROW)
+	if (code == ERR_OK)
 		*same_out = span_is(span_of((const char *)sqlite3_column_text(statement, 0)), word);
-	else
-		code = db_error(db, code, why);
 	sqlite3_finalize(statement);
-	return code == SQLITE_ROW ? ERR_OK : code;
+	return code;
 }
 
 static void append_escaped(struct buf *buf, const char *text)

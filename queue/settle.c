@@ -81,20 +81,31 @@ static const char sql_give_back[] =
 	"UPDATE recipient SET state = ?2, due_at = ?3, lease = NULL, lease_until = NULL, wish = 0,"
 	" events = ?4, updated_at = ?5 WHERE id = ?1";
 
+/* Either statement begins with these: the recipient, its new state, when it is due. */
+static int begin_write(struct query *query, struct store *store, const char *sql,
+		       const struct settlement *settlement, enum state state, struct err *why)
+{
+	int code = query_begin(query, &store->db, sql, why);
+
+	if (code != ERR_OK)
+		return code;
+	query_give_int(query, settlement->recipient);
+	query_give_int(query, state);
+	if (state_is_due_state(state))
+		query_give_int(query, settlement->next_attempt_at);
+	else
+		query_give_null(query);
+	return ERR_OK;
+}
+
 static int write_outcome(struct store *store, const struct settlement *settlement,
 			 const struct present *after, int64_t now, struct err *why)
 {
 	struct query query;
-	int code = query_begin(&query, &store->db, sql_settle, why);
+	int code = begin_write(&query, store, sql_settle, settlement, after->state, why);
 
 	if (code != ERR_OK)
 		return code;
-	query_give_int(&query, settlement->recipient);
-	query_give_int(&query, after->state);
-	if (state_is_due_state(after->state))
-		query_give_int(&query, settlement->next_attempt_at);
-	else
-		query_give_null(&query);
 	query_give_int(&query, after->attempts);
 	query_give_int(&query, after->in_doubt);
 	query_give_int(&query, after->events);
@@ -111,16 +122,10 @@ static int write_back(struct store *store, const struct settlement *settlement,
 		      const struct present *after, int64_t now, struct err *why)
 {
 	struct query query;
-	int code = query_begin(&query, &store->db, sql_give_back, why);
+	int code = begin_write(&query, store, sql_give_back, settlement, after->state, why);
 
 	if (code != ERR_OK)
 		return code;
-	query_give_int(&query, settlement->recipient);
-	query_give_int(&query, after->state);
-	if (state_is_due_state(after->state))
-		query_give_int(&query, settlement->next_attempt_at);
-	else
-		query_give_null(&query);
 	query_give_int(&query, after->events);
 	query_give_int(&query, now);
 	return query_run(&query, why);
