@@ -42,7 +42,9 @@ struct link {
 	struct way *way;
 	struct uplink *uplink;
 	enum link_state { LINK_OPENING, LINK_IDLE, LINK_BUSY, LINK_CLOSING } state;
-	int64_t opened_ms, idle_since_ms;
+	int64_t opened_ms;
+	int64_t since_ms; /* in this state */
+	bool used;	  /* a job was given to it */
 	/* answers on their way from the loop; each fills its own fields */
 	struct event opened, done, lost, closed;
 	int open_code;
@@ -62,7 +64,8 @@ struct way {
 	size_t jobs_waiting;
 	struct link *links;
 	size_t opening, idle, busy, closing;
-	int failures;	       /* in a row */
+	int failures;	       /* outages in a row */
+	int64_t trouble_ms;    /* when the last of them was noticed */
 	bool unreachable;      /* the last dial failed and there is no other connection */
 	int64_t rest_until_ms; /* monotonic: no dial before */
 	uint64_t delivered, deferred, failed;

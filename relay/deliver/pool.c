@@ -28,18 +28,45 @@ void way_push(struct way *way, struct job *job, bool front)
 	way->jobs_waiting++;
 }
 
-struct job *way_pop(struct way *way)
+/* The one behind `prev`; NULL: the first. */
+static struct job *take_behind(struct way *way, struct job *prev)
 {
-	struct job *job = way->first;
+	struct job **at = prev != NULL ? &prev->next : &way->first;
+	struct job *job = *at;
 
 	if (job == NULL)
 		return NULL;
-	way->first = job->next;
-	if (way->first == NULL)
-		way->last = NULL;
+	*at = job->next;
+	if (way->last == job)
+		way->last = prev;
 	way->waiting -= job->count;
 	way->jobs_waiting--;
 	return job;
+}
+
+struct job *way_pop(struct way *way)
+{
+	return take_behind(way, NULL);
+}
+
+/*
+ * A job that met a dead connection gets one that carried nothing yet: what is
+ * in the pool beside it may have died with it. Such jobs stand in front.
+ */
+static bool wants_fresh(const struct job *job)
+{
+	return job->redials > 0;
+}
+
+static struct job *take_for(struct way *way, const struct link *link)
+{
+	struct job *prev = NULL;
+
+	if (!link->used)
+		return way_pop(way);
+	for (struct job *job = way->first; job != NULL && wants_fresh(job); job = job->next)
+		prev = job;
+	return take_behind(way, prev);
 }
 
 void way_give_up(struct deliver *d, struct way *way, enum transition transition, const char *reason,
@@ -53,16 +80,23 @@ void way_give_up(struct deliver *d, struct way *way, enum transition transition,
 
 /* --- trouble ---------------------------------------------------------------------------- */
 
-static void rest(struct way *way, const char *why)
+/*
+ * What was under way already (`since_ms`) when the last outage was noticed has
+ * met the same one: however many connections notice, the rest grows once.
+ */
+static void rest(struct way *way, int64_t since_ms, const char *why)
 {
 	int64_t wait = REST_MAX_MS;
 
+	snprintf(way->last_error, sizeof(way->last_error), "%.199s", why);
+	way->last_error_at = clock_wall_ms();
+	if (way->failures > 0 && since_ms <= way->trouble_ms)
+		return;
 	if (way->failures < 6)
 		wait = REST_FIRST_MS << way->failures;
 	way->failures++;
-	way->rest_until_ms = clock_mono_ms() + (wait < REST_MAX_MS ? wait : REST_MAX_MS);
-	snprintf(way->last_error, sizeof(way->last_error), "%.199s", why);
-	way->last_error_at = clock_wall_ms();
+	way->trouble_ms = clock_mono_ms();
+	way->rest_until_ms = way->trouble_ms + (wait < REST_MAX_MS ? wait : REST_MAX_MS);
 }
 
 /* --- one connection ------------------------------------------------------------------------ */
@@ -97,7 +131,7 @@ static void set_state(struct link *link, enum link_state state)
 	(*counter(link))--;
 	link->state = state;
 	(*counter(link))++;
-	link->idle_since_ms = clock_mono_ms();
+	link->since_ms = clock_mono_ms();
 }
 
 static void forget(struct link *link)
@@ -131,7 +165,7 @@ static void arrive_opened(struct deliver *d, struct event *event)
 		set_state(link, LINK_IDLE);
 		return;
 	}
-	rest(way, link->open_why);
+	rest(way, link->since_ms, link->open_why);
 	log_warning("next hop unreachable", LOG_S("route", way->options->name),
 		    LOG_S("error", link->open_why), LOG_I("waiting", way->waiting));
 	forget(link);
@@ -146,7 +180,12 @@ static void job_finished(struct deliver *d, struct job *job)
 {
 	d->idle_workers[d->idle_count++] = job->worker;
 	job->worker = NULL;
-	if (job->record.stale && job->redials < REDIALS_MAX && !d->stopping && !job->plan->old) {
+	/* No time for another one, but nothing was tried either: it is due as it was. */
+	if (job->record.stale && (d->stopping || job->plan->old)) {
+		settle_all(d, job, TRANSITION_UNCLAIM, "", clock_wall_ms());
+		return;
+	}
+	if (job->record.stale && job->redials < REDIALS_MAX) {
 		job->redials++;
 		job_forget(job);
 		way_push(job->way, job, true);
@@ -178,8 +217,9 @@ static void arrive_done(struct deliver *d, struct event *event)
 		way->failures = 0;
 	/* ERR_DENIED: our own side was stopped by the guard; the next hop did nothing wrong. */
 	else if (!record->stale && record->broken != ERR_DENIED && !d->stopping)
-		rest(way, record->broken != ERR_OK ? record->broken_why.text
-						   : "the next hop closes the connection (421)");
+		rest(way, link->since_ms,
+		     record->broken != ERR_OK ? record->broken_why.text
+					      : "the next hop closes the connection (421)");
 	if (link->state == LINK_CLOSING)
 		; /* closed comes */
 	else if (link->done_alive && !link->is_lost)
@@ -261,7 +301,7 @@ static void dial(struct deliver *d, struct way *way)
 	link->deliver = d;
 	link->way = way;
 	link->state = LINK_OPENING;
-	link->opened_ms = link->idle_since_ms = clock_mono_ms();
+	link->opened_ms = link->since_ms = clock_mono_ms();
 	link->opened = (struct event){.arrive = arrive_opened, .owner = link};
 	link->done = (struct event){.arrive = arrive_done, .owner = link};
 	link->lost = (struct event){.arrive = arrive_lost, .owner = link};
@@ -274,48 +314,67 @@ static void dial(struct deliver *d, struct way *way)
 	uplink_open(link->uplink);
 }
 
+static size_t fresh_wanted(const struct way *way)
+{
+	size_t count = 0;
+
+	for (const struct job *job = way->first; job != NULL && wants_fresh(job); job = job->next)
+		count++;
+	return count;
+}
+
+static size_t idle_and_used(const struct way *way)
+{
+	size_t count = 0;
+
+	for (const struct link *link = way->links; link != NULL; link = link->next)
+		count += link->state == LINK_IDLE && link->used ? 1 : 0;
+	return count;
+}
+
 void pool_dial(struct deliver *d, struct way *way)
 {
 	size_t max = way->options->max_connections;
 	size_t want = way->jobs_waiting;
+	size_t fresh = fresh_wanted(way);
+	size_t used = fresh > 0 ? idle_and_used(way) : 0;
 
 	if (clock_mono_ms() < way->rest_until_ms)
 		return;
 	/* One probe after trouble, and more than the workers can serve helps nobody. */
 	if (way->failures > 0 && want > 1)
 		want = way->busy + way->idle > 0 ? 0 : 1;
+	if (way->failures > 0 && fresh > 1)
+		fresh = 1;
 	if (max > d->worker_count)
 		max = d->worker_count;
-	while (want > way->opening + way->idle && pool_links(way) < max)
+	/* There is room for the fresh ones: each comes from a connection that ended. */
+	while ((want > way->opening + way->idle || fresh > way->opening + way->idle - used) &&
+	       pool_links(way) < max)
 		dial(d, way);
-}
-
-static struct link *idle_link(struct way *way)
-{
-	for (struct link *link = way->links; link != NULL; link = link->next)
-		if (link->state == LINK_IDLE)
-			return link;
-	return NULL;
 }
 
 /* False: no descriptors to be had; later. */
 static bool start_job(struct deliver *d, struct way *way, struct link *link)
 {
-	struct job *job;
+	struct job *job = take_for(way, link);
 	int ends[2];
 
+	if (job == NULL)
+		return true; /* all that wait want another one */
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) {
 		log_error("no socketpair", LOG_I("errno", errno));
 		way->rest_until_ms = clock_mono_ms() + REST_FIRST_MS;
+		way_push(way, job, true);
 		return false;
 	}
-	job = way_pop(way);
 	if (job->started_ms == 0)
 		job->started_ms = clock_mono_ms();
 	job->running = 2;
 	job->worker = d->idle_workers[--d->idle_count];
 	job->worker_done = (struct event){.arrive = arrive_worker_done, .owner = job};
 	set_state(link, LINK_BUSY);
+	link->used = true;
 	uplink_assign(link->uplink, job, ends[0]);
 	worker_run(job->worker, job, ends[1]);
 	return true;
@@ -323,12 +382,11 @@ static bool start_job(struct deliver *d, struct way *way, struct link *link)
 
 static void serve(struct deliver *d, struct way *way)
 {
-	struct link *link;
-
 	if (way->first != NULL && store_is_paused(d->env.store, way->options->name))
 		way_give_up(d, way, TRANSITION_UNCLAIM, "", clock_wall_ms() + PAUSE_LOOK_MS);
-	while (way->first != NULL && d->idle_count > 0 && (link = idle_link(way)) != NULL)
-		if (!start_job(d, way, link))
+	for (struct link *link = way->links;
+	     link != NULL && way->first != NULL && d->idle_count > 0; link = link->next)
+		if (link->state == LINK_IDLE && !start_job(d, way, link))
 			return;
 	if (way->first != NULL)
 		pool_dial(d, way);
@@ -349,7 +407,7 @@ void pool_start_jobs(struct deliver *d)
 void pool_tidy(struct deliver *d, struct way *way, int64_t now_ms)
 {
 	for (struct link *link = way->links; link != NULL; link = link->next)
-		if (link->state == LINK_IDLE && (now_ms - link->idle_since_ms > IDLE_LINK_MS ||
+		if (link->state == LINK_IDLE && (now_ms - link->since_ms > IDLE_LINK_MS ||
 						 now_ms - link->opened_ms > LINK_LIFE_MS))
 			close_link(link);
 }

@@ -51,7 +51,7 @@ struct uplink {
 	bool going;	     /* the next hop said 421: not to be used again */
 	bool closing;	     /* uplink_close was called: ask nobody for more */
 	bool secured;
-	bool far_died;	   /* the next hop ended the connection in the middle of a job */
+	bool far_gone;	   /* it ended, or nothing came any more, in the middle of a job */
 	size_t host_tried; /* of the route's hosts */
 	struct route_host host;
 	struct resolve_query query;
@@ -242,7 +242,7 @@ static void far_failed(struct uplink *u, int code, const char *why)
 	char text[200];
 
 	snprintf(text, sizeof(text), "%s", why);
-	u->far_died = code == ERR_CLOSED || code == ERR_IO;
+	u->far_gone = code == ERR_CLOSED || code == ERR_IO || code == ERR_TIMEOUT;
 	if (u->state == UPLINK_BUSY)
 		carry_break(&u->carry, code, text);
 	else if (u->state == UPLINK_RESET)
@@ -434,9 +434,9 @@ static void try_next_host(struct uplink *u)
 /* --- a job ------------------------------------------------------------------------------- */
 
 /*
- * A connection that was used before and that the next hop gave up before it
- * answered MAIL (RCPT may have been under way behind it): nobody's
- * fault, dial again.
+ * A connection that was used before and that the next hop gave up, or let
+ * time out, before it answered MAIL (RCPT may have been under way behind it):
+ * nobody's fault, dial again. A 421 may have crossed the job on its way.
  */
 static bool was_stale(const struct uplink *u, bool gone)
 {
@@ -466,7 +466,7 @@ static void on_carry_broken(void *ctx)
 {
 	struct uplink *u = ctx;
 
-	u->job->record.stale = was_stale(u, u->far_died);
+	u->job->record.stale = was_stale(u, u->far_gone || u->going);
 	done(u, false);
 }
 

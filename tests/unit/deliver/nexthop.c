@@ -59,6 +59,7 @@ struct talk {
 	struct nexthop_mail mail;
 	struct buf data;
 	bool broken;
+	bool used;   /* has carried a message */
 	bool at_dot; /* a yes now means that the message is ours */
 };
 
@@ -119,6 +120,7 @@ static void keep_mail(struct talk *t)
 	struct nexthop *n = t->n;
 
 	*mail = t->mail;
+	t->used = true;
 	mail->connection = t->number;
 	mail->data = malloc(t->data.len + 1);
 	memcpy(mail->data, t->data.len > 0 ? t->data.data : "", t->data.len);
@@ -177,7 +179,8 @@ static const struct nexthop_step *find_step(struct talk *t, enum nexthop_stage s
 	for (size_t i = 0; i < t->n->step_count; i++) {
 		const struct nexthop_step *s = &t->n->steps[i];
 
-		if (s->stage == stage && (s->from == 0 || (time >= s->from && time <= s->to)) &&
+		if (s->stage == stage && (t->used || !s->used) &&
+		    (s->from == 0 || (time >= s->from && time <= s->to)) &&
 		    (s->match == NULL || strstr(line, s->match) != NULL))
 			return s;
 	}

@@ -40,6 +40,7 @@ struct nexthop_step {
 			 1; 0, 0: always */
 	size_t bytes; /* AT_BODY */
 	int ms;	      /* DO_DRIP */
+	bool used;    /* only on a connection that has carried a message */
 };
 
 /* A message that was answered 2xx after its dot. */

@@ -189,7 +189,7 @@ START_TEST(breaking_in_mid_data_is_no_doubt)
 		rig_deliver(&r);
 		id = rig_accept(&r, "", ann, bytes, len);
 		ck_assert(nexthop_wait_stage(r.hop, AT_BODY, 1, RIG_WAIT_MS));
-		/* The stalling one is stopped: its rate is judged after half a minute only. */
+		/* The stalling one is stopped: its rate is judged after minutes only. */
 		if (steps[i].act == DO_STALL)
 			rig_stop_delivery(&r, 500);
 		rig_await(&r, &id, "ann@ok.test", STATE_DEFERRED);
@@ -662,87 +662,6 @@ START_TEST(what_people_do_in_mid_data_never_truncates)
 }
 END_TEST
 
-/* --- the pool -----------------------------------------------------------------------------------
- */
-
-START_TEST(connections_are_used_again_and_limited)
-{
-	struct ulid ids[60];
-	struct rig r;
-
-	rig_open(&r, NULL, 0, NULL);
-	r.route.max_connections = 2;
-	rig_deliver(&r);
-	for (size_t i = 0; i < 60; i++)
-		ids[i] = rig_accept_plain(&r, "ann@ok.test");
-	for (size_t i = 0; i < 60; i++)
-		rig_await(&r, &ids[i], "ann@ok.test", STATE_DELIVERED);
-	ck_assert_int_le(nexthop_connections(r.hop), 2);
-	ck_assert_uint_eq(nexthop_mail_count(r.hop), 60);
-	rig_stop(&r);
-}
-END_TEST
-
-/* A pooled connection that the next hop closes costs no attempt. */
-START_TEST(a_stale_connection_is_dialled_again_without_an_attempt)
-{
-	static const struct nexthop_step steps[] = {
-		{AT_MAIL, DO_DROP, .from = 2, .to = 2},
-		{AT_MAIL, DO_REPLY, "421 enough\r\n", .from = 4, .to = 4},
-	};
-	struct rig r;
-
-	rig_open(&r, steps, 2, NULL);
-	r.route.max_connections = 1;
-	rig_deliver(&r);
-	for (int i = 0; i < 4; i++) {
-		struct ulid id = rig_accept_plain(&r, "ann@ok.test");
-
-		ck_assert_int_eq(rig_await(&r, &id, "ann@ok.test", STATE_DELIVERED)->attempts, 1);
-	}
-	ck_assert_uint_eq(nexthop_mail_count(r.hop), 4);
-	rig_stop(&r);
-}
-END_TEST
-
-/* S226: one that always breaks the connection does not stand in the others' way. */
-START_TEST(a_poison_message_does_not_block_the_others)
-{
-	static const struct nexthop_step step = {AT_RCPT, DO_DROP, .match = "poison"};
-	struct ulid ids[40], poison;
-	struct rig r;
-
-	rig_start(&r, &step, 1, NULL);
-	poison = rig_accept_plain(&r, "poison@ok.test");
-	for (size_t i = 0; i < 40; i++)
-		ids[i] = rig_accept_plain(&r, "ann@ok.test");
-	for (size_t i = 0; i < 40; i++)
-		rig_await(&r, &ids[i], "ann@ok.test", STATE_DELIVERED);
-	ck_assert_int_eq(rig_await(&r, &poison, "poison@ok.test", STATE_DEFERRED)->attempts, 1);
-	rig_stop(&r);
-}
-END_TEST
-
-/* S223: a next hop that is down is probed, not hammered. */
-START_TEST(a_dead_next_hop_is_not_hammered)
-{
-	static const struct nexthop_step step = {AT_GREETING, DO_REPLY, "421 closed\r\n"};
-	struct route_status status;
-	struct ulid ids[30];
-	struct rig r;
-
-	rig_start(&r, &step, 1, NULL);
-	for (size_t i = 0; i < 30; i++)
-		ids[i] = rig_accept_plain(&r, "ann@ok.test");
-	for (size_t i = 0; i < 30; i++)
-		rig_await(&r, &ids[i], "ann@ok.test", STATE_DEFERRED);
-	ck_assert_int_le(nexthop_connections(r.hop), 8);
-	ck_assert_uint_eq(deliver_status(r.deliver, &status, 1), 1);
-	ck_assert_msg(strstr(status.last_error, "421 closed") != NULL, "%s", status.last_error);
-	rig_stop(&r);
-}
-END_TEST
-
 START_TEST(an_unanswered_dot_is_held_the_third_time)
 {
 	static const struct nexthop_step step = {AT_DOT, DO_DROP};
@@ -761,7 +680,7 @@ START_TEST(an_unanswered_dot_is_held_the_third_time)
 }
 END_TEST
 
-/* --- routes, pauses, stopping
+/* --- routes, stopping
  * --------------------------------------------------------------------- */
 
 START_TEST(no_route_is_said)
@@ -811,58 +730,6 @@ START_TEST(capture_only_connects_to_nobody)
 	usleep(300000);
 	ck_assert_int_eq(rig_recipient(&r, &id, "ann@ok.test")->state, STATE_QUEUED);
 	ck_assert_int_eq(nexthop_connections(r.hop), 0);
-	rig_stop(&r);
-}
-END_TEST
-
-START_TEST(a_pause_stops_delivery_and_resume_goes_on)
-{
-	struct pause pause = {.paused = true, .actor = "test"};
-	struct err why;
-	struct rig r;
-	struct ulid id;
-
-	rig_start(&r, NULL, 0, NULL);
-	ck_assert_int_eq(store_wait(r.store, queue_pause, &pause.job, &why), ERR_OK);
-	id = rig_accept_plain(&r, "ann@ok.test");
-	usleep(300000);
-	ck_assert_int_eq(rig_recipient(&r, &id, "ann@ok.test")->state, STATE_QUEUED);
-	ck_assert_int_eq(nexthop_connections(r.hop), 0);
-	pause = (struct pause){.paused = false, .actor = "test"};
-	ck_assert_int_eq(store_wait(r.store, queue_pause, &pause.job, &why), ERR_OK);
-	rig_await(&r, &id, "ann@ok.test", STATE_DELIVERED);
-	rig_stop(&r);
-}
-END_TEST
-
-/* The route's pause holds what is in hand already: nothing is sent behind it. */
-START_TEST(a_paused_route_sends_nothing)
-{
-	static const struct nexthop_step step = {AT_DOT, DO_PAUSE};
-	struct pause pause = {.route = "default", .paused = true, .actor = "test"};
-	struct route_status status;
-	struct ulid ids[10];
-	struct err why;
-	struct rig r;
-	int queued = 0;
-
-	rig_open(&r, &step, 1, NULL);
-	r.route.max_connections = 1;
-	rig_deliver(&r);
-	for (size_t i = 0; i < 10; i++)
-		ids[i] = rig_accept_plain(&r, "ann@ok.test");
-	ck_assert(nexthop_wait_stage(r.hop, AT_DOT, 1, RIG_WAIT_MS));
-	ck_assert_int_eq(store_wait(r.store, queue_pause, &pause.job, &why), ERR_OK);
-	nexthop_go(r.hop);
-	rig_await(&r, &ids[0], "ann@ok.test", STATE_DELIVERED);
-	for (size_t i = 1; i < 10; i++)
-		rig_await(&r, &ids[i], "ann@ok.test", STATE_QUEUED);
-	for (size_t i = 1; i < 10; i++)
-		queued += rig_recipient(&r, &ids[i], "ann@ok.test")->attempts == 0;
-	ck_assert_int_eq(queued, 9);
-	ck_assert_uint_eq(nexthop_mail_count(r.hop), 1);
-	ck_assert_uint_eq(deliver_status(r.deliver, &status, 1), 1);
-	ck_assert(status.paused);
 	rig_stop(&r);
 }
 END_TEST
@@ -1044,12 +911,8 @@ UNIT_MAIN("deliver/deliver", one_plain_message_goes_through, the_last_reply_deci
 	  a_missing_last_line_end_is_added, bcc_does_not_leave, the_collected_messages_arrive,
 	  a_stall_in_mid_data_leaves_no_hole, chunking_is_never_used,
 	  no_capability_changes_the_message, what_people_do_in_mid_data_never_truncates,
-	  connections_are_used_again_and_limited,
-	  a_stale_connection_is_dialled_again_without_an_attempt,
-	  a_poison_message_does_not_block_the_others, a_dead_next_hop_is_not_hammered,
 	  an_unanswered_dot_is_held_the_third_time, no_route_is_said, our_own_listener_is_refused,
-	  capture_only_connects_to_nobody, a_pause_stops_delivery_and_resume_goes_on,
-	  a_paused_route_sends_nothing, stopping_in_mid_data_gives_it_back,
+	  capture_only_connects_to_nobody, stopping_in_mid_data_gives_it_back,
 	  stopping_does_not_wait_for_a_locked_store, a_slow_route_does_not_hold_up_the_others,
 	  a_failed_store_ends_delivery, a_reload_takes_over_for_the_next_message,
 	  too_old_mail_expires)

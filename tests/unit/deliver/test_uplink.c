@@ -699,6 +699,29 @@ START_TEST(a_stale_connection_is_told_from_a_refusal)
 }
 END_TEST
 
+/* The next hop says good-bye to an idle connection while a job is on its way to it. */
+START_TEST(a_421_that_crosses_the_job_is_stale)
+{
+	/* One byte after the other: it is there after the job, and before the job says MAIL. */
+	static const struct nexthop_step step = {
+		AT_DOT, DO_DRIP, "250 ok\r\n421 idle too long\r\n", 0, NULL, 1, 1, 0, 20};
+	struct rig r;
+
+	rig_ready(&r, &step, 1, NULL);
+	rig_assign(&r, ann, "a: b\r\n\r\n", 0);
+	talk_to_data(&r, ann);
+	tell(&r, stand_in);
+	tell(&r, ".\r\n");
+	await(&r, &r.done);
+	ck_assert(r.alive);
+	rig_assign(&r, ann, "a: b\r\n\r\n", 0);
+	await(&r, &r.done);
+	ck_assert(!r.alive && r.job->record.stale);
+	ck_assert_int_eq(nexthop_reached(r.hop, AT_MAIL), 1);
+	rig_close(&r);
+}
+END_TEST
+
 /* RCPT travels right behind MAIL: what counts is whether MAIL was answered. */
 START_TEST(a_connection_is_stale_until_mail_is_answered)
 {
@@ -958,7 +981,8 @@ UNIT_MAIN("deliver/uplink", a_message_goes_through_with_its_real_header,
 	  strange_replies_are_kept_harmless, replies_without_text_are_understood,
 	  without_pipelining_commands_go_one_by_one, a_dripping_reply_meets_its_deadline,
 	  a_message_over_the_next_hops_size_is_not_sent, a_connection_serves_several_messages,
-	  a_stale_connection_is_told_from_a_refusal, a_connection_is_stale_until_mail_is_answered,
+	  a_stale_connection_is_told_from_a_refusal, a_421_that_crosses_the_job_is_stale,
+	  a_connection_is_stale_until_mail_is_answered,
 	  late_replies_behind_a_refused_mail_belong_to_nobody_else, failures_to_open_are_told,
 	  the_next_host_is_tried, a_name_is_resolved, our_own_listener_is_not_a_next_hop,
 	  tls_that_is_not_offered_means_no_mail, a_verified_next_hop_gets_mail_over_tls,
