@@ -50,6 +50,29 @@ bool command_is_foreign(struct span line)
 	return is_header_field(command.verb);
 }
 
+bool command_announces_octets(struct span line)
+{
+	return span_starts_fold(line, "BDAT") && (line.len == 4 || !ascii_is_alnum(line.data[4]));
+}
+
+int command_parse_chunk(struct span argument, int64_t *size_out, bool *last_out)
+{
+	struct span rest = argument;
+	struct span digits = span_cut(&rest, ' ');
+	bool has_rest = digits.len < argument.len;
+	uint64_t size = 0;
+	int code;
+
+	if (has_rest && !span_is_fold(rest, "LAST"))
+		return ERR_SYNTAX;
+	code = span_to_u64(digits, (uint64_t)COMMAND_CHUNK_MAX, &size);
+	if (code != ERR_OK)
+		return code;
+	*size_out = (int64_t)size;
+	*last_out = has_rest;
+	return ERR_OK;
+}
+
 static bool is_hello_char(char c)
 {
 	return ascii_is_alnum(c) || c == '.' || c == '-' || c == '_' || c == ':';

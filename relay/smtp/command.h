@@ -31,6 +31,19 @@ bool command_has_control(struct span line);
 bool command_is_foreign(struct span line);
 
 /*
+ * BDAT, or a misspelled one: what follows the line is content, which must
+ * never run as commands (RFC 3030 2).
+ */
+bool command_announces_octets(struct span line);
+
+#define COMMAND_CHUNK_MAX ((int64_t)2 << 30) /* no setting lets a message be larger */
+/*
+ * BDAT's argument: the size in digits, LAST or nothing behind it. ERR_SYNTAX;
+ * ERR_LIMIT: above COMMAND_CHUNK_MAX.
+ */
+int command_parse_chunk(struct span argument, int64_t *size_out, bool *last_out);
+
+/*
  * EHLO or HELO argument: a host name in a loose spelling (letters, digits and
  * . - _ : , 255 octets) or an address literal. Loose, because it is only shown.
  */

@@ -1,11 +1,12 @@
-/* relay/smtp/data.c - the bytes between 354 and the final dot (RFC 5321 4.5.2, 4.1.1.4) */
+/* relay/smtp/data.c - the bytes of a message as they come by DATA or BDAT (RFC 5321 4.5.2, RFC
+ * 3030) */
 #include "relay/smtp/data.h"
 
 static const struct span crlf = {"\r\n", 2};
 
-void data_init(struct data *data)
+void data_init(struct data *data, enum data_mode mode)
 {
-	*data = (struct data){.state = DATA_LINE_START};
+	*data = (struct data){.mode = mode, .state = DATA_LINE_START};
 }
 
 static void end_line(struct data *data)
@@ -51,7 +52,7 @@ static enum data_step give_line_end(struct data *data, enum data_state next, str
 
 /*
  * How far the input can be handed out as it is: over any number of lines that
- * end in CRLF and whose successor does not begin with a dot. Leaves the state
+ * end in CRLF and whose successor does not begin with a dot that means something. Leaves the state
  * for the byte behind the run.
  */
 static size_t run_length(struct data *data, struct span input)
@@ -70,7 +71,7 @@ static size_t run_length(struct data *data, struct span input)
 		end_line(data);
 		data->state = DATA_LINE_START;
 		at += cr + 2;
-		if (at < input.len && input.data[at] == '.')
+		if (data->mode == DATA_DOTTED && at < input.len && input.data[at] == '.')
 			break;
 	}
 	return at;
@@ -121,7 +122,7 @@ static enum data_step step(struct data *data, struct span *input, struct span *p
 {
 	switch (data->state) {
 	case DATA_LINE_START:
-		if (input->data[0] != '.')
+		if (data->mode == DATA_CHUNKED || input->data[0] != '.')
 			return text(data, input, piece_out);
 		data->state = DATA_DOT;
 		*input = span_skip(*input, 1);
@@ -145,4 +146,15 @@ enum data_step data_next(struct data *data, struct span *input, struct span *pie
 	while (input->len > 0 && result == DATA_MORE)
 		result = step(data, input, piece_out);
 	return result;
+}
+
+bool data_end(struct data *data, struct span *piece_out)
+{
+	if (data->state != DATA_CR) {
+		end_line(data);
+		return false;
+	}
+	data->facts.bare_cr++;
+	give_line_end(data, DATA_TEXT, piece_out);
+	return true;
 }

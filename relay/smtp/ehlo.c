@@ -19,7 +19,7 @@ static void add_size(const struct smtp_session *session, struct buf *out)
 
 static const struct capability capabilities[] = {
 	{"PIPELINING", NULL, NULL},	     {"SIZE", NULL, add_size}, {"8BITMIME", NULL, NULL},
-	{"ENHANCEDSTATUSCODES", NULL, NULL}, {"HELP", NULL, NULL},
+	{"ENHANCEDSTATUSCODES", NULL, NULL}, {"CHUNKING", NULL, NULL}, {"HELP", NULL, NULL},
 };
 
 static void take_hello(struct smtp_session *session, struct span name, bool esmtp)

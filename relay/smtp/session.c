@@ -9,7 +9,7 @@
 #include "base/mem.h"
 #include "base/secret.h"
 #include "relay/smtp/command.h"
-#include "relay/smtp/session_state.h"
+#include "relay/smtp/verb.h"
 #include "relay/wire/reply.h"
 
 #define INPUT_MAX     (64 * 1024)
@@ -74,6 +74,10 @@ void session_reset(struct smtp_session *session)
 	session->recipients = 0;
 	session->overshoot = 0;
 	session->rcpt_refused = false;
+	if (session->stage == STAGE_CHUNK) {
+		loop_timer_stop(&session->clock);
+		transfer_leave(session);
+	}
 	if (session->stage != STAGE_START)
 		session->stage = STAGE_READY;
 	if (transaction != NULL)
@@ -86,7 +90,7 @@ static void end(struct smtp_session *session, bool flush, const char *reason)
 	if (session->stream == NULL)
 		return;
 	transfer_leave(session);
-	if (session->phase == PHASE_DATA)
+	if (session->phase == PHASE_DATA || session->stage == STAGE_CHUNK)
 		log_info("aborted", LOG_S("session", session->client.session),
 			 LOG_S("client", session->client.address), LOG_S("reason", reason),
 			 LOG_I("bytes", session->transfer.octets));
@@ -200,6 +204,8 @@ static bool take_command(struct smtp_session *session)
 		if (is_tls_hello(input)) {
 			session_reply(session, 554, "5.5.1", "TLS is not spoken here");
 			session_close(session, "TLS on a plain port");
+		} else if (seen.len == COMMAND_LINE_MAX && command_announces_octets(seen)) {
+			verb_hang_up_on_content(session);
 		} else if (seen.len == COMMAND_LINE_MAX) {
 			session->phase = PHASE_SKIP_LINE;
 			session->skipped = 0;
@@ -265,7 +271,7 @@ static bool step(struct smtp_session *session)
 			opening_refuse_early(session);
 		return false;
 	case PHASE_COMMAND:
-		if (session->stopping)
+		if (session->stopping && session->stage != STAGE_CHUNK)
 			return say_stopping(session);
 		return has_output_room(session) && take_command(session);
 	case PHASE_SKIP_LINE: return skip_line(session);
@@ -346,7 +352,7 @@ static void on_clock(struct loop_timer *timer)
 
 	if (session->phase == PHASE_GREETING)
 		opening_greet(session);
-	else if (session->phase == PHASE_DATA)
+	else if (session->phase == PHASE_DATA || session->stage == STAGE_CHUNK)
 		transfer_on_clock(session);
 	session_pump(session);
 }
@@ -416,7 +422,7 @@ void session_stop(struct smtp_session *session, bool now)
 	switch (session->phase) {
 	case PHASE_GREETING:
 	case PHASE_COMMAND:
-	case PHASE_SKIP_LINE: now = true; break;
+	case PHASE_SKIP_LINE: now = now || session->stage != STAGE_CHUNK; break;
 	case PHASE_DATA: break;
 	case PHASE_VERDICT:
 	case PHASE_GONE: now = false; break;

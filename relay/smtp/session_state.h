@@ -22,7 +22,8 @@ enum session_stage {
 	STAGE_START = 1, /* no EHLO or HELO yet */
 	STAGE_READY = 2, /* no transaction */
 	STAGE_MAIL = 4,	 /* MAIL was accepted, no recipient yet */
-	STAGE_RCPT = 8	 /* at least one recipient */
+	STAGE_RCPT = 8,	 /* at least one recipient */
+	STAGE_CHUNK = 16 /* part of the message has come by BDAT */
 };
 
 /* The message under way: why it is thrown away, and its clock. */
@@ -34,6 +35,12 @@ struct session_transfer {
 	int64_t heard_at;
 	int64_t blocked_at;
 	int64_t octets; /* as they came over the wire */
+	/* BDAT (RFC 3030) */
+	bool chunked;
+	bool last;  /* the chunk under way ends the message */
+	bool stray; /* it belongs to no message: passed over, then `refusal` is the answer */
+	int64_t chunk_size;
+	int64_t chunk_left;
 };
 
 struct smtp_session {
@@ -112,9 +119,16 @@ void opening_refuse_early(struct smtp_session *session);
 void transfer_begin(struct smtp_session *session);
 /* No more of it will be read: others may have the memory. */
 void transfer_leave(struct smtp_session *session);
+/* BDAT, the first of a message: transfer_chunk follows. */
+void transfer_begin_chunks(struct smtp_session *session);
+/* The octets behind a BDAT, `size` of them, are next. */
+void transfer_chunk(struct smtp_session *session, int64_t size, bool last);
+/* The same where a BDAT is not in order: they are passed over, then comes the answer. */
+void transfer_stray_chunk(struct smtp_session *session, int64_t size,
+			  const struct smtp_answer *answer);
 /* Take what has come. False: nothing more can be done now. */
 bool transfer_step(struct smtp_session *session);
-/* The session's clock rang in PHASE_DATA. */
+/* The session's clock rang in PHASE_DATA or STAGE_CHUNK. */
 void transfer_on_clock(struct smtp_session *session);
 /* Run by smtp_session_finished in the loop thread. */
 void transfer_finished(struct smtp_session *session);

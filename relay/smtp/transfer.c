@@ -1,6 +1,7 @@
-/* relay/smtp/transfer.c - a message on its way in: back-pressure, limits, and the final dot */
+/* relay/smtp/transfer.c - a message on its way in: back-pressure, limits, and its end */
 #include <assert.h>
 #include <stdatomic.h>
+#include <stdio.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -19,18 +20,57 @@ void transfer_leave(struct smtp_session *session)
 		budget_leave(session->house->budget, session);
 }
 
-void transfer_begin(struct smtp_session *session)
+static void begin(struct smtp_session *session, enum data_mode mode)
 {
 	struct session_transfer *transfer = &session->transfer;
 
-	*transfer = (struct session_transfer){.blocked = false};
-	data_init(&transfer->data);
+	*transfer = (struct session_transfer){.chunked = mode == DATA_CHUNKED};
+	data_init(&transfer->data, mode);
 	transfer->started_at = clock_mono_ms();
 	transfer->heard_at = transfer->started_at;
+	loop_timer_set(&session->clock, options_of(session)->data_grace_ms);
+}
+
+/* No command is waited for any more: the clock watches the pace. */
+static void expect_octets(struct smtp_session *session)
+{
 	session->phase = PHASE_DATA;
 	session->deadline_set = false;
 	stream_deadline(session->stream, 0);
-	loop_timer_set(&session->clock, options_of(session)->data_grace_ms);
+}
+
+void transfer_begin(struct smtp_session *session)
+{
+	begin(session, DATA_DOTTED);
+	expect_octets(session);
+}
+
+/* One clock for all chunks of a message and what lies between them: cutting it fine is no way out.
+ */
+void transfer_begin_chunks(struct smtp_session *session)
+{
+	begin(session, DATA_CHUNKED);
+	session->stage = STAGE_CHUNK;
+}
+
+void transfer_chunk(struct smtp_session *session, int64_t size, bool last)
+{
+	struct session_transfer *transfer = &session->transfer;
+
+	transfer->chunk_size = size;
+	transfer->chunk_left = size;
+	transfer->last = last;
+	transfer->heard_at = clock_mono_ms();
+	expect_octets(session);
+}
+
+void transfer_stray_chunk(struct smtp_session *session, int64_t size,
+			  const struct smtp_answer *answer)
+{
+	begin(session, DATA_CHUNKED);
+	session->transfer.stray = true;
+	session->transfer.refusal = *answer;
+	transfer_chunk(session, size, false);
 }
 
 /* The rest of the message is read and thrown away; the client gets the answer at its end. */
@@ -108,22 +148,81 @@ static void end_of_data(struct smtp_session *session)
 	session->house->backend->finish(session->transaction, &session->transfer.data.facts);
 }
 
+static void end_of_last_chunk(struct smtp_session *session)
+{
+	struct span piece;
+
+	/* At most a line end: there is no room to wait for. */
+	if (data_end(&session->transfer.data, &piece))
+		(void)take_piece(session, piece);
+	end_of_data(session);
+}
+
+/* RFC 3030 2: each chunk gets its own answer, and only when all of it was taken. */
+static void end_of_chunk(struct smtp_session *session)
+{
+	struct session_transfer *transfer = &session->transfer;
+	char text[64];
+
+	session->phase = PHASE_COMMAND;
+	if (transfer->stray) {
+		loop_timer_stop(&session->clock);
+		session_refuse(session, transfer->refusal.code, transfer->refusal.enhanced,
+			       transfer->refusal.text);
+	} else if (transfer->last) {
+		end_of_last_chunk(session);
+	} else if (session->transaction == NULL) {
+		answer_refusal(session);
+	} else {
+		(void)snprintf(text, sizeof(text), "%lld octets received",
+			       (long long)transfer->chunk_size);
+		session_reply(session, 250, "2.0.0", text);
+	}
+}
+
+/* What of the input belongs to the message, and at most that. */
+static struct span message_input(const struct smtp_session *session)
+{
+	const struct session_transfer *transfer = &session->transfer;
+	struct span input = stream_input(session->stream);
+
+	if (transfer->chunked && (uint64_t)transfer->chunk_left < input.len)
+		return span_first(input, (size_t)transfer->chunk_left);
+	return input;
+}
+
+static void count_taken(struct smtp_session *session, size_t taken)
+{
+	struct session_transfer *transfer = &session->transfer;
+
+	stream_consume(session->stream, taken);
+	transfer->octets += (int64_t)taken;
+	transfer->chunk_left -= transfer->chunked ? (int64_t)taken : 0;
+	transfer->heard_at = clock_mono_ms();
+}
+
 bool transfer_step(struct smtp_session *session)
 {
 	struct session_transfer *transfer = &session->transfer;
-	struct span input = stream_input(session->stream);
+	struct span input = message_input(session);
 	size_t len = input.len;
 	enum data_step step = DATA_MORE;
 	struct span piece;
 	bool full = false;
 
-	if (transfer->blocked || len == 0)
+	if (transfer->blocked)
 		return false;
+	if (transfer->chunked && transfer->chunk_left == 0) {
+		end_of_chunk(session);
+		return true;
+	}
+	if (len == 0)
+		return false;
+	if (transfer->stray)
+		input = span_skip(input, len);
 	while (!full && (step = data_next(&transfer->data, &input, &piece)) == DATA_PIECE)
 		full = take_piece(session, piece);
-	stream_consume(session->stream, len - input.len);
-	transfer->octets += (int64_t)(len - input.len);
-	transfer->heard_at = clock_mono_ms();
+	count_taken(session, len - input.len);
 	if (full)
 		block(session);
 	else if (step == DATA_END)

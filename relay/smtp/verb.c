@@ -3,7 +3,7 @@
 #include "relay/smtp/command.h"
 #include "relay/smtp/verb.h"
 
-#define ANY_STAGE (STAGE_START | STAGE_READY | STAGE_MAIL | STAGE_RCPT)
+#define ANY_STAGE (STAGE_START | STAGE_READY | STAGE_MAIL | STAGE_RCPT | STAGE_CHUNK)
 
 /*
  * One row a verb. `check` looks at the argument alone and returns the
@@ -71,13 +71,6 @@ static void act_not_offered(struct smtp_session *session, struct span argument)
 	session_refuse(session, 502, "5.5.1", "Command not offered here");
 }
 
-/* RFC 3030: the octets behind it are content. Unread they could run as commands. */
-static void act_bdat(struct smtp_session *session, struct span argument)
-{
-	session_reply(session, 502, "5.5.1", "CHUNKING is not offered; closing");
-	session_close(session, "BDAT that was not offered");
-}
-
 static const struct verb verbs[] = {
 	{"EHLO", ANY_STAGE, hello_name, verb_ehlo, true},
 	{"HELO", ANY_STAGE, hello_name, verb_helo, true},
@@ -89,7 +82,7 @@ static const struct verb verbs[] = {
 	{"QUIT", ANY_STAGE, no_argument, act_quit, false},
 	{"VRFY", ANY_STAGE, some_argument, act_vrfy, true},
 	{"HELP", ANY_STAGE, NULL, act_help, true},
-	{"BDAT", ANY_STAGE, NULL, act_bdat, false},
+	{"BDAT", ANY_STAGE, NULL, verb_bdat, false},
 	{"STARTTLS", ANY_STAGE, NULL, act_not_offered, false},
 	{"AUTH", ANY_STAGE, NULL, act_not_offered, false},
 	{"EXPN", ANY_STAGE, NULL, act_not_offered, false},
@@ -122,6 +115,8 @@ static void out_of_order(struct smtp_session *session, const struct verb *verb)
 		session_refuse(session, 503, "5.5.1", "A mail transaction is under way");
 	else if (session->stage == STAGE_READY)
 		session_refuse(session, 503, "5.5.1", "Say MAIL first");
+	else if (session->stage == STAGE_CHUNK)
+		session_refuse(session, 503, "5.5.1", "The message comes by BDAT; RSET ends it");
 	else
 		session_refuse(session, 503, "5.5.1", "Say RCPT first");
 	if (verb->act == verb_data)
@@ -164,6 +159,8 @@ void verb_run(struct smtp_session *session, struct span line)
 	verb = find_verb(command.verb);
 	if (verb == NULL && command_is_foreign(line))
 		turn_out(session);
+	else if (command_announces_octets(line) && (verb == NULL || command_has_control(line)))
+		verb_hang_up_on_content(session);
 	else if (command_has_control(line))
 		session_refuse(session, 501, "5.5.2", "A command holds no control characters");
 	else if (verb == NULL)

@@ -24,4 +24,10 @@ void verb_data(struct smtp_session *session, struct span argument);
  */
 void verb_close_on_content(struct smtp_session *session);
 
+/* chunk.c */
+/* In any stage: the octets behind it are taken before an answer is given (RFC 3030 2). */
+void verb_bdat(struct smtp_session *session, struct span argument);
+/* A BDAT that can't be read. */
+void verb_hang_up_on_content(struct smtp_session *session);
+
 #endif

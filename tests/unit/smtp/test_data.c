@@ -30,7 +30,7 @@ static void run(struct span wire, size_t piece, unsigned *seed, struct outcome *
 
 	buf_init(&out->message, 1 << 20);
 	out->ended = false;
-	data_init(&data);
+	data_init(&data, DATA_DOTTED);
 	while (at < wire.len && !out->ended) {
 		size_t len = piece > 0 ? piece : 1 + next_random(seed) % 5;
 		struct span part = span_first(span_skip(wire, at), len);
@@ -176,6 +176,51 @@ START_TEST(against_the_model)
 }
 END_TEST
 
+/* BDAT: dots mean nothing; every way to cut gives the same (RFC 3030). */
+START_TEST(chunked)
+{
+	static const struct {
+		struct span wire;
+		const char *message;
+		int cr;
+		int lf;
+	} rows[] = {
+		{B(".\r\n"), ".\r\n", 0, 0},
+		{B("a\r\n.\r\n..b\r\n"), "a\r\n.\r\n..b\r\n", 0, 0},
+		{B("a\rb\nc\r\nd"), "a\r\nb\r\nc\r\nd", 1, 1},
+		{B("a\r"), "a\r\n", 1, 0},
+		{B("\r\r\n\n"), "\r\n\r\n\r\n", 1, 1},
+		{B(""), "", 0, 0},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		for (size_t piece = 1; piece < 16; piece++) {
+			struct span rest = rows[i].wire;
+			struct span bytes;
+			struct data data;
+			struct buf out;
+
+			buf_init(&out, 1000);
+			data_init(&data, DATA_CHUNKED);
+			while (rest.len > 0) {
+				struct span part = span_first(rest, piece);
+
+				rest = span_skip(rest, part.len);
+				while (data_next(&data, &part, &bytes) == DATA_PIECE)
+					buf_append_span(&out, bytes);
+				ck_assert_uint_eq(part.len, 0);
+			}
+			if (data_end(&data, &bytes))
+				buf_append_span(&out, bytes);
+			ck_assert(span_is(buf_span(&out), rows[i].message));
+			ck_assert_int_eq(data.facts.bare_cr, rows[i].cr);
+			ck_assert_int_eq(data.facts.bare_lf, rows[i].lf);
+			ck_assert_int_eq(data.facts.size, (int64_t)out.len);
+			buf_release(&out);
+		}
+}
+END_TEST
+
 START_TEST(facts)
 {
 	struct outcome out;
@@ -207,7 +252,7 @@ START_TEST(long_runs)
 		memset(wire + i * LEN, 'x', LEN - 2);
 		memcpy(wire + i * LEN + LEN - 2, "\r\n", 2);
 	}
-	data_init(&data);
+	data_init(&data, DATA_DOTTED);
 	start = clock_mono_us();
 	while (data_next(&data, &input, &piece) == DATA_PIECE)
 		pieces++;
@@ -218,4 +263,4 @@ START_TEST(long_runs)
 }
 END_TEST
 
-UNIT_MAIN("smtp/data", end_of_data, against_the_model, facts, long_runs)
+UNIT_MAIN("smtp/data", end_of_data, against_the_model, chunked, facts, long_runs)

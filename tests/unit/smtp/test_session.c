@@ -60,7 +60,7 @@ START_TEST(one_message)
 	client_ask(&client, "EHLO client.test", "250");
 	ck_assert(span_is(buf_span(&client.parser.reply.text),
 			  "relay.test\nPIPELINING\nSIZE 1000000\n8BITMIME\nENHANCEDSTATUSCODES\n"
-			  "HELP"));
+			  "CHUNKING\nHELP"));
 	client_ask(&client, "MAIL FROM:<a@x.test> SIZE=100 BODY=8BITMIME", "250 2.1.0");
 	client_ask(&client, "RCPT TO:<b@y.test>", "250 2.1.5");
 	client_ask(&client, "RCPT TO:<reject@y.test>", "550 5.7.1");
@@ -621,25 +621,6 @@ START_TEST(size_limit)
 }
 END_TEST
 
-/* S043 */
-START_TEST(bdat)
-{
-	struct house house;
-	struct client client;
-
-	house_open(&house);
-	client_greet(&client, &house.rig);
-	client_say(&client, "MAIL FROM:<a@x.test>\r\nBDAT 10\r\nRCPT TO:<user@allowed.test>\r\n"
-			    "DATA\r\nx\r\n.\r\n");
-	client_expect(&client, "250 2.1.0");
-	client_expect(&client, "502 5.5.1");
-	client_expect_end(&client);
-	client_close(&client);
-	house_close(&house);
-	ck_assert_uint_eq(house.recorder.count, 0);
-}
-END_TEST
-
 /* S048, and what browsers and load balancers do to an open port. */
 START_TEST(other_protocols)
 {
@@ -1037,7 +1018,7 @@ UNIT_MAIN("smtp/session", one_message, no_smuggling, empty_message, dot_in_piece
 	  content_behind_refused_data, early_talker, early_talker_with_delay, order,
 	  forgotten_transactions, verbs, bare_lf_commands, lf_inside_an_address, long_lines,
 	  endless_line, many_recipients, too_many_mistakes, mistakes_that_are_none, size_limit,
-	  bdat, other_protocols, quit_behind_the_dot, gone_before_the_answer,
+	  other_protocols, quit_behind_the_dot, gone_before_the_answer,
 	  gone_inside_the_message, slow_command, slow_data, idle_data, replies_not_read,
 	  back_pressure, over_budget, over_budget_behind_a_sleeper, over_budget_for_too_long,
 	  gone_under_back_pressure, backend_refusals, helo)
