@@ -54,8 +54,8 @@ static int insert_message(struct store *store, int64_t number, const struct new_
 
 static const char sql_recipient[] =
 	"INSERT INTO recipient(id, address, state, accepted_state, due_at, waiting_since,"
-	" updated_at, verdict, verdict_reason, entry, revision, nearest, notify, orcpt, origin)"
-	" VALUES(?1, ?2, ?3, ?3, ?4, ?5, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+	" updated_at, verdict, verdict_reason, entry, revision, nearest, notify, orcpt, origin,"
+	" fault) VALUES(?1, ?2, ?3, ?3, ?4, ?5, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
 
 static int insert_recipient(struct store *store, int64_t id, const struct new_message *message,
 			    const struct new_recipient *recipient, struct err *why)
@@ -81,6 +81,7 @@ static int insert_recipient(struct store *store, int64_t id, const struct new_me
 	query_give_text(&query, recipient->notify);
 	query_give_text(&query, recipient->orcpt);
 	query_give_text(&query, message->origin);
+	query_give_text(&query, recipient->fault);
 	return query_run(&query, why);
 }
 

@@ -18,7 +18,8 @@ struct due {
  * taken. One more than wanted is asked for, to see whether a message would be cut.
  */
 static const char sql_due[] =
-	"SELECT id, state, address, attempts, in_doubt, waiting_since, notify, orcpt FROM recipient"
+	"SELECT id, state, address, attempts, in_doubt, waiting_since, notify, orcpt, fault"
+	" FROM recipient"
 	" WHERE due_at <= ?1 ORDER BY due_at LIMIT ?2";
 
 static int find_due(struct store *store, const struct claim *claim, size_t limit, struct due *found,
@@ -44,6 +45,7 @@ static int find_due(struct store *store, const struct claim *claim, size_t limit
 		due->recipient.waiting_since = query_take_int(&query);
 		due->recipient.notify = query_take_copy(&query, claim->arena);
 		due->recipient.orcpt = query_take_copy(&query, claim->arena);
+		due->recipient.fault = query_take_copy(&query, claim->arena);
 		due->order = count++;
 	}
 	*count_out = count;

@@ -23,6 +23,7 @@ struct claimed_recipient {
 				*/
 	const char *notify;
 	const char *orcpt;
+	const char *fault; /* new_recipient.fault */
 };
 
 /* One message with those of its recipients that were due. All memory is the claim's arena. */

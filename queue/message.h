@@ -29,6 +29,7 @@ struct new_recipient {
 	int64_t next_attempt_at; /* for STATE_QUEUED */
 	const char *notify;	 /* RFC 3461 NOTIFY value or NULL */
 	const char *orcpt;	 /* RFC 3461 ORCPT value (xtext, as given) or NULL */
+	const char *fault;	 /* what a fault rule decided (relay/filter/fate.h) or NULL */
 };
 
 /* Everything about a message but its bytes. Borrowed until `done`. NULL strings are allowed unless

@@ -17,6 +17,7 @@
  */
 struct store;
 struct whitelist_change; /* queue/whitelist.h */
+struct fault;		 /* queue/fault.h */
 
 struct store_options {
 	const char *data_dir;	  /* holds stagepost.db and lock; made 0700 when missing */
@@ -30,6 +31,8 @@ struct store_options {
 	/* After the commit of a change and before its job's `done`: publish the new list. */
 	void (*on_whitelist)(void *ctx, const struct whitelist_change *changes, size_t count,
 			     int64_t revision);
+	/* The same for the fault rules: all of them, in order. */
+	void (*on_faults)(void *ctx, const struct fault *faults, size_t count);
 	void *ctx;
 };
 
