@@ -60,13 +60,46 @@ void db_close(struct db *db)
 	memset(db, 0, sizeof(*db));
 }
 
-/* A full disk also shows as a failure to grow the shared memory file. */
+/* Why the system last refused something at one of SQLite's files; 0: never, or it is not open. */
+static int last_errno(struct db *db, int which)
+{
+	sqlite3_file *file = NULL;
+	int error = 0;
+
+	if (sqlite3_file_control(db->handle, NULL, which, &file) != SQLITE_OK || file == NULL ||
+	    file->pMethods == NULL ||
+	    file->pMethods->xFileControl(file, SQLITE_FCNTL_LAST_ERRNO, &error) != SQLITE_OK)
+		return 0;
+	return error;
+}
+
+/*
+ * SQLite knows a disk that is full (ENOSPC), not a quota that is used up
+ * (EDQUOT): it gives back such a write as it does any other error, and errno
+ * is often another one by then. The file keeps it. It keeps old ones too, so
+ * any other error at the database or its log means that it is not the quota.
+ */
+static bool is_quota_used_up(struct db *db)
+{
+	int database = last_errno(db, SQLITE_FCNTL_FILE_POINTER);
+	int log = last_errno(db, SQLITE_FCNTL_JOURNAL_POINTER);
+
+	return (database == EDQUOT && (log == EDQUOT || log == 0)) ||
+	       (database == 0 && log == EDQUOT);
+}
+
+/* A full disk also shows as a failure to grow the shared memory file. A sync that failed is another
+ * matter: what it did not keep is gone, whatever the reason (S256). */
 static bool is_disk_full(struct db *db, int sqlite_code)
 {
 	int system = sqlite3_system_errno(db->handle);
 
-	return sqlite_code == SQLITE_FULL ||
-	       (sqlite_code == SQLITE_IOERR_SHMSIZE && (system == ENOSPC || system == EDQUOT));
+	switch (sqlite_code) {
+	case SQLITE_FULL: return true;
+	case SQLITE_IOERR_SHMSIZE: return system == ENOSPC || system == EDQUOT;
+	case SQLITE_IOERR_WRITE: return is_quota_used_up(db);
+	default: return false;
+	}
 }
 
 static int code_of(struct db *db, int sqlite_code)

@@ -37,6 +37,7 @@ void db_close(struct db *db);
 /*
  * The error of a failed call, as a code and a sentence. ERR_FATAL means that
  * this file can't be trusted any more: input and output errors, corruption.
+ * ERR_FULL: the disk is full or the quota is used up, and nothing else is wrong.
  */
 int db_error(struct db *db, int sqlite_code, struct err *why);
 

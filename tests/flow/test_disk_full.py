@@ -65,17 +65,19 @@ def test_disk_full(small, left):
     assert relay.process.poll() is None
 
 
-def test_no_write_works(traced, relay, hop):
+@pytest.mark.parametrize("error", ["ENOSPC", "EDQUOT"])
+def test_no_write_works(traced, relay, hop, error):
     """
-    S254: what became of a message can't be written down. It is known all the same: it is not
-    sent again, and stands in the queue as soon as there is room.
+    S254, also when it is the quota that is used up: what became of a message can't be written
+    down. It is known all the same: it is not sent again, and stands in the queue as soon as
+    there is room.
     """
     relay.allow(LISTED)
     hop.hold_final = True
     with Smtp(relay.smtp_port) as client:
         number = client.send("a@example.com", [LISTED], MEGABYTE)
     assert hop.paused.wait(60)
-    fault = FailingCalls(relay, "pwrite64", "ENOSPC", "1+")
+    fault = FailingCalls(relay, "pwrite64", error, "1+")
     assert send_until_refused(relay, MEGABYTE) == []
     hop.hold_final = False
     hop.resume.set()

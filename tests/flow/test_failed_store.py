@@ -47,16 +47,20 @@ class Client(threading.Thread):
         return self.last == 250
 
 
-@pytest.mark.parametrize("when", ["1+", "7"], ids=["for good", "once"])
-def test_sync_fails(traced, make_daemon, when):
+@pytest.mark.parametrize("calls, error, when", [
+    ("fdatasync,fsync", "EIO", "1+"), ("fdatasync,fsync", "EIO", "7"),
+    ("fdatasync,fsync", "EDQUOT", "7"), ("pwrite64", "EIO", "7"),
+])
+def test_writing_fails(traced, make_daemon, calls, error, when):
     """
     S256: who waits for his 250 does not get it, and the daemon ends. Also when the next fsync
-    would work: what it then says about the pages of the one before is worth nothing.
+    would work: what it then says about the pages of the one before is worth nothing. That holds
+    for a quota too when a sync meets it; a write that meets it is S254.
     """
     relay = make_daemon()
     with Smtp(relay.smtp_port) as client:
         kept = client.send("a@example.com", ["b@example.com"], content_of("before"))
-    fault = FailingCalls(relay, "fdatasync,fsync", "EIO", when)
+    fault = FailingCalls(relay, calls, error, when)
     clients = [Client(relay.smtp_port, i) for i in range(CLIENTS)]
     for client in clients:
         client.start()
@@ -78,6 +82,26 @@ def test_sync_fails(traced, make_daemon, when):
     for number, content in answered.items():
         raw = relay.request("GET", "/api/v1/messages/%s/raw" % number)
         assert (raw.status, raw.body) == (200, content)
+
+
+def test_writing_fails_after_the_quota_was_used_up(traced, make_daemon):
+    """S256: SQLite's files remember the quota, and that must not excuse what comes later."""
+    relay = make_daemon()
+    fault = FailingCalls(relay, "pwrite64", "EDQUOT", "1+")
+    client = Client(relay.smtp_port, 0)
+    client.run()
+    assert client.last == 452
+    fault.stop()
+    with Smtp(relay.smtp_port) as other:
+        kept = other.send("a@example.com", ["b@example.com"], content_of("between"))
+    fault = FailingCalls(relay, "pwrite64", "EIO", "1+")
+    client.run()
+    assert client.last in (421, 451, None)
+    assert relay.process.wait(60) == 74, relay.log()
+    relay.process = None
+    fault.stop()
+    relay.start()
+    assert relay.states(kept) == {"b@example.com": "dropped"}
 
 
 def test_reading_fails(traced, make_daemon):
