@@ -70,6 +70,13 @@ struct claim {
 };
 void queue_claim(struct store *store, struct store_job *job);
 
+/*
+ * For TRANSITION_UNCLAIM instead of a time: `route` stands still. The recipient
+ * is parked, found by no claim, until queue_unpark; due at once when the route
+ * was resumed in the meantime.
+ */
+#define DUE_ON_RESUME INT64_MAX
+
 /* How one recipient's attempt ended. Borrowed strings. */
 struct settlement {
 	int64_t recipient;
@@ -79,7 +86,7 @@ struct settlement {
 	 * _UNCLAIM (counts no attempt and writes no history).
 	 */
 	enum transition outcome;
-	int64_t next_attempt_at;     /* for _DEFER and _UNCLAIM */
+	int64_t next_attempt_at;     /* for _DEFER and _UNCLAIM; the latter also DUE_ON_RESUME */
 	const char *reason;	     /* a sentence; NULL for _UNCLAIM */
 	bool in_doubt;		     /* the final dot went unanswered */
 	const struct ruling *ruling; /* the judgement made before the attempt, or NULL: unchanged */
@@ -103,6 +110,18 @@ struct settle {
 	size_t lost;
 };
 void queue_settle(struct store *store, struct store_job *job);
+
+/*
+ * Up to `max` parked recipients become due, those of all routes: what still
+ * stands still is parked again when it is claimed. Call until none is left.
+ */
+struct unpark {
+	struct store_job job; /* first */
+	int64_t now;
+	size_t max;
+	size_t unparked; /* out */
+};
+void queue_unpark(struct store *store, struct store_job *job);
 
 struct renew {
 	struct store_job job; /* first */

@@ -1,6 +1,7 @@
 /* queue/pause.c - standing still, kept over restarts */
 #include "queue/act.h"
 #include "queue/audit.h"
+#include "queue/delivery.h"
 #include "queue/pauses.h"
 #include "queue/writer.h"
 
@@ -39,7 +40,7 @@ static int run_pause(struct store *store, struct store_job *job)
 
 	if (code != ERR_OK || sqlite3_changes64(store->db.handle) == 0)
 		return code; /* it was so already */
-	store->due |= !pause->paused;
+	store->due = true;   /* either way delivery has something to do at once */
 	return audit_add(store, &line, &job->why);
 }
 
@@ -62,4 +63,37 @@ void queue_pause(struct store *store, struct store_job *job)
 bool store_is_paused(struct store *store, const char *route)
 {
 	return pauses_has(store->pauses, route != NULL ? route : "");
+}
+
+/* --- what waits for a resume ---------------------------------------------------------- */
+
+/* In the order in which they came. */
+static const char sql_unpark[] =
+	"UPDATE recipient SET due_at = ?1 WHERE id IN"
+	" (SELECT id FROM recipient WHERE due_at = ?2 ORDER BY id LIMIT ?3)";
+
+static int run_unpark(struct store *store, struct store_job *job)
+{
+	struct unpark *unpark = (struct unpark *)job;
+	struct query query;
+	int code = query_begin(&query, &store->db, sql_unpark, &job->why);
+
+	if (code != ERR_OK)
+		return code;
+	query_give_int(&query, unpark->now);
+	query_give_int(&query, DUE_ON_RESUME);
+	query_give_int(&query, (int64_t)unpark->max);
+	code = query_run(&query, &job->why);
+	if (code != ERR_OK)
+		return code;
+	unpark->unparked = (size_t)sqlite3_changes64(store->db.handle);
+	store->due |= unpark->unparked > 0;
+	return ERR_OK;
+}
+
+static const struct store_verb verb_unpark = {.name = "unpark", .run = run_unpark};
+
+void queue_unpark(struct store *store, struct store_job *job)
+{
+	writer_submit(store, job, &verb_unpark);
 }

@@ -52,7 +52,7 @@ struct recipient_view {
 	const char *reason; /* why it is in this state */
 	const char *route;
 	int attempts;
-	int64_t next_attempt_at; /* 0: none */
+	int64_t next_attempt_at; /* 0: none, or not before its route is resumed */
 	int reply_code;
 	const char *reply_enhanced;
 	const char *reply_text;

@@ -118,12 +118,40 @@ static int write_outcome(struct store *store, const struct settlement *settlemen
 	return query_run(&query, why);
 }
 
+static const char sql_stands_still[] = "SELECT 1 FROM pause WHERE route = ?1";
+
+/* Asked in the transaction: a resume comes before it or after it, never beside it. */
+static int due_when_resumed(struct store *store, const char *route, int64_t now, int64_t *due_out,
+			    struct err *why)
+{
+	struct query query;
+	bool row = false;
+	int code = query_begin(&query, &store->db, sql_stands_still, why);
+
+	if (code != ERR_OK)
+		return code;
+	query_give_text(&query, route);
+	code = query_row(&query, &row, why);
+	if (code != ERR_OK)
+		return code;
+	if (row)
+		query_end(&query);
+	*due_out = row ? DUE_ON_RESUME : now;
+	return ERR_OK;
+}
+
 static int write_back(struct store *store, const struct settlement *settlement,
 		      const struct present *after, int64_t now, struct err *why)
 {
+	struct settlement given_back = *settlement;
 	struct query query;
-	int code = begin_write(&query, store, sql_give_back, settlement, after->state, why);
+	int code = ERR_OK;
 
+	if (settlement->next_attempt_at == DUE_ON_RESUME)
+		code = due_when_resumed(store, settlement->route, now, &given_back.next_attempt_at,
+					why);
+	if (code == ERR_OK)
+		code = begin_write(&query, store, sql_give_back, &given_back, after->state, why);
 	if (code != ERR_OK)
 		return code;
 	query_give_int(&query, after->events);

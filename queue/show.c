@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "queue/connection.h"
+#include "queue/delivery.h"
 #include "queue/history.h"
 #include "queue/reader.h"
 #include "queue/writer.h"
@@ -50,6 +51,8 @@ void recipient_take(struct query *query, struct arena *arena, struct recipient_v
 	recipient->route = query_take_copy(query, arena);
 	recipient->attempts = (int)query_take_int(query);
 	recipient->next_attempt_at = query_take_int(query);
+	if (recipient->next_attempt_at == DUE_ON_RESUME)
+		recipient->next_attempt_at = 0;
 	recipient->reply_code = (int)query_take_int(query);
 	recipient->reply_enhanced = query_take_copy(query, arena);
 	recipient->reply_text = query_take_copy(query, arena);

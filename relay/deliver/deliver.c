@@ -46,6 +46,7 @@ static void arrive_reload(struct deliver *d, struct event *event)
 	old->old = true;
 	old->done = reload->done;
 	old->done_ctx = reload->ctx;
+	d->unpark_wanted = true; /* it may have another route now */
 	d->maybe_due = true;
 	mem_free(reload);
 }

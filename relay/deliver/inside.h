@@ -24,8 +24,7 @@
 #define TICK_MS	       1000
 #define IDLE_LINK_MS   (10 * 1000) /* a connection nobody needs is closed */
 #define LINK_LIFE_MS   (5 * 60 * 1000)
-#define PAUSE_LOOK_MS  (15 * 1000) /* mail of a paused route is looked at again */
-#define REST_FIRST_MS  1000	   /* after trouble with a next hop, doubling */
+#define REST_FIRST_MS  1000 /* after trouble with a next hop, doubling */
 #define REST_MAX_MS    (60 * 1000)
 #define REDIALS_MAX    2
 
@@ -66,6 +65,7 @@ struct way {
 	size_t opening, idle, busy, closing;
 	int failures;	       /* outages in a row */
 	int64_t trouble_ms;    /* when the last of them was noticed */
+	bool paused;	       /* when it was looked at last */
 	bool unreachable;      /* the last dial failed and there is no other connection */
 	int64_t rest_until_ms; /* monotonic: no dial before */
 	uint64_t delivered, deferred, failed;
@@ -107,7 +107,8 @@ struct renew_call {
 	bool busy;
 	int64_t next_ms;
 };
-struct expire_call; /* its struct is in upkeep.c */
+struct expire_call; /* these are defined in upkeep.c */
+struct unpark_call;
 
 struct deliver {
 	struct deliver_env env;
@@ -129,6 +130,8 @@ struct deliver {
 	struct settle_call settle;
 	struct renew_call renew;
 	struct expire_call *expire;
+	struct unpark_call *unpark;
+	bool unpark_wanted;  /* something may be parked that need not be any more */
 	int64_t next_due_at; /* wall clock */
 	int64_t claimed_ms;  /* monotonic: when room for more was last found or made */
 	bool maybe_due;	     /* claim without asking the clock */
@@ -187,10 +190,12 @@ void settle_attempt(struct deliver *d, struct job *job);
 void settle_submit(struct deliver *d);
 void settle_renew(struct deliver *d, int64_t now_ms);
 
-/* upkeep.c: expiry and numbers */
+/* upkeep.c: expiry, pauses that ended, numbers */
 void upkeep_start(struct deliver *d);
 void upkeep_stop(struct deliver *d);
 void upkeep_expire(struct deliver *d, int64_t now_ms);
+/* Look at the pauses; what waited for one that has ended is made due. */
+void upkeep_unpark(struct deliver *d, int64_t now_ms);
 bool upkeep_is_busy(const struct deliver *d);
 void upkeep_status(struct deliver *d);
 

@@ -99,7 +99,7 @@ static void relieve(struct deliver *d)
 	for (size_t i = 0; i < options->route_count; i++) {
 		struct way *way = &d->plan->ways[i];
 
-		if (way->first == NULL)
+		if (way->first == NULL || way->paused)
 			continue;
 		if (way->unreachable && clock_mono_ms() < way->rest_until_ms) {
 			snprintf(reason, sizeof(reason), "not tried, the next hop rests: %s",

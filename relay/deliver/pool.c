@@ -382,8 +382,10 @@ static bool start_job(struct deliver *d, struct way *way, struct link *link)
 
 static void serve(struct deliver *d, struct way *way)
 {
-	if (way->first != NULL && store_is_paused(d->env.store, way->options->name))
-		way_give_up(d, way, TRANSITION_UNCLAIM, "", clock_wall_ms() + PAUSE_LOOK_MS);
+	if (way->first != NULL && store_is_paused(d->env.store, way->options->name)) {
+		way->paused = true;
+		way_give_up(d, way, TRANSITION_UNCLAIM, "", DUE_ON_RESUME);
+	}
 	for (struct link *link = way->links;
 	     link != NULL && way->first != NULL && d->idle_count > 0; link = link->next)
 		if (link->state == LINK_IDLE && !start_job(d, way, link))

@@ -56,6 +56,7 @@ static void tick(struct deliver *d)
 	if (!d->stopping) {
 		settle_renew(d, now_ms);
 		upkeep_expire(d, now_ms);
+		upkeep_unpark(d, now_ms);
 	}
 }
 

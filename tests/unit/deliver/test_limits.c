@@ -82,6 +82,7 @@ START_TEST(a_next_hop_that_pauses_for_less_than_the_grace_is_not)
 	rig_open(&r, &step, 1, NULL);
 	r.route.data_min_rate = 512;
 	r.route.data_grace_ms = 4000;
+	r.route.final_reply_timeout_ms = RIG_WAIT_MS;
 	rig_deliver(&r);
 	id = rig_accept(&r, "", ann_bob, bytes, LARGE);
 	ck_assert(nexthop_wait_stage(r.hop, AT_BODY, 1, RIG_WAIT_MS));

@@ -404,9 +404,162 @@ START_TEST(pauses_are_kept_over_restarts)
 }
 END_TEST
 
+/* Claim one recipient and give it back until `route` is resumed. */
+static int64_t park(struct fixture *f, const char *route)
+{
+	struct claim claim = claim_at(f, NOW, 1);
+	struct settlement settlement = {
+		.outcome = TRANSITION_UNCLAIM, .next_attempt_at = DUE_ON_RESUME, .route = route};
+	struct settle settle = {.now = NOW + 5, .settlements = &settlement, .count = 1};
+	struct err why;
+
+	ck_assert_uint_eq(claim.message_count, 1);
+	settlement.recipient = claim.messages[0].recipients[0].id;
+	settlement.lease = claim.messages[0].recipients[0].lease;
+	ck_assert_int_eq(store_wait(f->store, queue_settle, &settle.job, &why), ERR_OK);
+	arena_free(&claim.arena);
+	return settlement.recipient;
+}
+
+static size_t unpark(struct fixture *f, size_t max)
+{
+	struct unpark unpark = {.now = NOW + 50, .max = max};
+	struct err why;
+
+	ck_assert_int_eq(store_wait(f->store, queue_unpark, &unpark.job, &why), ERR_OK);
+	return unpark.unparked;
+}
+
+/* How many messages a claim at that time finds. */
+static size_t due_at(struct fixture *f, int64_t now)
+{
+	struct claim claim = claim_at(f, now, 100);
+	size_t found = claim.message_count;
+
+	arena_free(&claim.arena);
+	return found;
+}
+
+START_TEST(what_is_parked_waits_for_the_resume)
+{
+	struct arena *arena = arena_new();
+	struct message_view view;
+	struct claim claim;
+	struct fixture f;
+	struct ulid id;
+	int before;
+
+	fixture_open(&f);
+	set_pause(&f, "default", true);
+	id = accept_queued(&f, 1);
+	park(&f, "default");
+	claim = claim_at(&f, INT64_MAX - 1, 1);
+	ck_assert_uint_eq(claim.message_count, 0);
+	ck_assert_int_eq(claim.next_due_at, INT64_MAX); /* the scheduler may sleep */
+	arena_free(&claim.arena);
+	view = show(&f, &id, arena);
+	ck_assert_int_eq(view.recipients[0].state, STATE_QUEUED);
+	ck_assert_int_eq(view.recipients[0].next_attempt_at, 0);
+	ck_assert_int_eq(view.recipients[0].attempts, 0);
+	ck_assert_uint_eq(view.recipients[0].history_count, 1);
+	/* over a restart too */
+	fixture_reopen(&f);
+	ck_assert_uint_eq(due_at(&f, INT64_MAX - 1), 0);
+	before = f.watch.due;
+	set_pause(&f, "default", false);
+	ck_assert_uint_eq(due_at(&f, INT64_MAX - 1), 0);
+	ck_assert_int_eq(f.watch.due, before + 1);
+	ck_assert_uint_eq(unpark(&f, 10), 1);
+	ck_assert_uint_eq(due_at(&f, NOW + 50), 1);
+	ck_assert_uint_eq(unpark(&f, 10), 0);
+	fixture_remove(&f);
+	arena_free(&arena);
+}
+END_TEST
+
+/* The resume came first: then there is nobody left to wake it. */
+START_TEST(nothing_is_parked_for_a_route_that_moves)
+{
+	struct fixture f;
+
+	fixture_open(&f);
+	set_pause(&f, "other", true);
+	accept_queued(&f, 1);
+	park(&f, "default");
+	ck_assert_uint_eq(due_at(&f, NOW + 4), 0);
+	ck_assert_uint_eq(due_at(&f, NOW + 5), 1);
+	fixture_remove(&f);
+}
+END_TEST
+
+START_TEST(people_and_time_reach_what_is_parked)
+{
+	static const struct {
+		enum transition transition;
+		enum state state;
+		size_t due;
+	} acts[] = {
+		{TRANSITION_HOLD, STATE_HELD, 0},
+		{TRANSITION_CANCEL, STATE_CANCELLED, 0},
+		{TRANSITION_RETRY, STATE_QUEUED, 1},
+		{TRANSITION_EXPIRE, STATE_EXPIRED, 0},
+	};
+
+	for (size_t i = 0; i < sizeof(acts) / sizeof(acts[0]); i++) {
+		struct expire expire = {.received_before = NOW + 1, .now = NOW, .max = 2};
+		struct act act = {0};
+		struct fixture f;
+		struct ulid id;
+
+		fixture_open(&f);
+		set_pause(&f, "default", true);
+		id = accept_queued(&f, 1);
+		park(&f, "default");
+		if (acts[i].transition == TRANSITION_EXPIRE)
+			ck_assert_int_eq(store_wait(f.store, queue_expire, &expire.job, NULL),
+					 ERR_OK);
+		else
+			ck_assert_int_eq(act_on(&f, &id, acts[i].transition, &act), ERR_OK);
+		ck_assert_int_eq(state_of(&f, &id, 0), acts[i].state);
+		ck_assert_uint_eq(unpark(&f, 10), 0);
+		ck_assert_uint_eq(due_at(&f, NOW + 7), acts[i].due);
+		fixture_remove(&f);
+	}
+}
+END_TEST
+
+START_TEST(parked_mail_comes_back_in_pieces_and_in_order)
+{
+	int64_t ids[5];
+	struct fixture f;
+
+	fixture_open(&f);
+	set_pause(&f, "default", true);
+	for (size_t i = 0; i < 5; i++)
+		accept_queued(&f, 1);
+	for (size_t i = 0; i < 5; i++)
+		ids[i] = park(&f, "default");
+	ck_assert_uint_eq(unpark(&f, 2), 2);
+	for (size_t i = 0; i < 2; i++) {
+		struct claim claim = claim_at(&f, NOW + 50, 1);
+
+		ck_assert_uint_eq(claim.message_count, 1);
+		ck_assert_int_eq(claim.messages[0].recipients[0].id, ids[i]);
+		arena_free(&claim.arena);
+	}
+	ck_assert_uint_eq(due_at(&f, NOW + 50), 0);
+	ck_assert_uint_eq(unpark(&f, 2), 2);
+	ck_assert_uint_eq(unpark(&f, 2), 1);
+	ck_assert_uint_eq(due_at(&f, NOW + 50), 3);
+	fixture_remove(&f);
+}
+END_TEST
+
 UNIT_MAIN("queue/act", hold_release_cancel_retry, release_passes_the_same_check,
 	  only_the_named_recipients, a_wish_in_flight_waits_for_the_outcome,
 	  wishes_grow_and_can_be_taken_back, a_wish_is_kept_over_a_restart,
 	  delete_removes_everything, delete_waits_for_what_is_in_flight,
 	  a_wished_delete_is_kept_over_a_restart, expiry_takes_what_waited_too_long,
-	  pauses_are_kept_over_restarts)
+	  pauses_are_kept_over_restarts, what_is_parked_waits_for_the_resume,
+	  nothing_is_parked_for_a_route_that_moves, people_and_time_reach_what_is_parked,
+	  parked_mail_comes_back_in_pieces_and_in_order)

@@ -95,6 +95,11 @@ static void use_everything(struct fixture *f)
 	struct token_create create = {.token = {.name = "x", .role = ROLE_ADMIN, .scope = ""},
 				      .now = NOW};
 	struct message_delete removal = {.now = NOW};
+	struct unpark unpark = {.now = NOW, .max = 2};
+	struct settlement parked = {.outcome = TRANSITION_UNCLAIM,
+				    .next_attempt_at = DUE_ON_RESUME,
+				    .route = "default"};
+	struct settle park = {.now = NOW, .settlements = &parked, .count = 1};
 	struct ulid id;
 	struct claim claim;
 
@@ -105,6 +110,10 @@ static void use_everything(struct fixture *f)
 		  TRANSITION_DEFER);
 	settle_as(f, claim.messages[1].recipients[0].id, claim.messages[1].recipients[0].lease,
 		  TRANSITION_UNCLAIM);
+	parked.recipient = claim.messages[2].recipients[0].id;
+	parked.lease = claim.messages[2].recipients[0].lease;
+	ck_assert_int_eq(store_wait(f->store, queue_settle, &park.job, NULL), ERR_OK);
+	ck_assert_int_eq(store_wait(f->store, queue_unpark, &unpark.job, NULL), ERR_OK);
 	arena_free(&claim.arena);
 	ck_assert_int_eq(store_wait(f->store, queue_expire, &expire.job, NULL), ERR_OK);
 	ck_assert_int_eq(store_wait(f->store, queue_pause, &pause.job, NULL), ERR_OK);
