@@ -380,7 +380,7 @@ START_TEST(stop_without_patience)
 	client_begin(&sending, "s@y.test");
 	client_say(&sending, "half");
 	client_open(&silent, &house.rig);
-	usleep(20000);
+	WAIT_FOR(status_of(&house).sessions == 2);
 	start = clock_mono_ms();
 	pthread_create(&thread, NULL, stop_front, &stopper);
 	client_expect(&silent, "421 4.3.2");
