@@ -76,6 +76,11 @@ static bool add_client(struct census *census, const struct peer_address *address
 	return true;
 }
 
+static bool is_counted_alone(const struct peer_address *address)
+{
+	return address->unix_peer || address->unknown;
+}
+
 enum census_answer census_enter(struct census *census, const struct peer_address *address,
 				size_t max_total, size_t max_per_client)
 {
@@ -84,11 +89,25 @@ enum census_answer census_enter(struct census *census, const struct peer_address
 	pthread_mutex_lock(&census->lock);
 	if (census->total >= max_total)
 		answer = CENSUS_FULL;
-	else if (!address->unix_peer &&
+	else if (!is_counted_alone(address) &&
 		 (max_per_client == 0 || !add_client(census, address, max_per_client)))
 		answer = CENSUS_CLIENT_FULL;
 	else
 		census->total++;
+	pthread_mutex_unlock(&census->lock);
+	return answer;
+}
+
+enum census_answer census_name(struct census *census, const struct peer_address *address,
+			       size_t max_per_client)
+{
+	enum census_answer answer = CENSUS_OK;
+
+	if (is_counted_alone(address))
+		return CENSUS_OK;
+	pthread_mutex_lock(&census->lock);
+	if (max_per_client == 0 || !add_client(census, address, max_per_client))
+		answer = CENSUS_CLIENT_FULL;
 	pthread_mutex_unlock(&census->lock);
 	return answer;
 }
@@ -111,7 +130,7 @@ void census_leave(struct census *census, const struct peer_address *address)
 	pthread_mutex_lock(&census->lock);
 	assert(census->total > 0);
 	census->total--;
-	if (!address->unix_peer)
+	if (!is_counted_alone(address))
 		remove_client(census, address);
 	pthread_mutex_unlock(&census->lock);
 }

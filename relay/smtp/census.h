@@ -18,9 +18,15 @@ enum census_answer {
 	CENSUS_FULL,	   /* max_total is reached */
 	CENSUS_CLIENT_FULL /* this client (peer_address_unit) has max_per_client already */
 };
-/* Unix peers count in all only. */
+/* Unix and unknown peers count in all only. */
 enum census_answer census_enter(struct census *census, const struct peer_address *address,
 				size_t max_total, size_t max_per_client);
+/*
+ * One that entered as an unknown peer turns out to be this client. CENSUS_OK:
+ * census_leave gets this address; CENSUS_CLIENT_FULL: still the unknown one.
+ */
+enum census_answer census_name(struct census *census, const struct peer_address *address,
+			       size_t max_per_client);
 void census_leave(struct census *census, const struct peer_address *address);
 size_t census_total(struct census *census);
 

@@ -46,7 +46,6 @@ struct smtp_front {
 	struct census *census;
 	struct session_counters counters;
 	_Atomic uint64_t connections;
-	_Atomic uint64_t connections_refused;
 	struct porch *porches;
 	size_t porch_count;
 	size_t listener_count;
@@ -64,7 +63,6 @@ static void turn_away(struct porch *porch, int fd, int code, const char *enhance
 {
 	struct buf *scratch = &porch->house.scratch;
 
-	atomic_fetch_add(&porch->front->connections_refused, 1);
 	buf_clear(scratch);
 	if (reply_format(scratch, code, enhanced, span_of(text)) == ERR_OK)
 		(void)!send(fd, scratch->data, scratch->len, MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -78,6 +76,7 @@ static void refuse(struct door *door, int fd, const struct peer_address *peer,
 	char text[PEER_ADDRESS_TEXT_SIZE];
 	const char *reason = "not in the listener's networks";
 
+	atomic_fetch_add(&door->porch->front->counters.connections_refused, 1);
 	peer_address_format(peer, text);
 	if (answer == CENSUS_FULL) {
 		reason = "too many connections";
@@ -92,20 +91,41 @@ static void refuse(struct door *door, int fd, const struct peer_address *peer,
 		 LOG_S("listener", door->porch->front->names[door->listener]));
 }
 
+/* Without a word: who claims to be a proxy gets no answer to learn from. */
+static void refuse_proxy(struct door *door, int fd, const struct peer_address *peer)
+{
+	char text[PEER_ADDRESS_TEXT_SIZE];
+
+	atomic_fetch_add(&door->porch->front->counters.connections_refused, 1);
+	peer_address_format(peer, text);
+	(void)close(fd);
+	log_info("refused", LOG_S("client", text),
+		 LOG_S("reason", "not one of the listener's trusted proxies"),
+		 LOG_S("listener", door->porch->front->names[door->listener]));
+}
+
 static void on_accept(void *ctx, int fd, const struct sockaddr_storage *sockaddr)
 {
 	struct door *door = ctx;
 	struct porch *porch = door->porch;
-	const struct smtp_options *options = porch->house.version->settings.smtp;
+	const struct version *version = porch->house.version;
+	const struct smtp_options *options = version->settings.smtp;
+	const struct peer_address nobody = {.unknown = true};
 	struct session_start start = {.fd = fd, .listener = door->listener};
 	enum census_answer answer = CENSUS_OK;
 
 	peer_address_from(sockaddr, &start.peer, &start.port);
-	if (!version_admits(porch->house.version, door->listener, &start.peer)) {
+	start.proxied = version->settings.listeners[door->listener].proxy_protocol;
+	if (start.proxied && !version_trusts(version, door->listener, &start.peer)) {
+		refuse_proxy(door, fd, &start.peer);
+		return;
+	}
+	if (!start.proxied && !version_admits(version, door->listener, &start.peer)) {
 		refuse(door, fd, &start.peer, CENSUS_OK);
 		return;
 	}
-	answer = census_enter(porch->front->census, &start.peer, options->max_connections,
+	start.counted = start.proxied ? nobody : start.peer;
+	answer = census_enter(porch->front->census, &start.counted, options->max_connections,
 			      options->max_connections_per_client);
 	if (answer != CENSUS_OK) {
 		refuse(door, fd, &start.peer, answer);
@@ -124,11 +144,11 @@ static void leave_when_empty(struct porch *porch)
 		assert(!"the loops outlive the front");
 }
 
-static void on_gone(struct session_house *house, const struct peer_address *peer)
+static void on_gone(struct session_house *house, const struct peer_address *counted)
 {
 	struct porch *porch = (struct porch *)house;
 
-	census_leave(porch->front->census, peer);
+	census_leave(porch->front->census, counted);
 	leave_when_empty(porch);
 }
 
@@ -159,6 +179,7 @@ static void porch_init(struct porch *porch, struct smtp_front *front,
 					  .budget = env->budget,
 					  .version = version_acquire(front->version),
 					  .counters = &front->counters,
+					  .census = front->census,
 					  .on_gone = on_gone},
 				.front = front,
 				.doors = mem_array(front->listener_count, sizeof(struct door)),
@@ -401,7 +422,7 @@ void smtp_front_status(struct smtp_front *front, struct smtp_front_status *statu
 	*status_out = (struct smtp_front_status){
 		.sessions = census_total(front->census),
 		.connections = atomic_load(&front->connections),
-		.connections_refused = atomic_load(&front->connections_refused),
+		.connections_refused = atomic_load(&front->counters.connections_refused),
 		.messages = atomic_load(&front->counters.messages),
 		.messages_refused = atomic_load(&front->counters.messages_refused)};
 }

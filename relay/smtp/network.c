@@ -50,8 +50,9 @@ void peer_address_format(const struct peer_address *address, char text_out[PEER_
 {
 	const char *text = text_out;
 
-	if (address->unix_peer)
-		(void)snprintf(text_out, PEER_ADDRESS_TEXT_SIZE, "unix");
+	if (address->unix_peer || address->unknown)
+		(void)snprintf(text_out, PEER_ADDRESS_TEXT_SIZE, "%s",
+			       address->unix_peer ? "unix" : "unknown");
 	else if (address->v4)
 		text = inet_ntop(AF_INET, address->bytes + 12, text_out, PEER_ADDRESS_TEXT_SIZE);
 	else
@@ -139,5 +140,7 @@ int network_parse(struct span text, struct network *network_out, struct err *why
 
 bool network_holds(const struct network *network, const struct peer_address *address)
 {
+	if (address->unknown)
+		return network->bits == 0;
 	return !address->unix_peer && equal_bits(network->bytes, address->bytes, network->bits);
 }

@@ -2,12 +2,7 @@
 #include <stdio.h>
 
 #include "base/log.h"
-#include "relay/smtp/session_state.h"
-
-static const struct listener_options *listener_of(const struct smtp_session *session)
-{
-	return &session->version->settings.listeners[session->listener];
-}
+#include "relay/smtp/proxy.h"
 
 /* --- the banner ------------------------------------------------------------ */
 
@@ -48,7 +43,7 @@ void opening_admitted(struct smtp_session *session)
 {
 	log_debug("connected", LOG_S("session", session->client.session),
 		  LOG_S("client", session->client.address), LOG_I("port", session->client.port),
-		  LOG_S("listener", session->client.listener));
+		  LOG_S("via", session->client.via), LOG_S("listener", session->client.listener));
 	opening_secured(session);
 }
 
@@ -59,5 +54,8 @@ void opening_secured(struct smtp_session *session)
 
 void opening_begin(struct smtp_session *session)
 {
-	opening_admitted(session);
+	if (session->proxied)
+		proxy_begin(session);
+	else
+		opening_admitted(session);
 }

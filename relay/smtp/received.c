@@ -19,15 +19,24 @@ const char *received_protocol(const struct smtp_client *client, bool smtputf8)
 	return client->esmtp ? esmtp[row] : "SMTP";
 }
 
-/* TCP-info: the address as the connection has it, not as the client names itself. */
+/* TCP-info: the address of the connection, or a trusted proxy's word; never the client's own. */
 static int add_client(const struct smtp_client *client, struct buf *out)
 {
 	bool v6 = strchr(client->address, ':') != NULL;
 
+	int code;
+
 	if (strcmp(client->address, "unix") == 0)
-		return buf_printf(out, "Received: from %s (unix socket)\r\n", client->helo);
-	return buf_printf(out, "Received: from %s (%s%s[%s%s])\r\n", client->helo, client->name,
-			  client->name[0] != '\0' ? " " : "", v6 ? "IPv6:" : "", client->address);
+		code = buf_printf(out, "Received: from %s (unix socket)\r\n", client->helo);
+	else if (strcmp(client->address, "unknown") == 0)
+		code = buf_printf(out, "Received: from %s (unknown)\r\n", client->helo);
+	else
+		code = buf_printf(out, "Received: from %s (%s%s[%s%s])\r\n", client->helo,
+				  client->name, client->name[0] != '\0' ? " " : "",
+				  v6 ? "IPv6:" : "", client->address);
+	if (code == ERR_OK && client->via[0] != '\0')
+		code = buf_printf(out, "\t(via %s)\r\n", client->via);
+	return code;
 }
 
 int received_format(const struct received *received, struct buf *out)

@@ -15,7 +15,7 @@ struct received {
 	int64_t received_at;
 };
 
-/* Three lines with their CRLF; ERR_LIMIT at out's ceiling. */
+/* Three lines or four with their CRLF; ERR_LIMIT at out's ceiling. */
 int received_format(const struct received *received, struct buf *out);
 
 /* "SMTP", "ESMTPSA", "UTF8LMTP" … (RFC 3848, RFC 6531 4.3). */

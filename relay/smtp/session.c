@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "base/secret.h"
 #include "relay/smtp/command.h"
+#include "relay/smtp/proxy.h"
 #include "relay/smtp/verb.h"
 #include "relay/wire/reply.h"
 
@@ -130,14 +131,14 @@ static void unlink_session(struct smtp_session *session)
 static void reap(struct smtp_session *session)
 {
 	struct session_house *house = session->house;
-	struct peer_address peer = session->peer;
+	struct peer_address counted = session->counted;
 
 	if (session->stream != NULL || session->awaits_settle)
 		return;
 	unlink_session(session);
 	version_release(&session->version);
 	mem_free(session);
-	house->on_gone(house, &peer);
+	house->on_gone(house, &counted);
 }
 
 struct smtp_session *session_next(const struct smtp_session *session)
@@ -266,6 +267,7 @@ static bool say_stopping(struct smtp_session *session)
 static bool step(struct smtp_session *session)
 {
 	switch (session->phase) {
+	case PHASE_PROXY: return proxy_step(session);
 	case PHASE_GREETING:
 		if (stream_input(session->stream).len > 0)
 			opening_refuse_early(session);
@@ -333,7 +335,9 @@ static void on_end(void *ctx, int code, const char *why)
 		session_pump(session);
 		return;
 	}
-	if (code == ERR_TIMEOUT)
+	if (session->phase == PHASE_PROXY)
+		proxy_refuse(session, code == ERR_TIMEOUT ? "no PROXY header in time" : why);
+	else if (code == ERR_TIMEOUT)
 		session_reply(session, 421, "4.4.2", "Timeout");
 	end(session, code == ERR_TIMEOUT, why);
 	reap(session);
@@ -399,6 +403,8 @@ void session_open(struct session_house *house, const struct session_start *start
 	session->version = version_acquire(house->version);
 	session->listener = start->listener;
 	session->peer = start->peer;
+	session->counted = start->counted;
+	session->proxied = start->proxied;
 	session->stage = STAGE_START;
 	secret_random(id, sizeof(id));
 	secret_hex(id, sizeof(id), session->client.session);
@@ -420,6 +426,10 @@ void session_stop(struct smtp_session *session, bool now)
 {
 	session->stopping = true;
 	switch (session->phase) {
+	case PHASE_PROXY:
+		session_close(session, "shutting down");
+		now = false;
+		break;
 	case PHASE_GREETING:
 	case PHASE_COMMAND:
 	case PHASE_SKIP_LINE: now = now || session->stage != STAGE_CHUNK; break;

@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "relay/loop/budget.h"
 #include "relay/loop/loop.h"
+#include "relay/smtp/census.h"
 #include "relay/smtp/smtp.h"
 #include "relay/smtp/version.h"
 
@@ -16,6 +17,7 @@
 struct session_counters {
 	_Atomic uint64_t messages;
 	_Atomic uint64_t messages_refused;
+	_Atomic uint64_t connections_refused;
 };
 
 /*
@@ -29,16 +31,19 @@ struct session_house {
 	struct budget *budget;	 /* may be NULL */
 	struct version *version; /* in force; sessions adopt it between transactions */
 	struct session_counters *counters;
+	struct census *census;
 	struct smtp_session *first; /* all that live here */
 	size_t count;
 	struct buf scratch; /* replies in the making */
-	/* A session of this peer is gone and freed. */
-	void (*on_gone)(struct session_house *house, const struct peer_address *peer);
+	/* A session that is counted as this peer is gone and freed. */
+	void (*on_gone)(struct session_house *house, const struct peer_address *counted);
 };
 
 struct session_start {
-	int fd; /* taken */
-	struct peer_address peer;
+	int fd;			     /* taken */
+	struct peer_address peer;    /* the socket's */
+	struct peer_address counted; /* what it entered the census as */
+	bool proxied; /* a PROXY header comes first; the census knows no client yet */
 	int port;
 	size_t listener; /* index in the settings */
 };

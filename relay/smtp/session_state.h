@@ -9,6 +9,7 @@
 
 /* What the next bytes of the client are. */
 enum session_phase {
+	PHASE_PROXY,	 /* the PROXY header */
 	PHASE_GREETING,	 /* too early: the banner is delayed */
 	PHASE_COMMAND,	 /* a command line */
 	PHASE_SKIP_LINE, /* the rest of a line that was too long */
@@ -50,7 +51,9 @@ struct smtp_session {
 	struct stream *stream; /* NULL: gone */
 	struct version *version;
 	size_t listener;
-	struct peer_address peer;
+	struct peer_address peer;    /* whom checks are about: proxy.h, xclient.h */
+	struct peer_address counted; /* in the census */
+	bool proxied;
 	struct smtp_client client;
 	enum session_phase phase;
 	enum session_stage stage;
@@ -74,6 +77,11 @@ struct smtp_session {
 static inline const struct smtp_options *options_of(const struct smtp_session *session)
 {
 	return session->version->settings.smtp;
+}
+
+static inline const struct listener_options *listener_of(const struct smtp_session *session)
+{
+	return &session->version->settings.listeners[session->listener];
 }
 
 /* session.c */

@@ -33,14 +33,24 @@ struct listener_options {
 	int64_t greeting_delay_ms;
 	const char *const *networks; /* CIDR; who may connect; unix peers always may */
 	size_t network_count;
+	bool proxy_protocol; /* a PROXY header comes first, from `trusted` only */
+	const char *const
+		*trusted; /* CIDR; whose word on clients counts; unix peers' always does */
+	size_t trusted_count;
 	const char *scope; /* "" for none */
 };
 
 /* Who is at the other end, and what the transaction said so far. Owned by the session. */
 struct smtp_client {
 	char session[17]; /* for log lines */
-	char address[64]; /* "127.0.0.1", "::1", "unix" */
+	char address[64]; /* "127.0.0.1", "::1", "unix", "unknown" */
 	int port;
+	/*
+	 * Not the connection's own address but somebody's word: the connection's
+	 * address, and what the PROXY header says about the client's TLS there
+	 * ("10.0.0.1 TLSv1.3 TLS_AES_256_GCM_SHA384 for mail.test"). Else "".
+	 */
+	char via[160];
 	char name[256]; /* the client's host name when somebody vouches for it, else "" */
 	char helo[256];
 	bool esmtp;	/* EHLO was used */

@@ -10,26 +10,39 @@ struct networks {
 	size_t count;
 };
 
-static int parse_networks(const struct listener_options *listener, struct networks *set,
+static int parse_networks(const char *const *texts, size_t count, struct networks *set,
 			  struct err *why)
 {
-	set->items = mem_array(listener->network_count, sizeof(*set->items));
-	set->count = listener->network_count;
-	for (size_t i = 0; i < set->count; i++) {
-		int code = network_parse(span_of(listener->networks[i]), &set->items[i], why);
+	int code = ERR_OK;
 
-		if (code != ERR_OK)
-			return err_prefix(why, code, "listener %s", listener->address);
-	}
-	return ERR_OK;
+	set->items = mem_array(count, sizeof(*set->items));
+	set->count = count;
+	for (size_t i = 0; i < count && code == ERR_OK; i++)
+		code = network_parse(span_of(texts[i]), &set->items[i], why);
+	return code;
 }
 
 static void version_free(struct version *version)
 {
-	for (size_t i = 0; i < version->settings.listener_count; i++)
+	for (size_t i = 0; i < version->settings.listener_count; i++) {
 		mem_free(version->networks[i].items);
+		mem_free(version->trusted[i].items);
+	}
 	mem_free(version->networks);
+	mem_free(version->trusted);
 	mem_free(version);
+}
+
+static int parse_listener(struct version *version, size_t index, struct err *why)
+{
+	const struct listener_options *listener = &version->settings.listeners[index];
+	int code = parse_networks(listener->networks, listener->network_count,
+				  &version->networks[index], why);
+
+	if (code == ERR_OK)
+		code = parse_networks(listener->trusted, listener->trusted_count,
+				      &version->trusted[index], why);
+	return code == ERR_OK ? code : err_prefix(why, code, "listener %s", listener->address);
 }
 
 int version_new(const struct smtp_settings *settings, struct version **version_out, struct err *why)
@@ -39,9 +52,10 @@ int version_new(const struct smtp_settings *settings, struct version **version_o
 
 	version->settings = *settings;
 	version->networks = mem_array(settings->listener_count, sizeof(*version->networks));
+	version->trusted = mem_array(settings->listener_count, sizeof(*version->trusted));
 	atomic_init(&version->references, 1);
 	for (size_t i = 0; i < settings->listener_count && code == ERR_OK; i++)
-		code = parse_networks(&settings->listeners[i], &version->networks[i], why);
+		code = parse_listener(version, i, why);
 	if (code != ERR_OK) {
 		version_free(version);
 		return code;
@@ -72,14 +86,22 @@ void version_release(struct version **version)
 		done(ctx);
 }
 
-bool version_admits(const struct version *version, size_t listener, const struct peer_address *peer)
+static bool holds(const struct networks *set, const struct peer_address *peer)
 {
-	const struct networks *set = &version->networks[listener];
-
 	if (peer->unix_peer)
 		return true;
 	for (size_t i = 0; i < set->count; i++)
 		if (network_holds(&set->items[i], peer))
 			return true;
 	return false;
+}
+
+bool version_admits(const struct version *version, size_t listener, const struct peer_address *peer)
+{
+	return holds(&version->networks[listener], peer);
+}
+
+bool version_trusts(const struct version *version, size_t listener, const struct peer_address *peer)
+{
+	return holds(&version->trusted[listener], peer);
 }

@@ -11,6 +11,7 @@
 struct version {
 	struct smtp_settings settings;
 	struct networks *networks; /* private: parsed, one set a listener */
+	struct networks *trusted;  /* private: the same */
 	_Atomic size_t references;
 	void (*done)(void *ctx); /* called after the last release; may be NULL */
 	void *ctx;
@@ -24,6 +25,10 @@ void version_release(struct version **version);
 
 /* May this address use the listener? */
 bool version_admits(const struct version *version, size_t listener,
+		    const struct peer_address *peer);
+
+/* Does this address's word on other addresses count there? */
+bool version_trusts(const struct version *version, size_t listener,
 		    const struct peer_address *peer);
 
 #endif
