@@ -134,6 +134,8 @@ static const char full[] = "hostname: relay.example.com\n"
 			   "    scope: shop\n"
 			   "    networks: [\"::1\", 10.1.0.0/16]\n"
 			   "    greeting_delay: 2s\n"
+			   "    proxy_protocol: true\n"
+			   "    trusted: [10.1.2.0/24, fd00::/8]\n"
 			   "  - address: unix:/run/stagepost/smtp\n"
 			   "smtp: {max_message_size: 10M, command_timeout: 90s}\n"
 			   "policy:\n"
@@ -172,6 +174,10 @@ START_TEST(every_form_is_read)
 	ck_assert_str_eq(config->listeners[0].scope, "shop");
 	ck_assert_uint_eq(config->listeners[0].network_count, 2);
 	ck_assert_int_eq(config->listeners[0].greeting_delay_ms, 2000);
+	ck_assert(config->listeners[0].proxy_protocol && !config->listeners[1].proxy_protocol);
+	ck_assert_uint_eq(config->listeners[0].trusted_count, 2);
+	ck_assert_str_eq(config->listeners[0].trusted[1], "fd00::/8");
+	ck_assert_uint_eq(config->listeners[1].trusted_count, 0);
 	ck_assert_uint_eq(config->listeners[1].network_count, 5);
 	ck_assert_int_eq(config->smtp.max_message_size, 10485760);
 	ck_assert_int_eq(config->smtp.command_timeout_ms, 90000);
@@ -269,6 +275,12 @@ static const struct {
 	{"listeners:\n  - {address: \"127.0.0.1:0\", networks: [10.0.0.0/33]}\n",
 	 "2:41 listeners.0.networks.0: a network such as 10.0.0.0/8 or ::1 was expected, not "
 	 "\"10.0.0.0/33\"\n"},
+	{"listeners:\n  - {address: \"127.0.0.1:0\", trusted: [10.0.0.1/8, localhost]}\n",
+	 "2:40 listeners.0.trusted.0: \"10.0.0.1/8\" has bits set behind its prefix\n"
+	 "2:52 listeners.0.trusted.1: a network such as 10.0.0.0/8 or ::1 was expected, not "
+	 "\"localhost\"\n"},
+	{"listeners:\n  - {address: \"127.0.0.1:0\", proxy_protocol: v2}\n",
+	 "2:46 listeners.0.proxy_protocol: true or false was expected, not \"v2\"\n"},
 	{"listeners:\n  - 127.0.0.1:25\n",
 	 "2:5 listeners.0: a mapping was expected, not a value\n"},
 	{"routes:\n  - name: a\n", "2:5 routes.0.hosts: is missing\n"},

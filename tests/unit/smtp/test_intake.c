@@ -605,6 +605,14 @@ START_TEST(received_from_others)
 	ck_assert_int_eq(received_format(&received, &out), ERR_OK);
 	ck_assert(span_starts_fold(buf_span(&out), "Received: from x.test (unix socket)\r\n\tby "
 						   "relay.test with SMTP id ID;"));
+	/* what a PROXY header or XCLIENT told */
+	buf_clear(&out);
+	memcpy(client.address, "unknown", 8);
+	memcpy(client.via, "10.0.0.1 TLSv1.3 for a.test", 28);
+	ck_assert_int_eq(received_format(&received, &out), ERR_OK);
+	ck_assert(span_starts_fold(buf_span(&out), "Received: from x.test (unknown)\r\n"
+						   "\t(via 10.0.0.1 TLSv1.3 for a.test)\r\n\tby "
+						   "relay.test with SMTP id ID;"));
 	buf_release(&out);
 }
 END_TEST
