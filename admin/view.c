@@ -177,6 +177,8 @@ json_t *view_recipient(const struct recipient_view *recipient, bool with_history
 	set(json, "next_attempt_at", view_time(recipient->next_attempt_at));
 	set(json, "last_reply",
 	    view_reply(recipient->reply_code, recipient->reply_enhanced, recipient->reply_text));
+	set(json, "notify", view_text(recipient->notify));
+	set(json, "orcpt", view_text(recipient->orcpt));
 	set(json, "origin", view_text(recipient->origin));
 	set(json, "updated_at", view_time(recipient->updated_at));
 	if (!with_history)

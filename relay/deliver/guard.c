@@ -40,7 +40,7 @@ static bool refuse_message(struct carry *c, struct hop_reply *refusal)
 		hop_reply_local(refusal, 552, "5.3.4", text);
 		return true;
 	}
-	if (job->message->smtputf8 && !c->caps->smtputf8) {
+	if (job_needs_smtputf8(job) && !c->caps->smtputf8) {
 		hop_reply_local(refusal, 550, "5.6.7",
 				"the message needs SMTPUTF8, which the next hop does not offer");
 		return true;

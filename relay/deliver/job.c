@@ -4,11 +4,8 @@
 #include <stdio.h>
 
 #include "base/mem.h"
+#include "relay/wire/dsn.h"
 #include "relay/wire/xtext.h"
-
-/* RFC 3461 4.4: at most 100 characters before the coding. */
-#define ENVID_MAX 300
-#define ORCPT_MAX 500
 
 struct job *job_new(const struct claimed_message *message, const struct delivery_options *options,
 		    const struct route_options *route, size_t room)
@@ -116,23 +113,10 @@ void job_choose_sender(struct job *job, const struct whitelist_snapshot *snapsho
 	address_format(&job->sender, job->sender_text);
 }
 
-static bool is_xtext(const char *text, size_t max)
+bool job_needs_smtputf8(const struct job *job)
 {
-	struct span s = span_of(text);
-	struct buf decoded;
-	bool fits = false;
-
-	if (s.len == 0 || s.len > max)
-		return false;
-	buf_init(&decoded, max);
-	fits = xtext_decode(s, &decoded) == ERR_OK;
-	buf_release(&decoded);
-	return fits;
-}
-
-static bool is_ret(const char *ret)
-{
-	return span_is_fold(span_of(ret), "FULL") || span_is_fold(span_of(ret), "HDRS");
+	/* Recipients that are offered are ASCII: no other is ever allowed (DESIGN 4.6). */
+	return job->message->smtputf8 || !span_is_ascii(span_of(job->sender_text));
 }
 
 int job_mail_parameters(const struct job *job, const struct hop_caps *caps, struct buf *out)
@@ -144,35 +128,17 @@ int job_mail_parameters(const struct job *job, const struct hop_caps *caps, stru
 		code |= buf_printf(out, " SIZE=%lld", (long long)job_wire_size(job));
 	if (caps->eightbit)
 		code |= buf_printf(out, " BODY=%s", m->body_8bit ? "8BITMIME" : "7BIT");
-	if (caps->smtputf8 && m->smtputf8)
+	if (caps->smtputf8 && job_needs_smtputf8(job))
 		code |= buf_append_text(out, " SMTPUTF8");
 	/* ENVID and RET speak to the sender's own server: not when we stand in for it (DESIGN 4.7).
 	 */
 	if (caps->dsn && !job->sender_replaced) {
-		if (m->ret != NULL && is_ret(m->ret))
+		if (m->ret != NULL && dsn_ret_parse(span_of(m->ret)) != NULL)
 			code |= buf_printf(out, " RET=%s", m->ret);
-		if (m->envid != NULL && is_xtext(m->envid, ENVID_MAX))
+		if (m->envid != NULL && dsn_envid_is_valid(span_of(m->envid)))
 			code |= buf_printf(out, " ENVID=%s", m->envid);
 	}
 	return code;
-}
-
-static bool is_notify(const char *notify)
-{
-	struct span rest = span_of(notify);
-	bool any = false;
-
-	if (span_is_fold(rest, "NEVER"))
-		return true;
-	while (rest.len > 0) {
-		struct span word = span_cut(&rest, ',');
-
-		if (!span_is_fold(word, "SUCCESS") && !span_is_fold(word, "FAILURE") &&
-		    !span_is_fold(word, "DELAY"))
-			return false;
-		any = true;
-	}
-	return any;
 }
 
 /* "rfc822;xtext" whose address the list allows: a next hop may well read it. */
@@ -187,9 +153,9 @@ static bool orcpt_may_leave(const struct job *job, const char *orcpt,
 	struct err why;
 	bool allowed = false;
 
-	if (!span_is_fold(type, "rfc822") || coded.len == 0 || coded.len > ORCPT_MAX)
+	if (!dsn_orcpt_is_valid(span_of(orcpt), false) || !span_is_fold(type, "rfc822"))
 		return false;
-	buf_init(&decoded, ORCPT_MAX);
+	buf_init(&decoded, DSN_ORCPT_MAX);
 	if (xtext_decode(coded, &decoded) == ERR_OK &&
 	    address_parse(buf_span(&decoded), &address, &why) == ERR_OK) {
 		verdict_judge(snapshot, &address, span_of(job->message->scope), now, &verdict);
@@ -211,7 +177,7 @@ int job_rcpt_parameters(const struct job *job, const struct job_recipient *recip
 		return ERR_OK;
 	if (job->sender_replaced)
 		code |= buf_append_text(out, " NOTIFY=NEVER");
-	else if (notify != NULL && is_notify(notify))
+	else if (notify != NULL && dsn_notify_parse(span_of(notify)) != NULL)
 		code |= buf_printf(out, " NOTIFY=%s", notify);
 	if (orcpt != NULL && orcpt_may_leave(job, orcpt, snapshot, now))
 		code |= buf_printf(out, " ORCPT=%s", orcpt);

@@ -120,6 +120,9 @@ bool job_judge_again(const struct whitelist_snapshot *snapshot, struct job_recip
 /* The reverse-path that may leave (DESIGN 4.7). */
 void job_choose_sender(struct job *job, const struct whitelist_snapshot *snapshot, int64_t now);
 
+/* Its header or the sender that leaves holds more than ASCII (RFC 6531 3.1). */
+bool job_needs_smtputf8(const struct job *job);
+
 /*
  * The parameters of MAIL and RCPT, each with its leading blank, as far as
  * the next hop offers them. Everything that came from outside is checked

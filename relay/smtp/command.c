@@ -1,8 +1,6 @@
 /* relay/smtp/command.c - one command line of a client, taken apart (RFC 5321 4.1) */
 #include "relay/smtp/command.h"
 
-#include "relay/wire/parameter.h"
-
 void command_split(struct span line, struct command *command_out)
 {
 	struct span rest = line;
@@ -132,110 +130,4 @@ int command_parse_path(struct span argument, enum address_path kind, struct addr
 	if (code == ERR_OK)
 		*parameters_out = span_skip(text, len);
 	return code;
-}
-
-static bool refuse_parameter(const struct parameter *parameter, struct smtp_answer *answer_out)
-{
-	smtp_answer_set(answer_out, 555, "5.5.4", "Parameter %.*s is not supported",
-			SPAN_ARG(span_first(parameter->keyword, 60)));
-	return false;
-}
-
-/* RFC 1870 4: up to 20 digits; a number that no counter holds is too large, never small. */
-static bool take_size(struct span value, int64_t max, struct smtp_mail *mail,
-		      struct smtp_answer *answer_out)
-{
-	uint64_t size = 0;
-	int code = value.len > 20 ? ERR_SYNTAX : span_to_u64(value, (uint64_t)max, &size);
-
-	if (code == ERR_OK && mail->declared_size < 0) {
-		mail->declared_size = (int64_t)size;
-		return true;
-	}
-	if (code == ERR_LIMIT)
-		smtp_answer_set(answer_out, 552, "5.3.4",
-				"Message size exceeds the limit of %lld octets", (long long)max);
-	else
-		smtp_answer_set(answer_out, 501, "5.5.4",
-				"SIZE takes up to 20 digits and stands once");
-	return false;
-}
-
-/* RFC 6152 2. BINARYMIME needs CHUNKING, which is not offered: an unsupported parameter. */
-static bool take_body(const struct parameter *parameter, bool *seen, struct smtp_mail *mail,
-		      struct smtp_answer *answer_out)
-{
-	if (span_is_fold(parameter->value, "BINARYMIME"))
-		return refuse_parameter(parameter, answer_out);
-	if (*seen || (!span_is_fold(parameter->value, "7BIT") &&
-		      !span_is_fold(parameter->value, "8BITMIME"))) {
-		smtp_answer_set(answer_out, 501, "5.5.4", "BODY is 7BIT or 8BITMIME, once");
-		return false;
-	}
-	*seen = true;
-	mail->body_8bit = span_is_fold(parameter->value, "8BITMIME");
-	return true;
-}
-
-static bool take_mail_parameter(const struct parameter *parameter,
-				const struct command_limits *limits, bool *seen_body,
-				struct smtp_mail *mail, struct smtp_answer *answer_out)
-{
-	if (!limits->esmtp)
-		return refuse_parameter(parameter, answer_out);
-	if (span_is_fold(parameter->keyword, "SIZE"))
-		return take_size(parameter->value, limits->max_message_size, mail, answer_out);
-	if (span_is_fold(parameter->keyword, "BODY"))
-		return take_body(parameter, seen_body, mail, answer_out);
-	return refuse_parameter(parameter, answer_out);
-}
-
-bool command_parse_mail(struct span argument, const struct command_limits *limits,
-			struct smtp_mail *mail_out, struct smtp_answer *answer_out)
-{
-	struct smtp_mail mail = {.declared_size = -1};
-	struct parameter parameter;
-	struct span rest;
-	struct err why;
-	bool seen_body = false;
-	int code = command_parse_path(argument, ADDRESS_REVERSE_PATH, &mail.sender, &rest, &why);
-
-	if (code != ERR_OK) {
-		smtp_answer_set(answer_out, 501, "5.1.7", "Bad sender address: %s", why.text);
-		return false;
-	}
-	while ((code = parameter_next(&rest, &parameter, &why)) == ERR_OK)
-		if (!take_mail_parameter(&parameter, limits, &seen_body, &mail, answer_out))
-			return false;
-	if (code != ERR_NOT_FOUND) {
-		smtp_answer_set(answer_out, 501, "5.5.4", "%s", why.text);
-		return false;
-	}
-	*mail_out = mail;
-	return true;
-}
-
-bool command_parse_rcpt(struct span argument, struct smtp_recipient *recipient_out,
-			struct smtp_answer *answer_out)
-{
-	struct smtp_recipient recipient = {.notify = NULL};
-	struct parameter parameter;
-	struct span rest;
-	struct err why;
-	int code =
-		command_parse_path(argument, ADDRESS_FORWARD_PATH, &recipient.address, &rest, &why);
-
-	if (code != ERR_OK) {
-		smtp_answer_set(answer_out, 501, "5.1.3", "Bad recipient address: %s", why.text);
-		return false;
-	}
-	code = parameter_next(&rest, &parameter, &why);
-	if (code == ERR_OK)
-		return refuse_parameter(&parameter, answer_out);
-	if (code != ERR_NOT_FOUND) {
-		smtp_answer_set(answer_out, 501, "5.5.4", "%s", why.text);
-		return false;
-	}
-	*recipient_out = recipient;
-	return true;
 }

@@ -58,19 +58,20 @@ bool command_is_hello_name(struct span argument);
 int command_parse_path(struct span argument, enum address_path kind, struct address *address_out,
 		       struct span *parameters_out, struct err *why);
 
-/* What MAIL's parameters may be. */
+/* What parameters may be. */
 struct command_limits {
 	int64_t max_message_size;
-	bool esmtp; /* EHLO was used; without it there are no parameters */
+	bool esmtp;    /* EHLO was used; without it there are no parameters */
+	bool smtputf8; /* for RCPT: MAIL carried SMTPUTF8 */
 };
 /*
  * All of MAIL's argument. False: *answer_out says why (501 5.1.7, 501 5.5.4,
- * 552 5.3.4, 555 5.5.4) and *mail_out is untouched.
+ * 552 5.3.4, 553 5.6.7, 555 5.5.4) and *mail_out is untouched.
  */
 bool command_parse_mail(struct span argument, const struct command_limits *limits,
 			struct smtp_mail *mail_out, struct smtp_answer *answer_out);
-/* All of RCPT's. No parameter is offered yet, so each is refused (555 5.5.4). */
-bool command_parse_rcpt(struct span argument, struct smtp_recipient *recipient_out,
-			struct smtp_answer *answer_out);
+/* All of RCPT's, in the same way (501 5.1.3, 501 5.5.4, 553 5.6.7, 555 5.5.4). */
+bool command_parse_rcpt(struct span argument, const struct command_limits *limits,
+			struct smtp_recipient *recipient_out, struct smtp_answer *answer_out);
 
 #endif

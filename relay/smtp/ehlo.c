@@ -17,9 +17,16 @@ static void add_size(const struct smtp_session *session, struct buf *out)
 	(void)buf_printf(out, " %lld", (long long)options_of(session)->max_message_size);
 }
 
+/* RFC 9422 */
+static void add_limits(const struct smtp_session *session, struct buf *out)
+{
+	(void)buf_printf(out, " RCPTMAX=%zu", options_of(session)->max_recipients);
+}
+
 static const struct capability capabilities[] = {
 	{"PIPELINING", NULL, NULL},	     {"SIZE", NULL, add_size}, {"8BITMIME", NULL, NULL},
-	{"ENHANCEDSTATUSCODES", NULL, NULL}, {"CHUNKING", NULL, NULL}, {"HELP", NULL, NULL},
+	{"ENHANCEDSTATUSCODES", NULL, NULL}, {"SMTPUTF8", NULL, NULL}, {"DSN", NULL, NULL},
+	{"LIMITS", NULL, add_limits},	     {"CHUNKING", NULL, NULL}, {"HELP", NULL, NULL},
 };
 
 static void take_hello(struct smtp_session *session, struct span name, bool esmtp)

@@ -93,11 +93,12 @@ static enum state state_of(struct envelope *envelope, const struct verdict *verd
 	return STATE_DROPPED;
 }
 
-void envelope_add(struct envelope *envelope, const struct address *address,
+void envelope_add(struct envelope *envelope, const struct smtp_recipient *recipient,
 		  const struct verdict *verdict, int64_t now)
 {
+	const struct address *address = &recipient->address;
 	struct arena *arena = envelope->arena;
-	struct new_recipient *recipient;
+	struct new_recipient *row;
 	char sentence[512];
 	char text[ADDRESS_TEXT_SIZE];
 
@@ -106,8 +107,8 @@ void envelope_add(struct envelope *envelope, const struct address *address,
 		grow(envelope);
 	address_format(address, text);
 	verdict_sentence(verdict, sentence, sizeof(sentence));
-	recipient = &envelope->recipients[envelope->count];
-	*recipient = (struct new_recipient){
+	row = &envelope->recipients[envelope->count];
+	*row = (struct new_recipient){
 		.address = arena_strdup(arena, text),
 		.state = state_of(envelope, verdict),
 		.ruling = {.verdict = verdict_kind_name(verdict->kind),
@@ -117,7 +118,10 @@ void envelope_add(struct envelope *envelope, const struct address *address,
 			   .nearest = verdict->nearest[0] != '\0'
 					      ? arena_strdup(arena, verdict->nearest)
 					      : NULL},
-		.next_attempt_at = now};
+		.next_attempt_at = now,
+		.notify = recipient->notify,
+		.orcpt = recipient->orcpt[0] != '\0' ? arena_strdup(arena, recipient->orcpt)
+						     : NULL};
 	*find_slot(envelope, span_of(text)) = (uint32_t)++envelope->count;
 	envelope->has_special = envelope->has_special || address->utf8 || address->quoted;
 }

@@ -10,6 +10,7 @@
 #include "queue/message.h"
 #include "relay/filter/whitelist.h"
 #include "relay/mail/address.h"
+#include "relay/smtp/smtp.h"
 
 /* Embedded; what it points to lives in the arena given. */
 struct envelope {
@@ -34,7 +35,7 @@ bool envelope_holds(const struct envelope *envelope, const struct address *addre
  * Add one that is not there yet, in the state its verdict leads to: deliver
  * QUEUED (due `now`), hold HELD, anything else DROPPED. Not for VERDICT_REJECT.
  */
-void envelope_add(struct envelope *envelope, const struct address *address,
+void envelope_add(struct envelope *envelope, const struct smtp_recipient *recipient,
 		  const struct verdict *verdict, int64_t now);
 
 #endif

@@ -34,6 +34,7 @@ struct intake_mail {
 	struct envelope envelope;
 	struct new_message message;
 	char id[ULID_TEXT_SIZE];
+	bool smtputf8; /* MAIL carried it */
 	struct body *body;
 	int64_t counted;	    /* of its bytes in the budget */
 	int64_t header_size;	    /* up to and including the empty line; 0: not seen yet */
@@ -81,6 +82,10 @@ static void *begin(void *ctx, struct smtp_session *session, const struct smtp_cl
 	address_format(&mail->sender, sender);
 	m->message.sender = arena_strdup(m->arena, sender);
 	m->message.body_8bit = mail->body_8bit;
+	m->smtputf8 = mail->smtputf8;
+	m->message.ret = mail->ret;
+	if (mail->envid[0] != '\0')
+		m->message.envid = arena_strdup(m->arena, mail->envid);
 	envelope_init(&m->envelope, m->arena, intake->seed);
 	return m;
 }
@@ -107,7 +112,7 @@ static bool recipient(void *transaction, const struct smtp_recipient *recipient,
 				text);
 		return false;
 	}
-	envelope_add(&m->envelope, &recipient->address, &verdict, clock_wall_ms());
+	envelope_add(&m->envelope, recipient, &verdict, clock_wall_ms());
 	return true;
 }
 
@@ -218,7 +223,19 @@ static size_t read_header(struct intake_mail *m, struct span section)
 	return hops;
 }
 
-/* False: too many hops. */
+static bool has_high_bit(struct span bytes)
+{
+	for (size_t i = 0; i < bytes.len; i++)
+		if ((unsigned char)bytes.data[i] >= 0x80)
+			return true;
+	return false;
+}
+
+/*
+ * False: too many hops. Some clients say SMTPUTF8 with every mail; it is
+ * needed where the header holds more than ASCII. Addresses that hold more are
+ * for delivery to see: it may well leave without them.
+ */
 static bool describe_header(struct intake_mail *m, int64_t size)
 {
 	struct span head = body_head(m->body);
@@ -233,6 +250,8 @@ static bool describe_header(struct intake_mail *m, int64_t size)
 		return false;
 	if (m->message.header_size > (int64_t)head.len)
 		m->message.header_parsed = false;
+	m->message.smtputf8 = m->smtputf8 &&
+			      (!m->message.header_parsed || has_high_bit(span_first(head, known)));
 	return true;
 }
 
@@ -242,7 +261,7 @@ static const char *received_field(struct intake_mail *m)
 	const struct received received = {.client = m->client,
 					  .hostname = smtp_session_options(m->session)->hostname,
 					  .id = m->id,
-					  .smtputf8 = m->message.smtputf8,
+					  .smtputf8 = m->smtputf8,
 					  .recipient = single ? m->envelope.recipients[0].address
 							      : NULL,
 					  .received_at = m->message.received_at};
@@ -274,7 +293,7 @@ static void describe(struct intake_mail *m, const struct smtp_data_facts *facts)
 	message->client_port = m->client->port;
 	message->client_name = m->client->name[0] != '\0' ? m->client->name : NULL;
 	message->helo = m->client->helo;
-	message->protocol = received_protocol(m->client, message->smtputf8);
+	message->protocol = received_protocol(m->client, m->smtputf8);
 	message->user = m->client->user[0] != '\0' ? m->client->user : NULL;
 	message->tls = m->client->tls[0] != '\0' ? m->client->tls : NULL;
 	message->received_field = received_field(m);

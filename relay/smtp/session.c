@@ -75,6 +75,7 @@ void session_reset(struct smtp_session *session)
 	session->recipients = 0;
 	session->overshoot = 0;
 	session->rcpt_refused = false;
+	session->smtputf8 = false;
 	if (session->stage == STAGE_CHUNK) {
 		loop_timer_stop(&session->clock);
 		transfer_leave(session);

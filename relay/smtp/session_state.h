@@ -61,6 +61,7 @@ struct smtp_session {
 	size_t recipients;  /* accepted in this transaction */
 	size_t overshoot;   /* RCPT beyond max_recipients */
 	bool rcpt_refused;  /* in this transaction */
+	bool smtputf8;	    /* MAIL carried it */
 	size_t errors;	    /* since the last message */
 	size_t junk;	    /* commands that bring no mail nearer, since the last message */
 	size_t skipped;	    /* octets of the line thrown away */

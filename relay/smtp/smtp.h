@@ -9,6 +9,7 @@
 
 #include "base/span.h"
 #include "relay/mail/address.h"
+#include "relay/wire/dsn.h"
 
 /* `smtp:` and what of `listeners:` a session needs. Owned by the configuration, const for sessions.
  */
@@ -63,14 +64,17 @@ struct smtp_client {
 
 struct smtp_mail {
 	struct address sender;
-	int64_t declared_size; /* -1: none */
-	bool body_8bit;	       /* BODY=8BITMIME was given */
+	int64_t declared_size;	       /* -1: none */
+	bool body_8bit;		       /* BODY=8BITMIME was given */
+	bool smtputf8;		       /* SMTPUTF8 was given */
+	const char *ret;	       /* RFC 3461: "FULL", "HDRS" or NULL; a constant */
+	char envid[DSN_ENVID_MAX + 1]; /* xtext as given, "" for none */
 };
 
 struct smtp_recipient {
 	struct address address;
-	const char *notify; /* RFC 3461 values as given, or NULL */
-	const char *orcpt;
+	const char *notify; /* RFC 3461: "NEVER", "SUCCESS,FAILURE,DELAY"; NULL: none; a constant */
+	char orcpt[DSN_ORCPT_MAX + 1]; /* as given, "" for none */
 };
 
 /*

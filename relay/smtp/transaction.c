@@ -4,11 +4,16 @@
 
 #define OVERSHOOT_MAX 1000 /* RCPT beyond the limit that are not yet called errors */
 
+static struct command_limits limits_of(const struct smtp_session *session)
+{
+	return (struct command_limits){.max_message_size = options_of(session)->max_message_size,
+				       .esmtp = session->client.esmtp,
+				       .smtputf8 = session->smtputf8};
+}
+
 void verb_mail(struct smtp_session *session, struct span argument)
 {
-	const struct command_limits limits = {.max_message_size =
-						      options_of(session)->max_message_size,
-					      .esmtp = session->client.esmtp};
+	const struct command_limits limits = limits_of(session);
 	struct smtp_mail mail;
 	struct smtp_answer answer;
 
@@ -19,8 +24,10 @@ void verb_mail(struct smtp_session *session, struct span argument)
 	smtp_answer_set(&answer, 250, "2.1.0", "Ok");
 	session->transaction = session->house->backend->begin(session->house->backend_ctx, session,
 							      &session->client, &mail, &answer);
-	if (session->transaction != NULL)
+	if (session->transaction != NULL) {
 		session->stage = STAGE_MAIL;
+		session->smtputf8 = mail.smtputf8;
+	}
 	session_answer(session, &answer);
 }
 
@@ -37,6 +44,7 @@ static void too_many_recipients(struct smtp_session *session)
 
 void verb_rcpt(struct smtp_session *session, struct span argument)
 {
+	const struct command_limits limits = limits_of(session);
 	struct smtp_recipient recipient;
 	struct smtp_answer answer;
 
@@ -44,7 +52,7 @@ void verb_rcpt(struct smtp_session *session, struct span argument)
 		too_many_recipients(session);
 		return;
 	}
-	if (!command_parse_rcpt(argument, &recipient, &answer)) {
+	if (!command_parse_rcpt(argument, &limits, &recipient, &answer)) {
 		session->rcpt_refused = true;
 		session_refuse(session, answer.code, answer.enhanced, answer.text);
 		return;

@@ -53,10 +53,24 @@ static void act_quit(struct smtp_session *session, struct span argument)
 	session_close(session, "quit");
 }
 
+/* RFC 6531 3.7.4.2: more than ASCII only with the parameter. */
+static bool is_fit_for_vrfy(struct span argument)
+{
+	static const char parameter[] = " SMTPUTF8";
+	size_t len = sizeof(parameter) - 1;
+
+	return span_is_ascii(argument) ||
+	       (argument.len > len &&
+		span_is_fold(span_skip(argument, argument.len - len), parameter));
+}
+
 /* The same for everybody: the list is not shown to clients. */
 static void act_vrfy(struct smtp_session *session, struct span argument)
 {
-	session_reply(session, 252, "2.1.5", "Not verified; send it and see");
+	if (!is_fit_for_vrfy(argument))
+		session_refuse(session, 553, "5.6.7", "This needs SMTPUTF8 behind it");
+	else
+		session_reply(session, 252, "2.1.5", "Not verified; send it and see");
 }
 
 static void act_help(struct smtp_session *session, struct span argument)

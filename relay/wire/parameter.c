@@ -12,13 +12,13 @@ static bool is_keyword(struct span s)
 	return true;
 }
 
-/* esmtp-value = 1*(%d33-60 / %d62-126) */
+/* esmtp-value = 1*(%d33-60 / %d62-126), and UTF-8 (RFC 6531 3.3) */
 static bool is_value(struct span s)
 {
 	for (size_t i = 0; i < s.len; i++)
-		if (s.data[i] < 33 || s.data[i] > 126 || s.data[i] == '=')
+		if ((s.data[i] >= 0 && s.data[i] < 33) || s.data[i] == 127 || s.data[i] == '=')
 			return false;
-	return s.len > 0;
+	return s.len > 0 && span_is_utf8(s);
 }
 
 int parameter_next(struct span *rest, struct parameter *parameter_out, struct err *why)

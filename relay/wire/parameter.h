@@ -17,7 +17,8 @@ struct parameter {
 /*
  * Cut the next esmtp-param off the front of *rest; blanks (SP) before and
  * behind it go with it. ERR_NOT_FOUND: none is left. ERR_SYNTAX: neither
- * keyword nor keyword=value. Pure.
+ * keyword nor keyword=value. A value may hold UTF-8 (RFC 6531 3.3): each
+ * parameter says itself what it takes. Pure.
  */
 int parameter_next(struct span *rest, struct parameter *parameter_out, struct err *why);
 

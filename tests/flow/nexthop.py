@@ -34,6 +34,7 @@ class NextHop:
         self.resume = threading.Event()
         self.lock = threading.Lock()
         self.messages = []
+        self.lines = []  # every MAIL and RCPT line as it came
         self.offered = []  # the address of every RCPT line, accepted or not
         self.unfinished = []  # what came of messages whose connection ended before the dot
         self.raw_bodies = []  # as on the wire, with stuffing, without the terminator
@@ -115,6 +116,9 @@ class Conversation:
             if line is None:
                 return
             verb = line.split(" ")[0].upper()
+            if verb in ("MAIL", "RCPT"):
+                with self.hop.lock:
+                    self.hop.lines.append(line)
             if verb == "EHLO":
                 lines = ["nexthop.example", *self.hop.extensions]
                 for i, text in enumerate(lines):

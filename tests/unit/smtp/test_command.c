@@ -128,15 +128,31 @@ static const struct {
 	{"FROM:<a@example.com> BODY=NONE", 501, "5.5.4", 0, false},
 	/* S039 */
 	{"FROM:<a@example.com> BODY=BINARYMIME", 555, "5.5.4", 0, false},
-	{"FROM:<a@example.com> SMTPUTF8", 555, "5.5.4", 0, false},
 	{"FROM:<a@example.com> REQUIRETLS", 555, "5.5.4", 0, false},
 	{"FROM:<a@example.com> BY=120;R", 555, "5.5.4", 0, false},
 	{"FROM:<a@example.com> MT-PRIORITY=3", 555, "5.5.4", 0, false},
 	{"FROM:<a@example.com> FOO=bar", 555, "5.5.4", 0, false},
-	/* S041, S042: neither AUTH nor DSN is offered */
+	{"FROM:<a@example.com> AUTH=b\xc3\xa9", 555, "5.5.4", 0, false},
+	/* RFC 6531 3.4 */
+	{"FROM:<a@example.com> SMTPUTF8", 0, "", -1, false},
+	{"FROM:<b\xc3\xa9@example.com> smtputf8", 0, "", -1, false},
+	{"FROM:<a@b\xc3\xa9.example> SMTPUTF8 SIZE=5", 0, "", 5, false},
+	{"FROM:<b\xc3\xa9@example.com>", 553, "5.6.7", 0, false},
+	{"FROM:<a@b\xc3\xa9.example>", 553, "5.6.7", 0, false},
+	{"FROM:<a@example.com> SMTPUTF8=1", 501, "5.5.4", 0, false},
+	{"FROM:<a@example.com> SMTPUTF8 SMTPUTF8", 501, "5.5.4", 0, false},
+	{"FROM:<b\xc3@example.com> SMTPUTF8", 501, "5.1.7", 0, false},
+	/* RFC 3461 4.3, 4.4 */
+	{"FROM:<a@example.com> RET=HDRS ENVID=QQ+2B14", 0, "", -1, false},
+	{"FROM:<a@example.com> RET=FULL RET=FULL", 501, "5.5.4", 0, false},
+	{"FROM:<a@example.com> RET=SOME", 501, "5.5.4", 0, false},
+	{"FROM:<a@example.com> RET", 501, "5.5.4", 0, false},
+	{"FROM:<a@example.com> ENVID=a ENVID=b", 501, "5.5.4", 0, false},
+	{"FROM:<a@example.com> ENVID", 501, "5.5.4", 0, false},
+	/* S041, S042: AUTH is not offered */
 	{"FROM:<a@example.com> AUTH=<>", 555, "5.5.4", 0, false},
 	{"FROM:<a@example.com> AUTH=e+0D+0ARCPT", 555, "5.5.4", 0, false},
-	{"FROM:<a@example.com> ENVID=x+0D", 555, "5.5.4", 0, false},
+	{"FROM:<a@example.com> ENVID=x+0D", 501, "5.5.4", 0, false},
 	{"FROM:<a@example.com> RET=", 501, "5.5.4", 0, false},
 	{"FROM:<a@example.com>x", 501, "5.1.7", 0, false},
 	{"FROM: <a@example.com>", 501, "5.1.7", 0, false},
@@ -186,10 +202,22 @@ static const struct {
 	{"TO:<a@example.com> ", 0},
 	{"TO:<\"a>b\"@example.com>", 0},
 	{"TO:<>", 501},
-	{"TO:<a@example.com> NOTIFY=NEVER,SUCCESS", 555},
+	{"TO:<a@example.com> NOTIFY=NEVER", 0},
+	{"TO:<a@example.com> notify=Delay,FAILURE ORCPT=rfc822;b+2Bc@example.com", 0},
+	{"TO:<b\xc3\xa9@example.com>", 553},
+	{"TO:<a@b\xc3\xa9.example>", 553},
+	{"TO:<a@example.com> ORCPT=utf-8;b\xc3\xa9@example.com", 501},
+	/* S042 */
+	{"TO:<a@example.com> NOTIFY=NEVER,SUCCESS", 501},
+	{"TO:<a@example.com> NOTIFY=NEVER NOTIFY=NEVER", 501},
+	{"TO:<a@example.com> ORCPT=rfc822;a ORCPT=rfc822;a", 501},
+	{"TO:<a@example.com> ORCPT=rfc822", 501},
+	{"TO:<a@example.com> ORCPT=;x", 501},
+	{"TO:<a@example.com> ORCPT=rfc822;a+0D+0AX: y", 501},
+	{"TO:<a@example.com> RRVS=2014-04-03T23:01:00Z", 555},
 	{"TO:<a@example.com> NOTIFY=", 501},
-	{"TO:<a@example.com> ORCPT=rfc822;a+0D+0AX:y", 555},
-	{"TO:<a@example.com> NOTIFY=NEVER ORCPT=x", 555},
+	{"TO:<a@example.com> ORCPT=rfc822;a+0D+0AX:y", 501},
+	{"TO:<a@example.com> NOTIFY=NEVER ORCPT=x", 501},
 	{"TO:<a@example.com", 501},
 	{"TO:<\"a@example.com>", 501},
 	{"TO:<\"a\\", 501},
@@ -200,15 +228,88 @@ static const struct {
 
 START_TEST(rcpt)
 {
+	const struct command_limits limits = {.esmtp = true};
+
 	for (size_t i = 0; i < COUNT(rcpts); i++) {
 		struct smtp_recipient got;
 		struct smtp_answer answer = {0};
-		bool ok = command_parse_rcpt(span_of(rcpts[i].argument), &got, &answer);
+		bool ok = command_parse_rcpt(span_of(rcpts[i].argument), &limits, &got, &answer);
 
 		ck_assert_msg(ok == (rcpts[i].want == 0), "%s", rcpts[i].argument);
 		ck_assert_msg(answer.code == rcpts[i].want, "%s: %d", rcpts[i].argument,
 			      answer.code);
 	}
+}
+END_TEST
+
+/* What was taken is what was said; UTF-8 where MAIL carried SMTPUTF8. */
+START_TEST(dsn_values)
+{
+	const struct command_limits limits = {
+		.max_message_size = 50000, .esmtp = true, .smtputf8 = true};
+	const struct command_limits helo = {.max_message_size = 50000};
+	struct smtp_mail given;
+	struct smtp_recipient recipient;
+	struct smtp_answer answer;
+
+	ck_assert(command_parse_mail(span_of("FROM:<> ENVID=QQ+2b RET=hdrs"), &limits, &given,
+				     &answer) == false);
+	ck_assert(command_parse_mail(span_of("FROM:<> ENVID=QQ+2B RET=hdrs SMTPUTF8"), &limits,
+				     &given, &answer));
+	ck_assert_str_eq(given.envid, "QQ+2B");
+	ck_assert_str_eq(given.ret, "HDRS");
+	ck_assert(given.smtputf8);
+	ck_assert(command_parse_rcpt(
+		span_of("TO:<b\xc3\xa9@example.com> NOTIFY=delay,success ORCPT=utf-8;b\xc3\xa9@x"),
+		&limits, &recipient, &answer));
+	ck_assert_str_eq(recipient.notify, "SUCCESS,DELAY");
+	ck_assert_str_eq(recipient.orcpt, "utf-8;b\xc3\xa9@x");
+	ck_assert(command_parse_rcpt(span_of("TO:<a@example.com>"), &helo, &recipient, &answer));
+	ck_assert(recipient.notify == NULL && recipient.orcpt[0] == '\0');
+	ck_assert(!command_parse_rcpt(span_of("TO:<a@example.com> NOTIFY=NEVER"), &helo, &recipient,
+				      &answer));
+	ck_assert_int_eq(answer.code, 555);
+}
+END_TEST
+
+/* S044 */
+START_TEST(chunks)
+{
+	static const struct {
+		const char *argument;
+		int code;
+		int64_t size;
+		bool last;
+	} rows[] = {
+		{"0", ERR_OK, 0, false},
+		{"10", ERR_OK, 10, false},
+		{"010 last", ERR_OK, 10, true},
+		{"2147483648 LAST", ERR_OK, COMMAND_CHUNK_MAX, true},
+		{"2147483649", ERR_LIMIT, 0, false},
+		{"18446744073709551626", ERR_LIMIT, 0, false},
+		{"", ERR_SYNTAX, 0, false},
+		{"LAST", ERR_SYNTAX, 0, false},
+		{" 10", ERR_SYNTAX, 0, false},
+		{"10 LASTX", ERR_SYNTAX, 0, false},
+		{"10 LAST LAST", ERR_SYNTAX, 0, false},
+		{"-1", ERR_SYNTAX, 0, false},
+		{"18446744073709551626x", ERR_SYNTAX, 0, false},
+	};
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		int64_t size = 0;
+		bool last = false;
+
+		ck_assert_msg(command_parse_chunk(span_of(rows[i].argument), &size, &last) ==
+				      rows[i].code,
+			      "%s", rows[i].argument);
+		ck_assert_int_eq(size, rows[i].size);
+		ck_assert(last == rows[i].last);
+	}
+	ck_assert(command_announces_octets(span_of("bdat")));
+	ck_assert(command_announces_octets(span_of("BDAT\t5")));
+	ck_assert(!command_announces_octets(span_of("BDATA 5")));
+	ck_assert(!command_announces_octets(span_of("BDA")));
 }
 END_TEST
 
@@ -268,5 +369,5 @@ START_TEST(foreign)
 }
 END_TEST
 
-UNIT_MAIN("smtp/command", gold_smtp_args, mail, no_parameters_after_helo, rcpt, hello_names, lines,
-	  foreign)
+UNIT_MAIN("smtp/command", gold_smtp_args, mail, no_parameters_after_helo, rcpt, dsn_values, chunks,
+	  hello_names, lines, foreign)

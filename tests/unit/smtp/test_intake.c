@@ -253,7 +253,7 @@ static void check_form(struct relay *relay, struct client *client, size_t i)
 {
 	struct message_view view;
 
-	client_ask(client, "MAIL FROM:<>", "250 2.1.0");
+	client_ask(client, "MAIL FROM:<> SMTPUTF8", "250 2.1.0");
 	client_say(client, "RCPT TO:");
 	client_send(client, forms[i].rcpt);
 	client_say(client, "\r\n");
@@ -470,6 +470,83 @@ START_TEST(headers)
 	}
 	client_close(&client);
 	buf_release(&message);
+	relay_close(&relay);
+}
+END_TEST
+
+/* RFC 3461: stored as given; a repeated recipient keeps what was said first (S042). */
+START_TEST(dsn)
+{
+	struct relay relay;
+	struct client client;
+	struct message_view view;
+
+	relay_init(&relay);
+	rig_open(&relay.rig);
+	client_greet(&client, &relay.rig);
+	client_ask(&client, "MAIL FROM:<app@client.test> ret=full ENVID=QQ+2B314", "250 2.1.0");
+	client_ask(&client,
+		   "RCPT TO:<user@allowed.test> NOTIFY=delay,success ORCPT=rfc822;Bob+2B@evil.test",
+		   "250 2.1.5");
+	client_ask(&client, "RCPT TO:<user@allowed.test> NOTIFY=NEVER", "250 2.1.5");
+	client_ask(&client, "RCPT TO:<real@evil.example>", "250 2.1.5");
+	client_ask(&client, "DATA", "354");
+	client_say(&client, ".\r\n");
+	view = taken(&relay, &client);
+	ck_assert_str_eq(view.m.ret, "FULL");
+	ck_assert_str_eq(view.m.envid, "QQ+2B314");
+	ck_assert_uint_eq(view.recipient_count, 2);
+	ck_assert_str_eq(view.recipients[0].notify, "SUCCESS,DELAY");
+	ck_assert_str_eq(view.recipients[0].orcpt, "rfc822;Bob+2B@evil.test");
+	ck_assert(view.recipients[1].notify == NULL && view.recipients[1].orcpt == NULL);
+	client_ask(&client, "MAIL FROM:<app@client.test>", "250 2.1.0");
+	client_ask(&client, "RCPT TO:<user@allowed.test>", "250 2.1.5");
+	client_ask(&client, "DATA", "354");
+	client_say(&client, ".\r\n");
+	view = taken(&relay, &client);
+	ck_assert(view.m.ret == NULL && view.m.envid == NULL && view.recipients[0].notify == NULL);
+	client_close(&client);
+	relay_close(&relay);
+}
+END_TEST
+
+/* RFC 6531: the parameter alone needs nothing of a next hop; Received tells that it was there. */
+START_TEST(smtputf8)
+{
+	static const struct {
+		const char *mail;
+		const char *header;
+		bool needed;
+		const char *protocol;
+	} cases[] = {
+		{"<a@x.test> SMTPUTF8", "Subject: x\r\n\r\n\xc3\xa9\r\n", false, "UTF8SMTP"},
+		{"<a@x.test> SMTPUTF8", "Subject: \xc3\xa9\r\n\r\nx\r\n", true, "UTF8SMTP"},
+		{"<\xc3\xa9@x.test> SMTPUTF8", "Subject: x\r\n\r\nx\r\n", false, "UTF8SMTP"},
+		{"<a@x.test>", "Subject: \xc3\xa9\r\n\r\nx\r\n", false, "ESMTP"},
+	};
+	struct relay relay;
+	struct client client;
+	struct message_view view;
+
+	relay_init(&relay);
+	rig_open(&relay.rig);
+	client_greet(&client, &relay.rig);
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		client_say(&client, "MAIL FROM:");
+		client_ask(&client, cases[i].mail, "250 2.1.0");
+		client_ask(&client, "RCPT TO:<user@allowed.test>", "250 2.1.5");
+		client_ask(&client, "DATA", "354");
+		client_say(&client, cases[i].header);
+		client_say(&client, ".\r\n");
+		view = taken(&relay, &client);
+		ck_assert_msg(view.m.smtputf8 == cases[i].needed, "case %zu", i);
+		ck_assert_str_eq(view.m.protocol, cases[i].protocol);
+	}
+	client_ask(&client, "MAIL FROM:<a@x.test>", "250 2.1.0");
+	client_ask(&client, "RCPT TO:<us\xc3\xa9r@allowed.test>", "553 5.6.7");
+	client_ask(&client, "RSET", "250 2.0.0");
+	client_ask(&client, "MAIL FROM:<\xc3\xa9@x.test>", "553 5.6.7");
+	client_close(&client);
 	relay_close(&relay);
 }
 END_TEST
@@ -696,5 +773,5 @@ START_TEST(together)
 END_TEST
 
 UNIT_MAIN("smtp/intake", main_job, recipient_forms, empty_list, duplicates, policies, hops, headers,
-	  bytes_as_they_came, disconnected, received_field, received_from_others, received_says_how,
-	  together)
+	  dsn, smtputf8, bytes_as_they_came, disconnected, received_field, received_from_others,
+	  received_says_how, together)

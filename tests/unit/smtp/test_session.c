@@ -60,7 +60,7 @@ START_TEST(one_message)
 	client_ask(&client, "EHLO client.test", "250");
 	ck_assert(span_is(buf_span(&client.parser.reply.text),
 			  "relay.test\nPIPELINING\nSIZE 1000000\n8BITMIME\nENHANCEDSTATUSCODES\n"
-			  "CHUNKING\nHELP"));
+			  "SMTPUTF8\nDSN\nLIMITS RCPTMAX=1000\nCHUNKING\nHELP"));
 	client_ask(&client, "MAIL FROM:<a@x.test> SIZE=100 BODY=8BITMIME", "250 2.1.0");
 	client_ask(&client, "RCPT TO:<b@y.test>", "250 2.1.5");
 	client_ask(&client, "RCPT TO:<reject@y.test>", "550 5.7.1");
@@ -345,6 +345,8 @@ static const struct {
 	{B("MAIL FROM:<a@x.test> FOO=bar"), "555 5.5.4"},
 	{B("MAIL FROM:<refused@x.test>"), "550 5.7.1"},
 	{B("VRFY user"), "252 2.1.5"},
+	{B("VRFY us\xc3\xa9r"), "553 5.6.7"},
+	{B("VRFY us\xc3\xa9r SMTPUTF8"), "252 2.1.5"},
 	{B("VRFY"), "501 5.5.4"},
 	{B("HELP"), "214 2.0.0"},
 	{B("HELP MAIL"), "214 2.0.0"},
