@@ -279,6 +279,31 @@ static void talk_to_data(struct rig *r, const char *const *addresses)
 	ck_assert(hear(r, "354 "));
 }
 
+/* Only its beginning, up to the answer to MAIL. */
+static void talk_to_mail(struct rig *r)
+{
+	ck_assert(hear(r, "250 PIPELINING\r\n"));
+	tell(r, "MAIL FROM:<>\r\n");
+	ck_assert(hear(r, "250 "));
+}
+
+/* A whole session: `body` is dot-stuffed. Waits until the uplink is through with it. */
+static void talk_to_end(struct rig *r, const char *const *addresses, const char *body)
+{
+	talk_to_data(r, addresses);
+	tell(r, stand_in);
+	tell(r, body);
+	tell(r, ".\r\n");
+	await(r, &r->done);
+}
+
+/* A job for a message without a body, and all of its session. */
+static void send_empty(struct rig *r, const char *const *addresses)
+{
+	rig_assign(r, addresses, "a: b\r\n\r\n", 0);
+	talk_to_end(r, addresses, "");
+}
+
 START_TEST(a_message_goes_through_with_its_real_header)
 {
 	struct rig r;
@@ -348,9 +373,7 @@ START_TEST(more_recipients_than_the_job_has_end_it)
 
 	rig_ready(&r, NULL, 0, NULL);
 	rig_assign(&r, ann, "\r\n", 0);
-	ck_assert(hear(&r, "250 PIPELINING\r\n"));
-	tell(&r, "MAIL FROM:<>\r\n");
-	ck_assert(hear(&r, "250 "));
+	talk_to_mail(&r);
 	tell(&r, "RCPT TO:<ann@ok.test>\r\nRCPT TO:<ann@ok.test>\r\nDATA\r\n");
 	await(&r, &r.done);
 	ck_assert(!r.alive);
@@ -367,9 +390,7 @@ START_TEST(the_list_is_asked_once_more_at_the_wire)
 
 	rig_ready(&r, NULL, 0, NULL);
 	rig_assign(&r, ann_carl, "a: b\r\n\r\n", 0);
-	ck_assert(hear(&r, "250 PIPELINING\r\n"));
-	tell(&r, "MAIL FROM:<>\r\n");
-	ck_assert(hear(&r, "250 "));
+	talk_to_mail(&r);
 	list_only(&r, "carl@ok.test", ENTRY_EXACT);
 	tell(&r, "RCPT TO:<ann@ok.test>\r\nRCPT TO:<carl@ok.test>\r\nDATA\r\n");
 	ck_assert(hear(&r, "550 "));
@@ -392,17 +413,15 @@ END_TEST
 START_TEST(without_a_recipient_there_is_no_data)
 {
 	static const struct nexthop_step steps[] = {
-		{AT_RCPT, DO_REPLY, "550 no\r\n", 0, "ann", 0, 0, 0, 0},
-		{AT_RCPT, DO_REPLY, "450 later\r\n", 0, "bob", 0, 0, 0, 0},
-		{AT_DATA, DO_REPLY, "354 go on\r\n", 0, NULL, 0, 0, 0, 0},
+		{AT_RCPT, DO_REPLY, "550 no\r\n", .match = "ann"},
+		{AT_RCPT, DO_REPLY, "450 later\r\n", .match = "bob"},
+		{AT_DATA, DO_REPLY, "354 go on\r\n"},
 	};
 	struct rig r;
 
 	rig_ready(&r, steps, 3, NULL);
 	rig_assign(&r, ann_bob, "\r\n", 0);
-	ck_assert(hear(&r, "250 PIPELINING\r\n"));
-	tell(&r, "MAIL FROM:<>\r\n");
-	ck_assert(hear(&r, "250 "));
+	talk_to_mail(&r);
 	tell(&r, "RCPT TO:<ann@ok.test>\r\nRCPT TO:<bob@ok.test>\r\nDATA\r\n");
 	ck_assert(hear(&r, "550 "));
 	ck_assert(hear(&r, "450 "));
@@ -483,13 +502,13 @@ END_TEST
 START_TEST(replies_out_of_turn_close_the_connection)
 {
 	static const struct nexthop_step scripts[] = {
-		{AT_RCPT, DO_REPLY, "250 ok\r\n250 and again\r\n250 x\r\n", 0, NULL, 0, 0, 0, 0},
-		{AT_DATA, DO_REPLY, "250 ok\r\n", 0, NULL, 0, 0, 0, 0},
-		{AT_DATA, DO_REPLY, "354 go\r\n250 kept\r\n", 0, NULL, 0, 0, 0, 0},
-		{AT_BODY, DO_REPLY, "250 kept already\r\n", 0, NULL, 0, 0, 0, 0},
-		{AT_MAIL, DO_REPLY, "354 ok\r\n", 0, NULL, 0, 0, 0, 0},
-		{AT_RCPT, DO_REPLY, "354 ok\r\n", 0, NULL, 0, 0, 0, 0},
-		{AT_DOT, DO_REPLY, "354 more\r\n", 0, NULL, 0, 0, 0, 0},
+		{AT_RCPT, DO_REPLY, "250 ok\r\n250 and again\r\n250 x\r\n"},
+		{AT_DATA, DO_REPLY, "250 ok\r\n"},
+		{AT_DATA, DO_REPLY, "354 go\r\n250 kept\r\n"},
+		{AT_BODY, DO_REPLY, "250 kept already\r\n"},
+		{AT_MAIL, DO_REPLY, "354 ok\r\n"},
+		{AT_RCPT, DO_REPLY, "354 ok\r\n"},
+		{AT_DOT, DO_REPLY, "354 more\r\n"},
 	};
 
 	for (size_t i = 0; i < sizeof(scripts) / sizeof(scripts[0]); i++) {
@@ -524,15 +543,12 @@ START_TEST(garbage_for_a_reply_closes_the_connection)
 		"hello\r\n", "999 ok\r\n",  "\r\n"};
 
 	for (size_t i = 0; i < sizeof(replies) / sizeof(replies[0]); i++) {
-		const struct nexthop_step step = {AT_RCPT, DO_REPLY, replies[i], 0, NULL,
-						  0,	   0,	     0,		 0};
+		const struct nexthop_step step = {AT_RCPT, DO_REPLY, replies[i]};
 		struct rig r;
 
 		rig_ready(&r, &step, 1, NULL);
 		rig_assign(&r, ann, "\r\n", 0);
-		ck_assert(hear(&r, "250 PIPELINING\r\n"));
-		tell(&r, "MAIL FROM:<>\r\n");
-		ck_assert(hear(&r, "250 "));
+		talk_to_mail(&r);
 		tell(&r, "RCPT TO:<ann@ok.test>\r\nDATA\r\n");
 		await(&r, &r.done);
 		ck_assert_msg(!r.alive && r.job->record.broken == ERR_SYNTAX, "%s", replies[i]);
@@ -547,8 +563,8 @@ START_TEST(strange_replies_are_kept_harmless)
 {
 	static char many[16000];
 	struct nexthop_step steps[] = {
-		{AT_MAIL, DO_REPLY, many, 0, NULL, 0, 0, 0, 0},
-		{AT_RCPT, DO_REPLY, "550 \x1b]0;x\x07 no\xff\r\n", 0, NULL, 0, 0, 0, 0},
+		{AT_MAIL, DO_REPLY, many},
+		{AT_RCPT, DO_REPLY, "550 \x1b]0;x\x07 no\xff\r\n"},
 	};
 	struct rig r;
 
@@ -557,9 +573,7 @@ START_TEST(strange_replies_are_kept_harmless)
 	strcat(many, "250\r\n");
 	rig_ready(&r, steps, 2, NULL);
 	rig_assign(&r, ann, "\r\n", 0);
-	ck_assert(hear(&r, "250 PIPELINING\r\n"));
-	tell(&r, "MAIL FROM:<>\r\n");
-	ck_assert(hear(&r, "250 "));
+	talk_to_mail(&r);
 	tell(&r, "RCPT TO:<ann@ok.test>\r\nDATA\r\n");
 	await(&r, &r.done);
 	ck_assert_int_eq(r.job->record.mail.code, 250);
@@ -573,21 +587,14 @@ END_TEST
 START_TEST(replies_without_text_are_understood)
 {
 	static const struct nexthop_step steps[] = {
-		{AT_GREETING, DO_REPLY, "220\r\n", 0, NULL, 0, 0, 0, 0},
-		{AT_EHLO, DO_REPLY, "250\r\n", 0, NULL, 0, 0, 0, 0},
-		{AT_MAIL, DO_REPLY, "250\r\n", 0, NULL, 0, 0, 0, 0},
-		{AT_RCPT, DO_REPLY, "250\r\n", 0, NULL, 0, 0, 0, 0},
-		{AT_DATA, DO_REPLY, "354\r\n", 0, NULL, 0, 0, 0, 0},
-		{AT_DOT, DO_REPLY, "250\r\n", 0, NULL, 0, 0, 0, 0},
+		{AT_GREETING, DO_REPLY, "220\r\n"}, {AT_EHLO, DO_REPLY, "250\r\n"},
+		{AT_MAIL, DO_REPLY, "250\r\n"},	    {AT_RCPT, DO_REPLY, "250\r\n"},
+		{AT_DATA, DO_REPLY, "354\r\n"},	    {AT_DOT, DO_REPLY, "250\r\n"},
 	};
 	struct rig r;
 
 	rig_ready(&r, steps, 6, NULL);
-	rig_assign(&r, ann, "a: b\r\n\r\n", 0);
-	talk_to_data(&r, ann);
-	tell(&r, stand_in);
-	tell(&r, ".\r\n");
-	await(&r, &r.done);
+	send_empty(&r, ann);
 	ck_assert(r.alive);
 	ck_assert_int_eq(r.job->record.final.code, 250);
 	rig_close(&r);
@@ -598,17 +605,13 @@ END_TEST
 START_TEST(without_pipelining_commands_go_one_by_one)
 {
 	static const struct nexthop_step steps[] = {
-		{AT_EHLO, DO_REPLY, "502 no\r\n", 0, NULL, 0, 0, 0, 0},
-		{AT_RCPT, DO_DRIP, "250 ok\r\n", 0, NULL, 0, 0, 0, 5},
+		{AT_EHLO, DO_REPLY, "502 no\r\n"},
+		{AT_RCPT, DO_DRIP, "250 ok\r\n", .ms = 5},
 	};
 	struct rig r;
 
 	rig_ready(&r, steps, 2, NULL);
-	rig_assign(&r, ann_bob, "a: b\r\n\r\n", 0);
-	talk_to_data(&r, ann_bob);
-	tell(&r, stand_in);
-	tell(&r, ".\r\n");
-	await(&r, &r.done);
+	send_empty(&r, ann_bob);
 	ck_assert(r.alive);
 	ck_assert_int_eq(nexthop_reached(r.hop, AT_HELO), 1);
 	ck_assert_uint_eq(nexthop_mail(r.hop, 0)->rcpt_count, 2);
@@ -621,15 +624,13 @@ END_TEST
 START_TEST(a_dripping_reply_meets_its_deadline)
 {
 	static const struct nexthop_step step = {
-		AT_RCPT, DO_DRIP, "250 this takes far too long to say\r\n", 0, NULL, 0, 0, 0, 300};
+		AT_RCPT, DO_DRIP, "250 this takes far too long to say\r\n", .ms = 300};
 	int64_t began;
 	struct rig r;
 
 	rig_ready(&r, &step, 1, NULL);
 	rig_assign(&r, ann, "\r\n", 0);
-	ck_assert(hear(&r, "250 PIPELINING\r\n"));
-	tell(&r, "MAIL FROM:<>\r\n");
-	ck_assert(hear(&r, "250 "));
+	talk_to_mail(&r);
 	began = clock_mono_ms();
 	tell(&r, "RCPT TO:<ann@ok.test>\r\nDATA\r\n");
 	await(&r, &r.done);
@@ -664,10 +665,7 @@ START_TEST(a_connection_serves_several_messages)
 	rig_ready(&r, NULL, 0, NULL);
 	for (int i = 0; i < 5; i++) {
 		rig_assign(&r, ann, "a: b\r\n\r\n", 3);
-		talk_to_data(&r, ann);
-		tell(&r, stand_in);
-		tell(&r, "x\r\n.\r\n");
-		await(&r, &r.done);
+		talk_to_end(&r, ann, "x\r\n");
 		ck_assert(r.alive);
 	}
 	ck_assert_int_eq(nexthop_connections(r.hop), 1);
@@ -679,16 +677,12 @@ END_TEST
 /* The next hop says good-bye between two messages: the second job is marked stale. */
 START_TEST(a_stale_connection_is_told_from_a_refusal)
 {
-	static const struct nexthop_step step = {
-		AT_MAIL, DO_REPLY, "421 too many\r\n", 0, NULL, 2, 2, 0, 0};
+	static const struct nexthop_step step = {AT_MAIL, DO_REPLY, "421 too many\r\n", .from = 2,
+						 .to = 2};
 	struct rig r;
 
 	rig_ready(&r, &step, 1, NULL);
-	rig_assign(&r, ann, "a: b\r\n\r\n", 0);
-	talk_to_data(&r, ann);
-	tell(&r, stand_in);
-	tell(&r, ".\r\n");
-	await(&r, &r.done);
+	send_empty(&r, ann);
 	rig_assign(&r, ann, "a: b\r\n\r\n", 0);
 	ck_assert(hear(&r, "250 PIPELINING\r\n"));
 	tell(&r, "MAIL FROM:<>\r\n");
@@ -704,15 +698,11 @@ START_TEST(a_421_that_crosses_the_job_is_stale)
 {
 	/* One byte after the other: it is there after the job, and before the job says MAIL. */
 	static const struct nexthop_step step = {
-		AT_DOT, DO_DRIP, "250 ok\r\n421 idle too long\r\n", 0, NULL, 1, 1, 0, 20};
+		AT_DOT, DO_DRIP, "250 ok\r\n421 idle too long\r\n", .from = 1, .to = 1, .ms = 20};
 	struct rig r;
 
 	rig_ready(&r, &step, 1, NULL);
-	rig_assign(&r, ann, "a: b\r\n\r\n", 0);
-	talk_to_data(&r, ann);
-	tell(&r, stand_in);
-	tell(&r, ".\r\n");
-	await(&r, &r.done);
+	send_empty(&r, ann);
 	ck_assert(r.alive);
 	rig_assign(&r, ann, "a: b\r\n\r\n", 0);
 	await(&r, &r.done);
@@ -729,19 +719,15 @@ START_TEST(a_connection_is_stale_until_mail_is_answered)
 		struct nexthop_step step;
 		bool stale;
 	} cases[] = {
-		{{AT_MAIL, DO_DROP, NULL, 0, NULL, 2, 2, 0, 0}, true},
-		{{AT_RCPT, DO_DROP, NULL, 0, NULL, 2, 2, 0, 0}, false},
+		{{AT_MAIL, DO_DROP, .from = 2, .to = 2}, true},
+		{{AT_RCPT, DO_DROP, .from = 2, .to = 2}, false},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct rig r;
 
 		rig_ready(&r, &cases[i].step, 1, NULL);
-		rig_assign(&r, ann, "a: b\r\n\r\n", 0);
-		talk_to_data(&r, ann);
-		tell(&r, stand_in);
-		tell(&r, ".\r\n");
-		await(&r, &r.done);
+		send_empty(&r, ann);
 		rig_assign(&r, ann, "a: b\r\n\r\n", 0);
 		tell(&r, "EHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<ann@ok.test>\r\nDATA\r\n");
 		await(&r, &r.done);
@@ -756,8 +742,8 @@ END_TEST
 START_TEST(late_replies_behind_a_refused_mail_belong_to_nobody_else)
 {
 	static const struct nexthop_step steps[] = {
-		{AT_MAIL, DO_REPLY, "550 not you\r\n", 0, NULL, 1, 1, 0, 0},
-		{AT_RCPT, DO_DRIP, "503 MAIL first\r\n", 0, NULL, 1, 2, 0, 10},
+		{AT_MAIL, DO_REPLY, "550 not you\r\n", .from = 1, .to = 1},
+		{AT_RCPT, DO_DRIP, "503 MAIL first\r\n", .from = 1, .to = 2, .ms = 10},
 	};
 	struct rig r;
 
@@ -769,11 +755,7 @@ START_TEST(late_replies_behind_a_refused_mail_belong_to_nobody_else)
 	await(&r, &r.done);
 	ck_assert(r.alive);
 	ck_assert_int_eq(r.job->record.mail.code, 550);
-	rig_assign(&r, ann, "a: b\r\n\r\n", 0);
-	talk_to_data(&r, ann);
-	tell(&r, stand_in);
-	tell(&r, ".\r\n");
-	await(&r, &r.done);
+	send_empty(&r, ann);
 	ck_assert(r.alive);
 	ck_assert_int_eq(r.job->record.mail.code, 250);
 	ck_assert_int_eq(r.job->record.final.code, 250);
@@ -785,12 +767,12 @@ END_TEST
 START_TEST(failures_to_open_are_told)
 {
 	static const struct nexthop_step scripts[] = {
-		{AT_GREETING, DO_REPLY, "554 go away\r\n", 0, NULL, 0, 0, 0, 0},
-		{AT_GREETING, DO_REPLY, "421 busy\r\n", 0, NULL, 0, 0, 0, 0},
-		{AT_GREETING, DO_DROP, NULL, 0, NULL, 0, 0, 0, 0},
-		{AT_GREETING, DO_STALL, NULL, 0, NULL, 0, 0, 0, 0},
-		{AT_GREETING, DO_REPLY, "HTTP/1.1 400 Bad Request\r\n", 0, NULL, 0, 0, 0, 0},
-		{AT_EHLO, DO_REPLY, "421 no\r\n", 0, NULL, 0, 0, 0, 0},
+		{AT_GREETING, DO_REPLY, "554 go away\r\n"},
+		{AT_GREETING, DO_REPLY, "421 busy\r\n"},
+		{AT_GREETING, DO_DROP},
+		{AT_GREETING, DO_STALL},
+		{AT_GREETING, DO_REPLY, "HTTP/1.1 400 Bad Request\r\n"},
+		{AT_EHLO, DO_REPLY, "421 no\r\n"},
 	};
 
 	for (size_t i = 0; i < sizeof(scripts) / sizeof(scripts[0]); i++) {
@@ -910,10 +892,7 @@ START_TEST(a_verified_next_hop_gets_mail_over_tls)
 		open_with_tls(&r, NULL, 0, "localhost", modes[i]);
 		ck_assert_msg(r.open_code == ERR_OK, "%s", r.why);
 		rig_assign(&r, ann, "a: b\r\n\r\n", 3);
-		talk_to_data(&r, ann);
-		tell(&r, stand_in);
-		tell(&r, "x\r\n.\r\n");
-		await(&r, &r.done);
+		talk_to_end(&r, ann, "x\r\n");
 		ck_assert(r.alive);
 		ck_assert_uint_eq(nexthop_mail_count(r.hop), 1);
 		ck_assert_int_eq(nexthop_reached(r.hop, AT_STARTTLS), i == 0);
