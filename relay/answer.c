@@ -59,6 +59,32 @@ static void tell_listeners(void *ctx, void (*row)(void *row_ctx, const char *add
 		row(row_ctx, daemon->listeners[i]);
 }
 
+/* Mail that fails on purpose must never be a riddle. */
+static void tell_faults(struct daemon *daemon, void (*row)(void *row_ctx, const char *sentence),
+			void *row_ctx)
+{
+	const struct fault_set *set = faults_acquire(daemon->faults);
+	struct fault_view view;
+	char sentence[400];
+	struct buf names;
+	size_t on = 0;
+
+	buf_init(&names, 200);
+	for (size_t i = 0; i < fault_set_count(set); i++) {
+		fault_set_view(set, i, &view);
+		/* What has no room is left out: the number tells. */
+		if (view.fault->enabled)
+			(void)buf_printf(&names, "%s%s (%s)", on++ > 0 ? ", " : "",
+					 view.fault->name, fault_action_name(view.fault->action));
+	}
+	faults_release(&set);
+	snprintf(sentence, sizeof(sentence), "%zu fault rule%s on, mail fails on purpose: %.*s", on,
+		 on == 1 ? " is" : "s are", SPAN_ARG(buf_span(&names)));
+	buf_release(&names);
+	if (on > 0)
+		row(row_ctx, sentence);
+}
+
 void daemon_tell_warnings(void *ctx, void (*row)(void *row_ctx, const char *sentence),
 			  void *row_ctx)
 {
@@ -70,6 +96,7 @@ void daemon_tell_warnings(void *ctx, void (*row)(void *row_ctx, const char *sent
 		row(row_ctx, "the whitelist is empty: nothing can leave");
 	if (whitelist_allows_all(snapshot))
 		row(row_ctx, "the whitelist holds `*`: mail to every plain address leaves");
+	tell_faults(daemon, row, row_ctx);
 	if (config->delivery.capture_only)
 		row(row_ctx, "delivery.capture_only is on: nothing leaves");
 	else if (config->delivery.route_count == 0)

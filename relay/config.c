@@ -115,6 +115,7 @@ static void finish(struct config_reader *reader, struct config *config,
 		config->policy.control_headers = policy_control_headers;
 		config->policy.control_header_count = count_words(policy_control_headers);
 	}
+	config_check_faults(reader, config, root);
 	config->policy.redirect_to = "";
 	config->policy.subject_tag = "";
 	config->policy.header_policy = HEADER_POLICY_KEEP;

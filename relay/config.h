@@ -13,6 +13,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "admin/admin.h"
+#include "queue/fault.h"
 #include "relay/deliver/deliver.h"
 #include "relay/filter/policy.h"
 #include "relay/smtp/smtp.h"
@@ -37,6 +38,8 @@ struct config {
 	size_t listener_count;
 	struct smtp_options smtp;
 	struct policy_options policy;
+	const struct fault *faults; /* failures on demand, in their order */
+	size_t fault_count;
 	struct delivery_options delivery;
 	struct admin_options admin;
 	struct arena *arena; /* private: holds all of the above, this struct too */

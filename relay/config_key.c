@@ -13,6 +13,8 @@
 static_assert(sizeof(enum log_format) == sizeof(int), "choices are stored as int");
 static_assert(sizeof(enum verdict_kind) == sizeof(int), "choices are stored as int");
 static_assert(sizeof(enum route_tls) == sizeof(int), "choices are stored as int");
+static_assert(sizeof(enum fault_action) == sizeof(int), "choices are stored as int");
+static_assert(sizeof(enum fault_stage) == sizeof(int), "choices are stored as int");
 
 /* clang-format off */
 #define AT(member) .offset = offsetof(struct config, member)
@@ -20,6 +22,7 @@ static_assert(sizeof(enum route_tls) == sizeof(int), "choices are stored as int"
 	.offset = offsetof(struct config, member), .count_offset = offsetof(struct config, counter)
 #define L_AT(member) .offset = offsetof(struct listener_options, member)
 #define R_AT(member) .offset = offsetof(struct route_options, member)
+#define F_AT(member) .offset = offsetof(struct fault, member)
 
 #define TEXT(n, value, ...)   {.name = (n), .type = CONFIG_TEXT, .fallback = (value), __VA_ARGS__}
 #define COUNT(n, value, ...)  {.name = (n), .type = CONFIG_COUNT, .fallback = (value), __VA_ARGS__}
@@ -37,6 +40,10 @@ static const char *const log_formats[] = {"text", "json", NULL};
 static const char *const log_levels[] = {"error", "warning", "info", "debug", NULL};
 /* From VERDICT_DROP on. */
 static const char *const verdicts[] = {"drop", "hold", "redirect", "reject", NULL};
+/* From FAULT_REJECT and from FAULT_AT_MAIL on. */
+static const char *const fault_actions[] = {"reject", "delay", "disconnect", "bounce", "defer",
+					    NULL};
+static const char *const fault_stages[] = {"mail", "rcpt", "data", "end", NULL};
 static const char *const route_tls_modes[] = {"none", "opportunistic", "required", "implicit", NULL};
 
 static const struct config_key log_keys[] = {
@@ -173,6 +180,29 @@ static const struct config_key route_keys[] = {
 	END
 };
 
+/* What goes together is checked by config_fault.c. */
+static const struct config_key fault_keys[] = {
+	TEXT("name", NULL, F_AT(name), .required = true, .unique = true, .check = config_check_name),
+	BOOL("enabled", "true", F_AT(enabled)),
+	CHOICE("action", NULL, F_AT(action), .required = true, .choices = fault_actions,
+	       .first_choice = FAULT_REJECT),
+	CHOICE("stage", "rcpt", F_AT(stage), .choices = fault_stages, .first_choice = FAULT_AT_MAIL),
+	TEXT("recipient", "\"\"", F_AT(recipient)),
+	TEXT("sender", "\"\"", F_AT(sender)),
+	TEXT("user", "\"\"", F_AT(user)),
+	TEXT("scope", "\"\"", F_AT(scope), .check = config_check_scope),
+	COUNT("code", "0", F_AT(code), .range = {0, 599}),
+	TEXT("enhanced", "\"\"", F_AT(enhanced)),
+	TEXT("text", "\"\"", F_AT(reply)),
+	TIME("delay", "0s", F_AT(delay_ms), .range = {0, 10 * MINUTE}),
+	COUNT("attempts", "1", F_AT(attempts), .range = {1, 1000}),
+	COUNT("after", "0", F_AT(skip), .range = {0, 1000000000}),
+	COUNT("every", "1", F_AT(every), .range = {1, 1000000000}),
+	COUNT("times", "0", F_AT(times), .range = {0, 1000000000}),
+	TEXT("note", "\"\"", F_AT(note)),
+	END
+};
+
 /* Nothing is cleaned up yet: off, and a queue that grows until it is. */
 static const struct config_key retention_keys[] = {
 	LATER_OR("delivered", "off", "7d"),
@@ -212,6 +242,9 @@ const struct config_key config_keys[] = {
 	{.name = "routes", .type = CONFIG_ITEMS, .fallback = "[]",
 	 LIST(delivery.routes, delivery.route_count), .range = {0, 1000},
 	 .keys = route_keys, .item_size = sizeof(struct route_options)},
+	{.name = "faults", .type = CONFIG_ITEMS, .fallback = "[]",
+	 LIST(faults, fault_count), .range = {0, FAULT_ROWS_MAX},
+	 .keys = fault_keys, .item_size = sizeof(struct fault)},
 	SECTION("retention", retention_keys),
 	SECTION("admin", admin_keys),
 	LATER("webhooks", "[]"),

@@ -26,6 +26,10 @@ void config_read_override(struct config_reader *reader, struct document_node *ro
 void config_read_keys(struct config_reader *reader, const struct config_key *keys,
 		      struct document_node *node, const char *path, char *base);
 
+/* config_fault.c: report what in `faults:` does not go together. */
+void config_check_faults(struct config_reader *reader, const struct config *config,
+			 const struct document_node *root);
+
 /* No value at all: NULL, or nothing behind the colon, as where all lines below are comments. */
 bool config_read_is_absent(const struct document_node *node);
 

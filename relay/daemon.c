@@ -47,12 +47,29 @@ static void on_due(void *ctx)
 	pthread_mutex_unlock(&daemon->deliver_lock);
 }
 
+static void publish_faults(struct daemon *daemon, enum fault_source source,
+			   const struct fault *faults, size_t count)
+{
+	size_t bad = faults_publish(daemon->faults, source, faults, count);
+
+	if (bad > 0)
+		log_error("faults", LOG_S("problem", "rows that are no rule never strike"),
+			  LOG_I("rows", bad));
+}
+
 static void on_whitelist(void *ctx, const struct whitelist_change *changes, size_t count,
 			 int64_t revision)
 {
 	struct daemon *daemon = ctx;
 
 	whitelist_publish(daemon->whitelist, changes, count, revision);
+}
+
+static void on_faults(void *ctx, const struct fault *faults, size_t count)
+{
+	struct daemon *daemon = ctx;
+
+	publish_faults(daemon, FAULT_FROM_STORE, faults, count);
 }
 
 /* --- start -------------------------------------------------------------------- */
@@ -88,6 +105,7 @@ static int start_store(struct daemon *daemon, struct err *why)
 		.on_fatal = on_fatal,
 		.on_due = on_due,
 		.on_whitelist = on_whitelist,
+		.on_faults = on_faults,
 		.ctx = daemon,
 	};
 
@@ -122,6 +140,27 @@ static int start_whitelist(struct daemon *daemon, struct err *why)
 	if (code == ERR_OK && bad_rows > 0)
 		log_error("whitelist", LOG_S("problem", "rows that are no pattern never match"),
 			  LOG_I("rows", bad_rows));
+	return code;
+}
+
+static int start_faults(struct daemon *daemon, struct err *why)
+{
+	struct arena *arena = arena_new();
+	struct store_reader *reader;
+	const struct fault *rows = NULL;
+	size_t count = 0;
+	int code = store_reader_open(daemon->store, &reader, why);
+
+	if (code == ERR_OK) {
+		code = queue_fault_list(reader, arena, &rows, &count, why);
+		store_reader_close(&reader);
+	}
+	if (code == ERR_OK) {
+		publish_faults(daemon, FAULT_FROM_CONFIG, daemon->config->faults,
+			       daemon->config->fault_count);
+		publish_faults(daemon, FAULT_FROM_STORE, rows, count);
+	}
+	arena_free(&arena);
 	return code;
 }
 
@@ -203,6 +242,7 @@ static int start_smtp(struct daemon *daemon, struct err *why)
 
 	budget_init(&daemon->budget, daemon->config->smtp.memory);
 	daemon->intake = intake_new(daemon->store, daemon->whitelist, &daemon->budget);
+	intake_set_faults(daemon->intake, daemon->faults);
 	env.backend_ctx = daemon->intake;
 	code = smtp_front_start(&env, &settings, &daemon->front, why);
 	if (code != ERR_OK)
@@ -234,8 +274,8 @@ static int start_admin(struct daemon *daemon, struct err *why)
 static int start(struct daemon *daemon, struct err *why)
 {
 	int (*const steps[])(struct daemon *, struct err *) = {
-		prepare_process, start_store,	start_whitelist, start_loops,
-		start_smtp,	 start_deliver, start_admin,
+		prepare_process, start_store, start_whitelist, start_faults,
+		start_loops,	 start_smtp,  start_deliver,   start_admin,
 	};
 
 	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
@@ -297,6 +337,7 @@ static void stop(struct daemon *daemon)
 		store_close(&daemon->store);
 	}
 	whitelist_free(&daemon->whitelist);
+	faults_free(&daemon->faults);
 	if (daemon->signals >= 0)
 		close(daemon->signals);
 	mem_free(daemon->listeners);
@@ -349,6 +390,7 @@ static void put_in_force(struct daemon *daemon, struct config *next)
 	}
 	daemon->config = versions_replace(daemon->versions, next);
 	log_configure(&next->log);
+	publish_faults(daemon, FAULT_FROM_CONFIG, next->faults, next->fault_count);
 	budget_set_limit(&daemon->budget, next->smtp.memory);
 	deliver_reload(daemon->deliver, &next->delivery, on_retired, retire(daemon, before));
 	versions_release(daemon->versions, before);
@@ -453,6 +495,7 @@ int daemon_run(const struct daemon_source *source, struct config *config_take, s
 		.source = source,
 		.versions = versions_new(config_take),
 		.whitelist = whitelist_new(),
+		.faults = faults_new(),
 		.failure = channel_new(),
 		.signals = -1,
 		.started_at = clock_wall_ms(),

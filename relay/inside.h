@@ -13,6 +13,7 @@
 #include "relay/config.h"
 #include "relay/daemon.h"
 #include "relay/deliver/deliver.h"
+#include "relay/filter/fault.h"
 #include "relay/filter/whitelist.h"
 #include "relay/loop/budget.h"
 #include "relay/loop/loop.h"
@@ -29,6 +30,7 @@ struct daemon {
 	const struct config *config; /* in force; held */
 	struct store *store;
 	struct whitelist *whitelist;
+	struct faults *faults;
 	struct loop *loops[CONFIG_MAX_THREADS];
 	size_t loop_count;
 	struct budget budget;

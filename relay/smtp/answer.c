@@ -14,6 +14,8 @@ void smtp_answer_set(struct smtp_answer *answer_out, int code, const char *enhan
 
 	assert(strlen(enhanced) < sizeof(answer_out->enhanced));
 	answer_out->code = code;
+	answer_out->delay_ms = 0;
+	answer_out->disconnect = false;
 	memcpy(answer_out->enhanced, enhanced, strlen(enhanced) + 1);
 	va_start(args, format);
 	(void)vsnprintf(answer_out->text, sizeof(answer_out->text), format, args);

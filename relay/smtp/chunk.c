@@ -1,6 +1,7 @@
 /* relay/smtp/chunk.c - BDAT: a message in pieces of announced size (RFC 3030 2) */
 #include "base/log.h"
 #include "relay/smtp/command.h"
+#include "relay/smtp/hold.h"
 #include "relay/smtp/verb.h"
 
 /* Where the content ends nobody knows: unread it could run as commands. */
@@ -39,13 +40,36 @@ static bool begin_message(struct smtp_session *session, struct smtp_answer *answ
 {
 	const struct smtp_backend_ops *backend = session->house->backend;
 
+	smtp_answer_set(answer_out, 451, "4.3.0", "Local error, please try again later");
 	if (session->stage == STAGE_CHUNK)
 		return true;
-	smtp_answer_set(answer_out, 451, "4.3.0", "Local error, please try again later");
 	if (backend->data_begin != NULL && !backend->data_begin(session->transaction, answer_out))
 		return false;
 	transfer_begin_chunks(session);
 	return true;
+}
+
+/* The clock of the message starts behind the delay: it is not the client's. */
+static void begin_late(struct smtp_session *session)
+{
+	int64_t size = session->transfer.chunk_size;
+	bool last = session->transfer.last;
+
+	transfer_begin_chunks(session);
+	transfer_chunk(session, size, last);
+}
+
+static void begin_chunk(struct smtp_session *session, int64_t size, bool last,
+			struct smtp_answer *answer)
+{
+	if (answer->delay_ms == 0) {
+		transfer_chunk(session, size, last);
+		return;
+	}
+	session->transfer.chunk_size = size;
+	session->transfer.last = last;
+	answer->code = 0;
+	hold_begin(session, answer, begin_late);
 }
 
 void verb_bdat(struct smtp_session *session, struct span argument)
@@ -60,7 +84,9 @@ void verb_bdat(struct smtp_session *session, struct span argument)
 	else if (code != ERR_OK)
 		verb_hang_up_on_content(session);
 	else if (is_in_order(session, &answer) && begin_message(session, &answer))
-		transfer_chunk(session, size, last);
+		begin_chunk(session, size, last, &answer);
+	else if (answer.disconnect && answer.delay_ms == 0)
+		session_answer(session, &answer);
 	else
 		transfer_stray_chunk(session, size, &answer);
 }

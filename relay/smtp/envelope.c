@@ -125,3 +125,19 @@ void envelope_add(struct envelope *envelope, const struct smtp_recipient *recipi
 	*find_slot(envelope, span_of(text)) = (uint32_t)++envelope->count;
 	envelope->has_special = envelope->has_special || address->utf8 || address->quoted;
 }
+
+void envelope_doom(struct envelope *envelope, const struct fate *fate, int64_t now)
+{
+	struct new_recipient *recipient = &envelope->recipients[envelope->count - 1];
+	char text[FATE_TEXT_SIZE];
+
+	fate_format(fate, text);
+	recipient->fault = arena_strdup(envelope->arena, text);
+	if (fate->action != FAULT_BOUNCE || recipient->state == STATE_QUEUED)
+		return;
+	recipient->state = STATE_QUEUED;
+	recipient->next_attempt_at = now;
+	recipient->ruling.reason = arena_printf(envelope->arena,
+						"%s; to bounce by the fault rule %s",
+						recipient->ruling.reason, fate->rule);
+}

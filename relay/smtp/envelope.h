@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "queue/message.h"
+#include "relay/filter/fate.h"
 #include "relay/filter/whitelist.h"
 #include "relay/mail/address.h"
 #include "relay/smtp/smtp.h"
@@ -37,5 +38,12 @@ bool envelope_holds(const struct envelope *envelope, const struct address *addre
  */
 void envelope_add(struct envelope *envelope, const struct smtp_recipient *recipient,
 		  const struct verdict *verdict, int64_t now);
+
+/*
+ * What a fault rule decided for the one added last. A bounce comes true
+ * whatever the list says: nothing is sent to the recipient, and without it
+ * nobody could test one without letting the mail out.
+ */
+void envelope_doom(struct envelope *envelope, const struct fate *fate, int64_t now);
 
 #endif

@@ -11,6 +11,7 @@
 #include "relay/filter/policy.h"
 #include "relay/mail/header.h"
 #include "relay/smtp/envelope.h"
+#include "relay/smtp/fault.h"
 #include "relay/smtp/received.h"
 
 #define RECEIVED_MAX   2048
@@ -21,6 +22,7 @@ struct intake {
 	struct store *store;
 	struct whitelist *whitelist;
 	struct budget *budget;
+	struct faults *faults; /* NULL: none */
 	uint64_t seed;
 };
 
@@ -31,6 +33,7 @@ struct intake_mail {
 	struct smtp_session *session;
 	const struct smtp_client *client;
 	struct arena *arena;
+	struct address sender;
 	struct envelope envelope;
 	struct new_message message;
 	char id[ULID_TEXT_SIZE];
@@ -39,7 +42,7 @@ struct intake_mail {
 	int64_t counted;	    /* of its bytes in the budget */
 	int64_t header_size;	    /* up to and including the empty line; 0: not seen yet */
 	unsigned line_octets;	    /* octets of the header line under way, 2 is enough to know */
-	struct smtp_answer refusal; /* code 0: none */
+	struct smtp_answer refusal; /* code 0: none, but for its delay */
 };
 
 struct intake *intake_new(struct store *store, struct whitelist *whitelist, struct budget *budget)
@@ -51,6 +54,11 @@ struct intake *intake_new(struct store *store, struct whitelist *whitelist, stru
 	intake->budget = budget;
 	secret_random(&intake->seed, sizeof(intake->seed));
 	return intake;
+}
+
+void intake_set_faults(struct intake *intake, struct faults *faults)
+{
+	intake->faults = faults;
 }
 
 void intake_free(struct intake **intake)
@@ -66,17 +74,21 @@ static void *begin(void *ctx, struct smtp_session *session, const struct smtp_cl
 {
 	struct intake *intake = ctx;
 	struct intake_mail *m;
+	struct fault_case at = {.stage = FAULT_AT_MAIL, .sender = &mail->sender};
 	char sender[ADDRESS_TEXT_SIZE];
 
 	if (store_is_failed(intake->store)) {
 		smtp_answer_error(answer, ERR_FATAL);
 		return NULL;
 	}
+	if (!smtp_fault_pass(intake->faults, client, &at, answer, NULL))
+		return NULL;
 	m = mem_zalloc(sizeof(*m));
 	m->intake = intake;
 	m->session = session;
 	m->client = client;
 	m->arena = arena_new();
+	m->sender = mail->sender;
 	m->message.id = ulid_new(clock_wall_ms());
 	ulid_format(&m->message.id, m->id);
 	address_format(&mail->sender, sender);
@@ -90,22 +102,23 @@ static void *begin(void *ctx, struct smtp_session *session, const struct smtp_cl
 	return m;
 }
 
-static bool recipient(void *transaction, const struct smtp_recipient *recipient,
-		      struct smtp_answer *answer)
+/* False: not taken, *answer says why. */
+static bool judge(struct intake_mail *m, const struct smtp_recipient *recipient,
+		  const struct fate *fate, struct smtp_answer *answer)
 {
-	struct intake_mail *m = transaction;
 	const struct policy_options *policy = smtp_session_backend_options(m->session);
 	const struct whitelist_snapshot *snapshot;
 	struct verdict verdict;
 	char text[ADDRESS_TEXT_SIZE];
 
-	if (envelope_holds(&m->envelope, &recipient->address))
-		return true;
 	snapshot = whitelist_acquire(m->intake->whitelist);
 	verdict_explain(snapshot, &recipient->address, span_of(m->client->scope),
 			clock_steady_wall_ms(), &verdict);
 	whitelist_release(&snapshot);
 	policy_apply(policy, &verdict);
+	/* What is to bounce later is accepted now. */
+	if (verdict.kind == VERDICT_REJECT && fate->action == FAULT_BOUNCE)
+		verdict.kind = VERDICT_DROP;
 	if (verdict.kind == VERDICT_REJECT) {
 		address_format(&recipient->address, text);
 		smtp_answer_set(answer, 550, "5.7.1", "<%s>: recipient is not on the whitelist",
@@ -114,6 +127,39 @@ static bool recipient(void *transaction, const struct smtp_recipient *recipient,
 	}
 	envelope_add(&m->envelope, recipient, &verdict, clock_wall_ms());
 	return true;
+}
+
+/* A stage at which the message as a whole is looked at. */
+static bool pass_faults(struct intake_mail *m, enum fault_stage stage, struct smtp_answer *answer)
+{
+	struct fault_case at = {.stage = stage,
+				.sender = &m->sender,
+				.recipients = m->envelope.recipients,
+				.recipient_count = m->envelope.count};
+
+	return smtp_fault_pass(m->intake->faults, m->client, &at, answer, NULL);
+}
+
+static bool recipient(void *transaction, const struct smtp_recipient *recipient,
+		      struct smtp_answer *answer)
+{
+	struct intake_mail *m = transaction;
+	struct fault_case at = {
+		.stage = FAULT_AT_RCPT, .sender = &m->sender, .recipient = &recipient->address};
+	struct fate fate = {.attempts = 0};
+	int64_t delay_ms;
+	bool taken;
+
+	if (envelope_holds(&m->envelope, &recipient->address))
+		return true;
+	if (!smtp_fault_pass(m->intake->faults, m->client, &at, answer, &fate))
+		return false;
+	delay_ms = answer->delay_ms;
+	taken = judge(m, recipient, &fate, answer);
+	answer->delay_ms = delay_ms;
+	if (taken && fate.attempts > 0)
+		envelope_doom(&m->envelope, &fate, clock_wall_ms());
+	return taken;
 }
 
 /* --- DATA ------------------------------------------------------------------ */
@@ -126,6 +172,8 @@ static bool data_begin(void *transaction, struct smtp_answer *answer)
 		smtp_answer_error(answer, ERR_FATAL);
 		return false;
 	}
+	if (!pass_faults(m, FAULT_AT_DATA, answer))
+		return false;
 	/* `ready` asks: no callback from the writer's thread is needed. */
 	m->body = body_new(m->intake->store, NULL, NULL);
 	return true;
@@ -301,16 +349,23 @@ static void describe(struct intake_mail *m, const struct smtp_data_facts *facts)
 	message->recipient_count = m->envelope.count;
 }
 
+/* RFC 5321 6.3 */
+static bool is_good_header(struct intake_mail *m, int64_t size)
+{
+	if (describe_header(m, size))
+		return true;
+	smtp_answer_set(&m->refusal, 554, "5.4.6",
+			"Routing loop detected: more than %zu Received fields",
+			smtp_session_options(m->session)->max_received);
+	return false;
+}
+
 static void finish(void *transaction, const struct smtp_data_facts *facts)
 {
 	struct intake_mail *m = transaction;
 
 	assert(body_size(m->body) == facts->size);
-	if (!describe_header(m, facts->size)) {
-		/* RFC 5321 6.3 */
-		smtp_answer_set(&m->refusal, 554, "5.4.6",
-				"Routing loop detected: more than %zu Received fields",
-				smtp_session_options(m->session)->max_received);
+	if (!pass_faults(m, FAULT_AT_END, &m->refusal) || !is_good_header(m, facts->size)) {
 		body_free(&m->body);
 		smtp_session_finished(m->session);
 		return;
@@ -369,6 +424,7 @@ static void settle(void *transaction, struct smtp_answer *answer)
 		smtp_answer_set(answer, 250, "2.0.0", "Ok: queued as %s", m->id);
 		log_accepted(m);
 	}
+	answer->delay_ms = m->refusal.delay_ms;
 	mail_free(m);
 }
 

@@ -3,6 +3,7 @@
 #define STAGEPOST_RELAY_SMTP_INTAKE_H
 
 #include "queue/store.h"
+#include "relay/filter/fault.h"
 #include "relay/filter/whitelist.h"
 #include "relay/loop/budget.h"
 #include "relay/smtp/smtp.h"
@@ -16,6 +17,8 @@ extern const struct smtp_backend_ops intake_ops;
 
 /* Everything given outlives the intake. `budget` may be NULL. */
 struct intake *intake_new(struct store *store, struct whitelist *whitelist, struct budget *budget);
+/* Before the front starts: ask these rules for failures on demand. They outlive the intake. */
+void intake_set_faults(struct intake *intake, struct faults *faults);
 /* After smtp_front_stop. */
 void intake_free(struct intake **intake);
 

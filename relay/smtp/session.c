@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "base/secret.h"
 #include "relay/smtp/command.h"
+#include "relay/smtp/hold.h"
 #include "relay/smtp/proxy.h"
 #include "relay/smtp/verb.h"
 #include "relay/wire/reply.h"
@@ -46,7 +47,14 @@ void session_reply(struct smtp_session *session, int code, const char *enhanced,
 
 void session_answer(struct smtp_session *session, const struct smtp_answer *answer)
 {
-	session_reply(session, answer->code, answer->enhanced, answer->text);
+	if (session->hold != NULL)
+		hold_add(session, answer);
+	else if (answer->delay_ms > 0 && session->stream != NULL && !session->stopping)
+		hold_begin(session, answer, NULL);
+	else if (answer->disconnect)
+		session_close(session, "disconnected on demand");
+	else
+		session_reply(session, answer->code, answer->enhanced, answer->text);
 }
 
 void session_refuse(struct smtp_session *session, int code, const char *enhanced, const char *text)
@@ -106,6 +114,7 @@ static void end(struct smtp_session *session, bool flush, const char *reason)
 		stream_free(&session->stream);
 	loop_timer_stop(&session->clock);
 	session->phase = PHASE_GONE;
+	hold_forget(session);
 	if (!session->awaits_settle)
 		session_reset(session);
 }
@@ -279,6 +288,7 @@ static bool step(struct smtp_session *session)
 		return has_output_room(session) && take_command(session);
 	case PHASE_SKIP_LINE: return skip_line(session);
 	case PHASE_DATA: return transfer_step(session);
+	case PHASE_HOLD:
 	case PHASE_VERDICT:
 	case PHASE_GONE: break;
 	}
@@ -357,6 +367,8 @@ static void on_clock(struct loop_timer *timer)
 
 	if (session->phase == PHASE_GREETING)
 		opening_greet(session);
+	else if (session->phase == PHASE_HOLD)
+		hold_end(session);
 	else if (session->phase == PHASE_DATA || session->stage == STAGE_CHUNK)
 		transfer_on_clock(session);
 	session_pump(session);
@@ -434,6 +446,10 @@ void session_stop(struct smtp_session *session, bool now)
 	case PHASE_GREETING:
 	case PHASE_COMMAND:
 	case PHASE_SKIP_LINE: now = now || session->stage != STAGE_CHUNK; break;
+	case PHASE_HOLD:
+		hold_cut(session);
+		now = true;
+		break;
 	case PHASE_DATA: break;
 	case PHASE_VERDICT:
 	case PHASE_GONE: now = false; break;

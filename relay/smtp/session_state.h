@@ -14,6 +14,7 @@ enum session_phase {
 	PHASE_COMMAND,	 /* a command line */
 	PHASE_SKIP_LINE, /* the rest of a line that was too long */
 	PHASE_DATA,	 /* a message */
+	PHASE_HOLD,	 /* not looked at: an answer is held back (hold.h) */
 	PHASE_VERDICT,	 /* not looked at: the answer to the final dot is being made */
 	PHASE_GONE	 /* there is no connection any more */
 };
@@ -70,6 +71,8 @@ struct smtp_session {
 	bool stopping;	    /* 421 when the message under way is answered */
 	bool deadline_set;  /* for the command under way */
 	bool awaits_settle; /* finish was called: not freed before settle */
+	/* In PHASE_HOLD, else NULL. */
+	struct session_hold *hold;
 	struct session_transfer transfer;
 	struct loop_timer clock; /* greeting delay; rate of DATA; back-pressure */
 	struct loop_task finished;
@@ -87,7 +90,7 @@ static inline const struct listener_options *listener_of(const struct smtp_sessi
 
 /* session.c */
 
-/* Write a reply. 421 closes the connection afterwards. */
+/* Write a reply, when its time has come. 421 closes the connection afterwards. */
 void session_answer(struct smtp_session *session, const struct smtp_answer *answer);
 void session_reply(struct smtp_session *session, int code, const char *enhanced, const char *text);
 /* The same for a client's mistake: too many of them end in 421. */

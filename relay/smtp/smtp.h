@@ -85,8 +85,13 @@ struct smtp_answer {
 	int code;
 	char enhanced[12];
 	char text[400];
+	/* Failures on demand: so long nothing is said and nothing read; data_begin: before the
+	 * 354. */
+	int64_t delay_ms;
+	bool disconnect; /* then the connection is closed instead */
 };
 
+/* Neither delay nor disconnect. */
 void smtp_answer_set(struct smtp_answer *answer_out, int code, const char *enhanced,
 		     const char *format, ...) __attribute__((format(printf, 4, 5)));
 /* For an error of the store: ERR_FULL 452 4.3.1, ERR_FATAL 421 4.3.0, any other 451 4.3.0. */
@@ -117,7 +122,8 @@ struct smtp_backend_ops {
 	/* One RCPT TO. Sets *answer (it comes in as 250 2.1.5). True: it counts as a recipient. */
 	bool (*recipient)(void *transaction, const struct smtp_recipient *recipient,
 			  struct smtp_answer *answer);
-	/* DATA. False: refused with *answer; the transaction goes on. May be NULL. */
+	/* DATA. False: refused with *answer; the transaction goes on. May be NULL. Of a true one
+	 * only answer->delay_ms is looked at. */
 	bool (*data_begin)(void *transaction, struct smtp_answer *answer);
 	/*
 	 * Message bytes, CRLF line ends, dot-unstuffed; all of them are taken.

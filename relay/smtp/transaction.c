@@ -1,5 +1,6 @@
 /* relay/smtp/transaction.c - MAIL, RCPT and DATA (RFC 5321 4.1.1.2 to 4.1.1.4) */
 #include "relay/smtp/command.h"
+#include "relay/smtp/hold.h"
 #include "relay/smtp/verb.h"
 
 #define OVERSHOOT_MAX 1000 /* RCPT beyond the limit that are not yet called errors */
@@ -73,6 +74,13 @@ void verb_close_on_content(struct smtp_session *session)
 		session_close(session, "content behind a refused DATA");
 }
 
+static void begin_data(struct smtp_session *session)
+{
+	session_reply(session, 354, "", "End data with <CR><LF>.<CR><LF>");
+	if (session->stream != NULL)
+		transfer_begin(session);
+}
+
 void verb_data(struct smtp_session *session, struct span argument)
 {
 	const struct smtp_backend_ops *backend = session->house->backend;
@@ -80,11 +88,16 @@ void verb_data(struct smtp_session *session, struct span argument)
 
 	smtp_answer_set(&answer, 451, "4.3.0", "Local error, please try again later");
 	if (backend->data_begin != NULL && !backend->data_begin(session->transaction, &answer)) {
+		if (answer.delay_ms > 0) {
+			hold_begin(session, &answer, verb_close_on_content);
+			return;
+		}
 		session_answer(session, &answer);
 		verb_close_on_content(session);
-		return;
+	} else if (answer.delay_ms > 0) {
+		answer.code = 0;
+		hold_begin(session, &answer, begin_data);
+	} else {
+		begin_data(session);
 	}
-	session_reply(session, 354, "", "End data with <CR><LF>.<CR><LF>");
-	if (session->stream != NULL)
-		transfer_begin(session);
 }

@@ -167,8 +167,11 @@ static void end_of_chunk(struct smtp_session *session)
 	session->phase = PHASE_COMMAND;
 	if (transfer->stray) {
 		loop_timer_stop(&session->clock);
-		session_refuse(session, transfer->refusal.code, transfer->refusal.enhanced,
-			       transfer->refusal.text);
+		if (transfer->refusal.delay_ms > 0)
+			session_answer(session, &transfer->refusal);
+		else
+			session_refuse(session, transfer->refusal.code, transfer->refusal.enhanced,
+				       transfer->refusal.text);
 	} else if (transfer->last) {
 		end_of_last_chunk(session);
 	} else if (session->transaction == NULL) {

@@ -324,6 +324,24 @@ static const struct {
 	{"policy: {header_policy: strip}\n",
 	 "1:25 policy.header_policy: is not supported by this version (leave it out or write "
 	 "keep)\n"},
+	/* Fault rules: each value, then what goes together. */
+	{"faults:\n  - {name: a}\n", "2:5 faults.0.action: is missing\n"},
+	{"faults:\n  - {name: a, action: boun}\n",
+	 "2:23 faults.0.action: reject, delay, disconnect, bounce or defer was expected, not "
+	 "\"boun\"; did you mean bounce?\n"},
+	{"faults:\n  - {name: a, action: delay}\n",
+	 "2:5 faults.0.delay: is missing: how long to wait with the answer\n"},
+	{"faults:\n  - {name: a, action: delay, delay: 11m}\n",
+	 "2:37 faults.0.delay: \"11m\" is out of range: from 0s to 10m is possible\n"},
+	{"faults:\n  - {name: a, action: bounce, stage: end, code: 450}\n",
+	 "2:38 faults.0.stage: what happens later is decided for a recipient: rcpt\n"
+	 "2:49 faults.0.code: a bounce has a code from 500 to 599\n"},
+	{"faults:\n  - {name: a, action: reject, stage: mail, recipient: \"*@x.test\"}\n",
+	 "2:55 faults.0.recipient: no recipient is known yet at the stage mail\n"},
+	{"faults:\n  - {name: a, action: reject, sender: \"a b\"}\n", "2:39 faults.0.sender: "},
+	{"faults:\n  - {name: a, action: reject}\n  - {name: a, action: reject}\n",
+	 "3:12 faults.1.name: \"a\" is already that of faults.0\n"},
+	{"faults:\n  - reject\n", "2:5 faults.0: a mapping was expected, not a value\n"},
 	/* Several at once, in the order of the file; YAML that breaks off ends it. */
 	{"threads: x\nsmtp: {max_errors: 0}\nfoo: bar\nhostname: a b\n",
 	 "1:10 threads: a number was expected, not \"x\"\n"
@@ -587,6 +605,10 @@ START_TEST(printed_and_read_back)
 	check_round_trip("data_dir: \"a b: \\\"c\\\" $${X} \\t # ~ \u00fc\"\n"
 			 "listeners: [{address: \"127.0.0.1:0\", scope: \"\"}]\n"
 			 "policy: {control_headers: []}\n");
+	check_round_trip(
+		"faults:\n  - {name: a, action: defer, attempts: 2, every: 3, code: 452,"
+		" enhanced: 4.2.2, text: \"full: \\\"x\\\"\", user: \"app-*\", delay: 5s}\n"
+		"  - {name: b, action: disconnect, stage: end, sender: \"<>\"}\n");
 }
 END_TEST
 
@@ -614,6 +636,38 @@ START_TEST(man_page_names_every_key)
 	page[fread(page, 1, sizeof(page) - 1, file)] = '\0';
 	fclose(file);
 	check_documented(config_keys, page);
+}
+END_TEST
+
+START_TEST(fault_rules)
+{
+	struct loaded loaded;
+	const struct fault *faults;
+
+	load(&loaded,
+	     "faults:\n  - {name: slow, action: delay, stage: end, delay: 1500ms, after: 2,"
+	     " every: 3, times: 4}\n  - {name: off, action: defer, attempts: 5, enabled: false,"
+	     " recipient: \"qa-*@example.com\", user: ci}\n",
+	     NULL, 0);
+	ck_assert_msg(loaded.code == ERR_OK, "%s", notes_of(&loaded));
+	faults = loaded.config->faults;
+	ck_assert_uint_eq(loaded.config->fault_count, 2);
+	ck_assert_str_eq(faults[0].name, "slow");
+	ck_assert(faults[0].enabled);
+	ck_assert_int_eq(faults[0].action, FAULT_DELAY);
+	ck_assert_int_eq(faults[0].stage, FAULT_AT_END);
+	ck_assert_int_eq(faults[0].delay_ms, 1500);
+	ck_assert_uint_eq(faults[0].skip, 2);
+	ck_assert_uint_eq(faults[0].every, 3);
+	ck_assert_uint_eq(faults[0].times, 4);
+	ck_assert_str_eq(faults[0].recipient, "");
+	ck_assert(!faults[1].enabled);
+	ck_assert_int_eq(faults[1].action, FAULT_DEFER);
+	ck_assert_int_eq(faults[1].stage, FAULT_AT_RCPT);
+	ck_assert_uint_eq(faults[1].attempts, 5);
+	ck_assert_str_eq(faults[1].recipient, "qa-*@example.com");
+	ck_assert_str_eq(faults[1].user, "ci");
+	loaded_release(&loaded);
 }
 END_TEST
 
@@ -702,5 +756,5 @@ END_TEST
 UNIT_MAIN("relay/config", defaults_are_those_of_the_interface, every_form_is_read,
 	  mistakes_are_reported_with_place_and_name, hostnames, values_in_force_of_later_versions,
 	  sections_without_a_value, environment, overrides, unreadable_files, notes_for_people,
-	  printed_and_read_back, man_page_names_every_key, reload, values,
+	  printed_and_read_back, man_page_names_every_key, fault_rules, reload, values,
 	  many_mistakes_do_not_pile_up)

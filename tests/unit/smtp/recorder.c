@@ -86,8 +86,14 @@ static void *begin(void *ctx, struct smtp_session *session, const struct smtp_cl
 		smtp_answer_set(answer, 550, "5.7.1", "not you");
 		return NULL;
 	}
+	if (strcmp(mail->sender.local, "gone") == 0) {
+		answer->disconnect = true;
+		return NULL;
+	}
 	t = mem_zalloc(sizeof(*t));
 	t->recorder = ctx;
+	if (strcmp(mail->sender.local, "slow") == 0)
+		answer->delay_ms = t->recorder->delay_ms;
 	t->session = session;
 	t->recorded.mail = *mail;
 	t->recorded.client = *client;
@@ -109,6 +115,8 @@ static bool recipient(void *transaction, const struct smtp_recipient *recipient,
 		smtp_answer_set(answer, 550, "5.7.1", "<%s>: no", text);
 		return false;
 	}
+	if (strncmp(text, "slow", 4) == 0)
+		answer->delay_ms = t->recorder->delay_ms;
 	(void)snprintf(r->recipients + used, sizeof(r->recipients) - used, "%s ", text);
 	r->recipient_count++;
 	return true;
@@ -118,10 +126,14 @@ static bool data_begin(void *transaction, struct smtp_answer *answer)
 {
 	struct transaction *t = transaction;
 
-	if (strcmp(t->recorded.mail.sender.local, "nodata") == 0) {
+	bool refused = strncmp(t->recorded.mail.sender.local, "nodata", 6) == 0;
+
+	if (refused)
 		smtp_answer_set(answer, 451, "4.3.0", "not now");
+	if (strstr(t->recorded.mail.sender.local, "slow") != NULL)
+		answer->delay_ms = t->recorder->delay_ms;
+	if (refused)
 		return false;
-	}
 	t->data_begun = true;
 	return true;
 }

@@ -31,6 +31,9 @@ struct recorder {
 	int blocks;		      /* so many pieces answer with back-pressure */
 	_Atomic bool never_ready;
 	struct smtp_answer final; /* code 0: 250 */
+	/* Failures on demand: for senders and recipients "slow@…" (answered late), "slowdata@…"
+	 * (the 354 or its refusal comes late), "gone@…" (disconnected). */
+	int64_t delay_ms;
 };
 
 extern const struct smtp_backend_ops recorder_ops;

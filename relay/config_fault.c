@@ -1,0 +1,47 @@
+/* relay/config_fault.c - the fault rules of the configuration: what goes together, and what does
+ * not
+ */
+#include "relay/config_read.h"
+#include "relay/filter/fault.h"
+
+struct telling {
+	struct config_reader *reader;
+	const struct document_node *item;
+	const char *path; /* "faults.0" */
+};
+
+static void tell(void *ctx, const char *member, const char *sentence)
+{
+	const struct telling *telling = ctx;
+	const struct document_node *node = document_find(telling->item, span_of(member));
+
+	config_report_add(telling->reader->report, false, node != NULL ? node : telling->item,
+			  arena_printf(telling->reader->scratch, "%s.%s", telling->path, member),
+			  "%s", sentence);
+}
+
+/* Its values are not all there: what they mean together can't be said. */
+static bool is_reported(const struct config_report *report, const char *path)
+{
+	size_t len = strlen(path);
+
+	for (size_t i = 0; i < report->count; i++)
+		if (!report->notes[i].warning && strncmp(report->notes[i].key, path, len) == 0 &&
+		    (report->notes[i].key[len] == '.' || report->notes[i].key[len] == '\0'))
+			return true;
+	return false;
+}
+
+void config_check_faults(struct config_reader *reader, const struct config *config,
+			 const struct document_node *root)
+{
+	struct document_node *list = document_find(root, span_of("faults"));
+
+	for (size_t i = 0; i < config->fault_count; i++) {
+		struct telling telling = {.reader = reader, .item = document_item(list, i)};
+
+		telling.path = arena_printf(reader->scratch, "faults.%zu", i);
+		if (!is_reported(reader->report, telling.path))
+			(void)fault_check(&config->faults[i], tell, &telling);
+	}
+}

@@ -1,0 +1,272 @@
+/* tests relay/smtp/fault.c and what intake.c does with it: each action at each stage */
+#include <config.h>
+
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "relay/filter/fault.h"
+#include "relay/filter/policy.h"
+#include "relay/smtp/intake.h"
+#include "tests/unit/filter/list.h"
+#include "tests/unit/queue/fixture.h"
+#include "tests/unit/smtp/client.h"
+#include "tests/unit/unit.h"
+
+static const struct list_row rows[] = {{"allowed.test", 1, false, NULL, 0},
+				       {NULL, 0, false, NULL, 0}};
+
+struct relay {
+	struct fixture queue;
+	struct whitelist *list;
+	struct policy_options policy;
+	struct faults *faults;
+	struct intake *intake;
+	struct door_rig rig;
+	struct client client;
+	struct arena *arena;
+};
+
+static void relay_open(struct relay *relay, enum verdict_kind unlisted)
+{
+	fixture_open(&relay->queue);
+	relay->list = list_of(rows);
+	relay->policy = (struct policy_options){.default_verdict = unlisted, .bounce_to = ""};
+	relay->faults = faults_new();
+	relay->intake = intake_new(relay->queue.store, relay->list, NULL);
+	intake_set_faults(relay->intake, relay->faults);
+	relay->arena = arena_new();
+	rig_init(&relay->rig, &intake_ops, relay->intake, &relay->policy);
+	relay->rig.listener.scope = "shop";
+	rig_open(&relay->rig);
+	client_greet(&relay->client, &relay->rig);
+}
+
+static void relay_close(struct relay *relay)
+{
+	client_close(&relay->client);
+	rig_close(&relay->rig, 1000);
+	intake_free(&relay->intake);
+	faults_free(&relay->faults);
+	whitelist_free(&relay->list);
+	arena_free(&relay->arena);
+	fixture_close(&relay->queue);
+	fixture_remove(&relay->queue);
+}
+
+static struct fault fault_of(enum fault_action action, enum fault_stage stage)
+{
+	struct fault fault;
+
+	fault_init(&fault);
+	fault.name = "on-demand";
+	fault.action = action;
+	fault.stage = stage;
+	fault.delay_ms = action == FAULT_DELAY ? 200 : 0;
+	return fault;
+}
+
+static void demand(struct relay *relay, const struct fault *fault)
+{
+	ck_assert_int_eq(faults_publish(relay->faults, FAULT_FROM_STORE, fault, 1), 0);
+}
+
+/* One message to bob@allowed.test and eve@other.test, up to the first answer that is no yes. */
+static void send_until(struct relay *relay, const char *want)
+{
+	static const char *const commands[] = {"MAIL FROM:<app@shop.test>",
+					       "RCPT TO:<bob@allowed.test>",
+					       "RCPT TO:<eve@other.test>", "DATA", "hello\r\n."};
+	static const char *const yes[] = {"250", "250", "250", "354", "250"};
+	char code[12] = "";
+
+	for (size_t i = 0; i < 5; i++) {
+		int got;
+
+		client_say(&relay->client, commands[i]);
+		client_say(&relay->client, "\r\n");
+		got = client_code(&relay->client);
+		if (got < 0) {
+			ck_assert_str_eq("gone", want);
+			return;
+		}
+		snprintf(code, sizeof(code), "%d", got);
+		if (strcmp(code, yes[i]) != 0)
+			break;
+	}
+	ck_assert_str_eq(code, want);
+}
+
+static int64_t stored(struct relay *relay)
+{
+	struct queue_stats stats;
+
+	store_stats(relay->queue.store, &stats);
+	return stats.messages;
+}
+
+START_TEST(refused_at_each_stage)
+{
+	struct fault fault = fault_of(FAULT_REJECT, FAULT_AT_MAIL);
+	struct relay relay;
+
+	relay_open(&relay, VERDICT_DROP);
+	for (; fault.stage <= FAULT_AT_END; fault.stage++) {
+		fault.code = 450 + fault.stage;
+		fault.scope = "shop";
+		demand(&relay, &fault);
+		send_until(&relay,
+			   (const char *const[]){"", "451", "452", "453", "454"}[fault.stage]);
+		client_ask(&relay.client, "RSET", "250 2.0.0");
+		ck_assert_int_eq(stored(&relay), 0);
+	}
+	/* In force for the next command, as is the end of it. */
+	fault.stage = FAULT_AT_RCPT;
+	fault.recipient = "eve@other.test";
+	demand(&relay, &fault);
+	send_until(&relay, "454");
+	faults_publish(relay.faults, FAULT_FROM_STORE, NULL, 0);
+	client_ask(&relay.client, "RCPT TO:<eve@other.test>", "250 2.1.5");
+	client_ask(&relay.client, "DATA", "354");
+	client_ask(&relay.client, "hello\r\n.", "250 2.0.0");
+	ck_assert_int_eq(stored(&relay), 1);
+	relay_close(&relay);
+}
+END_TEST
+
+START_TEST(disconnected_at_each_stage)
+{
+	struct fault fault = fault_of(FAULT_DISCONNECT, FAULT_AT_MAIL);
+	struct relay relay;
+
+	relay_open(&relay, VERDICT_DROP);
+	for (; fault.stage <= FAULT_AT_END; fault.stage++) {
+		demand(&relay, &fault);
+		send_until(&relay, "gone");
+		client_close(&relay.client);
+		client_greet(&relay.client, &relay.rig);
+	}
+	ck_assert_int_eq(stored(&relay), 0);
+	relay_close(&relay);
+}
+END_TEST
+
+START_TEST(late_at_each_stage_and_stored_all_the_same)
+{
+	struct fault fault = fault_of(FAULT_DELAY, FAULT_AT_MAIL);
+	struct relay relay;
+
+	relay_open(&relay, VERDICT_DROP);
+	for (; fault.stage <= FAULT_AT_END; fault.stage++) {
+		int64_t before = clock_mono_ms();
+
+		demand(&relay, &fault);
+		send_until(&relay, "250");
+		ck_assert_int_ge(clock_mono_ms() - before, 199);
+	}
+	ck_assert_int_eq(stored(&relay), 4);
+	relay_close(&relay);
+}
+END_TEST
+
+static struct message_view last_message(struct relay *relay)
+{
+	struct message_query query = {.limit = 1, .with_recipients = true};
+	struct message_view *views;
+	size_t count;
+
+	ck_assert_int_eq(
+		queue_message_list(relay->queue.reader, &query, relay->arena, &views, &count, NULL),
+		ERR_OK);
+	ck_assert_uint_eq(count, 1);
+	return views[0];
+}
+
+/* What is to bounce is queued whatever the list says; the rest of the message is as always. */
+static void expect_fates(struct relay *relay, const char *bob, const char *eve)
+{
+	struct claim claim = claim_at(&relay->queue, INT64_MAX / 2, 10);
+	const struct claimed_message *message = &claim.messages[0];
+
+	ck_assert_uint_eq(claim.message_count, 1);
+	for (size_t i = 0; i < message->recipient_count; i++) {
+		const struct claimed_recipient *r = &message->recipients[i];
+		const char *want = strncmp(r->address, "bob", 3) == 0 ? bob : eve;
+
+		if (want == NULL)
+			ck_assert_ptr_null(r->fault);
+		else
+			ck_assert_str_eq(r->fault, want);
+	}
+	arena_free(&claim.arena);
+}
+
+START_TEST(a_bounce_is_decided_at_rcpt)
+{
+	static const enum verdict_kind kinds[] = {VERDICT_DROP, VERDICT_HOLD, VERDICT_REJECT};
+	struct fault fault = fault_of(FAULT_BOUNCE, FAULT_AT_RCPT);
+
+	fault.recipient = "other.test";
+	fault.reply = "No such user";
+	for (size_t i = 0; i < 3; i++) {
+		struct message_view view;
+		struct relay relay;
+
+		relay_open(&relay, kinds[i]);
+		demand(&relay, &fault);
+		send_until(&relay, "250");
+		view = last_message(&relay);
+		ck_assert_uint_eq(view.recipient_count, 2);
+		ck_assert_int_eq(view.recipients[1].state, STATE_QUEUED);
+		ck_assert_ptr_nonnull(strstr(view.recipients[1].ruling.reason,
+					     "to bounce by the fault rule on-demand"));
+		expect_fates(&relay, NULL, "bounce 1 550 5.1.1 on-demand No such user");
+		relay_close(&relay);
+	}
+}
+END_TEST
+
+/* A delay of what the list would drop changes nothing about that. */
+START_TEST(a_defer_does_not_let_anything_out)
+{
+	struct fault fault = fault_of(FAULT_DEFER, FAULT_AT_RCPT);
+	struct message_view view;
+	struct relay relay;
+
+	fault.attempts = 3;
+	relay_open(&relay, VERDICT_DROP);
+	demand(&relay, &fault);
+	send_until(&relay, "250");
+	view = last_message(&relay);
+	ck_assert_int_eq(view.recipients[0].state, STATE_QUEUED);
+	ck_assert_int_eq(view.recipients[1].state, STATE_DROPPED);
+	expect_fates(&relay, "defer 3 451 4.3.0 on-demand Failure on demand", NULL);
+	relay_close(&relay);
+}
+END_TEST
+
+START_TEST(a_recipient_named_twice_counts_once)
+{
+	struct fault fault = fault_of(FAULT_REJECT, FAULT_AT_RCPT);
+	struct fault_view view;
+	const struct fault_set *set;
+	struct relay relay;
+
+	fault.skip = 1;
+	relay_open(&relay, VERDICT_DROP);
+	demand(&relay, &fault);
+	client_ask(&relay.client, "MAIL FROM:<app@shop.test>", "250");
+	client_ask(&relay.client, "RCPT TO:<bob@allowed.test>", "250");
+	client_ask(&relay.client, "RCPT TO:<bob@ALLOWED.test>", "250");
+	client_ask(&relay.client, "RCPT TO:<carol@allowed.test>", "550 5.1.1");
+	set = faults_acquire(relay.faults);
+	fault_set_view(set, 0, &view);
+	ck_assert_int_eq(view.matches, 2);
+	ck_assert_int_eq(view.strikes, 1);
+	faults_release(&set);
+	relay_close(&relay);
+}
+END_TEST
+
+UNIT_MAIN("smtp/fault", refused_at_each_stage, disconnected_at_each_stage,
+	  late_at_each_stage_and_stored_all_the_same, a_bounce_is_decided_at_rcpt,
+	  a_defer_does_not_let_anything_out, a_recipient_named_twice_counts_once)
