@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/secret.h"
 #include "relay/loop/socket.h"
 #include "relay/loop/stream_state.h"
 
@@ -132,6 +133,16 @@ void stream_consume(struct stream *stream, size_t len)
 	else
 		buf_consume(&stream->in, len);
 	stream_watch(stream);
+}
+
+void stream_consume_secret(struct stream *stream, size_t len)
+{
+	struct span input = stream_input(stream);
+
+	assert(len <= input.len);
+	if (len > 0)
+		secret_wipe((char *)(uintptr_t)input.data, len);
+	stream_consume(stream, len);
 }
 
 int stream_write(struct stream *stream, struct span bytes)

@@ -75,6 +75,8 @@ void stream_close(struct stream **stream, int64_t linger_ms);
 /* Unconsumed input. Valid until the next stream_* call or return to the loop. */
 struct span stream_input(const struct stream *stream);
 void stream_consume(struct stream *stream, size_t len);
+/* The same, and nothing of them stays in the stream's memory. */
+void stream_consume_secret(struct stream *stream, size_t len);
 
 /*
  * Collected and written once per loop turn (gathered). ERR_OK, or ERR_LIMIT:

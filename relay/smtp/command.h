@@ -63,6 +63,7 @@ struct command_limits {
 	int64_t max_message_size;
 	bool esmtp;    /* EHLO was used; without it there are no parameters */
 	bool smtputf8; /* for RCPT: MAIL carried SMTPUTF8 */
+	bool auth;     /* logins are taken here: AUTH= is understood (RFC 4954 5) */
 };
 /*
  * All of MAIL's argument. False: *answer_out says why (501 5.1.7, 501 5.5.4,

@@ -6,6 +6,7 @@
 
 #include "relay/wire/dsn.h"
 #include "relay/wire/parameter.h"
+#include "relay/wire/xtext.h"
 
 /* What is being filled, and what it is judged by. */
 struct taking {
@@ -93,9 +94,27 @@ static bool take_envid(struct taking *taking, const struct parameter *parameter)
 	return true;
 }
 
+/* RFC 4954 5: "<>" or a mailbox in xtext. We trust nobody's word for it: it goes no further. */
+static bool take_auth(struct taking *taking, const struct parameter *parameter)
+{
+	struct address address;
+	struct buf text;
+	bool good;
+
+	if (!taking->limits->auth)
+		return refuse_parameter(taking, parameter);
+	buf_init(&text, ADDRESS_TEXT_SIZE);
+	good = xtext_decode(parameter->value, &text) == ERR_OK &&
+	       (span_is(buf_span(&text), "<>") ||
+		address_parse(buf_span(&text), &address, NULL) == ERR_OK);
+	buf_release(&text);
+	return good || malformed(taking, "AUTH is <> or a mailbox in xtext");
+}
+
 static const struct rule mail_rules[] = {
 	{"SIZE", take_size}, {"BODY", take_body},   {"SMTPUTF8", take_smtputf8},
-	{"RET", take_ret},   {"ENVID", take_envid}, {NULL, NULL},
+	{"RET", take_ret},   {"ENVID", take_envid}, {"AUTH", take_auth},
+	{NULL, NULL},
 };
 
 /* --- RCPT ----------------------------------------------------------------- */

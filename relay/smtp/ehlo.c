@@ -1,5 +1,5 @@
 /* relay/smtp/ehlo.c - HELO and EHLO, and what is offered in the answer (RFC 5321 4.1.1.1) */
-#include "relay/smtp/verb.h"
+#include "relay/smtp/auth.h"
 
 #define ANSWER_MAX 2000
 
@@ -24,9 +24,16 @@ static void add_limits(const struct smtp_session *session, struct buf *out)
 }
 
 static const struct capability capabilities[] = {
-	{"PIPELINING", NULL, NULL},	     {"SIZE", NULL, add_size}, {"8BITMIME", NULL, NULL},
-	{"ENHANCEDSTATUSCODES", NULL, NULL}, {"SMTPUTF8", NULL, NULL}, {"DSN", NULL, NULL},
-	{"LIMITS", NULL, add_limits},	     {"CHUNKING", NULL, NULL}, {"HELP", NULL, NULL},
+	{"PIPELINING", NULL, NULL},
+	{"SIZE", NULL, add_size},
+	{"8BITMIME", NULL, NULL},
+	{"AUTH", auth_is_offered, auth_add_mechanisms},
+	{"ENHANCEDSTATUSCODES", NULL, NULL},
+	{"SMTPUTF8", NULL, NULL},
+	{"DSN", NULL, NULL},
+	{"LIMITS", NULL, add_limits},
+	{"CHUNKING", NULL, NULL},
+	{"HELP", NULL, NULL},
 };
 
 static void take_hello(struct smtp_session *session, struct span name, bool esmtp)

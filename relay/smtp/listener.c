@@ -9,10 +9,12 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "relay/loop/acceptor.h"
+#include "relay/smtp/auth_pool.h"
 #include "relay/smtp/census.h"
 #include "relay/smtp/session.h"
 #include "relay/smtp/version.h"
 #include "relay/wire/reply.h"
+#include "relay/wire/sasl.h"
 
 #define SCRATCH_MAX 8192
 
@@ -44,6 +46,8 @@ struct smtp_front {
 	struct version *version; /* the daemon's main thread only */
 	bool closing;		 /* likewise */
 	struct census *census;
+	struct sasl_library *sasl;
+	struct auth_pool *auth_pool;
 	struct session_counters counters;
 	_Atomic uint64_t connections;
 	struct porch *porches;
@@ -177,6 +181,8 @@ static void porch_init(struct porch *porch, struct smtp_front *front,
 					  .backend = env->backend,
 					  .backend_ctx = env->backend_ctx,
 					  .budget = env->budget,
+					  .sasl = front->sasl,
+					  .auth_pool = front->auth_pool,
 					  .version = version_acquire(front->version),
 					  .counters = &front->counters,
 					  .census = front->census,
@@ -249,13 +255,16 @@ static void front_free(struct smtp_front **front)
 	mem_free((*front)->porches);
 	mem_free((*front)->names);
 	census_free(&(*front)->census);
+	auth_pool_free(&(*front)->auth_pool);
+	sasl_library_free(&(*front)->sasl);
 	channel_free(&(*front)->emptied);
 	version_release(&(*front)->version);
 	mem_free(*front);
 	*front = NULL;
 }
 
-static struct smtp_front *front_new(const struct smtp_front_env *env, struct version *version)
+static struct smtp_front *front_new(const struct smtp_front_env *env, struct version *version,
+				    struct auth_pool *auth_pool)
 {
 	struct smtp_front *front = mem_zalloc(sizeof(*front));
 
@@ -263,6 +272,8 @@ static struct smtp_front *front_new(const struct smtp_front_env *env, struct ver
 	front->listener_count = version->settings.listener_count;
 	front->names = mem_array(front->listener_count, sizeof(*front->names));
 	front->census = census_new();
+	front->sasl = sasl_library_new();
+	front->auth_pool = auth_pool;
 	front->emptied = channel_new();
 	front->porches = mem_array(env->loop_count, sizeof(*front->porches));
 	front->porch_count = env->loop_count;
@@ -275,13 +286,19 @@ int smtp_front_start(const struct smtp_front_env *env, const struct smtp_setting
 		     struct smtp_front **front_out, struct err *why)
 {
 	struct version *version;
+	struct auth_pool *auth_pool;
 	struct smtp_front *front;
 	int code = version_new(settings, &version, why);
 
 	assert(env->loop_count > 0);
+	if (code == ERR_OK) {
+		code = auth_pool_new(&auth_pool, why);
+		if (code != ERR_OK)
+			version_release(&version);
+	}
 	if (code != ERR_OK)
 		return code;
-	front = front_new(env, version);
+	front = front_new(env, version, auth_pool);
 	for (size_t i = 0; i < front->listener_count && code == ERR_OK; i++)
 		code = bind_listener(front, i, why);
 	if (code != ERR_OK) {

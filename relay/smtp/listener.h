@@ -19,7 +19,8 @@ struct smtp_settings {
 	const struct smtp_options *smtp;
 	const struct listener_options *listeners; /* the same number in every version */
 	size_t listener_count;
-	const void *backend; /* for the backend: smtp_session_backend_options() */
+	const struct users *users; /* relay/smtp/users.h; NULL: none */
+	const void *backend;	   /* for the backend: smtp_session_backend_options() */
 };
 
 struct smtp_front_env {

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/secret.h"
+#include "relay/smtp/auth.h"
 #include "relay/smtp/command.h"
 #include "relay/smtp/hold.h"
 #include "relay/smtp/proxy.h"
@@ -33,8 +34,15 @@ static void write_reply(struct smtp_session *session, int code, const char *enha
 	if (session->stream == NULL)
 		return;
 	buf_clear(scratch);
-	if (reply_format(scratch, code, enhanced, span_of(text)) != ERR_OK ||
-	    stream_write(session->stream, buf_span(scratch)) != ERR_OK)
+	if (reply_format(scratch, code, enhanced, span_of(text)) == ERR_OK)
+		session_write(session, buf_span(scratch));
+	else
+		end(session, false, "a reply could not be made");
+}
+
+void session_write(struct smtp_session *session, struct span bytes)
+{
+	if (stream_write(session->stream, bytes) != ERR_OK)
 		end(session, false, "the client does not read its replies");
 }
 
@@ -115,6 +123,7 @@ static void end(struct smtp_session *session, bool flush, const char *reason)
 	loop_timer_stop(&session->clock);
 	session->phase = PHASE_GONE;
 	hold_forget(session);
+	auth_drop(session);
 	if (!session->awaits_settle)
 		session_reset(session);
 }
@@ -143,7 +152,7 @@ static void reap(struct smtp_session *session)
 	struct session_house *house = session->house;
 	struct peer_address counted = session->counted;
 
-	if (session->stream != NULL || session->awaits_settle)
+	if (session->stream != NULL || session->awaits_settle || session->awaits_check)
 		return;
 	unlink_session(session);
 	version_release(&session->version);
@@ -158,22 +167,27 @@ struct smtp_session *session_next(const struct smtp_session *session)
 
 /* --- versions of the options ---------------------------------------------- */
 
-static void name_listener(struct smtp_session *session)
+void session_name_listener(struct smtp_session *session)
 {
-	const struct listener_options *listener =
-		&session->version->settings.listeners[session->listener];
+	const struct listener_options *listener = listener_of(session);
 
 	session->client.listener = listener->address;
-	session->client.scope = listener->scope != NULL ? listener->scope : "";
+	if (session->user_scope[0] != '\0')
+		session->client.scope = session->user_scope;
+	else
+		session->client.scope = listener->scope != NULL ? listener->scope : "";
 }
 
 void session_adopt_version(struct smtp_session *session)
 {
 	if (session->version == session->house->version || session->transaction != NULL)
 		return;
+	/* A login is checked with the version's users. */
+	if (session->auth != NULL)
+		return;
 	version_release(&session->version);
 	session->version = version_acquire(session->house->version);
-	name_listener(session);
+	session_name_listener(session);
 }
 
 const struct smtp_options *smtp_session_options(const struct smtp_session *session)
@@ -204,6 +218,41 @@ static struct span strip_line_end(struct span line)
 	return line;
 }
 
+static void begin_skip(struct smtp_session *session)
+{
+	session->phase = PHASE_SKIP_LINE;
+	session->skipped = 0;
+}
+
+/* A line that may hold a secret, an AUTH command or what follows it: nothing of it stays. */
+static bool take_secret_line(struct smtp_session *session)
+{
+	struct span seen = span_first(stream_input(session->stream), AUTH_LINE_MAX);
+	size_t lf = span_find(seen, '\n');
+	char *copy;
+	struct span line;
+
+	if (lf == seen.len) {
+		if (seen.len < AUTH_LINE_MAX)
+			return false;
+		auth_drop(session);
+		begin_skip(session);
+		return true;
+	}
+	copy = mem_span_dup(span_first(seen, lf + 1));
+	stream_consume_secret(session->stream, lf + 1);
+	line = strip_line_end(span_make(copy, lf + 1));
+	session->deadline_set = false;
+	session_adopt_version(session);
+	if (session->phase == PHASE_AUTH)
+		auth_take_line(session, line);
+	else
+		verb_run(session, line);
+	secret_wipe(copy, lf + 1);
+	mem_free(copy);
+	return true;
+}
+
 static bool take_command(struct smtp_session *session)
 {
 	struct span input = stream_input(session->stream);
@@ -211,6 +260,8 @@ static bool take_command(struct smtp_session *session)
 	size_t lf = span_find(seen, '\n');
 	char line[COMMAND_LINE_MAX];
 
+	if (auth_is_command(span_first(seen, lf)))
+		return take_secret_line(session);
 	if (lf == seen.len) {
 		if (is_tls_hello(input)) {
 			session_reply(session, 554, "5.5.1", "TLS is not spoken here");
@@ -218,8 +269,7 @@ static bool take_command(struct smtp_session *session)
 		} else if (seen.len == COMMAND_LINE_MAX && command_announces_octets(seen)) {
 			verb_hang_up_on_content(session);
 		} else if (seen.len == COMMAND_LINE_MAX) {
-			session->phase = PHASE_SKIP_LINE;
-			session->skipped = 0;
+			begin_skip(session);
 			return true;
 		}
 		return false;
@@ -242,14 +292,14 @@ static bool skip_line(struct smtp_session *session)
 		return false;
 	if (lf == input.len) {
 		session->skipped += input.len;
-		stream_consume(session->stream, input.len);
+		stream_consume_secret(session->stream, input.len);
 		if (session->skipped > SKIP_LINE_MAX) {
 			session_reply(session, 421, "4.7.0", "A line without end");
 			return false;
 		}
 		return true;
 	}
-	stream_consume(session->stream, lf + 1);
+	stream_consume_secret(session->stream, lf + 1);
 	session->phase = PHASE_COMMAND;
 	session->deadline_set = false;
 	session_refuse(session, 500, "5.5.6", "Line too long");
@@ -287,8 +337,10 @@ static bool step(struct smtp_session *session)
 			return say_stopping(session);
 		return has_output_room(session) && take_command(session);
 	case PHASE_SKIP_LINE: return skip_line(session);
+	case PHASE_AUTH: return has_output_room(session) && take_secret_line(session);
 	case PHASE_DATA: return transfer_step(session);
 	case PHASE_HOLD:
+	case PHASE_CHECK:
 	case PHASE_VERDICT:
 	case PHASE_GONE: break;
 	}
@@ -298,7 +350,8 @@ static bool step(struct smtp_session *session)
 /* A total deadline for each command: it does not move while octets trickle in (S073). */
 static void set_deadline(struct smtp_session *session)
 {
-	bool waits = session->phase == PHASE_COMMAND || session->phase == PHASE_SKIP_LINE;
+	bool waits = session->phase == PHASE_COMMAND || session->phase == PHASE_SKIP_LINE ||
+		     session->phase == PHASE_AUTH;
 
 	if (!waits || session->deadline_set)
 		return;
@@ -312,7 +365,7 @@ void session_pump(struct smtp_session *session)
 		;
 	/* What the client sent before it closed has been looked at, all of it. */
 	if (session->stream != NULL && session->peer_closed && session->phase != PHASE_VERDICT &&
-	    !session->transfer.blocked && !session->output_full)
+	    session->phase != PHASE_CHECK && !session->transfer.blocked && !session->output_full)
 		session_close(session, "the client closed the connection");
 	if (session->stream != NULL)
 		set_deadline(session);
@@ -369,6 +422,8 @@ static void on_clock(struct loop_timer *timer)
 		opening_greet(session);
 	else if (session->phase == PHASE_HOLD)
 		hold_end(session);
+	else if (session->phase == PHASE_CHECK)
+		auth_on_clock(session);
 	else if (session->phase == PHASE_DATA || session->stage == STAGE_CHUNK)
 		transfer_on_clock(session);
 	session_pump(session);
@@ -423,7 +478,7 @@ void session_open(struct session_house *house, const struct session_start *start
 	secret_hex(id, sizeof(id), session->client.session);
 	peer_address_format(&start->peer, session->client.address);
 	session->client.port = start->port;
-	name_listener(session);
+	session_name_listener(session);
 	session->finished.run = on_finished;
 	loop_timer_init(&session->clock, house->loop, on_clock);
 	session->stream =
@@ -444,6 +499,8 @@ void session_stop(struct smtp_session *session, bool now)
 		now = false;
 		break;
 	case PHASE_GREETING:
+	case PHASE_AUTH:
+	case PHASE_CHECK:
 	case PHASE_COMMAND:
 	case PHASE_SKIP_LINE: now = now || session->stage != STAGE_CHUNK; break;
 	case PHASE_HOLD:

@@ -28,7 +28,9 @@ struct session_house {
 	struct loop *loop;
 	const struct smtp_backend_ops *backend;
 	void *backend_ctx;
-	struct budget *budget;	 /* may be NULL */
+	struct budget *budget; /* may be NULL */
+	const struct sasl_library *sasl;
+	struct auth_pool *auth_pool;
 	struct version *version; /* in force; sessions adopt it between transactions */
 	struct session_counters *counters;
 	struct census *census;

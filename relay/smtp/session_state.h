@@ -15,6 +15,8 @@ enum session_phase {
 	PHASE_SKIP_LINE, /* the rest of a line that was too long */
 	PHASE_DATA,	 /* a message */
 	PHASE_HOLD,	 /* not looked at: an answer is held back (hold.h) */
+	PHASE_AUTH,	 /* a line of a login */
+	PHASE_CHECK,	 /* not looked at: a login is being checked, or its refusal waits */
 	PHASE_VERDICT,	 /* not looked at: the answer to the final dot is being made */
 	PHASE_GONE	 /* there is no connection any more */
 };
@@ -73,6 +75,13 @@ struct smtp_session {
 	bool awaits_settle; /* finish was called: not freed before settle */
 	/* In PHASE_HOLD, else NULL. */
 	struct session_hold *hold;
+	/* A login under way (auth.c), else NULL. */
+	struct session_auth *auth;
+	unsigned auth_failures;
+	/* A thread works on `auth`: not freed before. */
+	bool awaits_check;
+	/* Of who logged in; "": no own one. */
+	char user_scope[64];
 	struct session_transfer transfer;
 	struct loop_timer clock; /* greeting delay; rate of DATA; back-pressure */
 	struct loop_task finished;
@@ -89,6 +98,11 @@ static inline const struct listener_options *listener_of(const struct smtp_sessi
 }
 
 /* session.c */
+
+/* Listener and scope anew, from the version in force and what is known of the client. */
+void session_name_listener(struct smtp_session *session);
+/* Octets that are no reply of reply_format's. */
+void session_write(struct smtp_session *session, struct span bytes);
 
 /* Write a reply, when its time has come. 421 closes the connection afterwards. */
 void session_answer(struct smtp_session *session, const struct smtp_answer *answer);

@@ -24,13 +24,23 @@ struct smtp_options {
 	int64_t data_grace_ms;	    /* 30 s */
 	int64_t memory_wait_ms;	    /* over `memory` a message waits so long, then 452: 30 s */
 	size_t max_errors;
-	size_t max_junk; /* NOOP, RSET, VRFY, HELP without mail: 100 */
+	int64_t auth_delay_ms; /* before a wrong login is answered, times the wrong ones: 1 s */
+	size_t max_junk;       /* NOOP, RSET, VRFY, HELP without mail: 100 */
 	size_t max_received;
 	int64_t memory; /* what all sessions together may hold before they stop reading */
 };
 
+enum listener_auth {
+	LISTENER_AUTH_OFF,
+	LISTENER_AUTH_OPTIONAL,
+	LISTENER_AUTH_REQUIRED, /* no mail without a login */
+	LISTENER_AUTH_ANY	/* optional, and every name and password is right */
+};
+
 struct listener_options {
 	const char *address; /* as configured */
+	enum listener_auth auth;
+	bool auth_without_tls;
 	int64_t greeting_delay_ms;
 	const char *const *networks; /* CIDR; who may connect; unix peers always may */
 	size_t network_count;

@@ -1,4 +1,5 @@
 /* relay/smtp/transaction.c - MAIL, RCPT and DATA (RFC 5321 4.1.1.2 to 4.1.1.4) */
+#include "relay/smtp/auth.h"
 #include "relay/smtp/command.h"
 #include "relay/smtp/hold.h"
 #include "relay/smtp/verb.h"
@@ -9,7 +10,8 @@ static struct command_limits limits_of(const struct smtp_session *session)
 {
 	return (struct command_limits){.max_message_size = options_of(session)->max_message_size,
 				       .esmtp = session->client.esmtp,
-				       .smtputf8 = session->smtputf8};
+				       .smtputf8 = session->smtputf8,
+				       .auth = listener_of(session)->auth != LISTENER_AUTH_OFF};
 }
 
 void verb_mail(struct smtp_session *session, struct span argument)
@@ -18,6 +20,8 @@ void verb_mail(struct smtp_session *session, struct span argument)
 	struct smtp_mail mail;
 	struct smtp_answer answer;
 
+	if (auth_refuses_mail(session))
+		return;
 	if (!command_parse_mail(argument, &limits, &mail, &answer)) {
 		session_refuse(session, answer.code, answer.enhanced, answer.text);
 		return;

@@ -1,7 +1,7 @@
 /* relay/smtp/verb.c - what a client may say, when, and what happens then (RFC 5321 4.1) */
 #include "base/log.h"
+#include "relay/smtp/auth.h"
 #include "relay/smtp/command.h"
-#include "relay/smtp/verb.h"
 
 #define ANY_STAGE (STAGE_START | STAGE_READY | STAGE_MAIL | STAGE_RCPT | STAGE_CHUNK)
 
@@ -98,7 +98,7 @@ static const struct verb verbs[] = {
 	{"HELP", ANY_STAGE, NULL, act_help, true},
 	{"BDAT", ANY_STAGE, NULL, verb_bdat, false},
 	{"STARTTLS", ANY_STAGE, NULL, act_not_offered, false},
-	{"AUTH", ANY_STAGE, NULL, act_not_offered, false},
+	{"AUTH", ANY_STAGE & ~(unsigned)STAGE_START, some_argument, verb_auth, false},
 	{"EXPN", ANY_STAGE, NULL, act_not_offered, false},
 	{"ETRN", ANY_STAGE, NULL, act_not_offered, false},
 	{"TURN", ANY_STAGE, NULL, act_not_offered, false},

@@ -334,6 +334,13 @@ const char *sasl_user(const struct sasl *sasl)
 	return sasl->user;
 }
 
+const char *sasl_claim(const struct sasl *sasl)
+{
+	struct span name = property(sasl->session, GSASL_AUTHID);
+
+	return sasl_is_name(name) ? name.data : "";
+}
+
 /* Nobody acts for somebody else here: an authorisation identity is one's own or none. */
 static enum sasl_result conclude(struct sasl *sasl)
 {

@@ -98,5 +98,7 @@ enum sasl_result sasl_step(struct sasl *sasl, struct span input, struct buf *out
 bool sasl_is_slow(const struct sasl *sasl);
 /* After SASL_DONE. */
 const char *sasl_user(const struct sasl *sasl);
+/* Who the other side says it is, true or not; "" while it has not said, or no name. */
+const char *sasl_claim(const struct sasl *sasl);
 
 #endif

@@ -28,6 +28,7 @@ void rig_init(struct door_rig *rig, const struct smtp_backend_ops *backend, void
 			 .command_timeout_ms = 20000,
 			 .data_min_rate = 512,
 			 .data_grace_ms = 20000,
+			 .auth_delay_ms = 1,
 			 .memory_wait_ms = 20000,
 			 .max_errors = 20,
 			 .max_junk = 100,

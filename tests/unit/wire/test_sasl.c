@@ -165,6 +165,7 @@ START_TEST(login)
 
 	for (int initial = 0; initial < 2; initial++) {
 		begin(&exchange, SASL_LOGIN);
+		ck_assert_str_eq(sasl_claim(exchange.sasl), "");
 		if (!initial) {
 			ck_assert_int_eq(step(&exchange, span_of("")), SASL_MORE);
 			ck_assert(span_is(buf_span(&exchange.output), "Username:"));
@@ -180,6 +181,7 @@ START_TEST(login)
 	begin(&exchange, SASL_LOGIN);
 	ck_assert_int_eq(step(&exchange, span_of("user")), SASL_MORE);
 	ck_assert_int_eq(step(&exchange, span_of("wrong")), SASL_REFUSED);
+	ck_assert_str_eq(sasl_claim(exchange.sasl), "user");
 	end(&exchange);
 	begin(&exchange, SASL_LOGIN);
 	ck_assert_int_ne(step(&exchange, span_make("us\0er", 5)), SASL_MORE);
