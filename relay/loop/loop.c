@@ -274,6 +274,8 @@ void loop_timer_init(struct loop_timer *timer, struct loop *loop,
 	timer->on_time = on_time;
 	timer->loop = loop;
 	ev_timer_init(watcher, on_timer, 0., 0.);
+	/* A loop that is late looks at what came before it says that nothing came in time. */
+	ev_set_priority(watcher, EV_MINPRI);
 	watcher->data = timer;
 }
 

@@ -458,6 +458,43 @@ START_TEST(a_deadline_moved_away_or_taken_away_does_not_pass)
 }
 END_TEST
 
+static void answer_in_time(struct rig_stream *rig)
+{
+	consume_all(rig);
+	stream_deadline(rig->stream, 0);
+	rig_note(rig);
+}
+
+/* The peer speaks in time, but the loop is busy until after the deadline. */
+static void be_late(void *arg)
+{
+	struct rig_stream *rig = arg;
+
+	stream_deadline(rig->stream, 50);
+	rig_send(*(int *)rig->arg, "in time");
+	usleep(100000);
+}
+
+START_TEST(what_came_in_time_counts_when_the_loop_is_late)
+{
+	struct rig_stream rig = {.on_input = answer_in_time, .on_end = rig_note};
+	struct loop *loop = rig_start();
+	int fds[2];
+
+	rig_pair(fds);
+	rig.arg = &fds[1];
+	rig_open(&rig, loop, fds[0]);
+	rig_run(loop, be_late, &rig);
+	rig_wait(&rig);
+	settle(loop);
+	ck_assert_int_eq(rig.inputs, 1);
+	ck_assert_int_eq(rig.ends, 0);
+	rig_close(&rig);
+	close(fds[1]);
+	loop_free(&loop);
+}
+END_TEST
+
 static void say_421(struct rig_stream *rig)
 {
 	rig_write(rig, "421 4.4.2 timeout\r\n");
@@ -886,7 +923,8 @@ UNIT_MAIN("loop/stream", what_is_sent_comes_back_with_small_buffers,
 	  s078_a_peer_that_takes_nothing_is_given_up, a_slow_reader_is_not_a_dead_one,
 	  a_paused_stream_reads_nothing, reading_stops_at_the_ceiling_and_goes_on_below_it,
 	  resume_offers_what_is_left, bytes_trickling_in_do_not_move_the_deadline,
-	  a_deadline_moved_away_or_taken_away_does_not_pass, after_a_timeout_there_is_a_last_word,
+	  a_deadline_moved_away_or_taken_away_does_not_pass,
+	  what_came_in_time_counts_when_the_loop_is_late, after_a_timeout_there_is_a_last_word,
 	  freed_in_on_input, freed_in_on_drained, freed_in_on_end,
 	  freed_from_another_streams_callback, a_peer_that_shut_its_side_still_hears_us,
 	  closing_lets_the_peer_hear_the_reason, a_loop_ends_what_still_lingers,
