@@ -16,6 +16,7 @@
 /* What INTERFACE fixes without a key. */
 #define DATA_GRACE_MS  30000
 #define MEMORY_WAIT_MS 30000 /* the same for a message that waits for memory */
+#define AUTH_DELAY_MS 1000
 #define MAX_JUNK       100
 
 /* One octet more than the document allows, so that document_parse can tell. */
@@ -116,6 +117,7 @@ static void finish(struct config_reader *reader, struct config *config,
 		config->policy.control_header_count = count_words(policy_control_headers);
 	}
 	config_check_faults(reader, config, root);
+	config_read_users(reader, config, root);
 	config->policy.redirect_to = "";
 	config->policy.subject_tag = "";
 	config->policy.header_policy = HEADER_POLICY_KEEP;
@@ -123,6 +125,7 @@ static void finish(struct config_reader *reader, struct config *config,
 	config->smtp.data_grace_ms = DATA_GRACE_MS;
 	config->smtp.memory_wait_ms = MEMORY_WAIT_MS;
 	config->smtp.max_junk = MAX_JUNK;
+	config->smtp.auth_delay_ms = AUTH_DELAY_MS;
 	config->delivery.hostname = config->hostname;
 	config->delivery.policy = &config->policy;
 }
@@ -158,6 +161,7 @@ void config_free(struct config **config)
 
 	if (*config == NULL)
 		return;
+	users_free(&(*config)->users);
 	arena = (*config)->arena; /* the struct lies in it */
 	*config = NULL;
 	arena_free(&arena);

@@ -17,6 +17,7 @@
 #include "relay/deliver/deliver.h"
 #include "relay/filter/policy.h"
 #include "relay/smtp/smtp.h"
+#include "relay/smtp/users.h"
 
 /* Read when no -c is given and it exists; without it the defaults run. */
 #define CONFIG_DEFAULT_FILE "/etc/stagepost/stagepost.yaml"
@@ -37,6 +38,8 @@ struct config {
 	const struct listener_options *listeners;
 	size_t listener_count;
 	struct smtp_options smtp;
+	const char *users_file;
+	struct users *users; /* NULL: no listener wants them */
 	struct policy_options policy;
 	const struct fault *faults; /* failures on demand, in their order */
 	size_t fault_count;

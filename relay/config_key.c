@@ -12,6 +12,7 @@
 
 static_assert(sizeof(enum log_format) == sizeof(int), "choices are stored as int");
 static_assert(sizeof(enum verdict_kind) == sizeof(int), "choices are stored as int");
+static_assert(sizeof(enum listener_auth) == sizeof(int), "choices are stored as int");
 static_assert(sizeof(enum route_tls) == sizeof(int), "choices are stored as int");
 static_assert(sizeof(enum fault_action) == sizeof(int), "choices are stored as int");
 static_assert(sizeof(enum fault_stage) == sizeof(int), "choices are stored as int");
@@ -44,6 +45,8 @@ static const char *const verdicts[] = {"drop", "hold", "redirect", "reject", NUL
 static const char *const fault_actions[] = {"reject", "delay", "disconnect", "bounce", "defer",
 					    NULL};
 static const char *const fault_stages[] = {"mail", "rcpt", "data", "end", NULL};
+/* As enum listener_auth. */
+static const char *const listener_auth_modes[] = {"off", "optional", "required", "any", NULL};
 static const char *const route_tls_modes[] = {"none", "opportunistic", "required", "implicit", NULL};
 
 static const struct config_key log_keys[] = {
@@ -61,8 +64,8 @@ static const struct config_key listener_keys[] = {
 	LATER("certificates", "[]"),
 	LATER("tls_client_ca", "\"\""),
 	LATER("tls_client", "off"),
-	LATER("auth", "off"),
-	LATER("auth_without_tls", "false"),
+	CHOICE("auth", "off", L_AT(auth), .choices = listener_auth_modes),
+	BOOL("auth_without_tls", "false", L_AT(auth_without_tls)),
 	BOOL("proxy_protocol", "false", L_AT(proxy_protocol)),
 	LATER("xclient", "false"),
 	TEXTS("trusted", "[]", L_AT(trusted),
@@ -95,7 +98,7 @@ static const struct config_key smtp_keys[] = {
 };
 
 static const struct config_key users_keys[] = {
-	LATER_OR("file", "\"\"", "/etc/stagepost/users"),
+	TEXT("file", "/etc/stagepost/users", AT(users_file), .check = config_check_not_empty),
 	END
 };
 

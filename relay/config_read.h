@@ -26,6 +26,13 @@ void config_read_override(struct config_reader *reader, struct document_node *ro
 void config_read_keys(struct config_reader *reader, const struct config_key *keys,
 		      struct document_node *node, const char *path, char *base);
 
+/*
+ * config_auth.c: report listeners where nobody could log in, and read the
+ * users file if a listener wants it. Its mistakes are the configuration's.
+ */
+void config_read_users(struct config_reader *reader, struct config *config,
+		       const struct document_node *root);
+
 /* config_fault.c: report what in `faults:` does not go together. */
 void config_check_faults(struct config_reader *reader, const struct config *config,
 			 const struct document_node *root);

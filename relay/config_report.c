@@ -58,6 +58,9 @@ static bool stands_before(const struct config_note *a, const struct config_note 
 {
 	if (a->line == 0 || b->line == 0)
 		return a->line != 0 && b->line == 0;
+	/* The users file was read behind the configuration. */
+	if (strcmp(a->file, b->file) != 0)
+		return false;
 	return a->line != b->line ? a->line < b->line : a->column < b->column;
 }
 

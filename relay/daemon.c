@@ -225,6 +225,7 @@ static struct smtp_settings settings_of(const struct config *config)
 		.smtp = &config->smtp,
 		.listeners = config->listeners,
 		.listener_count = config->listener_count,
+		.users = config->users,
 		.backend = &config->policy,
 	};
 }

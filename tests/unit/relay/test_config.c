@@ -310,9 +310,8 @@ static const struct {
 	 "1:11 hostname: \"1X\" between braces is not NAME or NAME:-default\n"},
 	{"- a\n", "1:1 : a mapping of keys was expected, not a list\n"},
 	/* Known names of later versions: refused unless off, and the value is never repeated. */
-	{"listeners:\n  - address: 127.0.0.1:0\n    tls: starttls\n    auth: required\n",
-	 "3:10 listeners.0.tls: is not supported by this version (leave it out or write none)\n"
-	 "4:11 listeners.0.auth: is not supported by this version (leave it out or write off)\n"},
+	{"listeners:\n  - address: 127.0.0.1:0\n    tls: starttls\n",
+	 "3:10 listeners.0.tls: is not supported by this version (leave it out or write none)\n"},
 	{"routes:\n  - {hosts: [\"a.example:25\"], password: hunter2}\n",
 	 "2:41 routes.0.password: is not supported by this version (leave it out or write \"\")\n"},
 	{"policy: {hook: {url: \"http://127.0.0.1/\"}}\n",
@@ -407,7 +406,6 @@ START_TEST(values_in_force_of_later_versions)
 	static const char text[] = "policy: {header_policy: defang, subject_tag: \"\"}\n"
 				   "retention: {delivered: 7d, max_messages: 0}\n"
 				   "listeners: [{address: \"127.0.0.1:0\", tls: none, auth: off}]\n"
-				   "users: {file: /etc/stagepost/users}\n"
 				   "webhooks: []\n";
 	struct loaded loaded;
 
@@ -418,10 +416,96 @@ START_TEST(values_in_force_of_later_versions)
 		"1:25 warning policy.header_policy: is not supported by this version and has "
 		"no effect (keep is in force)\n"
 		"2:24 warning retention.delivered: is not supported by this version and has no "
-		"effect (off is in force)\n"
-		"4:15 warning users.file: is not supported by this version and has no effect "
-		"(\"\" is in force)\n");
+		"effect (off is in force)\n");
 	ck_assert_int_eq(loaded.config->policy.header_policy, HEADER_POLICY_KEEP);
+	loaded_release(&loaded);
+}
+END_TEST
+
+static const char login[] =
+	"listeners:\n"
+	"  - {address: \"127.0.0.1:0\", auth: optional, auth_without_tls: true}\n"
+	"users: {file: \"%s\"}\n";
+
+/* `users` NULL: no such file. */
+static void load_with_users(struct loaded *loaded, const char *users, char path[64])
+{
+	char text[512];
+
+	if (users != NULL)
+		write_file(path, users);
+	else
+		snprintf(path, 64, "/nonexistent/users");
+	snprintf(text, sizeof(text), login, path);
+	load(loaded, text, NULL, 0);
+	if (users != NULL)
+		unlink(path);
+}
+
+START_TEST(users_are_read)
+{
+	struct loaded loaded;
+	char path[64];
+
+	load_with_users(&loaded, "me:{PLAIN}x:shop\n", path);
+	ck_assert_msg(loaded.code == ERR_OK, "%s", notes_of(&loaded));
+	ck_assert_str_eq(notes_of(&loaded), "");
+	ck_assert_str_eq(loaded.config->users_file, path);
+	ck_assert_uint_eq(users_count(loaded.config->users), 1);
+	ck_assert_int_eq(loaded.config->listeners[0].auth, LISTENER_AUTH_OPTIONAL);
+	ck_assert(loaded.config->listeners[0].auth_without_tls);
+	ck_assert_int_eq(loaded.config->smtp.auth_delay_ms, 1000);
+	loaded_release(&loaded);
+	load_with_users(&loaded, "# nobody\n", path);
+	ck_assert_int_eq(loaded.code, ERR_OK);
+	ck_assert_ptr_nonnull(strstr(notes_of(&loaded), "3:15 warning users.file: "));
+	ck_assert_ptr_nonnull(strstr(notes_of(&loaded), "names nobody"));
+	loaded_release(&loaded);
+}
+END_TEST
+
+/* Each with the place of its line in that file. */
+START_TEST(mistakes_in_users)
+{
+	struct loaded loaded;
+	char want[256];
+	char path[64];
+
+	load_with_users(&loaded, "a:{PLAIN}x\nb:hunter2\na:{PLAIN}y\n", path);
+	ck_assert_int_eq(loaded.report.mistakes, 2);
+	ck_assert_str_eq(loaded.report.notes[0].file, path);
+	config_note_format(&loaded.report.notes[1], want, sizeof(want));
+	ck_assert_ptr_nonnull(strstr(want, ":3:1: this name stood in a line before"));
+	ck_assert_ptr_nonnull(strstr(notes_of(&loaded), "2:1 : a secret begins with"));
+	ck_assert_ptr_null(strstr(notes_of(&loaded), "hunter2"));
+	loaded_release(&loaded);
+	load_with_users(&loaded, NULL, path);
+	ck_assert_str_eq(notes_of(&loaded), "3:15 users.file: /nonexistent/users can't be read: "
+					    "No such file or directory\n");
+	loaded_release(&loaded);
+}
+END_TEST
+
+/* Nobody asks for it: the file need not be there. */
+START_TEST(users_that_nobody_wants)
+{
+	static const char *const modes[] = {"off", "any"};
+	struct loaded loaded;
+	char text[256];
+
+	for (size_t i = 0; i < COUNT(modes); i++) {
+		snprintf(text, sizeof(text),
+			 "listeners: [{address: \"127.0.0.1:0\", auth: %s, auth_without_tls: "
+			 "true}]\n"
+			 "users: {file: /nonexistent/users}\n",
+			 modes[i]);
+		load(&loaded, text, NULL, 0);
+		ck_assert_msg(loaded.code == ERR_OK, "%s", notes_of(&loaded));
+		ck_assert_ptr_null(loaded.config->users);
+		loaded_release(&loaded);
+	}
+	load(&loaded, "listeners: [{address: \"127.0.0.1:0\", auth: any}]\n", NULL, 0);
+	ck_assert_ptr_nonnull(strstr(notes_of(&loaded), "listeners.0.auth: nobody can log in"));
 	loaded_release(&loaded);
 }
 END_TEST
@@ -755,6 +839,6 @@ END_TEST
 
 UNIT_MAIN("relay/config", defaults_are_those_of_the_interface, every_form_is_read,
 	  mistakes_are_reported_with_place_and_name, hostnames, values_in_force_of_later_versions,
-	  sections_without_a_value, environment, overrides, unreadable_files, notes_for_people,
-	  printed_and_read_back, man_page_names_every_key, fault_rules, reload, values,
-	  many_mistakes_do_not_pile_up)
+	  users_are_read, mistakes_in_users, users_that_nobody_wants, sections_without_a_value,
+	  environment, overrides, unreadable_files, notes_for_people, printed_and_read_back,
+	  man_page_names_every_key, fault_rules, reload, values, many_mistakes_do_not_pile_up)
