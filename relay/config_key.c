@@ -67,7 +67,7 @@ static const struct config_key listener_keys[] = {
 	CHOICE("auth", "off", L_AT(auth), .choices = listener_auth_modes),
 	BOOL("auth_without_tls", "false", L_AT(auth_without_tls)),
 	BOOL("proxy_protocol", "false", L_AT(proxy_protocol)),
-	LATER("xclient", "false"),
+	BOOL("xclient", "false", L_AT(xclient)),
 	TEXTS("trusted", "[]", L_AT(trusted),
 	      .count_offset = offsetof(struct listener_options, trusted_count),
 	      .range = {0, 1000}, .check = config_check_network),

@@ -2,6 +2,7 @@
 #include "relay/smtp/auth.h"
 
 #include <assert.h>
+#include <stdio.h>
 
 #include "base/log.h"
 #include "base/mem.h"
@@ -407,5 +408,16 @@ void auth_forget(struct smtp_session *session)
 {
 	session->client.user[0] = '\0';
 	session->user_scope[0] = '\0';
+	session_name_listener(session);
+}
+
+void auth_take_word(struct smtp_session *session, const char *user)
+{
+	const struct users *users = session->version->settings.users;
+	bool any = listener_of(session)->auth == LISTENER_AUTH_ANY;
+
+	(void)snprintf(session->client.user, sizeof(session->client.user), "%s", user);
+	(void)snprintf(session->user_scope, sizeof(session->user_scope), "%s",
+		       users != NULL && !any ? users_scope(users, span_of(user)) : "");
 	session_name_listener(session);
 }

@@ -31,5 +31,10 @@ void auth_drop(struct smtp_session *session);
 bool auth_refuses_mail(struct smtp_session *session);
 /* STARTTLS, XCLIENT: whoever had logged in has not. */
 void auth_forget(struct smtp_session *session);
+/*
+ * XCLIENT: somebody trusted has let this user in ("" for nobody). A user of
+ * the users file comes with its scope, any other without one.
+ */
+void auth_take_word(struct smtp_session *session, const char *user);
 
 #endif

@@ -1,5 +1,7 @@
 /* relay/smtp/ehlo.c - HELO and EHLO, and what is offered in the answer (RFC 5321 4.1.1.1) */
 #include "relay/smtp/auth.h"
+#include "relay/smtp/xclient.h"
+#include "relay/wire/xclient.h"
 
 #define ANSWER_MAX 2000
 
@@ -23,6 +25,16 @@ static void add_limits(const struct smtp_session *session, struct buf *out)
 	(void)buf_printf(out, " RCPTMAX=%zu", options_of(session)->max_recipients);
 }
 
+static void add_xclient_names(const struct smtp_session *session, struct buf *out)
+{
+	(void)buf_printf(out, " %s", xclient_names(COMMAND_XCLIENT));
+}
+
+static void add_xforward_names(const struct smtp_session *session, struct buf *out)
+{
+	(void)buf_printf(out, " %s", xclient_names(COMMAND_XFORWARD));
+}
+
 static const struct capability capabilities[] = {
 	{"PIPELINING", NULL, NULL},
 	{"SIZE", NULL, add_size},
@@ -34,6 +46,8 @@ static const struct capability capabilities[] = {
 	{"LIMITS", NULL, add_limits},
 	{"CHUNKING", NULL, NULL},
 	{"HELP", NULL, NULL},
+	{"XCLIENT", xclient_is_offered, add_xclient_names},
+	{"XFORWARD", xclient_is_offered, add_xforward_names},
 };
 
 static void take_hello(struct smtp_session *session, struct span name, bool esmtp)

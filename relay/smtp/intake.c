@@ -14,7 +14,7 @@
 #include "relay/smtp/fault.h"
 #include "relay/smtp/received.h"
 
-#define RECEIVED_MAX   2048
+#define RECEIVED_MAX   4096
 #define SUBJECT_MAX    1024
 #define MESSAGE_ID_MAX 998
 
@@ -37,7 +37,8 @@ struct intake_mail {
 	struct envelope envelope;
 	struct new_message message;
 	char id[ULID_TEXT_SIZE];
-	bool smtputf8; /* MAIL carried it */
+	bool smtputf8;	       /* MAIL carried it */
+	const char *forwarded; /* in the arena; NULL: nothing */
 	struct body *body;
 	int64_t counted;	    /* of its bytes in the budget */
 	int64_t header_size;	    /* up to and including the empty line; 0: not seen yet */
@@ -93,6 +94,7 @@ static void *begin(void *ctx, struct smtp_session *session, const struct smtp_cl
 	ulid_format(&m->message.id, m->id);
 	address_format(&mail->sender, sender);
 	m->message.sender = arena_strdup(m->arena, sender);
+	m->forwarded = arena_strdup(m->arena, mail->forwarded);
 	m->message.body_8bit = mail->body_8bit;
 	m->smtputf8 = mail->smtputf8;
 	m->message.ret = mail->ret;
@@ -310,6 +312,7 @@ static const char *received_field(struct intake_mail *m)
 					  .hostname = smtp_session_options(m->session)->hostname,
 					  .id = m->id,
 					  .smtputf8 = m->smtputf8,
+					  .forwarded = m->forwarded,
 					  .recipient = single ? m->envelope.recipients[0].address
 							      : NULL,
 					  .received_at = m->message.received_at};
@@ -399,6 +402,9 @@ static void log_accepted(struct intake_mail *m)
 		 LOG_S("from", in_brackets(m)), LOG_I("recipients", m->envelope.count),
 		 LOG_I("deliver", m->envelope.deliver), LOG_I("drop", m->envelope.drop),
 		 LOG_I("bytes", m->message.size), LOG_I("hold", m->envelope.hold));
+	if (m->forwarded != NULL)
+		log_info("forwarded", LOG_S("session", m->client->session), LOG_S("message", m->id),
+			 LOG_S("client", m->forwarded));
 }
 
 static void log_refused(struct intake_mail *m, const struct smtp_answer *answer, const char *why)

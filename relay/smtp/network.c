@@ -94,6 +94,13 @@ static int parse_address(struct span text, struct peer_address *address_out, uns
 	return ERR_OK;
 }
 
+int peer_address_parse(struct span text, struct peer_address *address_out)
+{
+	unsigned whole;
+
+	return parse_address(text, address_out, &whole);
+}
+
 static bool equal_bits(const unsigned char *a, const unsigned char *b, unsigned bits)
 {
 	unsigned whole = bits / 8;

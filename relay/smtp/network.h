@@ -30,6 +30,9 @@ void peer_address_format(const struct peer_address *address, char text_out[PEER_
 /* What limits count by: the address, of IPv6 the /64 (one customer has at least that). */
 struct peer_address peer_address_unit(const struct peer_address *address);
 
+/* "127.0.0.1", "2001:db8::1", also in brackets. ERR_SYNTAX. */
+int peer_address_parse(struct span text, struct peer_address *address_out);
+
 struct network {
 	unsigned char bytes[16];
 	unsigned bits; /* 0..128, counted in the 16 bytes */

@@ -46,6 +46,8 @@ int received_format(const struct received *received, struct buf *out)
 	int code = add_client(client, out);
 
 	clock_format_rfc5322(received->received_at, date);
+	if (code == ERR_OK && received->forwarded != NULL)
+		code = buf_printf(out, "\t(forwarded for %s)\r\n", received->forwarded);
 	if (code == ERR_OK)
 		code = buf_printf(out, "\tby %s with %s%s%s%s id %s", received->hostname,
 				  received_protocol(client, received->smtputf8),

@@ -11,6 +11,7 @@ struct received {
 	const char *hostname;
 	const char *id;	       /* the message's ULID */
 	bool smtputf8;	       /* MAIL carried SMTPUTF8 */
+	const char *forwarded; /* XFORWARD's word, or NULL */
 	const char *recipient; /* the only one of the envelope, or NULL: no `for` (Bcc) */
 	int64_t received_at;
 };

@@ -13,6 +13,7 @@
 #include "relay/smtp/hold.h"
 #include "relay/smtp/proxy.h"
 #include "relay/smtp/verb.h"
+#include "relay/smtp/xclient.h"
 #include "relay/wire/reply.h"
 
 #define INPUT_MAX     (64 * 1024)
@@ -90,6 +91,7 @@ void session_reset(struct smtp_session *session)
 	session->transaction = NULL;
 	session->recipients = 0;
 	session->overshoot = 0;
+	xforward_forget(session);
 	session->rcpt_refused = false;
 	session->smtputf8 = false;
 	if (session->stage == STAGE_CHUNK) {
@@ -155,6 +157,7 @@ static void reap(struct smtp_session *session)
 	if (session->stream != NULL || session->awaits_settle || session->awaits_check)
 		return;
 	unlink_session(session);
+	xforward_forget(session);
 	version_release(&session->version);
 	mem_free(session);
 	house->on_gone(house, &counted);

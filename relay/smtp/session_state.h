@@ -57,6 +57,9 @@ struct smtp_session {
 	struct peer_address peer;    /* whom checks are about: proxy.h, xclient.h */
 	struct peer_address counted; /* in the census */
 	bool proxied;
+	bool name_claimed; /* by XCLIENT, like the next */
+	bool port_claimed;
+	struct xforward *forwarded; /* xclient.c's; NULL: nothing */
 	struct smtp_client client;
 	enum session_phase phase;
 	enum session_stage stage;

@@ -45,8 +45,9 @@ struct listener_options {
 	const char *const *networks; /* CIDR; who may connect; unix peers always may */
 	size_t network_count;
 	bool proxy_protocol; /* a PROXY header comes first, from `trusted` only */
-	const char *const
-		*trusted; /* CIDR; whose word on clients counts; unix peers' always does */
+	bool xclient;	     /* XCLIENT and XFORWARD are taken from `trusted` */
+	/* CIDR; whose word on clients counts; unix peers' always does */
+	const char *const *trusted;
 	size_t trusted_count;
 	const char *scope; /* "" for none */
 };
@@ -79,6 +80,7 @@ struct smtp_mail {
 	bool smtputf8;		       /* SMTPUTF8 was given */
 	const char *ret;	       /* RFC 3461: "FULL", "HDRS" or NULL; a constant */
 	char envid[DSN_ENVID_MAX + 1]; /* xtext as given, "" for none */
+	const char *forwarded;	       /* what XFORWARD told, for people; NULL: nothing */
 };
 
 struct smtp_recipient {

@@ -3,6 +3,7 @@
 #include "relay/smtp/command.h"
 #include "relay/smtp/hold.h"
 #include "relay/smtp/verb.h"
+#include "relay/smtp/xclient.h"
 
 #define OVERSHOOT_MAX 1000 /* RCPT beyond the limit that are not yet called errors */
 
@@ -26,6 +27,7 @@ void verb_mail(struct smtp_session *session, struct span argument)
 		session_refuse(session, answer.code, answer.enhanced, answer.text);
 		return;
 	}
+	mail.forwarded = xforward_text(session);
 	smtp_answer_set(&answer, 250, "2.1.0", "Ok");
 	session->transaction = session->house->backend->begin(session->house->backend_ctx, session,
 							      &session->client, &mail, &answer);

@@ -2,6 +2,7 @@
 #include "base/log.h"
 #include "relay/smtp/auth.h"
 #include "relay/smtp/command.h"
+#include "relay/smtp/xclient.h"
 
 #define ANY_STAGE (STAGE_START | STAGE_READY | STAGE_MAIL | STAGE_RCPT | STAGE_CHUNK)
 
@@ -105,8 +106,8 @@ static const struct verb verbs[] = {
 	{"SEND", ANY_STAGE, NULL, act_not_offered, false},
 	{"SOML", ANY_STAGE, NULL, act_not_offered, false},
 	{"SAML", ANY_STAGE, NULL, act_not_offered, false},
-	{"XCLIENT", ANY_STAGE, NULL, act_not_offered, false},
-	{"XFORWARD", ANY_STAGE, NULL, act_not_offered, false},
+	{"XCLIENT", ANY_STAGE, NULL, verb_xclient, true},
+	{"XFORWARD", ANY_STAGE, NULL, verb_xforward, true},
 };
 
 /* --- dispatch ------------------------------------------------------------- */

@@ -135,6 +135,7 @@ static const char full[] = "hostname: relay.example.com\n"
 			   "    networks: [\"::1\", 10.1.0.0/16]\n"
 			   "    greeting_delay: 2s\n"
 			   "    proxy_protocol: true\n"
+			   "    xclient: true\n"
 			   "    trusted: [10.1.2.0/24, fd00::/8]\n"
 			   "  - address: unix:/run/stagepost/smtp\n"
 			   "smtp: {max_message_size: 10M, command_timeout: 90s}\n"
@@ -175,6 +176,7 @@ START_TEST(every_form_is_read)
 	ck_assert_uint_eq(config->listeners[0].network_count, 2);
 	ck_assert_int_eq(config->listeners[0].greeting_delay_ms, 2000);
 	ck_assert(config->listeners[0].proxy_protocol && !config->listeners[1].proxy_protocol);
+	ck_assert(config->listeners[0].xclient && !config->listeners[1].xclient);
 	ck_assert_uint_eq(config->listeners[0].trusted_count, 2);
 	ck_assert_str_eq(config->listeners[0].trusted[1], "fd00::/8");
 	ck_assert_uint_eq(config->listeners[1].trusted_count, 0);

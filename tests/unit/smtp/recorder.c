@@ -96,6 +96,9 @@ static void *begin(void *ctx, struct smtp_session *session, const struct smtp_cl
 		answer->delay_ms = t->recorder->delay_ms;
 	t->session = session;
 	t->recorded.mail = *mail;
+	t->recorded.mail.forwarded = NULL; /* borrowed for this call */
+	(void)snprintf(t->recorded.forwarded, sizeof(t->recorded.forwarded), "%s",
+		       mail->forwarded != NULL ? mail->forwarded : "");
 	t->recorded.client = *client;
 	buf_init(&t->recorded.body, 64 << 20);
 	count(ctx, &t->recorder->begun);

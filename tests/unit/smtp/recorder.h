@@ -11,6 +11,7 @@
 
 struct recorded {
 	struct smtp_mail mail;
+	char forwarded[1000]; /* mail.forwarded; "" for NULL */
 	struct smtp_client client;
 	char recipients[2048]; /* "a@b c@d " */
 	size_t recipient_count;

@@ -706,6 +706,7 @@ START_TEST(received_says_how)
 	const struct received received = {.client = &client,
 					  .hostname = "relay.test",
 					  .id = "ID",
+					  .forwarded = "a.test [192.0.2.7] ident=4Xyz",
 					  .smtputf8 = true,
 					  .received_at = 1795256430456};
 	struct buf out;
@@ -713,7 +714,8 @@ START_TEST(received_says_how)
 	buf_init(&out, 1000);
 	ck_assert_int_eq(received_format(&received, &out), ERR_OK);
 	ck_assert_str_eq(out.data,
-			 "Received: from x.test (app.test [192.0.2.1])\r\n\tby relay.test with "
+			 "Received: from x.test (app.test [192.0.2.1])\r\n"
+			 "\t(forwarded for a.test [192.0.2.7] ident=4Xyz)\r\n\tby relay.test with "
 			 "UTF8SMTPSA (TLSv1.3 TLS_AES_256_GCM_SHA384) id ID;\r\n"
 			 "\tSat, 21 Nov 2026 10:20:30 +0000\r\n");
 	buf_release(&out);
