@@ -184,29 +184,37 @@ static void end_body(struct carry *c)
 	stream_deadline(c->far, c->job->route->final_reply_timeout_ms);
 }
 
-static void pump_body(struct carry *c)
+/* False: nothing moved, or the job is over. */
+static bool move_body(struct carry *c)
 {
-	struct span input = stream_input(c->near);
-	size_t room = stream_output_room(c->far);
-	size_t take = 0;
+	struct span input = span_first(stream_input(c->near), stream_output_room(c->far));
+	size_t drop = 0, take = 0;
+	int code;
 
-	if (body_scan_take(&c->body, span_first(input, room), &take) < 0) {
-		carry_break(c, ERR_DENIED, "the worker sent a dot that was not doubled");
-		return;
+	if (body_scan_take(&c->body, input, &drop, &take) < 0) {
+		carry_break(c, ERR_DENIED,
+			    "the worker sent a dot that was not doubled, or cut a line elsewhere");
+		return false;
 	}
 	if (c->body.octets > c->job->body_size + 2) {
 		carry_break(c, ERR_IO, "more octets of the body came than are stored");
-		return;
+		return false;
 	}
-	if (take > 0) {
-		int code = stream_write(c->far, span_first(input, take));
-
-		assert(code == ERR_OK); /* take <= room */
-		stream_consume(c->near, take);
-	}
-	if (c->body.ended)
+	code = stream_write(c->far, span_first(span_skip(input, drop), take));
+	assert(code == ERR_OK); /* take <= room */
+	stream_consume(c->near, drop + take);
+	if (c->body.ended) {
 		end_body(c);
-	/* Whatever is left waits for room (on_drained) or for more (on_input). */
+		return false;
+	}
+	return drop + take > 0;
+}
+
+/* One bite, more with long lines; what is left waits for room (on_drained) or more (on_input). */
+static void pump_body(struct carry *c)
+{
+	while (move_body(c))
+		;
 }
 
 static int64_t grace_ms(const struct carry *c)

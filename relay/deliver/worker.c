@@ -15,6 +15,7 @@
 
 #include "base/mem.h"
 #include "queue/reader.h"
+#include "relay/deliver/body.h"
 #include "relay/deliver/dial.h"
 #include "relay/filter/outbound.h"
 
@@ -44,6 +45,8 @@ struct worker {
 	size_t at;
 	int64_t sequence; /* of the next chunk to read */
 	int64_t left;	  /* body octets still to be given to libesmtp */
+	size_t line;	  /* octets given of the line under way, since its last cut */
+	bool cut;	  /* the line was cut: a line end, which the carry removes, is due */
 	char last;	  /* the last octet given */
 	bool began;	  /* the stand-in header was given */
 };
@@ -104,11 +107,30 @@ static const char *end_body(struct worker *w, int *len)
 	return "\r\n";
 }
 
+/* What libesmtp may have at once: up to the next cut. */
+static size_t up_to_cut(struct worker *w, struct span text)
+{
+	size_t at = 0;
+
+	while (at < text.len && !w->cut) {
+		size_t take;
+
+		w->cut = body_line_take(&w->line, span_skip(text, at), &take) == BODY_LINE_CUT;
+		at += take;
+	}
+	return at;
+}
+
 static const char *next_piece(struct worker *w, int *len)
 {
 	struct err why;
 	size_t piece;
 
+	if (w->cut) {
+		w->cut = false;
+		*len = 2;
+		return "\r\n";
+	}
 	if (w->left == 0)
 		return end_body(w, len);
 	if (w->at == w->chunk.len) {
@@ -126,6 +148,7 @@ static const char *next_piece(struct worker *w, int *len)
 		piece = PIECE_MAX;
 	if ((int64_t)piece > w->left)
 		piece = (size_t)w->left;
+	piece = up_to_cut(w, span_make(w->chunk.data + w->at, piece));
 	w->at += piece;
 	w->left -= (int64_t)piece;
 	w->last = w->chunk.data[w->at - 1];
@@ -194,6 +217,8 @@ static void hold_session(struct worker *w)
 		recipients[i] = smtp_add_recipient(message, job->recipients[i].text);
 	w->began = false;
 	w->last = '\0';
+	w->line = 0;
+	w->cut = false;
 	dial_begin(w->order.fd);
 	smtp_start_session(session);
 	dial_end();

@@ -90,7 +90,7 @@ class Conversation:
         self.hop = hop
         self.connection = connection
         self.number = number
-        self.buffer = b""
+        self.buffer = bytearray()  # grows in place, which bytes would not
         self.sender = None
         self.recipients = []
 
@@ -184,7 +184,7 @@ class Conversation:
                 return b""
             end = self.buffer.find(b"\r\n.\r\n", max(searched - 4, 0))
             if end >= 0:
-                body = self.buffer[: end + 2]
+                body = bytes(self.buffer[: end + 2])
                 self.buffer = self.buffer[end + 5:]
                 return body
             searched = len(self.buffer)
@@ -203,7 +203,7 @@ class Conversation:
 
     def unfinished(self):
         with self.hop.lock:
-            self.hop.unfinished.append((list(self.recipients), self.buffer))
+            self.hop.unfinished.append((list(self.recipients), bytes(self.buffer)))
 
 
 def address_of(line):

@@ -1,11 +1,11 @@
-"""What messages on their way in hold in memory (CASES S082)."""
+"""What messages on their way hold in memory (CASES S082, S201)."""
 
 import os
 import threading
 
 import pytest
 
-from daemon import Smtp, queued_id, stuff
+from daemon import Smtp, queued_id, stuff, wait_for, without_received
 
 
 @pytest.fixture
@@ -54,3 +54,46 @@ def test_more_than_the_budget(frugal, make_daemon):
     assert peak < 100 << 20
     for number in taken:
         assert relay.request("GET", "/api/v1/messages/%s/raw" % number).body == content
+
+
+def long_lines():
+    """One line each, as long as a message may be; the last with lines around the limits."""
+    megabyte = 1 << 20
+    bodies = [b"." * (49 * megabyte),
+              b"0123456789." * (3 * megabyte),
+              b"..x" * (7 * megabyte),
+              b"\x00\xff. " * (5 * megabyte),
+              b"x" * (20 * megabyte)]
+    limits = [998, 999, 4095, 4096, 4097, 65536]
+    bodies.append(b"".join(b"." * n + b"\r\n" + b"y" * n + b"\r\n" for n in limits)
+                  + b"." * (20 * megabyte))
+    return [b"Subject: line\r\n\r\n" + body + b"\r\n" for body in bodies]
+
+
+def test_long_lines(frugal, make_daemon, hop):
+    """S201: never cut in two, and in memory only piece by piece, also several at once."""
+    contents = long_lines()
+    recipients = ["r%d@example.com" % i for i in range(len(contents))]
+    relay = make_daemon()  # no route yet: they wait
+    before = memory_of(relay, "VmRSS")
+    relay.allow("example.com")
+    with Smtp(relay.smtp_port) as client:
+        numbers = [client.send("a@example.com", [to], content)
+                   for to, content in zip(recipients, contents)]
+    relay.write_config('routes: [{name: test, hosts: ["%s"], tls: none, max_connections: %d}]\n'
+                       % (hop.address, len(contents)))
+    hop.hold_data_after = 1 << 16
+    relay.restart()
+    wait_for(lambda: hop.connections == len(contents), "all to be under way")
+    hop.resume.set()
+    wait_for(lambda: len(hop.snapshot()) == len(contents), "all of them", 120)
+    # Of the new process, which took nothing in. The lines have 168 MiB.
+    peak = memory_of(relay, "VmHWM") - before
+    for number, to in zip(numbers, recipients):
+        relay.wait_states(number, {to: "delivered"})
+    print("peak %d MiB" % (peak >> 20))
+    for to, content in zip(recipients, contents):
+        copies = hop.copies_for(to)
+        assert len(copies) == 1
+        assert without_received(copies[0].content) == content
+    assert peak < 64 << 20

@@ -165,19 +165,26 @@ static void answer(struct stand *s, const char *command, const char *reply)
 	say(s->hop_fd, reply);
 }
 
+/* As far as the body. */
+static void say_envelope(struct stand *s)
+{
+	say(s->near_fd, "EHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<ann@ok.test>\r\nDATA\r\n");
+	answer(s, "MAIL", "250 ok\r\n");
+	answer(s, "RCPT", "250 ok\r\n");
+	answer(s, "DATA", "354 go\r\n");
+	say(s->near_fd, "Date: x\r\n\r\n");
+}
+
 /* Everything libesmtp has to say; returns when the carry has taken it. */
 static void say_message(struct stand *s)
 {
 	char body[BODY_LEN];
 	int left = 1;
 
-	say(s->near_fd, "EHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<ann@ok.test>\r\nDATA\r\n");
-	answer(s, "MAIL", "250 ok\r\n");
-	answer(s, "RCPT", "250 ok\r\n");
-	answer(s, "DATA", "354 go\r\n");
+	say_envelope(s);
 	memset(body, 'x', sizeof(body));
-	memcpy(body + sizeof(body) - 2, "\r\n", 2);
-	say(s->near_fd, "Date: x\r\n\r\n");
+	for (size_t end = 1024; end <= sizeof(body); end += 1024)
+		memcpy(body + end - 2, "\r\n", 2);
 	ck_assert_int_eq(send(s->near_fd, body, sizeof(body), MSG_NOSIGNAL), BODY_LEN);
 	say(s->near_fd, ".\r\n");
 	for (int i = 0; i < 5000 && left > 0; i++) {
@@ -234,4 +241,23 @@ START_TEST(a_dot_that_left_is)
 }
 END_TEST
 
-UNIT_MAIN("deliver/carry", a_dot_that_stayed_here_is_no_doubt, a_dot_that_left_is)
+/* S201: a line that libesmtp was not shown as the carry expects it. */
+START_TEST(a_line_that_was_not_cut_is_no_body)
+{
+	struct stand s;
+	char line[BODY_LINE_MAX + 2];
+
+	memset(line, 'x', sizeof(line));
+	stand_open(&s);
+	say_envelope(&s);
+	ck_assert_int_eq(send(s.near_fd, line, sizeof(line), MSG_NOSIGNAL), sizeof(line));
+	sem_wait(&s.over);
+	ck_assert_int_eq(s.job->record.broken, ERR_DENIED);
+	ck_assert(!s.job->record.dot_sent);
+	stand_close(&s);
+	close(s.hop_fd);
+}
+END_TEST
+
+UNIT_MAIN("deliver/carry", a_dot_that_stayed_here_is_no_doubt, a_dot_that_left_is,
+	  a_line_that_was_not_cut_is_no_body)

@@ -15,6 +15,7 @@
 #include "queue/delivery.h"
 #include "relay/filter/outbound.h"
 #include "relay/mail/header.h"
+#include "relay/deliver/body.h"
 #include "tests/unit/deliver/rig.h"
 #include "tests/unit/unit.h"
 
@@ -385,10 +386,12 @@ START_TEST(every_byte_arrives)
 }
 END_TEST
 
+/* S201 among them: lines are cut for libesmtp behind 4096 octets and joined again. */
 START_TEST(sizes_around_every_border_arrive)
 {
 	static const size_t sizes[] = {1,     2,      997,    998,    1000,   2046,   2047,
-				       2048,  2049,   4096,   16383,  16384,  16385,  65535,
+				       2048,  2049,   4094,   4095,   4096,   4097,   4098,
+				       8191,  8192,   8193,   16383,  16384,  16385,  65535,
 				       65536, 262130, 262143, 262144, 262145, 524288, 700001};
 	static char bytes[800000];
 	struct rig r;
@@ -444,6 +447,32 @@ START_TEST(a_missing_last_line_end_is_added)
 		rig_await(&r, &id, "ann@ok.test", STATE_DELIVERED);
 		snprintf(want, sizeof(want), "Received: here\r\n%s\r\n", texts[i]);
 		ck_assert_str_eq(nexthop_mail(r.hop, i)->data, want);
+	}
+	rig_stop(&r);
+}
+END_TEST
+
+/* S201: the same where the last line ends at a cut, or one octet beside it. */
+START_TEST(a_missing_line_end_at_a_cut_is_added)
+{
+	static char bytes[8 + 2 * BODY_LINE_MAX];
+	static const size_t sizes[] = {BODY_LINE_MAX - 1, BODY_LINE_MAX, BODY_LINE_MAX + 1,
+				       2 * BODY_LINE_MAX};
+	struct rig r;
+
+	memset(bytes, '.', sizeof(bytes));
+	memcpy(bytes, "a: b\r\n\r\n", 8);
+	rig_start(&r, NULL, 0, NULL);
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		size_t len = 8 + sizes[i];
+		struct ulid id = rig_accept(&r, "", ann, bytes, len);
+		const struct nexthop_mail *mail;
+
+		rig_await(&r, &id, "ann@ok.test", STATE_DELIVERED);
+		mail = nexthop_mail(r.hop, i);
+		ck_assert_uint_eq(mail->len, 16 + len + 2);
+		ck_assert_int_eq(memcmp(mail->data + 16, bytes, len), 0);
+		ck_assert_str_eq(mail->data + 16 + len, "\r\n");
 	}
 	rig_stop(&r);
 }
@@ -908,11 +937,11 @@ UNIT_MAIN("deliver/deliver", one_plain_message_goes_through, the_last_reply_deci
 	  an_entry_removed_stops_queued_mail, an_entry_removed_between_attempts_stops_the_second,
 	  what_is_not_one_plain_address_is_never_offered, the_sender_passes_the_same_filter,
 	  every_byte_arrives, sizes_around_every_border_arrive, twenty_five_megabytes_arrive,
-	  a_missing_last_line_end_is_added, bcc_does_not_leave, the_collected_messages_arrive,
-	  a_stall_in_mid_data_leaves_no_hole, chunking_is_never_used,
-	  no_capability_changes_the_message, what_people_do_in_mid_data_never_truncates,
-	  an_unanswered_dot_is_held_the_third_time, no_route_is_said, our_own_listener_is_refused,
-	  capture_only_connects_to_nobody, stopping_in_mid_data_gives_it_back,
-	  stopping_does_not_wait_for_a_locked_store, a_slow_route_does_not_hold_up_the_others,
-	  a_failed_store_ends_delivery, a_reload_takes_over_for_the_next_message,
-	  too_old_mail_expires)
+	  a_missing_last_line_end_is_added, a_missing_line_end_at_a_cut_is_added,
+	  bcc_does_not_leave, the_collected_messages_arrive, a_stall_in_mid_data_leaves_no_hole,
+	  chunking_is_never_used, no_capability_changes_the_message,
+	  what_people_do_in_mid_data_never_truncates, an_unanswered_dot_is_held_the_third_time,
+	  no_route_is_said, our_own_listener_is_refused, capture_only_connects_to_nobody,
+	  stopping_in_mid_data_gives_it_back, stopping_does_not_wait_for_a_locked_store,
+	  a_slow_route_does_not_hold_up_the_others, a_failed_store_ends_delivery,
+	  a_reload_takes_over_for_the_next_message, too_old_mail_expires)

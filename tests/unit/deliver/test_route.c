@@ -1,11 +1,10 @@
-/* tests relay/deliver/route.c, backoff.c, hop.c and body.c: the pure parts */
+/* tests relay/deliver/route.c, backoff.c and hop.c: the pure parts */
 #include "relay/deliver/route.h"
 
 #include <stdio.h>
 
 #include "base/buf.h"
 #include "relay/deliver/backoff.h"
-#include "relay/deliver/body.h"
 #include "relay/deliver/hop.h"
 #include "tests/unit/unit.h"
 
@@ -122,67 +121,5 @@ START_TEST(capabilities_are_read_by_name)
 }
 END_TEST
 
-/* However it is cut, the same octets are counted and the same end is found. */
-START_TEST(body_scan_counts_and_finds_the_end)
-{
-	static const char wire[] = "..dot\r\nline\r\n...\r\n\r\n..\r\nlast\r\n.\r\n";
-	const int64_t want = (int64_t)strlen(".dot\r\nline\r\n..\r\n\r\n.\r\nlast\r\n");
-
-	for (size_t piece = 1; piece < sizeof(wire); piece++) {
-		struct body_scan scan;
-		size_t take, at = 0, fed = 0;
-
-		body_scan_init(&scan);
-		while (!scan.ended) {
-			ck_assert_uint_lt(fed, sizeof(wire) - 1);
-			fed = fed + piece < sizeof(wire) - 1 ? fed + piece : sizeof(wire) - 1;
-			ck_assert_int_eq(
-				body_scan_take(&scan, span_make(wire + at, fed - at), &take),
-				ERR_OK);
-			at += take;
-		}
-		ck_assert_int_eq(scan.octets, want);
-		ck_assert_str_eq(wire + at, ".\r\n");
-	}
-}
-END_TEST
-
-START_TEST(body_scan_refuses_a_lone_dot)
-{
-	struct body_scan scan;
-	size_t take;
-
-	body_scan_init(&scan);
-	ck_assert_int_eq(body_scan_take(&scan, span_of("a\r\n.b\r\n"), &take), ERR_SYNTAX);
-	body_scan_init(&scan);
-	/* .LF is not the end either: it never comes from libesmtp */
-	ck_assert_int_eq(body_scan_take(&scan, span_of("a\r\n.\n\r\n"), &take), ERR_SYNTAX);
-}
-END_TEST
-
-START_TEST(stuffing_is_the_reverse_of_the_scan)
-{
-	static const char header[] = ".a: 1\r\nb: .\r\n..c\r\n.\r\nd\r\n\r\n";
-
-	for (size_t room = 2; room < 40; room++) {
-		struct body_scan scan;
-		struct buf all;
-		size_t at = 0, take;
-
-		buf_init(&all, 1000);
-		while (at < sizeof(header) - 1)
-			body_stuff(span_of(header), &at, room, &all);
-		ck_assert_str_eq(all.data, "..a: 1\r\nb: .\r\n...c\r\n..\r\nd\r\n\r\n");
-		body_scan_init(&scan);
-		ck_assert_int_eq(body_scan_take(&scan, buf_span(&all), &take), ERR_OK);
-		ck_assert_uint_eq(take, all.len);
-		ck_assert_int_eq(scan.octets, sizeof(header) - 1);
-		buf_release(&all);
-	}
-}
-END_TEST
-
 UNIT_MAIN("deliver/route", the_first_match_by_domain_wins, hosts_are_taken_apart,
-	  waits_follow_the_schedule_with_jitter, capabilities_are_read_by_name,
-	  body_scan_counts_and_finds_the_end, body_scan_refuses_a_lone_dot,
-	  stuffing_is_the_reverse_of_the_scan)
+	  waits_follow_the_schedule_with_jitter, capabilities_are_read_by_name)
