@@ -1020,7 +1020,7 @@ UNIT_MAIN("smtp/session", one_message, no_smuggling, empty_message, dot_in_piece
 	  content_behind_refused_data, early_talker, early_talker_with_delay, order,
 	  forgotten_transactions, verbs, bare_lf_commands, lf_inside_an_address, long_lines,
 	  endless_line, many_recipients, too_many_mistakes, mistakes_that_are_none, size_limit,
-	  other_protocols, quit_behind_the_dot, gone_before_the_answer,
-	  gone_inside_the_message, slow_command, slow_data, idle_data, replies_not_read,
-	  back_pressure, over_budget, over_budget_behind_a_sleeper, over_budget_for_too_long,
-	  gone_under_back_pressure, backend_refusals, helo)
+	  other_protocols, quit_behind_the_dot, gone_before_the_answer, gone_inside_the_message,
+	  slow_command, slow_data, idle_data, replies_not_read, back_pressure, over_budget,
+	  over_budget_behind_a_sleeper, over_budget_for_too_long, gone_under_back_pressure,
+	  backend_refusals, helo)
