@@ -126,6 +126,9 @@ static void finish(struct config_reader *reader, struct config *config,
 	config->smtp.memory_wait_ms = MEMORY_WAIT_MS;
 	config->smtp.max_junk = MAX_JUNK;
 	config->smtp.auth_delay_ms = AUTH_DELAY_MS;
+	config->smtp.self_signed = (struct certificate_files){
+		.certificate = arena_printf(reader->arena, "%s/tls.crt", config->data_dir),
+		.key = arena_printf(reader->arena, "%s/tls.key", config->data_dir)};
 	config->delivery.hostname = config->hostname;
 	config->delivery.policy = &config->policy;
 }
@@ -145,6 +148,7 @@ int config_load(const char *path, const char *const *overrides, size_t override_
 		config_read_override(&reader, root, overrides[i]);
 	config_read_keys(&reader, config_keys, root, "", (char *)config);
 	finish(&reader, config, root);
+	config_check_listeners(&reader, config, root);
 	config_report_sort(report);
 	arena_free(&reader.scratch);
 	if (report->mistakes > 0) {

@@ -177,6 +177,29 @@ int config_check_scope(struct span text, struct err *why)
 	return text.len == 0 ? ERR_OK : config_check_name(text, why);
 }
 
+static bool is_hex(char c)
+{
+	return ascii_is_digit(c) || (ascii_lower(c) >= 'a' && ascii_lower(c) <= 'f');
+}
+
+int config_check_tls_client(struct span text, struct err *why)
+{
+	size_t digits = 0;
+
+	if (span_find(text, '=') < text.len && text.len < 256)
+		return ERR_OK;
+	for (size_t i = 0; i < text.len; i++) {
+		if (is_hex(text.data[i]))
+			digits++;
+		else if (text.data[i] != ':')
+			digits = SIZE_MAX / 2;
+	}
+	return digits == 64
+		       ? ERR_OK
+		       : refuse(text, "a SHA-256 fingerprint or a subject such as CN=app,O=shop",
+				why);
+}
+
 int config_check_http_host(struct span text, struct err *why)
 {
 	char ascii[ADDRESS_DOMAIN_MAX + 1];

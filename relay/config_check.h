@@ -25,6 +25,8 @@ config_check_fn config_check_route_domain;
 config_check_fn config_check_name;
 /* The same, or nothing. */
 config_check_fn config_check_scope;
+/* A client's certificate: its SHA-256 in hexadecimal, or a subject such as CN=app,O=shop. */
+config_check_fn config_check_tls_client;
 /* A name as it may stand in Host, without a port. */
 config_check_fn config_check_http_host;
 /* A header field name, in which * stands for anything (RFC 5322 3.6.8). */

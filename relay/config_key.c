@@ -16,12 +16,16 @@ static_assert(sizeof(enum listener_auth) == sizeof(int), "choices are stored as 
 static_assert(sizeof(enum route_tls) == sizeof(int), "choices are stored as int");
 static_assert(sizeof(enum fault_action) == sizeof(int), "choices are stored as int");
 static_assert(sizeof(enum fault_stage) == sizeof(int), "choices are stored as int");
+static_assert(sizeof(enum listener_tls) == sizeof(int), "choices are stored as int");
+static_assert(sizeof(enum listener_tls_client) == sizeof(int), "choices are stored as int");
 
 /* clang-format off */
 #define AT(member) .offset = offsetof(struct config, member)
 #define LIST(member, counter) \
 	.offset = offsetof(struct config, member), .count_offset = offsetof(struct config, counter)
 #define L_AT(member) .offset = offsetof(struct listener_options, member)
+#define C_AT(member) .offset = offsetof(struct certificate_files, member)
+#define S_AT(member) .offset = offsetof(struct tls_client_scope, member)
 #define R_AT(member) .offset = offsetof(struct route_options, member)
 #define F_AT(member) .offset = offsetof(struct fault, member)
 
@@ -47,6 +51,8 @@ static const char *const fault_actions[] = {"reject", "delay", "disconnect", "bo
 static const char *const fault_stages[] = {"mail", "rcpt", "data", "end", NULL};
 /* As enum listener_auth. */
 static const char *const listener_auth_modes[] = {"off", "optional", "required", "any", NULL};
+static const char *const listener_tls_modes[] = {"none", "starttls", "implicit", NULL};
+static const char *const listener_tls_client_modes[] = {"off", "optional", "required", NULL};
 static const char *const route_tls_modes[] = {"none", "opportunistic", "required", "implicit", NULL};
 
 static const struct config_key log_keys[] = {
@@ -55,15 +61,36 @@ static const struct config_key log_keys[] = {
 	END
 };
 
+static const struct config_key certificate_keys[] = {
+	TEXT("certificate", NULL, C_AT(certificate), .required = true,
+	     .check = config_check_not_empty),
+	TEXT("key", "\"\"", C_AT(key)),
+	END
+};
+
+static const struct config_key client_scope_keys[] = {
+	TEXT("client", NULL, S_AT(client), .required = true, .unique = true,
+	     .check = config_check_tls_client),
+	TEXT("scope", NULL, S_AT(scope), .required = true, .check = config_check_name),
+	END
+};
+
 static const struct config_key listener_keys[] = {
 	TEXT("address", NULL, L_AT(address), .required = true, .restart = true,
 	     .unique = true, .check = config_check_listen),
-	LATER("tls", "none"),
-	LATER("tls_certificate", "\"\""),
-	LATER("tls_key", "\"\""),
-	LATER("certificates", "[]"),
-	LATER("tls_client_ca", "\"\""),
-	LATER("tls_client", "off"),
+	CHOICE("tls", "none", L_AT(tls), .choices = listener_tls_modes),
+	TEXT("tls_certificate", "\"\"", L_AT(tls_certificate)),
+	TEXT("tls_key", "\"\"", L_AT(tls_key)),
+	{.name = "certificates", .type = CONFIG_ITEMS, .fallback = "[]", L_AT(certificates),
+	 .count_offset = offsetof(struct listener_options, certificate_count), .range = {0, 1000},
+	 .keys = certificate_keys, .item_size = sizeof(struct certificate_files)},
+	TEXT("tls_client_ca", "\"\"", L_AT(tls_client_ca)),
+	CHOICE("tls_client", "off", L_AT(tls_client), .choices = listener_tls_client_modes),
+	{.name = "tls_client_scopes", .type = CONFIG_ITEMS, .fallback = "[]",
+	 L_AT(tls_client_scopes),
+	 .count_offset = offsetof(struct listener_options, tls_client_scope_count),
+	 .range = {0, 10000}, .keys = client_scope_keys,
+	 .item_size = sizeof(struct tls_client_scope)},
 	CHOICE("auth", "off", L_AT(auth), .choices = listener_auth_modes),
 	BOOL("auth_without_tls", "false", L_AT(auth_without_tls)),
 	BOOL("proxy_protocol", "false", L_AT(proxy_protocol)),

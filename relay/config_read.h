@@ -18,6 +18,10 @@ struct config_reader {
 struct document_node *config_read_document(struct config_reader *reader, struct span text,
 					   const char *source, const char *path);
 
+/* TLS of the listeners: keys that need each other, and whether the files are any good. */
+void config_check_listeners(struct config_reader *reader, const struct config *config,
+			    const struct document_node *root);
+
 /* Put the `-o` settings over the tree; each that can't be is reported. */
 void config_read_override(struct config_reader *reader, struct document_node *root,
 			  const char *setting);

@@ -230,6 +230,11 @@ static struct smtp_settings settings_of(const struct config *config)
 	};
 }
 
+static int start_tls(struct daemon *daemon, struct err *why)
+{
+	return daemon_prepare_certificate(daemon->config, why);
+}
+
 static int start_smtp(struct daemon *daemon, struct err *why)
 {
 	struct smtp_settings settings = settings_of(daemon->config);
@@ -275,8 +280,8 @@ static int start_admin(struct daemon *daemon, struct err *why)
 static int start(struct daemon *daemon, struct err *why)
 {
 	int (*const steps[])(struct daemon *, struct err *) = {
-		prepare_process, start_store, start_whitelist, start_faults,
-		start_loops,	 start_smtp,  start_deliver,   start_admin,
+		prepare_process, start_store, start_whitelist, start_faults, start_loops,
+		start_tls,	 start_smtp,  start_deliver,   start_admin,
 	};
 
 	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
@@ -427,7 +432,8 @@ static void reload(struct daemon *daemon)
 	if (code != ERR_OK) {
 		log_error("reload", LOG_S("result", "kept the old configuration"),
 			  LOG_I("mistakes", report.mistakes));
-	} else if (config_reloadable(daemon->config, next, &why) != ERR_OK) {
+	} else if (config_reloadable(daemon->config, next, &why) != ERR_OK ||
+		   daemon_prepare_certificate(next, &why) != ERR_OK) {
 		log_error("reload", LOG_S("result", "kept the old configuration"),
 			  LOG_S("reason", why.text));
 		config_free(&next);

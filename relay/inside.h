@@ -48,6 +48,12 @@ struct daemon {
 	int signals;
 };
 
+/*
+ * The pair that listeners with TLS and without certificates use: made when it
+ * is not there, and named in the log (relay/certificate.c). data_dir exists.
+ */
+int daemon_prepare_certificate(const struct config *config, struct err *why);
+
 /* What the API asks, with the daemon as ctx (relay/answer.c). */
 extern const struct admin_ops daemon_admin_ops;
 /* Sentences a person should read; `ctx` is the daemon. */

@@ -45,7 +45,7 @@ static bool is_safe(const struct smtp_session *session)
 /* Who the client's certificate says it is: its subject. "" for nobody. */
 static const char *certified_name(const struct smtp_session *session)
 {
-	return "";
+	return session->client.subject;
 }
 
 /* Only what can work. */

@@ -1,5 +1,6 @@
 /* relay/smtp/ehlo.c - HELO and EHLO, and what is offered in the answer (RFC 5321 4.1.1.1) */
 #include "relay/smtp/auth.h"
+#include "relay/smtp/starttls.h"
 #include "relay/smtp/xclient.h"
 #include "relay/wire/xclient.h"
 
@@ -39,6 +40,7 @@ static const struct capability capabilities[] = {
 	{"PIPELINING", NULL, NULL},
 	{"SIZE", NULL, add_size},
 	{"8BITMIME", NULL, NULL},
+	{"STARTTLS", starttls_is_offered, NULL},
 	{"AUTH", auth_is_offered, auth_add_mechanisms},
 	{"ENHANCEDSTATUSCODES", NULL, NULL},
 	{"SMTPUTF8", NULL, NULL},

@@ -441,7 +441,10 @@ void smtp_front_status(struct smtp_front *front, struct smtp_front_status *statu
 		.connections = atomic_load(&front->connections),
 		.connections_refused = atomic_load(&front->counters.connections_refused),
 		.messages = atomic_load(&front->counters.messages),
-		.messages_refused = atomic_load(&front->counters.messages_refused)};
+		.messages_refused = atomic_load(&front->counters.messages_refused),
+		.handshakes = atomic_load(&front->counters.handshakes),
+		.handshakes_failed = atomic_load(&front->counters.handshakes_failed),
+		.injections = atomic_load(&front->counters.injections)};
 }
 
 bool smtp_front_address(struct smtp_front *front, size_t index, char text_out[STREAM_NAME_SIZE])

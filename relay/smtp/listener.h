@@ -72,6 +72,9 @@ struct smtp_front_status {
 	uint64_t connections_refused; /* networks, limits */
 	uint64_t messages;	      /* answered with 250 after the final dot */
 	uint64_t messages_refused;    /* any other answer there */
+	uint64_t handshakes;	      /* of TLS */
+	uint64_t handshakes_failed;
+	uint64_t injections; /* plaintext behind STARTTLS, thrown away */
 };
 /* Any thread. */
 void smtp_front_status(struct smtp_front *front, struct smtp_front_status *status_out);

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "relay/smtp/proxy.h"
+#include "relay/smtp/starttls.h"
 
 /* --- the banner ------------------------------------------------------------ */
 
@@ -12,6 +13,7 @@ void opening_greet(struct smtp_session *session)
 
 	(void)snprintf(text, sizeof(text), "%s ESMTP Stagepost", options_of(session)->hostname);
 	session->phase = PHASE_COMMAND;
+	session->greeted = true;
 	session_reply(session, 220, "", text);
 }
 
@@ -44,7 +46,10 @@ void opening_admitted(struct smtp_session *session)
 	log_debug("connected", LOG_S("session", session->client.session),
 		  LOG_S("client", session->client.address), LOG_I("port", session->client.port),
 		  LOG_S("via", session->client.via), LOG_S("listener", session->client.listener));
-	opening_secured(session);
+	if (listener_of(session)->tls == LISTENER_TLS_IMPLICIT)
+		starttls_begin_implicit(session);
+	else
+		opening_secured(session);
 }
 
 void opening_secured(struct smtp_session *session)

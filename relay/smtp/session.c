@@ -12,7 +12,7 @@
 #include "relay/smtp/command.h"
 #include "relay/smtp/hold.h"
 #include "relay/smtp/proxy.h"
-#include "relay/smtp/verb.h"
+#include "relay/smtp/starttls.h"
 #include "relay/smtp/xclient.h"
 #include "relay/wire/reply.h"
 
@@ -173,20 +173,20 @@ struct smtp_session *session_next(const struct smtp_session *session)
 void session_name_listener(struct smtp_session *session)
 {
 	const struct listener_options *listener = listener_of(session);
+	const char *scope = starttls_scope(session);
 
+	if (scope == NULL)
+		scope = listener->scope != NULL ? listener->scope : "";
 	session->client.listener = listener->address;
-	if (session->user_scope[0] != '\0')
-		session->client.scope = session->user_scope;
-	else
-		session->client.scope = listener->scope != NULL ? listener->scope : "";
+	session->client.scope = session->user_scope[0] != '\0' ? session->user_scope : scope;
 }
 
 void session_adopt_version(struct smtp_session *session)
 {
 	if (session->version == session->house->version || session->transaction != NULL)
 		return;
-	/* A login is checked with the version's users. */
-	if (session->auth != NULL)
+	/* A login is checked with the version's users; a handshake uses its certificates. */
+	if (session->auth != NULL || session->phase == PHASE_SECURING)
 		return;
 	version_release(&session->version);
 	session->version = version_acquire(session->house->version);
@@ -342,6 +342,7 @@ static bool step(struct smtp_session *session)
 	case PHASE_SKIP_LINE: return skip_line(session);
 	case PHASE_AUTH: return has_output_room(session) && take_secret_line(session);
 	case PHASE_DATA: return transfer_step(session);
+	case PHASE_SECURING:
 	case PHASE_HOLD:
 	case PHASE_CHECK:
 	case PHASE_VERDICT:
@@ -402,6 +403,8 @@ static void on_end(void *ctx, int code, const char *why)
 		session_pump(session);
 		return;
 	}
+	if (session->phase == PHASE_SECURING)
+		starttls_failed(session, why);
 	if (session->phase == PHASE_PROXY)
 		proxy_refuse(session, code == ERR_TIMEOUT ? "no PROXY header in time" : why);
 	else if (code == ERR_TIMEOUT)
@@ -410,10 +413,17 @@ static void on_end(void *ctx, int code, const char *why)
 	reap(session);
 }
 
+static void on_secured(void *ctx)
+{
+	starttls_secured(ctx);
+	session_pump(ctx);
+}
+
 static const struct stream_ops stream_callbacks = {
 	.on_input = on_input,
 	.on_drained = on_drained,
 	.on_end = on_end,
+	.on_secured = on_secured,
 };
 
 static void on_clock(struct loop_timer *timer)
@@ -501,6 +511,7 @@ void session_stop(struct smtp_session *session, bool now)
 		session_close(session, "shutting down");
 		now = false;
 		break;
+	case PHASE_SECURING:
 	case PHASE_GREETING:
 	case PHASE_AUTH:
 	case PHASE_CHECK:

@@ -18,6 +18,9 @@ struct session_counters {
 	_Atomic uint64_t messages;
 	_Atomic uint64_t messages_refused;
 	_Atomic uint64_t connections_refused;
+	_Atomic uint64_t handshakes; /* of TLS */
+	_Atomic uint64_t handshakes_failed;
+	_Atomic uint64_t injections; /* plaintext behind STARTTLS, thrown away */
 };
 
 /*

@@ -10,6 +10,7 @@
 /* What the next bytes of the client are. */
 enum session_phase {
 	PHASE_PROXY,	 /* the PROXY header */
+	PHASE_SECURING,	 /* the stream's: a TLS handshake */
 	PHASE_GREETING,	 /* too early: the banner is delayed */
 	PHASE_COMMAND,	 /* a command line */
 	PHASE_SKIP_LINE, /* the rest of a line that was too long */
@@ -75,6 +76,7 @@ struct smtp_session {
 	bool peer_closed;   /* the client will send nothing more */
 	bool stopping;	    /* 421 when the message under way is answered */
 	bool deadline_set;  /* for the command under way */
+	bool greeted;	    /* the banner was sent */
 	bool awaits_settle; /* finish was called: not freed before settle */
 	/* In PHASE_HOLD, else NULL. */
 	struct session_hold *hold;

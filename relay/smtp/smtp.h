@@ -11,6 +11,12 @@
 #include "relay/mail/address.h"
 #include "relay/wire/dsn.h"
 
+/* PEM; without a key file the key stands with the certificate. */
+struct certificate_files {
+	const char *certificate;
+	const char *key;
+};
+
 /* `smtp:` and what of `listeners:` a session needs. Owned by the configuration, const for sessions.
  */
 struct smtp_options {
@@ -28,6 +34,20 @@ struct smtp_options {
 	size_t max_junk;       /* NOOP, RSET, VRFY, HELP without mail: 100 */
 	size_t max_received;
 	int64_t memory; /* what all sessions together may hold before they stop reading */
+	struct certificate_files self_signed; /* for listeners with TLS that name none */
+};
+
+enum listener_tls { LISTENER_TLS_NONE, LISTENER_TLS_STARTTLS, LISTENER_TLS_IMPLICIT };
+enum listener_tls_client {
+	LISTENER_TLS_CLIENT_OFF,
+	LISTENER_TLS_CLIENT_OPTIONAL, /* asked for; none, or an untrusted one, is as good as none */
+	LISTENER_TLS_CLIENT_REQUIRED  /* no mail without a trusted one */
+};
+
+/* Mail of the client with this certificate has this scope. */
+struct tls_client_scope {
+	const char *client; /* SHA-256 in hexadecimal, or the subject (RFC 4514) */
+	const char *scope;
 };
 
 enum listener_auth {
@@ -39,6 +59,15 @@ enum listener_auth {
 
 struct listener_options {
 	const char *address; /* as configured */
+	enum listener_tls tls;
+	const char *tls_certificate; /* "" or NULL: none */
+	const char *tls_key;
+	const struct certificate_files *certificates; /* more of them, chosen by SNI */
+	size_t certificate_count;
+	const char *tls_client_ca; /* "" or NULL: none */
+	enum listener_tls_client tls_client;
+	const struct tls_client_scope *tls_client_scopes;
+	size_t tls_client_scope_count;
 	enum listener_auth auth;
 	bool auth_without_tls;
 	int64_t greeting_delay_ms;
@@ -69,6 +98,9 @@ struct smtp_client {
 	bool lmtp;	/* LHLO was used */
 	char user[256]; /* who logged in, "" for nobody */
 	char tls[80];	/* "TLSv1.3 TLS_AES_256_GCM_SHA384", "" in clear */
+	/* Of the client's certificate, when a signer we trust made it; else "". */
+	char subject[256];    /* RFC 4514; "" also when it is longer */
+	char fingerprint[65]; /* SHA-256, lower-case hexadecimal */
 	const char *listener;
 	const char *scope;
 };

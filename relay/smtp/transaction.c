@@ -2,7 +2,7 @@
 #include "relay/smtp/auth.h"
 #include "relay/smtp/command.h"
 #include "relay/smtp/hold.h"
-#include "relay/smtp/verb.h"
+#include "relay/smtp/starttls.h"
 #include "relay/smtp/xclient.h"
 
 #define OVERSHOOT_MAX 1000 /* RCPT beyond the limit that are not yet called errors */
@@ -21,7 +21,7 @@ void verb_mail(struct smtp_session *session, struct span argument)
 	struct smtp_mail mail;
 	struct smtp_answer answer;
 
-	if (auth_refuses_mail(session))
+	if (starttls_refuses_mail(session) || auth_refuses_mail(session))
 		return;
 	if (!command_parse_mail(argument, &limits, &mail, &answer)) {
 		session_refuse(session, answer.code, answer.enhanced, answer.text);

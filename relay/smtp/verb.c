@@ -98,7 +98,7 @@ static const struct verb verbs[] = {
 	{"VRFY", ANY_STAGE, some_argument, act_vrfy, true},
 	{"HELP", ANY_STAGE, NULL, act_help, true},
 	{"BDAT", ANY_STAGE, NULL, verb_bdat, false},
-	{"STARTTLS", ANY_STAGE, NULL, act_not_offered, false},
+	{"STARTTLS", ANY_STAGE, no_argument, verb_starttls, false},
 	{"AUTH", ANY_STAGE & ~(unsigned)STAGE_START, some_argument, verb_auth, false},
 	{"EXPN", ANY_STAGE, NULL, act_not_offered, false},
 	{"ETRN", ANY_STAGE, NULL, act_not_offered, false},

@@ -14,6 +14,9 @@
 void verb_helo(struct smtp_session *session, struct span argument);
 void verb_ehlo(struct smtp_session *session, struct span argument);
 
+/* starttls.c */
+void verb_starttls(struct smtp_session *session, struct span argument);
+
 /* transaction.c */
 void verb_mail(struct smtp_session *session, struct span argument);
 void verb_rcpt(struct smtp_session *session, struct span argument);

@@ -27,10 +27,21 @@ static void version_free(struct version *version)
 	for (size_t i = 0; i < version->settings.listener_count; i++) {
 		mem_free(version->networks[i].items);
 		mem_free(version->trusted[i].items);
+		tls_server_free(&version->tls[i]);
 	}
 	mem_free(version->networks);
 	mem_free(version->trusted);
+	mem_free(version->tls);
 	mem_free(version);
+}
+
+static int make_tls(struct version *version, size_t listener, struct err *why)
+{
+	const struct listener_options *options = &version->settings.listeners[listener];
+
+	if (options->tls == LISTENER_TLS_NONE)
+		return ERR_OK;
+	return tls_server_new(options, version->settings.smtp, &version->tls[listener], why);
 }
 
 static int parse_listener(struct version *version, size_t index, struct err *why)
@@ -53,9 +64,12 @@ int version_new(const struct smtp_settings *settings, struct version **version_o
 	version->settings = *settings;
 	version->networks = mem_array(settings->listener_count, sizeof(*version->networks));
 	version->trusted = mem_array(settings->listener_count, sizeof(*version->trusted));
+	version->tls = mem_array(settings->listener_count, sizeof(struct tls_server *));
 	atomic_init(&version->references, 1);
 	for (size_t i = 0; i < settings->listener_count && code == ERR_OK; i++)
 		code = parse_listener(version, i, why);
+	for (size_t i = 0; i < settings->listener_count && code == ERR_OK; i++)
+		code = make_tls(version, i, why);
 	if (code != ERR_OK) {
 		version_free(version);
 		return code;
@@ -84,6 +98,11 @@ void version_release(struct version **version)
 	version_free(gone);
 	if (done != NULL)
 		done(ctx);
+}
+
+const struct tls_server *version_tls(const struct version *version, size_t listener)
+{
+	return version->tls[listener];
 }
 
 static bool holds(const struct networks *set, const struct peer_address *peer)

@@ -310,10 +310,40 @@ static const struct {
 	{"hostname: \"a${\"\n", "1:11 hostname: ${ without a closing } (write $${ for itself)\n"},
 	{"hostname: ${1X}\n",
 	 "1:11 hostname: \"1X\" between braces is not NAME or NAME:-default\n"},
+	{"listeners:\n  - {address: \"127.0.0.1:0\", tls: startls}\n",
+	 "2:35 listeners.0.tls: none, starttls or implicit was expected, not \"startls\"; did you "
+	 "mean starttls?\n"},
+	{"listeners:\n  - {address: \"127.0.0.1:0\", tls: implicit, tls_key: /x}\n",
+	 "2:54 listeners.0.tls_key: a key without tls_certificate\n"},
+	{"listeners:\n  - address: 127.0.0.1:0\n    tls: starttls\n"
+	 "    tls_certificate: /nonexistent/a.crt\n"
+	 "    certificates:\n      - {certificate: /nonexistent/b.crt}\n      - {key: /x}\n",
+	 "4:22 listeners.0.tls_certificate: /nonexistent/a.crt: can't be read: No such file or "
+	 "directory\n"
+	 "6:23 listeners.0.certificates.0.certificate: /nonexistent/b.crt: can't be read: No such "
+	 "file or directory\n"
+	 "7:9 listeners.0.certificates.1.certificate: is missing\n"},
+	{"listeners:\n  - address: 127.0.0.1:0\n    tls_client: required\n",
+	 "3:17 listeners.0.tls_client: needs tls: starttls or implicit\n"},
+	{"listeners:\n  - address: 127.0.0.1:0\n    tls: implicit\n    tls_client: required\n",
+	 "4:17 listeners.0.tls_client: tls_client_ca is missing\n"},
+	{"listeners:\n  - address: 127.0.0.1:0\n    tls: implicit\n    tls_client: optional\n"
+	 "    tls_client_ca: /nonexistent/ca.pem\n",
+	 "5:20 listeners.0.tls_client_ca: /nonexistent/ca.pem: can't be read: No such file or "
+	 "directory\n"},
+	{"listeners:\n  - address: 127.0.0.1:0\n    tls: implicit\n"
+	 "    tls_client_scopes: [{client: ab:cd, scope: shop}, {scope: \"\"}]\n",
+	 "4:24 warning listeners.0.tls_client_scopes: has no effect while tls_client is off\n"
+	 "4:34 listeners.0.tls_client_scopes.0.client: a SHA-256 fingerprint or a subject such as "
+	 "CN=app,O=shop was expected, not \"ab:cd\"\n"
+	 "4:55 listeners.0.tls_client_scopes.1.client: is missing\n"
+	 "4:63 listeners.0.tls_client_scopes.1.scope: a name of at most 63 letters, digits, dots "
+	 "and hyphens was expected, not \"\"\n"},
 	{"- a\n", "1:1 : a mapping of keys was expected, not a list\n"},
 	/* Known names of later versions: refused unless off, and the value is never repeated. */
-	{"listeners:\n  - address: 127.0.0.1:0\n    tls: starttls\n",
-	 "3:10 listeners.0.tls: is not supported by this version (leave it out or write none)\n"},
+	{"listeners:\n  - address: 127.0.0.1:0\n    protocol: lmtp\n",
+	 "3:15 listeners.0.protocol: is not supported by this version (leave it out or write "
+	 "smtp)\n"},
 	{"routes:\n  - {hosts: [\"a.example:25\"], password: hunter2}\n",
 	 "2:41 routes.0.password: is not supported by this version (leave it out or write \"\")\n"},
 	{"policy: {hook: {url: \"http://127.0.0.1/\"}}\n",
@@ -688,9 +718,12 @@ START_TEST(printed_and_read_back)
 {
 	check_round_trip(NULL);
 	check_round_trip(full);
-	check_round_trip("data_dir: \"a b: \\\"c\\\" $${X} \\t # ~ \u00fc\"\n"
-			 "listeners: [{address: \"127.0.0.1:0\", scope: \"\"}]\n"
-			 "policy: {control_headers: []}\n");
+	check_round_trip(
+		"data_dir: \"a b: \\\"c\\\" $${X} \\t # ~ \u00fc\"\n"
+		"listeners: [{address: \"127.0.0.1:0\", scope: \"\", tls_key: /k,\n"
+		"  tls_certificate: /c, certificates: [{certificate: /a, key: \"/b c\"},\n"
+		"  {certificate: /d}], tls_client_scopes: [{client: \"CN=a\", scope: s}]}]\n"
+		"policy: {control_headers: []}\n");
 	check_round_trip(
 		"faults:\n  - {name: a, action: defer, attempts: 2, every: 3, code: 452,"
 		" enhanced: 4.2.2, text: \"full: \\\"x\\\"\", user: \"app-*\", delay: 5s}\n"

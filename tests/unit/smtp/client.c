@@ -7,6 +7,7 @@
 #include <check.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <openssl/ssl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -89,6 +90,7 @@ void client_open(struct client *client, const struct door_rig *rig)
 	ck_assert_int_ge(client->fd, 0);
 	ck_assert_int_eq(connect(client->fd, (struct sockaddr *)&address, sizeof(address)), 0);
 	setsockopt(client->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	client->tls = NULL;
 	buf_init(&client->input, 1 << 20);
 	reply_parser_init(&client->parser);
 }
@@ -100,8 +102,20 @@ void client_greet(struct client *client, const struct door_rig *rig)
 	client_ask(client, "EHLO client.test", "250");
 }
 
+bool client_handshake(struct client *client, struct ssl_ctx_st *context, const char *name)
+{
+	client->tls = SSL_new(context);
+	ck_assert_ptr_nonnull(client->tls);
+	SSL_set_fd(client->tls, client->fd);
+	if (name != NULL)
+		SSL_set_tlsext_host_name(client->tls, name);
+	return SSL_connect(client->tls) == 1;
+}
+
 void client_close(struct client *client)
 {
+	SSL_free(client->tls);
+	client->tls = NULL;
 	if (client->fd >= 0)
 		close(client->fd);
 	client->fd = -1;
@@ -112,7 +126,9 @@ void client_close(struct client *client)
 void client_send(struct client *client, struct span bytes)
 {
 	while (bytes.len > 0) {
-		ssize_t sent = send(client->fd, bytes.data, bytes.len, MSG_NOSIGNAL);
+		ssize_t sent = client->tls != NULL
+				       ? SSL_write(client->tls, bytes.data, (int)bytes.len)
+				       : send(client->fd, bytes.data, bytes.len, MSG_NOSIGNAL);
 
 		ck_assert_int_gt(sent, 0);
 		bytes = span_skip(bytes, (size_t)sent);
@@ -131,8 +147,10 @@ static bool receive(struct client *client)
 	char bytes[4096];
 	ssize_t got;
 
-	ck_assert_msg(poll(&poll_fd, 1, PATIENCE_MS) == 1, "no reply");
-	got = recv(client->fd, bytes, sizeof(bytes), 0);
+	if (client->tls == NULL || SSL_pending(client->tls) == 0)
+		ck_assert_msg(poll(&poll_fd, 1, PATIENCE_MS) == 1, "no reply");
+	got = client->tls != NULL ? SSL_read(client->tls, bytes, sizeof(bytes))
+				  : recv(client->fd, bytes, sizeof(bytes), 0);
 	if (got <= 0)
 		return false;
 	ck_assert_int_eq(buf_append(&client->input, bytes, (size_t)got), ERR_OK);

@@ -6,6 +6,9 @@
 #include "relay/smtp/listener.h"
 #include "relay/wire/reply.h"
 
+struct ssl_st;
+struct ssl_ctx_st;
+
 #define DOOR_LOOPS 2
 
 /* A front on DOOR_LOOPS loops at a free port of 127.0.0.1. Change the options between init and
@@ -30,6 +33,7 @@ void rig_close(struct door_rig *rig, int64_t grace_ms);
 /* A connection; everything fails the test after some seconds. */
 struct client {
 	int fd;
+	struct ssl_st *tls; /* NULL: in clear */
 	struct buf input;
 	struct reply_parser parser;
 };
@@ -39,6 +43,8 @@ void client_open(struct client *client, const struct door_rig *rig);
 void client_greet(struct client *client, const struct door_rig *rig);
 void client_close(struct client *client);
 
+/* The handshake, now; `name`: for SNI, or NULL. False: it failed. */
+bool client_handshake(struct client *client, struct ssl_ctx_st *context, const char *name);
 void client_send(struct client *client, struct span bytes);
 void client_say(struct client *client, const char *text);
 /* Read one reply: its code; the text is in client->parser.reply. -1: the connection ended. */
