@@ -18,6 +18,7 @@ static_assert(sizeof(enum fault_action) == sizeof(int), "choices are stored as i
 static_assert(sizeof(enum fault_stage) == sizeof(int), "choices are stored as int");
 static_assert(sizeof(enum listener_tls) == sizeof(int), "choices are stored as int");
 static_assert(sizeof(enum listener_tls_client) == sizeof(int), "choices are stored as int");
+static_assert(sizeof(enum listener_protocol) == sizeof(int), "choices are stored as int");
 
 /* clang-format off */
 #define AT(member) .offset = offsetof(struct config, member)
@@ -53,6 +54,7 @@ static const char *const fault_stages[] = {"mail", "rcpt", "data", "end", NULL};
 static const char *const listener_auth_modes[] = {"off", "optional", "required", "any", NULL};
 static const char *const listener_tls_modes[] = {"none", "starttls", "implicit", NULL};
 static const char *const listener_tls_client_modes[] = {"off", "optional", "required", NULL};
+static const char *const listener_protocols[] = {"smtp", "lmtp", NULL};
 static const char *const route_tls_modes[] = {"none", "opportunistic", "required", "implicit", NULL};
 
 static const struct config_key log_keys[] = {
@@ -102,7 +104,7 @@ static const struct config_key listener_keys[] = {
 	      "[127.0.0.0/8, \"::1\", 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16]",
 	      L_AT(networks), .count_offset = offsetof(struct listener_options, network_count),
 	      .range = {1, 1000}, .check = config_check_network),
-	LATER("protocol", "smtp"),
+	CHOICE("protocol", "smtp", L_AT(protocol), .choices = listener_protocols),
 	TIME("greeting_delay", "0s", L_AT(greeting_delay_ms), .range = {0, MINUTE}),
 	LATER("resolve_client", "false"),
 	TEXT("scope", "\"\"", L_AT(scope), .check = config_check_scope),

@@ -23,7 +23,8 @@ void verb_hang_up_on_content(struct smtp_session *session)
 static bool is_in_order(const struct smtp_session *session, struct smtp_answer *answer_out)
 {
 	if (session->stage == STAGE_START || !session->client.esmtp)
-		smtp_answer_set(answer_out, 503, "5.5.1", "Say EHLO first");
+		smtp_answer_set(answer_out, 503, "5.5.1", "Say %s first",
+				session->client.lmtp ? "LHLO" : "EHLO");
 	else if (session->stage == STAGE_READY)
 		smtp_answer_set(answer_out, 503, "5.5.1", "Say MAIL first");
 	else if (session->stage == STAGE_MAIL && session->rcpt_refused && !session->client.lmtp)

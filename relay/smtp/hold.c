@@ -74,7 +74,9 @@ void hold_end(struct smtp_session *session)
 
 void hold_cut(struct smtp_session *session)
 {
-	session->hold->then = NULL;
+	/* What is begun no more; but a message that was taken gets its answers. */
+	if (session->hold->then != transfer_begin_answers)
+		session->hold->then = NULL;
 	loop_timer_stop(&session->clock);
 	hold_end(session);
 }

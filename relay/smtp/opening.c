@@ -11,7 +11,8 @@ void opening_greet(struct smtp_session *session)
 {
 	char text[400];
 
-	(void)snprintf(text, sizeof(text), "%s ESMTP Stagepost", options_of(session)->hostname);
+	(void)snprintf(text, sizeof(text), "%s %s Stagepost", options_of(session)->hostname,
+		       session->client.lmtp ? "LMTP" : "ESMTP");
 	session->phase = PHASE_COMMAND;
 	session->greeted = true;
 	session_reply(session, 220, "", text);

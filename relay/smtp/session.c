@@ -342,6 +342,11 @@ static bool step(struct smtp_session *session)
 	case PHASE_SKIP_LINE: return skip_line(session);
 	case PHASE_AUTH: return has_output_room(session) && take_secret_line(session);
 	case PHASE_DATA: return transfer_step(session);
+	case PHASE_ANSWERS:
+		if (!has_output_room(session))
+			return false;
+		transfer_answer(session);
+		return true;
 	case PHASE_SECURING:
 	case PHASE_HOLD:
 	case PHASE_CHECK:
@@ -492,6 +497,7 @@ void session_open(struct session_house *house, const struct session_start *start
 	peer_address_format(&start->peer, session->client.address);
 	session->client.port = start->port;
 	session_name_listener(session);
+	session->client.lmtp = listener_of(session)->protocol == LISTENER_LMTP;
 	session->finished.run = on_finished;
 	loop_timer_init(&session->clock, house->loop, on_clock);
 	session->stream =
@@ -519,13 +525,17 @@ void session_stop(struct smtp_session *session, bool now)
 	case PHASE_SKIP_LINE: now = now || session->stage != STAGE_CHUNK; break;
 	case PHASE_HOLD:
 		hold_cut(session);
-		now = true;
+		now = session->phase != PHASE_ANSWERS;
 		break;
-	case PHASE_DATA: break;
+	case PHASE_DATA:
+	case PHASE_ANSWERS: break;
 	case PHASE_VERDICT:
 	case PHASE_GONE: now = false; break;
 	}
 	if (now)
 		(void)say_stopping(session);
-	reap(session);
+	if (session->phase == PHASE_ANSWERS)
+		session_pump(session);
+	else
+		reap(session);
 }

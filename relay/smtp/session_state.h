@@ -19,6 +19,7 @@ enum session_phase {
 	PHASE_AUTH,	 /* a line of a login */
 	PHASE_CHECK,	 /* not looked at: a login is being checked, or its refusal waits */
 	PHASE_VERDICT,	 /* not looked at: the answer to the final dot is being made */
+	PHASE_ANSWERS,	 /* not looked at: answers to the final dot wait for room (LMTP) */
 	PHASE_GONE	 /* there is no connection any more */
 };
 
@@ -34,7 +35,7 @@ enum session_stage {
 /* The message under way: why it is thrown away, and its clock. */
 struct session_transfer {
 	struct data data;
-	struct smtp_answer refusal; /* code 0: it is kept */
+	struct smtp_answer refusal; /* code 0: it is kept; in PHASE_ANSWERS the answer */
 	bool blocked;		    /* back-pressure: we are not reading */
 	int64_t started_at;	    /* monotonic, moved on by the time we did not read */
 	int64_t heard_at;
@@ -46,6 +47,7 @@ struct session_transfer {
 	bool stray; /* it belongs to no message: passed over, then `refusal` is the answer */
 	int64_t chunk_size;
 	int64_t chunk_left;
+	size_t answers_left; /* LMTP: `refusal` is still to be said so often */
 };
 
 struct smtp_session {
@@ -161,6 +163,10 @@ void transfer_stray_chunk(struct smtp_session *session, int64_t size,
 bool transfer_step(struct smtp_session *session);
 /* The session's clock rang in PHASE_DATA or STAGE_CHUNK. */
 void transfer_on_clock(struct smtp_session *session);
+/* LMTP's answers are set: say them. */
+void transfer_begin_answers(struct smtp_session *session);
+/* PHASE_ANSWERS, with room for one. */
+void transfer_answer(struct smtp_session *session);
 /* Run by smtp_session_finished in the loop thread. */
 void transfer_finished(struct smtp_session *session);
 

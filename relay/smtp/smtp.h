@@ -57,6 +57,8 @@ enum listener_auth {
 	LISTENER_AUTH_ANY	/* optional, and every name and password is right */
 };
 
+enum listener_protocol { LISTENER_SMTP, LISTENER_LMTP };
+
 struct listener_options {
 	const char *address; /* as configured */
 	enum listener_tls tls;
@@ -68,6 +70,7 @@ struct listener_options {
 	enum listener_tls_client tls_client;
 	const struct tls_client_scope *tls_client_scopes;
 	size_t tls_client_scope_count;
+	enum listener_protocol protocol; /* RFC 2033: LMTP answers for each recipient */
 	enum listener_auth auth;
 	bool auth_without_tls;
 	int64_t greeting_delay_ms;
@@ -95,7 +98,7 @@ struct smtp_client {
 	char name[256]; /* the client's host name when somebody vouches for it, else "" */
 	char helo[256];
 	bool esmtp;	/* EHLO was used */
-	bool lmtp;	/* LHLO was used */
+	bool lmtp;	/* the listener speaks LMTP */
 	char user[256]; /* who logged in, "" for nobody */
 	char tls[80];	/* "TLSv1.3 TLS_AES_256_GCM_SHA384", "" in clear */
 	/* Of the client's certificate, when a signer we trust made it; else "". */
@@ -182,8 +185,11 @@ struct smtp_backend_ops {
 	 * and from any thread; until then the client waits.
 	 */
 	void (*finish)(void *transaction, const struct smtp_data_facts *facts);
-	/* After finished: set the answer to the final dot, free the transaction. Comes also when
-	 * the client has gone in the meantime. */
+	/*
+	 * After finished: set the answer to the final dot, free the transaction. Comes also when
+	 * the client has gone in the meantime. To an LMTP client the session says it once for each
+	 * recipient that counted.
+	 */
 	void (*settle)(void *transaction, struct smtp_answer *answer);
 	/* RSET, QUIT, disconnect, too large: forget it. Never after finish. */
 	void (*abort)(void *transaction);

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "relay/smtp/hold.h"
 #include "relay/smtp/session_state.h"
 
 #define BLOCKED_POLL_MS 4 /* how often back-pressure is looked at again */
@@ -121,18 +122,56 @@ static bool take_piece(struct smtp_session *session, struct span piece)
 	return session->house->backend->data(session->transaction, piece) || lacks_memory(session);
 }
 
-/* What was over the limits was aborted long ago; the session goes on (RFC 1870 6.1 (3)). */
-static void answer_refusal(struct smtp_session *session)
+/* There may be more of them than the client reads at once. */
+void transfer_begin_answers(struct smtp_session *session)
+{
+	session->phase = PHASE_ANSWERS;
+}
+
+/* RFC 2033 4.2: LMTP answers for each recipient, in their order; it is the same for all here. */
+static void answer_message(struct smtp_session *session, const struct smtp_answer *answer,
+			   size_t recipients)
+{
+	const struct smtp_answer late = {.code = 0, .delay_ms = answer->delay_ms};
+
+	session->phase = PHASE_COMMAND;
+	if (!session->client.lmtp || recipients < 2) {
+		session_answer(session, answer);
+		return;
+	}
+	session->transfer.refusal = *answer;
+	session->transfer.refusal.delay_ms = 0;
+	session->transfer.answers_left = recipients;
+	if (answer->delay_ms > 0 && !session->stopping)
+		hold_begin(session, &late, transfer_begin_answers);
+	else
+		transfer_begin_answers(session);
+}
+
+void transfer_answer(struct smtp_session *session)
+{
+	struct session_transfer *transfer = &session->transfer;
+
+	assert(transfer->answers_left > 0);
+	if (--transfer->answers_left == 0)
+		session->phase = PHASE_COMMAND;
+	session_answer(session, &transfer->refusal);
+}
+
+/*
+ * What was over the limits was aborted long ago; the session goes on
+ * (RFC 1870 6.1 (3)). `recipients`: for how many an answer is due.
+ */
+static void answer_refusal(struct smtp_session *session, size_t recipients)
 {
 	struct smtp_answer answer = session->transfer.refusal;
 
-	session->phase = PHASE_COMMAND;
 	session_reset(session);
 	atomic_fetch_add(&session->house->counters->messages_refused, 1);
 	log_info("refused", LOG_S("session", session->client.session),
 		 LOG_S("client", session->client.address), LOG_I("code", answer.code),
 		 LOG_S("reason", answer.text), LOG_I("bytes", session->transfer.data.facts.size));
-	session_answer(session, &answer);
+	answer_message(session, &answer, recipients);
 }
 
 static void end_of_data(struct smtp_session *session)
@@ -140,7 +179,7 @@ static void end_of_data(struct smtp_session *session)
 	loop_timer_stop(&session->clock);
 	transfer_leave(session);
 	if (session->transaction == NULL) {
-		answer_refusal(session);
+		answer_refusal(session, session->recipients);
 		return;
 	}
 	session->phase = PHASE_VERDICT;
@@ -175,7 +214,7 @@ static void end_of_chunk(struct smtp_session *session)
 	} else if (transfer->last) {
 		end_of_last_chunk(session);
 	} else if (session->transaction == NULL) {
-		answer_refusal(session);
+		answer_refusal(session, 1);
 	} else {
 		(void)snprintf(text, sizeof(text), "%lld octets received",
 			       (long long)transfer->chunk_size);
@@ -293,6 +332,7 @@ void transfer_finished(struct smtp_session *session)
 	struct session_counters *counters = session->house->counters;
 	struct smtp_answer answer;
 	void *transaction = session->transaction;
+	size_t recipients = session->recipients;
 
 	assert(session->awaits_settle);
 	smtp_answer_set(&answer, 250, "2.0.0", "Ok");
@@ -308,6 +348,5 @@ void transfer_finished(struct smtp_session *session)
 	session_reset(session);
 	session->errors = 0;
 	session->junk = 0;
-	session->phase = PHASE_COMMAND;
-	session_answer(session, &answer);
+	answer_message(session, &answer, recipients);
 }

@@ -74,13 +74,6 @@ static void act_vrfy(struct smtp_session *session, struct span argument)
 		session_reply(session, 252, "2.1.5", "Not verified; send it and see");
 }
 
-static void act_help(struct smtp_session *session, struct span argument)
-{
-	session_reply(session, 214, "2.0.0",
-		      "Stagepost takes mail for any recipient and delivers to those it may\n"
-		      "EHLO HELO MAIL RCPT DATA RSET NOOP VRFY HELP QUIT");
-}
-
 static void act_not_offered(struct smtp_session *session, struct span argument)
 {
 	session_refuse(session, 502, "5.5.1", "Command not offered here");
@@ -89,6 +82,7 @@ static void act_not_offered(struct smtp_session *session, struct span argument)
 static const struct verb verbs[] = {
 	{"EHLO", ANY_STAGE, hello_name, verb_ehlo, true},
 	{"HELO", ANY_STAGE, hello_name, verb_helo, true},
+	{"LHLO", ANY_STAGE, hello_name, verb_ehlo, true},
 	{"MAIL", STAGE_READY, some_argument, verb_mail, false},
 	{"RCPT", STAGE_MAIL | STAGE_RCPT, some_argument, verb_rcpt, false},
 	{"DATA", STAGE_RCPT, no_argument, verb_data, false},
@@ -96,7 +90,7 @@ static const struct verb verbs[] = {
 	{"NOOP", ANY_STAGE, NULL, act_noop, true},
 	{"QUIT", ANY_STAGE, no_argument, act_quit, false},
 	{"VRFY", ANY_STAGE, some_argument, act_vrfy, true},
-	{"HELP", ANY_STAGE, NULL, act_help, true},
+	{"HELP", ANY_STAGE, NULL, verb_help, true},
 	{"BDAT", ANY_STAGE, NULL, verb_bdat, false},
 	{"STARTTLS", ANY_STAGE, no_argument, verb_starttls, false},
 	{"AUTH", ANY_STAGE & ~(unsigned)STAGE_START, some_argument, verb_auth, false},
@@ -112,20 +106,32 @@ static const struct verb verbs[] = {
 
 /* --- dispatch ------------------------------------------------------------- */
 
-static const struct verb *find_verb(struct span name)
+static bool is_hello(const struct verb *verb)
+{
+	return verb->act == verb_ehlo || verb->act == verb_helo;
+}
+
+/* RFC 2033 4.1: LMTP greets with LHLO and does not know the other two. */
+static const struct verb *find_verb(const struct smtp_session *session, struct span name)
 {
 	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
-		if (span_is_fold(name, verbs[i].name))
+		if (span_is_fold(name, verbs[i].name) &&
+		    (!is_hello(&verbs[i]) || span_is_fold(name, "LHLO") == session->client.lmtp))
 			return &verbs[i];
 	return NULL;
 }
 
 static void out_of_order(struct smtp_session *session, const struct verb *verb)
 {
-	if (verb->act == verb_data && session->stage == STAGE_MAIL && session->rcpt_refused)
+	bool lmtp = session->client.lmtp;
+
+	/* RFC 2033 4.2 wants 503 */
+	if (verb->act == verb_data && session->stage == STAGE_MAIL && session->rcpt_refused &&
+	    !lmtp)
 		session_refuse(session, 554, "5.5.1", "No valid recipients");
 	else if ((verb->stages & STAGE_START) == 0 && session->stage == STAGE_START)
-		session_refuse(session, 503, "5.5.1", "Say EHLO or HELO first");
+		session_refuse(session, 503, "5.5.1",
+			       lmtp ? "Say LHLO first" : "Say EHLO or HELO first");
 	else if (verb->act == verb_mail)
 		session_refuse(session, 503, "5.5.1", "A mail transaction is under way");
 	else if (session->stage == STAGE_READY)
@@ -141,7 +147,7 @@ static void out_of_order(struct smtp_session *session, const struct verb *verb)
 static void run(struct smtp_session *session, const struct verb *verb, struct span argument)
 {
 	const char *complaint = verb->check != NULL ? verb->check(argument) : NULL;
-	bool hello = verb->act == verb_ehlo || verb->act == verb_helo;
+	bool hello = is_hello(verb);
 
 	/* A first EHLO, and HELO after a refused EHLO, are no junk. */
 	if (verb->junk && !(hello && session->stage == STAGE_START) &&
@@ -171,7 +177,7 @@ void verb_run(struct smtp_session *session, struct span line)
 	struct command command;
 
 	command_split(line, &command);
-	verb = find_verb(command.verb);
+	verb = find_verb(session, command.verb);
 	if (verb == NULL && command_is_foreign(line))
 		turn_out(session);
 	else if (command_announces_octets(line) && (verb == NULL || command_has_control(line)))

@@ -17,6 +17,9 @@ void verb_ehlo(struct smtp_session *session, struct span argument);
 /* starttls.c */
 void verb_starttls(struct smtp_session *session, struct span argument);
 
+/* help.c */
+void verb_help(struct smtp_session *session, struct span argument);
+
 /* transaction.c */
 void verb_mail(struct smtp_session *session, struct span argument);
 void verb_rcpt(struct smtp_session *session, struct span argument);

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from daemon import Smtp, queued_id, wait_for, without_received
+from daemon import Smtp, free_port, queued_id, wait_for, without_received
 from nexthop import NextHop
 
 LISTED = "alice@example.com"
@@ -149,3 +149,28 @@ def test_curl(relay, hop, tmp_path):
                    check=True, timeout=60)
     items = wait_for(lambda: relay.get("/messages")["items"], "the message")
     assert without_received(delivered(relay, hop, items[0]["id"]).content) == mail.read_bytes()
+
+
+def test_lmtp(make_daemon, hop, tmp_path):
+    """smtplib.LMTP over a unix socket and over TCP; Received names the protocol."""
+    path = tmp_path / "lmtp"
+    port = free_port()
+    relay = make_daemon(hop.address, start=False)
+    relay.config.write_text(relay.config.read_text().replace(
+        "listeners: [", 'listeners: [{address: "unix:%s", protocol: lmtp}, '
+        '{address: "127.0.0.1:%d", protocol: lmtp}, ' % (path, port)))
+    relay.start()
+    relay.allow(LISTED)
+    for host, number in ((str(path), 0), ("127.0.0.1", port)):
+        with smtplib.LMTP(host, number, local_hostname="client.test") as client:
+            assert client.ehlo()[0] == 250
+            assert client.mail("app@example.com")[0] == 250
+            for recipient in (LISTED, "bob@example.com", LISTED):
+                assert client.rcpt(recipient)[0] == 250
+            first = client.data(b"Subject: x\r\n\r\nx\r\n")
+            message = queued_id((first[0], first[1].decode()))
+            assert [client.getreply() for _ in range(2)] == [first, first]
+            assert client.noop()[0] == 250
+        relay.wait_states(message, {LISTED: "delivered", "bob@example.com": "dropped"})
+        assert relay.message(message)["client"]["protocol"] == "LMTP"
+        assert b" with LMTP id " in hop.snapshot()[-1].content

@@ -138,6 +138,7 @@ static const char full[] = "hostname: relay.example.com\n"
 			   "    xclient: true\n"
 			   "    trusted: [10.1.2.0/24, fd00::/8]\n"
 			   "  - address: unix:/run/stagepost/smtp\n"
+			   "    protocol: lmtp\n"
 			   "smtp: {max_message_size: 10M, command_timeout: 90s}\n"
 			   "policy:\n"
 			   "  default: reject\n"
@@ -181,6 +182,8 @@ START_TEST(every_form_is_read)
 	ck_assert_str_eq(config->listeners[0].trusted[1], "fd00::/8");
 	ck_assert_uint_eq(config->listeners[1].trusted_count, 0);
 	ck_assert_uint_eq(config->listeners[1].network_count, 5);
+	ck_assert_int_eq(config->listeners[0].protocol, LISTENER_SMTP);
+	ck_assert_int_eq(config->listeners[1].protocol, LISTENER_LMTP);
 	ck_assert_int_eq(config->smtp.max_message_size, 10485760);
 	ck_assert_int_eq(config->smtp.command_timeout_ms, 90000);
 	ck_assert_int_eq(config->policy.default_verdict, VERDICT_REJECT);
@@ -283,6 +286,9 @@ static const struct {
 	 "\"localhost\"\n"},
 	{"listeners:\n  - {address: \"127.0.0.1:0\", proxy_protocol: v2}\n",
 	 "2:46 listeners.0.proxy_protocol: true or false was expected, not \"v2\"\n"},
+	{"listeners:\n  - {address: \"127.0.0.1:0\", protocol: LMTP}\n",
+	 "2:40 listeners.0.protocol: smtp or lmtp was expected, not \"LMTP\"; did you mean "
+	 "lmtp?\n"},
 	{"listeners:\n  - 127.0.0.1:25\n",
 	 "2:5 listeners.0: a mapping was expected, not a value\n"},
 	{"routes:\n  - name: a\n", "2:5 routes.0.hosts: is missing\n"},
