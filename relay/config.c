@@ -16,7 +16,7 @@
 /* What INTERFACE fixes without a key. */
 #define DATA_GRACE_MS  30000
 #define MEMORY_WAIT_MS 30000 /* the same for a message that waits for memory */
-#define AUTH_DELAY_MS 1000
+#define AUTH_DELAY_MS  1000
 #define MAX_JUNK       100
 
 /* One octet more than the document allows, so that document_parse can tell. */
