@@ -200,6 +200,18 @@ json_t *view_states(const int64_t by_state[STATE_COUNT])
 	return json;
 }
 
+static json_t *view_certificate(const struct new_message *m)
+{
+	json_t *json;
+
+	if (m->certificate_sha256 == NULL)
+		return json_null();
+	json = json_object();
+	set(json, "subject", view_text(m->certificate_subject));
+	set(json, "sha256", view_text(m->certificate_sha256));
+	return json;
+}
+
 static json_t *view_client(const struct new_message *m)
 {
 	json_t *json = json_object();
@@ -211,6 +223,7 @@ static json_t *view_client(const struct new_message *m)
 	set(json, "protocol", view_text(m->protocol));
 	set(json, "user", view_text(m->user));
 	set(json, "tls", view_text(m->tls));
+	set(json, "certificate", view_certificate(m));
 	return json;
 }
 

@@ -144,6 +144,20 @@ static int read_one_id(struct tool *tool, int argc, char **argv, struct ulid *id
 	return read_id(tool, argv[0], id_out);
 }
 
+static void print_tls(const json_t *client)
+{
+	const json_t *certificate = json_object_get(client, "certificate");
+	const char *subject = tool_text(certificate, "subject");
+	char line[PAIR_SIZE];
+
+	tool_print_field("TLS", tool_text(client, "tls"));
+	if (!json_is_object(certificate))
+		return;
+	snprintf(line, sizeof(line), "%s%sSHA256:%s", subject, subject[0] != '\0' ? " " : "",
+		 tool_text(certificate, "sha256"));
+	tool_print_field("Certificate", line);
+}
+
 static void print_envelope(const json_t *message)
 {
 	const json_t *client = json_object_get(message, "client");
@@ -161,6 +175,7 @@ static void print_envelope(const json_t *message)
 		 tool_text(client, "helo")[0] != '\0' ? " (" : "", tool_text(client, "helo"),
 		 tool_text(client, "helo")[0] != '\0' ? ")" : "", tool_text(client, "protocol"));
 	tool_print_field("Client", line);
+	print_tls(client);
 	tool_print_field("Listener", tool_text(message, "listener"));
 	tool_print_field("Scope", tool_text(message, "scope"));
 	tool_print_field("Origin", tool_text(message, "origin"));

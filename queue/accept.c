@@ -11,9 +11,9 @@ static const char sql_message[] =
 	"INSERT INTO message(id, uid, received_at, sender, size, header_size, header_parsed,"
 	" body_8bit, smtputf8, envid, ret, bare_cr, bare_lf, listener, scope, client_address,"
 	" client_port, client_name, helo, protocol, user, tls, subject, message_id, received_field,"
-	" origin) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, "
-	"?17,"
-	" ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26)";
+	" origin, certificate_subject, certificate_sha256)"
+	" VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,"
+	" ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28)";
 
 static int insert_message(struct store *store, int64_t number, const struct new_message *message,
 			  struct err *why)
@@ -49,6 +49,8 @@ static int insert_message(struct store *store, int64_t number, const struct new_
 	query_give_text(&query, message->message_id);
 	query_give_text(&query, message->received_field);
 	query_give_text(&query, message->origin);
+	query_give_text(&query, message->certificate_subject);
+	query_give_text(&query, message->certificate_sha256);
 	return query_run(&query, why);
 }
 

@@ -56,7 +56,9 @@ struct new_message {
 	const char *protocol; /* "ESMTP", "SMTP", "ESMTPS", ... (RFC 3848) */
 	const char *user;
 	const char *tls;
-	const char *subject; /* decoded for display, valid UTF-8, cut at 1 KiB */
+	const char *certificate_subject; /* the client's, when it was verified (RFC 4514) */
+	const char *certificate_sha256;	 /* its fingerprint, lower-case hexadecimal */
+	const char *subject;		 /* decoded for display, valid UTF-8, cut at 1 KiB */
 	const char *message_id;
 	const char *received_field; /* our Received: field with its CRLF, put in front of what
 				       leaves; never NULL */

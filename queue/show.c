@@ -34,6 +34,8 @@ void message_take(struct query *query, struct arena *arena, struct new_message *
 	message->message_id = query_take_copy(query, arena);
 	message->received_field = query_take_copy(query, arena);
 	message->origin = query_take_copy(query, arena);
+	message->certificate_subject = query_take_copy(query, arena);
+	message->certificate_sha256 = query_take_copy(query, arena);
 }
 
 void recipient_take(struct query *query, struct arena *arena, struct recipient_view *recipient)

@@ -347,6 +347,9 @@ static void describe(struct intake_mail *m, const struct smtp_data_facts *facts)
 	message->protocol = received_protocol(m->client, m->smtputf8);
 	message->user = m->client->user[0] != '\0' ? m->client->user : NULL;
 	message->tls = m->client->tls[0] != '\0' ? m->client->tls : NULL;
+	message->certificate_subject = m->client->subject[0] != '\0' ? m->client->subject : NULL;
+	message->certificate_sha256 = m->client->fingerprint[0] != '\0' ? m->client->fingerprint
+									: NULL;
 	message->received_field = received_field(m);
 	message->recipients = m->envelope.recipients;
 	message->recipient_count = m->envelope.count;

@@ -4,12 +4,13 @@ import re
 import smtplib
 import socket
 import ssl
+import subprocess
 import time
 
 import pytest
 
 from certificates import Authority, fingerprint
-from daemon import PATIENCE, Smtp, free_port, queued_id, wait_for
+from daemon import PATIENCE, STAGEPOST, Smtp, free_port, queued_id, wait_for
 
 MESSAGE = b"Subject: tls\r\n\r\nover TLS\r\n"
 RECIPIENTS = ["a@allowed.test", "b@allowed.test", "c@other.test"]
@@ -152,7 +153,7 @@ def test_s069_reload_and_start_with_bad_certificates(make_daemon, authority):
 
 
 def test_client_certificates(make_daemon, authority, tmp_path):
-    """Whose scope the mail has, and who may send at all."""
+    """Recorded with the message, the scope of its mail, and who may send at all."""
     shop = authority.sign("shop", "/O=Example/CN=shop")
     crm = authority.sign("crm", "/O=Example/CN=crm")
     fake = Authority(tmp_path / "fake", "Other CA").sign("shop", "/O=Example/CN=shop")
@@ -188,7 +189,15 @@ def test_client_certificates(make_daemon, authority, tmp_path):
     assert allowed("optional", None)[0] == ["house@allowed.test"]
     assert allowed("optional", fake)[0] == ["house@allowed.test"]
     assert allowed("optional", shop)[0] == ["shop@allowed.test"]
-    assert allowed("required", crm)[0] == ["crm@allowed.test"]
+    ours, told = allowed("required", crm)
+    assert ours == ["crm@allowed.test"]
+    shown = subprocess.run(
+        [STAGEPOST, "--data-dir", daemon.data_dir, "queue", "show",
+         daemon.get("/messages?limit=1")["items"][0]["id"]], capture_output=True, check=True).stdout
+    assert b"CN=crm,O=Example SHA256:" + fingerprint(crm[0]).encode() in shown, shown
+    assert told["tls"].encode() in shown
+    assert told["certificate"] == {"subject": "CN=crm,O=Example", "sha256": fingerprint(crm[0])}
+    assert allowed("optional", fake)[1]["certificate"] is None
     for shows in (None, fake):
         with client("required", shows) as session:
             session.ehlo()
