@@ -347,8 +347,8 @@ static const struct {
 	 "and hyphens was expected, not \"\"\n"},
 	{"- a\n", "1:1 : a mapping of keys was expected, not a list\n"},
 	/* Known names of later versions: refused unless off, and the value is never repeated. */
-	{"listeners:\n  - address: 127.0.0.1:0\n    protocol: lmtp\n",
-	 "3:15 listeners.0.protocol: is not supported by this version (leave it out or write "
+	{"routes:\n  - hosts: [127.0.0.1:25]\n    protocol: lmtp\n",
+	 "3:15 routes.0.protocol: is not supported by this version (leave it out or write "
 	 "smtp)\n"},
 	{"routes:\n  - {hosts: [\"a.example:25\"], password: hunter2}\n",
 	 "2:41 routes.0.password: is not supported by this version (leave it out or write \"\")\n"},
