@@ -1,4 +1,6 @@
 /* queue/accept.c - a message becomes durable, whole or not at all (DESIGN P2) */
+#include "queue/accept.h"
+
 #include <assert.h>
 
 #include "queue/body.h"
@@ -129,24 +131,30 @@ static int insert_last(struct store *store, const struct body *body, struct err 
 	return query_run(&query, why);
 }
 
+int accept_store(struct store *store, const struct new_message *message, const struct body *body,
+		 struct err *why)
+{
+	int64_t number = body_number(body);
+	int code = insert_message(store, number, message, why);
+
+	if (code == ERR_OK)
+		code = insert_last(store, body, why);
+	if (code == ERR_OK)
+		code = insert_recipients(store, number, message, why);
+	if (code == ERR_OK)
+		counters_message(&store->counters, 1, message->size);
+	return code;
+}
+
 static int run_accept(struct store *store, struct store_job *job)
 {
 	struct accept *accept = (struct accept *)job;
-	int64_t number = body_number(accept->body);
 	int code = body_failure(accept->body, &job->why);
 
 	if (code == ERR_OK)
 		code = room_check(store, &job->why);
-	if (code != ERR_OK)
-		return code;
-	code = insert_message(store, number, accept->message, &job->why);
-	if (code == ERR_OK)
-		code = insert_last(store, accept->body, &job->why);
-	if (code == ERR_OK)
-		code = insert_recipients(store, number, accept->message, &job->why);
-	if (code == ERR_OK)
-		counters_message(&store->counters, 1, accept->message->size);
-	return code;
+	return code == ERR_OK ? accept_store(store, accept->message, accept->body, &job->why)
+			      : code;
 }
 
 static int64_t weigh_accept(const struct store_job *job)

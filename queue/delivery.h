@@ -95,6 +95,15 @@ struct settlement {
 	int reply_code;	    /* 0: no reply */
 	const char *reply_enhanced;
 	const char *reply_text;
+	/* Of settle.reports the one that tells of it, counted from 1 in the order of the
+	 * settlements; 0: none. */
+	size_t report;
+};
+
+/* A message of our own that tells of outcomes: stored with them, in the same commit. */
+struct settle_report {
+	const struct new_message *message;
+	struct body *body; /* at most BODY_CHUNK_BYTES; stays the caller's */
 };
 
 struct settle {
@@ -108,6 +117,14 @@ struct settle {
 	 * nobody is working on becomes delivered.
 	 */
 	size_t lost;
+	/*
+	 * A report is stored when at least one of its outcomes was. One for which
+	 * there is no room on the disk is left out, and counted: what became of
+	 * the mail must be written down first.
+	 */
+	const struct settle_report *reports;
+	size_t report_count;
+	size_t unreported; /* out */
 };
 void queue_settle(struct store *store, struct store_job *job);
 

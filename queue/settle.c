@@ -1,10 +1,15 @@
 /* queue/settle.c - how attempts ended: state, reply and history in one commit */
 #include "queue/settle.h"
 
+#include <assert.h>
+
 #include "base/clock.h"
+#include "queue/accept.h"
+#include "queue/body.h"
 #include "queue/delivery.h"
 #include "queue/history.h"
 #include "queue/remove.h"
+#include "queue/room.h"
 
 /* The recipient as the database has it. */
 struct present {
@@ -285,16 +290,34 @@ static int settle_one(struct store *store, const struct settlement *settlement, 
 	return ERR_OK;
 }
 
+static int store_report(struct store *store, struct settle *settle, size_t index, struct err *why)
+{
+	const struct settle_report *report = &settle->reports[index];
+	int code = room_check(store, why);
+
+	if (code == ERR_FULL) {
+		settle->unreported++;
+		return ERR_OK;
+	}
+	return code == ERR_OK ? accept_store(store, report->message, report->body, why) : code;
+}
+
 static int run_settle(struct store *store, struct store_job *job)
 {
 	struct settle *settle = (struct settle *)job;
+	size_t reported = 0; /* their settlements lie together, in the order of the reports */
 
 	settle->lost = 0;
+	settle->unreported = 0;
 	for (size_t i = 0; i < settle->count; i++) {
 		bool lost = false;
 		int code =
 			settle_one(store, &settle->settlements[i], settle->now, &lost, &job->why);
 
+		if (code == ERR_OK && !lost && settle->settlements[i].report > reported) {
+			reported = settle->settlements[i].report;
+			code = store_report(store, settle, reported - 1, &job->why);
+		}
 		if (code != ERR_OK)
 			return code;
 		settle->lost += lost ? 1 : 0;
@@ -306,6 +329,10 @@ static const struct store_verb verb_settle = {.name = "settle", .run = run_settl
 
 void queue_settle(struct store *store, struct store_job *job)
 {
+	const struct settle *settle = (const struct settle *)job;
+
+	for (size_t i = 0; i < settle->report_count; i++)
+		assert(!body_is_staged(settle->reports[i].body));
 	writer_submit(store, job, &verb_settle);
 }
 

@@ -87,6 +87,7 @@ static void release(struct deliver *d)
 {
 	for (size_t i = 0; i < d->worker_count; i++)
 		worker_stop(&d->workers[i]);
+	bouncer_stop(&d->bouncer);
 	resolver_free(&d->resolver);
 	for (struct plan *plan = d->plans; plan != NULL; plan = plan->next) {
 		plan->old = true;
@@ -138,7 +139,9 @@ int deliver_start(const struct deliver_env *env, const struct delivery_options *
 	intake_start(d);
 	settle_start(d);
 	upkeep_start(d);
-	code = start_workers(d, workers_wanted(options), why);
+	code = bouncer_start(env->store, env->whitelist, d->inbox, &d->bouncer, why);
+	if (code == ERR_OK)
+		code = start_workers(d, workers_wanted(options), why);
 	if (code < 0) {
 		release(d);
 		return code;

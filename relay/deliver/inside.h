@@ -10,6 +10,7 @@
 
 #include "queue/delivery.h"
 #include "relay/deliver/deliver.h"
+#include "relay/deliver/bouncer.h"
 #include "relay/deliver/event.h"
 #include "relay/deliver/job.h"
 #include "relay/deliver/outcome.h"
@@ -115,6 +116,7 @@ struct deliver {
 	pthread_t thread;
 	struct channel *inbox;
 	struct resolver *resolver;
+	struct bouncer *bouncer;
 	struct worker **workers;
 	struct worker **idle_workers; /* a stack */
 	size_t worker_count, idle_count;
@@ -185,6 +187,8 @@ void settle_all(struct deliver *d, struct job *job, enum transition transition, 
 		int64_t again_at);
 /* Outcomes are in job->outcomes: log them and have them stored. */
 void settle_decided(struct deliver *d, struct job *job);
+/* The same when somebody must be told of them: that goes into the store with them. */
+void settle_told(struct deliver *d, struct job *job);
 /* From the record. */
 void settle_attempt(struct deliver *d, struct job *job);
 void settle_submit(struct deliver *d);

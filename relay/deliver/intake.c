@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "queue/act.h" /* store_is_paused */
+#include "relay/deliver/fault.h"
 #include "relay/deliver/inside.h"
 #include "relay/deliver/route.h"
 
@@ -20,6 +21,7 @@ struct dividing {
 	const struct whitelist_snapshot *snapshot;
 	int64_t now;
 	struct job **open;
+	struct job *struck; /* what fault rules decided, in the making */
 };
 
 static void refuse(struct dividing *v, const struct job_recipient *recipient,
@@ -59,13 +61,44 @@ static void add(struct dividing *v, size_t route, const struct job_recipient *re
 		close_job(v, route);
 }
 
+static void close_struck(struct dividing *v)
+{
+	struct job *job = v->struck;
+
+	v->struck = NULL;
+	if (job != NULL)
+		settle_told(v->d, job);
+}
+
+static void strike(struct dividing *v, const struct claimed_recipient *claimed,
+		   const struct fate *fate)
+{
+	size_t room = v->message->recipient_count;
+	struct job *job = v->struck;
+
+	if (room > JOB_RECIPIENTS_MAX)
+		room = JOB_RECIPIENTS_MAX;
+	if (job == NULL) {
+		job = v->struck = settle_new_job(v->d, v->batch, v->message, NULL);
+		job->outcomes = mem_array(room, sizeof(*job->outcomes));
+	}
+	fault_outcome(fate, claimed, &job->recipients[job->count], &job->outcomes[job->count]);
+	if (++job->count == room)
+		close_struck(v);
+}
+
 static void divide_one(struct dividing *v, const struct claimed_recipient *claimed)
 {
 	const struct delivery_options *options = v->d->plan->options;
 	struct job_recipient recipient;
+	struct fate fate;
 	char reason[400];
 	size_t route;
 
+	if (fault_strikes(claimed, &fate)) {
+		strike(v, claimed, &fate);
+		return;
+	}
 	if (!job_judge(v->snapshot, claimed, v->message->scope, v->now, &recipient)) {
 		refuse(v, &recipient, TRANSITION_DROP, recipient.ruled);
 		return;
@@ -84,6 +117,7 @@ static void divide(struct dividing *v)
 {
 	for (size_t i = 0; i < v->message->recipient_count; i++)
 		divide_one(v, &v->message->recipients[i]);
+	close_struck(v);
 	for (size_t i = 0; i < v->d->plan->options->route_count; i++)
 		if (v->open[i] != NULL)
 			close_job(v, i);

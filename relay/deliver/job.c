@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "relay/wire/dsn.h"
+#include "relay/deliver/bouncer.h"
 #include "relay/wire/xtext.h"
 
 struct job *job_new(const struct claimed_message *message, const struct delivery_options *options,
@@ -24,6 +25,7 @@ void job_free(struct job **job)
 {
 	if (*job == NULL)
 		return;
+	report_free(&(*job)->report);
 	buf_release(&(*job)->header);
 	mem_free((*job)->outcomes);
 	mem_free((*job)->recipients);

@@ -75,6 +75,8 @@ struct job {
 	int64_t started_ms;	  /* monotonic */
 	struct outcome *outcomes; /* once decided, one a recipient */
 	struct event worker_done;
+	struct event reported; /* the bouncer is through; owner: the job */
+	struct report *report; /* goes into the store with the outcomes; NULL: none */
 
 	/* fixed before it runs */
 	const struct claimed_message *message;

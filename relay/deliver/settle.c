@@ -129,6 +129,40 @@ void settle_decided(struct deliver *d, struct job *job)
 	d->decided_last = job;
 }
 
+static void log_report(const struct job *job)
+{
+	const struct report *report = job->report;
+	char id[ULID_TEXT_SIZE];
+	char original[ULID_TEXT_SIZE];
+
+	ulid_format(&report->message.id, id);
+	ulid_format(&job->message->id, original);
+	log_info("report", LOG_S("message", id), LOG_S("about", original),
+		 LOG_S("to", report->recipient.address), LOG_I("recipients", report->told),
+		 LOG_S("verdict", report->recipient.ruling.verdict),
+		 LOG_S("reason", report->recipient.ruling.reason));
+}
+
+static void on_reported(struct deliver *d, struct event *event)
+{
+	struct job *job = event->owner;
+
+	if (job->report != NULL)
+		log_report(job);
+	settle_decided(d, job);
+}
+
+void settle_told(struct deliver *d, struct job *job)
+{
+	if (!bouncer_is_needed(job)) {
+		settle_decided(d, job);
+		return;
+	}
+	job->reported.arrive = on_reported;
+	job->reported.owner = job;
+	bouncer_run(d->bouncer, job);
+}
+
 void settle_attempt(struct deliver *d, struct job *job)
 {
 	job->outcomes = mem_array(job->count, sizeof(*job->outcomes));
@@ -153,11 +187,32 @@ void settle_all(struct deliver *d, struct job *job, enum transition transition, 
 
 /* --- the store ---------------------------------------------------------------------------- */
 
+/* The reports of the jobs, in their order. */
+static void fill_reports(struct settle *settle, struct job *jobs)
+{
+	struct settle_report *reports;
+	size_t count = 0;
+
+	for (struct job *job = jobs; job != NULL; job = job->next)
+		if (job->report != NULL)
+			job->report->number = ++count;
+	settle->report_count = count;
+	if (count == 0)
+		return;
+	reports = mem_array(count, sizeof(*reports));
+	for (struct job *job = jobs; job != NULL; job = job->next)
+		if (job->report != NULL)
+			reports[job->report->number - 1] = (struct settle_report){
+				.message = &job->report->message, .body = job->report->body};
+	settle->reports = reports;
+}
+
 static void fill(struct settle *settle, struct job *jobs)
 {
 	struct settlement *settlements;
 	size_t total = 0, at = 0;
 
+	fill_reports(settle, jobs);
 	for (struct job *job = jobs; job != NULL; job = job->next)
 		total += job->count;
 	settlements = mem_array(total, sizeof(*settlements));
@@ -167,7 +222,10 @@ static void fill(struct settle *settle, struct job *jobs)
 
 			secret_random(&random, sizeof(random));
 			outcome_settle(job, &job->recipients[i], &job->outcomes[i], settle->now,
-				       random, &settlements[at++]);
+				       random, &settlements[at]);
+			if (job->report != NULL && job->outcomes[i].transition == TRANSITION_FAIL)
+				settlements[at].report = job->report->number;
+			at++;
 		}
 	settle->settlements = settlements;
 	settle->count = total;
@@ -219,6 +277,8 @@ static void on_settled(struct deliver *d, struct event *event)
 	call->jobs = NULL;
 	mem_free((void *)(uintptr_t)call->settle.settlements);
 	call->settle.settlements = NULL;
+	mem_free((void *)(uintptr_t)call->settle.reports);
+	call->settle.reports = NULL;
 	if (code < 0 && code != ERR_FATAL && !store_is_failed(d->env.store) && !is_too_late(d)) {
 		/* What happened has happened: it is kept and stored as soon as that works. */
 		log_error("settle failed", LOG_S("error", call->settle.job.why.text),
@@ -232,6 +292,9 @@ static void on_settled(struct deliver *d, struct event *event)
 			  LOG_I("recipients", call->settle.count));
 	else if (call->settle.lost > 0)
 		log_warning("late outcomes", LOG_I("recipients", call->settle.lost));
+	if (code == ERR_OK && call->settle.unreported > 0)
+		log_warning("no report", LOG_S("error", "there is no room on the disk"),
+			    LOG_I("reports", call->settle.unreported));
 	while (jobs != NULL) {
 		struct job *next = jobs->next;
 

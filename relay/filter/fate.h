@@ -10,7 +10,7 @@
 #include "queue/fault.h"
 
 #define FATE_RULE_SIZE	64
-#define FATE_REPLY_SIZE 304
+#define FATE_REPLY_SIZE 256
 #define FATE_TEXT_SIZE	512
 
 /*

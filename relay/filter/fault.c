@@ -177,7 +177,7 @@ static void check_answer(struct checking *c)
 	if (fault->reply[0] != '\0' && !has_answer(fault->action))
 		mistake(c, "text", "a rule that delays or disconnects gives no answer");
 	else if (!is_printable(fault->reply, FAULT_REPLY_MAX))
-		mistake(c, "text", "one line of at most 300 printable ASCII characters");
+		mistake(c, "text", "one line of at most 250 printable ASCII characters");
 }
 
 static void check_timing(struct checking *c)

@@ -13,7 +13,7 @@
 #include "relay/filter/fate.h"
 #include "relay/mail/address.h"
 
-#define FAULT_REPLY_MAX	   300
+#define FAULT_REPLY_MAX	   250
 #define FAULT_NOTE_MAX	   1000
 #define FAULT_DELAY_MAX_MS 600000 /* also of all delays of one answer together */
 #define FAULT_ATTEMPTS_MAX 1000

@@ -187,6 +187,11 @@ struct ulid rig_accept(struct rig *r, const char *sender, const char *const *rec
 			.address = recipients[m.recipient_count],
 			.state = STATE_QUEUED,
 			.ruling = {"deliver", "allowed by ok.test", 1, 1, NULL},
+			.notify = r->notify,
+			.fault = r->fault_for == NULL || strcmp(r->fault_for,
+								recipients[m.recipient_count]) == 0
+					 ? r->fault
+					 : NULL,
 			.next_attempt_at = m.received_at};
 	for (size_t at = 0; at < len; at += 65536) {
 		while (body_is_backed_up(body))

@@ -32,10 +32,12 @@ struct rig {
 	struct policy_options policy;
 	int64_t lease_ms; /* deliver_env's */
 	struct deliver *deliver;
-	pthread_mutex_t gate;	  /* keeps on_due apart from deliver_stop */
-	struct arena *arena;	  /* of what rig_recipient returned last */
-	bool own;		  /* the next hop is one of our own listeners */
-	bool body_8bit, smtputf8; /* said of the messages that are accepted from now on */
+	pthread_mutex_t gate;	    /* keeps on_due apart from deliver_stop */
+	struct arena *arena;	    /* of what rig_recipient returned last */
+	bool own;		    /* the next hop is one of our own listeners */
+	bool body_8bit, smtputf8;   /* said of the messages that are accepted from now on */
+	const char *fault, *notify; /* and of their recipients; */
+	const char *fault_for;	    /* of this one only, NULL: of all */
 };
 
 /* Everything but delivery itself; change rig->route and rig->options, then rig_deliver. */

@@ -452,6 +452,99 @@ START_TEST(the_scheduler_is_woken)
 }
 END_TEST
 
+/* A report of ours goes with the outcomes it tells of, or not at all. */
+static size_t settle_with_report(struct fixture *f, const struct claimed_recipient *first,
+				 const struct claimed_recipient *second, int want)
+{
+	struct new_recipient to = {.address = "app@example.org",
+				   .state = STATE_QUEUED,
+				   .ruling = {.verdict = "deliver"},
+				   .next_attempt_at = NOW};
+	struct new_message report = {.id = ulid_new(NOW),
+				     .received_at = NOW,
+				     .sender = "",
+				     .size = 100,
+				     .header_size = 100,
+				     .scope = "",
+				     .received_field = "Received: x\r\n",
+				     .origin = "bounce",
+				     .recipients = &to,
+				     .recipient_count = 1};
+	struct body *body = make_body(f->store, 100, 7);
+	const struct settle_report reports[] = {{&report, body}};
+	const struct settlement settlements[] = {{.recipient = first->id,
+						  .lease = first->lease,
+						  .outcome = TRANSITION_FAIL,
+						  .reason = "no",
+						  .report = 1},
+						 {.recipient = second->id,
+						  .lease = second->lease,
+						  .outcome = TRANSITION_FAIL,
+						  .reason = "no",
+						  .report = 1}};
+	struct settle settle = {.now = NOW,
+				.settlements = settlements,
+				.count = 2,
+				.reports = reports,
+				.report_count = 1};
+	struct queue_stats before, after;
+
+	store_stats(f->store, &before);
+	ck_assert_int_eq(store_wait(f->store, queue_settle, &settle.job, NULL), want);
+	store_stats(f->store, &after);
+	if (after.messages > before.messages)
+		ck_assert_int_eq(check_body(f->reader, &report.id, 100, 7), ERR_OK);
+	body_free(&body);
+	ck_assert_uint_eq(settle.unreported, 0);
+	return (size_t)(after.messages - before.messages);
+}
+
+START_TEST(a_report_is_stored_with_its_outcomes)
+{
+	struct fixture f;
+	struct claim claim;
+	struct claimed_recipient *r;
+
+	fixture_open(&f);
+	accept_queued(&f, 4);
+	claim = claim_at(&f, NOW, 4);
+	r = claim.messages[0].recipients;
+	/* Once for both; again when one of them is settled already; never when none is ours. */
+	ck_assert_uint_eq(settle_with_report(&f, &r[0], &r[1], ERR_OK), 1);
+	ck_assert_uint_eq(settle_with_report(&f, &r[1], &r[2], ERR_OK), 1);
+	ck_assert_uint_eq(settle_with_report(&f, &r[1], &r[2], ERR_OK), 0);
+	arena_free(&claim.arena);
+	/* It can be claimed like any mail, and tells where it is from. */
+	claim = claim_at(&f, NOW, 10);
+	ck_assert_uint_eq(claim.message_count, 2);
+	ck_assert_str_eq(claim.messages[0].origin, "bounce");
+	ck_assert_str_eq(claim.messages[0].sender, "");
+	ck_assert_str_eq(claim.messages[0].recipients[0].address, "app@example.org");
+	arena_free(&claim.arena);
+	fixture_remove(&f);
+}
+END_TEST
+
+/* Something else of the job fails: neither the outcomes nor the report are there. */
+START_TEST(a_report_does_not_come_without_its_outcomes)
+{
+	struct fixture f;
+	struct claim claim;
+	struct claimed_recipient *r;
+
+	fixture_open(&f);
+	accept_queued(&f, 2);
+	claim = claim_at(&f, NOW, 2);
+	r = claim.messages[0].recipients;
+	run_sql(f.dir, "INSERT INTO chunk SELECT (max(id) + 1) << 16, x'00' FROM message");
+	ck_assert_uint_eq(settle_with_report(&f, &r[0], &r[1], ERR_CONFLICT), 0);
+	ck_assert_int_eq(ask_sql(f.dir, "SELECT count(*) FROM recipient WHERE state = 3"), 2);
+	ck_assert_uint_eq(settle_with_report(&f, &r[0], &r[1], ERR_OK), 1);
+	arena_free(&claim.arena);
+	fixture_remove(&f);
+}
+END_TEST
+
 UNIT_MAIN("queue/delivery", an_accepted_message_is_all_there, show_tells_everything,
 	  what_is_not_there_is_not_found, a_hole_in_a_body_is_an_error,
 	  the_same_id_twice_is_refused_and_disturbs_nobody, claim_takes_what_is_due_and_only_once,
@@ -459,4 +552,5 @@ UNIT_MAIN("queue/delivery", an_accepted_message_is_all_there, show_tells_everyth
 	  every_outcome_is_kept_with_its_story, unclaim_counts_nothing,
 	  a_later_ruling_keeps_the_first_one, an_old_lease_changes_nothing,
 	  a_late_delivery_is_the_truth, leases_are_given_back_at_start,
-	  renew_moves_only_the_holders_lease, the_scheduler_is_woken)
+	  renew_moves_only_the_holders_lease, the_scheduler_is_woken,
+	  a_report_is_stored_with_its_outcomes, a_report_does_not_come_without_its_outcomes)

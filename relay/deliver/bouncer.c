@@ -1,0 +1,285 @@
+/* relay/deliver/bouncer.c - a thread that makes the reports of failed mail ready for the store */
+#include <config.h> /* pthread_setname_np */
+
+#include "relay/deliver/bouncer.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <signal.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "queue/reader.h"
+#include "relay/deliver/bounce.h"
+#include "relay/deliver/outcome.h"
+
+struct bouncer {
+	struct whitelist *whitelist;
+	struct channel *inbox;	/* the scheduler's */
+	struct channel *orders; /* job->reported; closed: stop */
+	struct store_reader *reader;
+	struct buf head; /* of the original */
+	struct buf text;
+	pthread_t thread;
+};
+
+void report_free(struct report **report)
+{
+	struct arena *arena;
+
+	if (*report == NULL)
+		return;
+	arena = (*report)->arena;
+	body_free(&(*report)->body);
+	arena_free(&arena);
+	*report = NULL;
+}
+
+/* --- whom to tell what -------------------------------------------------------------------- */
+
+static bool is_told(const struct job *job, size_t index)
+{
+	return job->outcomes[index].transition == TRANSITION_FAIL &&
+	       bounce_is_wanted(job->recipients[index].claimed->notify);
+}
+
+bool bouncer_is_needed(const struct job *job)
+{
+	if (!bounce_has_addressee(job->message->sender, job->message->origin))
+		return false;
+	for (size_t i = 0; i < job->count; i++)
+		if (is_told(job, i))
+			return true;
+	return false;
+}
+
+static void fill_recipients(const struct job *job, struct arena *arena, struct bounce *bounce)
+{
+	struct bounce_recipient *list = arena_array(arena, job->count, sizeof(*list));
+
+	for (size_t i = 0; i < job->count; i++) {
+		const struct outcome *outcome = &job->outcomes[i];
+		const struct hop_reply *reply = outcome->reply;
+		bool said = reply != NULL;
+
+		if (!is_told(job, i))
+			continue;
+		list[bounce->recipient_count++] = (struct bounce_recipient){
+			.address = job->recipients[i].claimed->address,
+			.orcpt = job->recipients[i].claimed->orcpt,
+			.reply_code = said ? reply->code : 0,
+			.reply_enhanced = said ? reply->enhanced : NULL,
+			.reply_text = said ? reply->text : NULL,
+			.remote = job->record.remote[0] != '\0' ? job->record.remote : NULL,
+			.reason = outcome->reason,
+		};
+	}
+	bounce->recipients = list;
+}
+
+/* --- one report ------------------------------------------------------------------------------ */
+
+/* DESIGN 4.7: it passes the same filter as any mail. What is not clearly allowed does not leave. */
+static int judge(struct bouncer *b, const struct job *job, struct report *report, struct err *why)
+{
+	const struct claimed_message *m = job->message;
+	const struct whitelist_snapshot *snapshot;
+	struct address address;
+	struct verdict verdict;
+	char sentence[512];
+	char text[ADDRESS_TEXT_SIZE];
+	int code = address_parse(span_of(m->sender), &address, why);
+
+	if (code != ERR_OK)
+		return code;
+	snapshot = whitelist_acquire(b->whitelist);
+	verdict_explain(snapshot, &address, span_of(m->scope), clock_steady_wall_ms(), &verdict);
+	whitelist_release(&snapshot);
+	policy_apply(job->options->policy, &verdict);
+	verdict_sentence(&verdict, sentence, sizeof(sentence));
+	address_format(&address, text);
+	report->recipient = (struct new_recipient){
+		.address = arena_strdup(report->arena, text),
+		.state = verdict.kind == VERDICT_DELIVER ? STATE_QUEUED
+			 : verdict.kind == VERDICT_HOLD	 ? STATE_HELD
+							 : STATE_DROPPED,
+		.ruling = {.verdict = verdict_kind_name(verdict.kind),
+			   .reason = arena_strdup(report->arena, sentence),
+			   .entry = verdict.entry,
+			   .revision = verdict.revision,
+			   .nearest = verdict.nearest[0] != '\0'
+					      ? arena_strdup(report->arena, verdict.nearest)
+					      : NULL},
+		.next_attempt_at = report->message.received_at};
+	return ERR_OK;
+}
+
+static int write_text(struct bouncer *b, const struct bounce *bounce, struct report *report,
+		      struct err *why)
+{
+	struct new_message *message = &report->message;
+	struct bounce_facts facts;
+	struct buf received;
+
+	buf_clear(&b->text);
+	if (bounce_write(bounce, &b->text, &facts) != ERR_OK)
+		return err_set(why, ERR_LIMIT, "the report is too long");
+	buf_init(&received, 1024);
+	if (bounce_received(bounce, &received) == ERR_OK)
+		message->received_field = arena_span_dup(report->arena, buf_span(&received));
+	buf_release(&received);
+	assert(message->received_field != NULL); /* a host name is at most 255 octets */
+	message->size = (int64_t)b->text.len;
+	message->header_size = facts.header_size;
+	message->body_8bit = facts.has_8bit;
+	message->smtputf8 = facts.smtputf8;
+	return ERR_OK;
+}
+
+static void describe(const struct job *job, const struct bounce *bounce, struct report *report)
+{
+	char id[ULID_TEXT_SIZE];
+
+	ulid_format(&bounce->id, id);
+	report->told = bounce->recipient_count;
+	report->message = (struct new_message){
+		.id = bounce->id,
+		.received_at = bounce->now,
+		.sender = "",
+		.header_parsed = true,
+		.scope = arena_strdup(report->arena, job->message->scope),
+		.subject = "Undelivered Mail Returned to Sender",
+		.message_id = arena_printf(report->arena, "<%s@%s>", id, bounce->hostname),
+		.origin = "bounce",
+		.recipients = &report->recipient,
+		.recipient_count = 1,
+	};
+}
+
+static int make(struct bouncer *b, struct store *store, const struct job *job,
+		struct report *report, struct err *why)
+{
+	const struct claimed_message *m = job->message;
+	struct bounce bounce = {.hostname = job->options->hostname,
+				.now = clock_wall_ms(),
+				.original_id = m->id,
+				.arrived_at = m->received_at,
+				.sender = m->sender,
+				.smtputf8 = m->smtputf8,
+				.envid = m->envid,
+				.ret = m->ret,
+				.size = m->size,
+				.header_size = m->header_size};
+	int code;
+
+	buf_clear(&b->head);
+	code = m->size > 0 ? queue_body_read(b->reader, &m->id, 0, &b->head, why) : ERR_OK;
+	if (code != ERR_OK)
+		return code;
+	bounce.id = ulid_new(bounce.now);
+	bounce.head = buf_span(&b->head);
+	fill_recipients(job, report->arena, &bounce);
+	describe(job, &bounce, report);
+	code = judge(b, job, report, why);
+	if (code == ERR_OK)
+		code = write_text(b, &bounce, report, why);
+	if (code != ERR_OK)
+		return code;
+	report->body = body_new(store, NULL, NULL);
+	body_append(report->body, buf_span(&b->text));
+	return ERR_OK;
+}
+
+/* --- the thread ----------------------------------------------------------------------------------
+ */
+
+struct bouncer_run {
+	struct bouncer *bouncer;
+	struct store *store;
+};
+
+static void serve(struct bouncer *b, struct store *store, struct job *job)
+{
+	struct arena *arena = arena_new();
+	struct report *report = arena_zalloc(arena, sizeof(*report));
+	char id[ULID_TEXT_SIZE];
+	struct err why;
+
+	report->arena = arena;
+	if (make(b, store, job, report, &why) != ERR_OK) {
+		ulid_format(&job->message->id, id);
+		log_warning("no report", LOG_S("message", id), LOG_S("error", why.text));
+		report_free(&report);
+	}
+	job->report = report;
+	if (!channel_send(b->inbox, &job->reported.item))
+		assert(!"the inbox is open until everything was answered");
+}
+
+static void *run(void *arg)
+{
+	struct bouncer_run *start = arg;
+	struct bouncer *b = start->bouncer;
+	struct store *store = start->store;
+
+	mem_free(start);
+	while (channel_wait(b->orders, -1)) {
+		struct event *event = (struct event *)channel_take(b->orders);
+
+		if (event != NULL)
+			serve(b, store, event->owner);
+	}
+	return NULL;
+}
+
+int bouncer_start(struct store *store, struct whitelist *whitelist, struct channel *inbox,
+		  struct bouncer **bouncer_out, struct err *why)
+{
+	struct bouncer *b = mem_zalloc(sizeof(*b));
+	struct bouncer_run *start;
+	sigset_t all, before;
+	int failed, code = store_reader_open(store, &b->reader, why);
+
+	if (code != ERR_OK) {
+		mem_free(b);
+		return code;
+	}
+	b->whitelist = whitelist;
+	b->inbox = inbox;
+	b->orders = channel_new();
+	buf_init(&b->head, BODY_CHUNK_BYTES);
+	buf_init(&b->text, BOUNCE_MAX);
+	start = mem_zalloc(sizeof(*start));
+	*start = (struct bouncer_run){b, store};
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	failed = pthread_create(&b->thread, NULL, run, start);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	assert(failed == 0);
+	pthread_setname_np(b->thread, "bouncer");
+	*bouncer_out = b;
+	return ERR_OK;
+}
+
+void bouncer_stop(struct bouncer **bouncer)
+{
+	struct bouncer *b = *bouncer;
+
+	*bouncer = NULL;
+	if (b == NULL)
+		return;
+	channel_close(b->orders);
+	pthread_join(b->thread, NULL);
+	channel_free(&b->orders);
+	store_reader_close(&b->reader);
+	buf_release(&b->head);
+	buf_release(&b->text);
+	mem_free(b);
+}
+
+void bouncer_run(struct bouncer *bouncer, struct job *job)
+{
+	if (!channel_send(bouncer->orders, &job->reported.item))
+		assert(!"it is stopped when no job is left");
+}

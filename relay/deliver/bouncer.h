@@ -1,0 +1,42 @@
+/* relay/deliver/bouncer.h - a thread that makes the reports of failed mail ready for the store */
+#ifndef STAGEPOST_RELAY_DELIVER_BOUNCER_H
+#define STAGEPOST_RELAY_DELIVER_BOUNCER_H
+
+#include "base/channel.h"
+#include "base/err.h"
+#include "queue/message.h"
+#include "relay/deliver/job.h"
+#include "relay/filter/whitelist.h"
+
+/*
+ * A report on its way into the store with the outcomes it tells of. Its one
+ * recipient was judged like any other: queued, held or dropped.
+ */
+struct report {
+	struct arena *arena; /* of all strings, and of this struct */
+	struct new_message message;
+	struct new_recipient recipient;
+	struct body *body;
+	size_t told;   /* failed recipients in it */
+	size_t number; /* of it in the settle under way, from 1 */
+};
+void report_free(struct report **report);
+
+struct bouncer;
+
+/* Starts the thread. It reads the store on a connection of its own. */
+int bouncer_start(struct store *store, struct whitelist *whitelist, struct channel *inbox,
+		  struct bouncer **bouncer_out, struct err *why);
+/* It must have no job. Joins. NULL is fine. */
+void bouncer_stop(struct bouncer **bouncer);
+
+/* Some outcome of the job must be told to its sender. */
+bool bouncer_is_needed(const struct job *job);
+/*
+ * Give it a job whose outcomes are decided. job->reported is sent to the
+ * inbox when job->report is there, or NULL because there is nobody to tell,
+ * or the message can't be read any more.
+ */
+void bouncer_run(struct bouncer *bouncer, struct job *job);
+
+#endif
