@@ -25,6 +25,12 @@ extern const struct command command_whitelist_list;
 extern const struct command command_whitelist_add;
 extern const struct command command_whitelist_remove;
 
+/* cli/user.c */
+extern const struct command command_user_add;
+extern const struct command command_user_remove;
+extern const struct command command_user_list;
+extern const struct command command_user_passwd;
+
 /* cli/check.c */
 extern const struct command command_check;
 

@@ -67,7 +67,7 @@ struct span users_line_name(struct span line)
 }
 
 /* Letters, digits, dot, hyphen, underscore: as the whitelist's. */
-static bool is_scope(const char *text)
+bool users_is_scope(const char *text)
 {
 	size_t len = strlen(text);
 
@@ -116,7 +116,7 @@ static void read_line(struct reading *reading, char *line)
 				  "characters, and no blanks at its ends");
 	} else if (secret == NULL) {
 		complain(reading, "NAME:SECRET or NAME:SECRET:SCOPE was expected");
-	} else if (rest != NULL || (scope != NULL && !is_scope(scope))) {
+	} else if (rest != NULL || (scope != NULL && !users_is_scope(scope))) {
 		complain(reading, "behind the second colon a scope of at most 63 letters, digits, "
 				  "dots, hyphens and underscores was expected (a password with a "
 				  "colon is written as {PLAIN.B64})");
@@ -307,6 +307,16 @@ static const struct user *find(const struct users *users, struct span name)
 size_t users_count(const struct users *users)
 {
 	return users->count;
+}
+
+bool users_entry(const struct users *users, size_t index, struct users_entry *entry_out)
+{
+	const struct user *user = index < users->count ? &users->items[index] : NULL;
+
+	if (user == NULL)
+		return false;
+	*entry_out = (struct users_entry){user->name, user->credential.scheme, user->scope};
+	return true;
 }
 
 bool users_can(const struct users *users, enum sasl_mechanism mechanism)

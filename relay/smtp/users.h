@@ -36,10 +36,18 @@ void users_free(struct users **users);
 
 /* One line without its line end: the name in it, or the empty span for a comment or nothing. */
 struct span users_line_name(struct span line);
-/* May it stand as a name in the file? */
+/* May it stand as a name, and as a scope, in the file? */
 bool users_is_name(struct span name);
+bool users_is_scope(const char *text);
 
 size_t users_count(const struct users *users);
+/* For lists: number `index` by name. False past the last. */
+struct users_entry {
+	const char *name;
+	enum credential_scheme scheme;
+	const char *scope; /* "" for none */
+};
+bool users_entry(const struct users *users, size_t index, struct users_entry *entry_out);
 /* Is there a user whose secret is good for the mechanism? */
 bool users_can(const struct users *users, enum sasl_mechanism mechanism);
 /* "" for none, also of a user who is not there. */
