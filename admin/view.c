@@ -227,6 +227,21 @@ static json_t *view_client(const struct new_message *m)
 	return json;
 }
 
+/* One string a line, without line ends; an empty line is none. */
+static json_t *view_lines(const char *text)
+{
+	json_t *json = json_array();
+	struct span rest = span_of(text);
+
+	while (rest.len > 0) {
+		struct span line = span_trim(span_cut(&rest, '\n'));
+
+		if (line.len > 0)
+			(void)json_array_append_new(json, view_span(line));
+	}
+	return json;
+}
+
 /* What only the single message shows. */
 static void set_whole(json_t *json, const struct new_message *m)
 {
@@ -238,6 +253,7 @@ static void set_whole(json_t *json, const struct new_message *m)
 	set(json, "bare_lf", json_integer(m->bare_lf));
 	set(json, "envid", view_text(m->envid));
 	set(json, "ret", view_text(m->ret));
+	set(json, "added_fields", view_lines(m->added_fields));
 }
 
 json_t *view_message(const struct message_view *view, bool whole)

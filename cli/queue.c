@@ -162,6 +162,8 @@ static void print_envelope(const json_t *message)
 {
 	const json_t *client = json_object_get(message, "client");
 	const char *sender = tool_text(message, "sender");
+	const json_t *added;
+	size_t i;
 	char line[PAIR_SIZE];
 	char size[TEXT_SHORT_SIZE];
 	char age[TEXT_SHORT_SIZE];
@@ -188,6 +190,10 @@ static void print_envelope(const json_t *message)
 		snprintf(line, sizeof(line), "%lld bare LF and %lld bare CR made CRLF",
 			 tool_number(message, "bare_lf"), tool_number(message, "bare_cr"));
 		tool_print_field("Line ends", line);
+	}
+	json_array_foreach(json_object_get(message, "added_fields"), i, added)
+	{
+		tool_print_field("Added by us", json_string_value(added));
 	}
 }
 

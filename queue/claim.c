@@ -105,7 +105,8 @@ static int lease_one(struct store *store, const struct claim *claim, struct due 
 
 static const char sql_message[] =
 	"SELECT uid, received_at, sender, size, header_size, header_parsed, body_8bit, smtputf8,"
-	" envid, ret, scope, received_field, origin, client_address, client_name, client_port, "
+	" envid, ret, scope, received_field, added_fields, origin, client_address, client_name, "
+	"client_port, "
 	"helo,"
 	" user FROM message WHERE id = ?1";
 
@@ -123,6 +124,7 @@ static void take_message(struct query *query, struct arena *arena, struct claime
 	message->ret = query_take_copy(query, arena);
 	message->scope = query_take_copy(query, arena);
 	message->received_field = query_take_copy(query, arena);
+	message->added_fields = query_take_copy(query, arena);
 	message->origin = query_take_copy(query, arena);
 	message->client_address = query_take_copy(query, arena);
 	message->client_name = query_take_copy(query, arena);

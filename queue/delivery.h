@@ -40,6 +40,7 @@ struct claimed_message {
 	const char *ret;
 	const char *scope;
 	const char *received_field;
+	const char *added_fields; /* NULL: none */
 	const char *origin;
 	const char *client_address;
 	const char *client_name;

@@ -62,6 +62,7 @@ struct new_message {
 	const char *message_id;
 	const char *received_field; /* our Received: field with its CRLF, put in front of what
 				       leaves; never NULL */
+	const char *added_fields;   /* more of that kind, put behind it (smtp.fixups); or NULL */
 	const char *origin;	    /* NULL, "bounce", "redirect", "test", "selftest" */
 	const struct new_recipient *recipients;
 	size_t recipient_count; /* at least 1 */

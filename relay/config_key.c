@@ -18,6 +18,7 @@ static_assert(sizeof(enum fault_action) == sizeof(int), "choices are stored as i
 static_assert(sizeof(enum fault_stage) == sizeof(int), "choices are stored as int");
 static_assert(sizeof(enum listener_tls) == sizeof(int), "choices are stored as int");
 static_assert(sizeof(enum listener_tls_client) == sizeof(int), "choices are stored as int");
+static_assert(sizeof(enum smtp_fixups) == sizeof(int), "choices are stored as int");
 static_assert(sizeof(enum listener_protocol) == sizeof(int), "choices are stored as int");
 
 /* clang-format off */
@@ -54,6 +55,7 @@ static const char *const fault_stages[] = {"mail", "rcpt", "data", "end", NULL};
 static const char *const listener_auth_modes[] = {"off", "optional", "required", "any", NULL};
 static const char *const listener_tls_modes[] = {"none", "starttls", "implicit", NULL};
 static const char *const listener_tls_client_modes[] = {"off", "optional", "required", NULL};
+static const char *const fixups[] = {"none", "msa", NULL};
 static const char *const listener_protocols[] = {"smtp", "lmtp", NULL};
 static const char *const route_tls_modes[] = {"none", "opportunistic", "required", "implicit", NULL};
 
@@ -121,7 +123,7 @@ static const struct config_key smtp_keys[] = {
 	SIZE("data_min_rate", "512", AT(smtp.data_min_rate), .range = {0, GIB}),
 	COUNT("max_errors", "20", AT(smtp.max_errors), .range = {1, 1000000}),
 	COUNT("max_received", "50", AT(smtp.max_received), .range = {1, 1000}),
-	LATER("fixups", "none"),
+	CHOICE("fixups", "none", AT(smtp.fixups), .choices = fixups),
 	SIZE("memory", "256M", AT(smtp.memory), .range = {1 << 20, 1024 * GIB}),
 	END
 };

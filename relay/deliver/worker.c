@@ -85,8 +85,11 @@ static int prepare(struct worker *w, struct err *why)
 	} while ((int64_t)w->chunk.len < m->header_size);
 	w->at = (size_t)m->header_size;
 	w->left = m->size - m->header_size;
-	code = outbound_header(job->options->policy, span_of(m->received_field),
-			       span_first(buf_span(&w->chunk), w->at), &job->header, &count);
+	code = buf_append_text(&job->header, m->received_field);
+	if (code == ERR_OK)
+		code = outbound_header(job->options->policy, span_of(m->added_fields),
+				       span_first(buf_span(&w->chunk), w->at), &job->header,
+				       &count);
 	if (code < 0)
 		return err_set(why, ERR_LIMIT, "the header section grows too large");
 	job->body_size = w->left;

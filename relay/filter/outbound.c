@@ -98,8 +98,8 @@ static int write_fields(const struct policy_options *options, struct span sectio
 	return code == ERR_OK ? buf_append_span(out, section) : code;
 }
 
-int outbound_header(const struct policy_options *options, struct span received_field,
-		    struct span section, struct buf *out, struct outbound_count *count_out)
+int outbound_header(const struct policy_options *options, struct span front, struct span section,
+		    struct buf *out, struct outbound_count *count_out)
 {
 	struct outbound_count count = {0, 0};
 	size_t before = out->len;
@@ -107,7 +107,7 @@ int outbound_header(const struct policy_options *options, struct span received_f
 	int code;
 
 	buf_init(&name, section.len);
-	code = buf_append_span(out, received_field);
+	code = buf_append_span(out, front);
 	if (code == ERR_OK)
 		code = write_fields(options, section, &name, out, &count);
 	buf_release(&name);

@@ -11,10 +11,12 @@
 #include "relay/filter/policy.h"
 #include "relay/mail/header.h"
 #include "relay/smtp/envelope.h"
+#include "relay/smtp/fixups.h"
 #include "relay/smtp/fault.h"
 #include "relay/smtp/received.h"
 
 #define RECEIVED_MAX   4096
+#define ADDED_MAX      1024
 #define SUBJECT_MAX    1024
 #define MESSAGE_ID_MAX 998
 
@@ -328,6 +330,28 @@ static const char *received_field(struct intake_mail *m)
 	return field;
 }
 
+/* The stored bytes stay as they came; a header that was not read to its end is left alone. */
+static void add_fields(struct intake_mail *m)
+{
+	const struct smtp_options *options = smtp_session_options(m->session);
+	struct fixups fixups = {
+		.id = m->id, .hostname = options->hostname, .received_at = m->message.received_at};
+	struct buf text;
+	int code;
+
+	if (options->fixups == SMTP_FIXUPS_NONE || !m->message.header_parsed)
+		return;
+	fixups.section = span_first(body_head(m->body), (size_t)m->message.header_size);
+	buf_init(&text, ADDED_MAX);
+	code = fixups_format(&fixups, &text);
+	assert(code == ERR_OK); /* a date, and a host name of 255 octets */
+	if (text.len > 0)
+		m->message.added_fields = arena_span_dup(m->arena, buf_span(&text));
+	if (fixups.added_message_id)
+		m->message.message_id = arena_printf(m->arena, "<%s@%s>", m->id, options->hostname);
+	buf_release(&text);
+}
+
 static void describe(struct intake_mail *m, const struct smtp_data_facts *facts)
 {
 	struct new_message *message = &m->message;
@@ -351,6 +375,7 @@ static void describe(struct intake_mail *m, const struct smtp_data_facts *facts)
 	message->certificate_sha256 = m->client->fingerprint[0] != '\0' ? m->client->fingerprint
 									: NULL;
 	message->received_field = received_field(m);
+	add_fields(m);
 	message->recipients = m->envelope.recipients;
 	message->recipient_count = m->envelope.count;
 }

@@ -17,6 +17,11 @@ struct certificate_files {
 	const char *key;
 };
 
+enum smtp_fixups {
+	SMTP_FIXUPS_NONE,
+	SMTP_FIXUPS_MSA /* a missing Date and Message-ID are added (RFC 6409 8) */
+};
+
 /* `smtp:` and what of `listeners:` a session needs. Owned by the configuration, const for sessions.
  */
 struct smtp_options {
@@ -33,6 +38,7 @@ struct smtp_options {
 	int64_t auth_delay_ms; /* before a wrong login is answered, times the wrong ones: 1 s */
 	size_t max_junk;       /* NOOP, RSET, VRFY, HELP without mail: 100 */
 	size_t max_received;
+	enum smtp_fixups fixups;
 	int64_t memory; /* what all sessions together may hold before they stop reading */
 	struct certificate_files self_signed; /* for listeners with TLS that name none */
 };

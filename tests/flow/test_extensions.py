@@ -2,13 +2,14 @@
 
 import email.message
 import email.policy
+import re
 import shutil
 import smtplib
 import subprocess
 
 import pytest
 
-from daemon import Smtp, free_port, queued_id, wait_for, without_received
+from daemon import STAGEPOST, Smtp, free_port, queued_id, wait_for, without_received
 from nexthop import NextHop
 
 LISTED = "alice@example.com"
@@ -174,3 +175,51 @@ def test_lmtp(make_daemon, hop, tmp_path):
         relay.wait_states(message, {LISTED: "delivered", "bob@example.com": "dropped"})
         assert relay.message(message)["client"]["protocol"] == "LMTP"
         assert b" with LMTP id " in hop.snapshot()[-1].content
+
+
+def test_fixups(make_daemon, hop, tmp_path):
+    """Date and Message-ID go out with the message, are told apart from it, and can be turned off."""
+    settings = "smtp: {fixups: msa}\n"
+    relay = make_daemon(hop.address, settings)
+    relay.allow(LISTED)
+    added = re.compile(rb"\ADate: [^\r]+ \+0000\r\nMessage-ID: <[0-9A-Z]{26}@relay\.test>\r\n")
+    shapes = (
+        (b"Subject: x\r\n\r\nx\r\n", b""),
+        (b"\r\nbody: of no header\r\n", b""),
+        (b"no header at all\r\nand more\r\n", b"\r\n"),
+        (b" looks like a fold\r\n", b"\r\n"),
+        (b"Subject: unfinished\r\n", b""),
+        (b"Subject: unfinished", b""),
+        (b"", b""),
+    )
+    for body, between in shapes:
+        with Smtp(relay.smtp_port) as client:
+            assert client.command("MAIL FROM:<app@example.com>")[0] == 250
+            assert client.command("RCPT TO:<%s>" % LISTED)[0] == 250
+            client.write(b"BDAT %d LAST\r\n%s" % (len(body), body))
+            message = queued_id(client.reply())
+        left = without_received(delivered(relay, hop, message).content)
+        match = added.match(left)
+        assert match, left
+        want = body if body.endswith(b"\r\n") or not body else body + b"\r\n"
+        assert left[match.end():] == between + want
+        raw = relay.request("GET", "/api/v1/messages/%s/raw" % message)
+        assert raw.body == body
+        whole = relay.message(message)
+        assert "\r\n".join(whole["added_fields"]).encode() + b"\r\n" == match.group(0)
+        assert whole["message_id"] == "<%s@relay.test>" % message
+    shown = subprocess.run([STAGEPOST, "--data-dir", relay.data_dir, "queue", "show", message],
+                           check=True, capture_output=True, timeout=60).stdout
+    assert shown.count(b"Added by us") == 2 and b"Message-ID: <" in shown, shown
+    # With both there nothing is added; off by a reload neither.
+    complete = b"Date: x\r\nMessage-ID: <a@b>\r\n\r\nx\r\n"
+    with Smtp(relay.smtp_port) as client:
+        message = client.send("app@example.com", [LISTED], complete)
+    assert without_received(delivered(relay, hop, message).content) == complete
+    assert relay.message(message)["added_fields"] == []
+    relay.write_config()
+    relay.hup()
+    wait_for(lambda: "the new configuration" in relay.log(), "the reload")
+    with Smtp(relay.smtp_port) as client:
+        message = client.send("app@example.com", [LISTED], b"Subject: x\r\n\r\nx\r\n")
+    assert without_received(delivered(relay, hop, message).content) == b"Subject: x\r\n\r\nx\r\n"

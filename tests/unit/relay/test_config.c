@@ -139,7 +139,7 @@ static const char full[] = "hostname: relay.example.com\n"
 			   "    trusted: [10.1.2.0/24, fd00::/8]\n"
 			   "  - address: unix:/run/stagepost/smtp\n"
 			   "    protocol: lmtp\n"
-			   "smtp: {max_message_size: 10M, command_timeout: 90s}\n"
+			   "smtp: {max_message_size: 10M, command_timeout: 90s, fixups: msa}\n"
 			   "policy:\n"
 			   "  default: reject\n"
 			   "  control_headers: [X-A, \"X-B-*\"]\n"
@@ -186,6 +186,7 @@ START_TEST(every_form_is_read)
 	ck_assert_int_eq(config->listeners[1].protocol, LISTENER_LMTP);
 	ck_assert_int_eq(config->smtp.max_message_size, 10485760);
 	ck_assert_int_eq(config->smtp.command_timeout_ms, 90000);
+	ck_assert_int_eq(config->smtp.fixups, SMTP_FIXUPS_MSA);
 	ck_assert_int_eq(config->policy.default_verdict, VERDICT_REJECT);
 	ck_assert_uint_eq(config->policy.control_header_count, 2);
 	ck_assert_int_eq(config->delivery.schedule_ms[0], 500);

@@ -510,6 +510,71 @@ START_TEST(dsn)
 }
 END_TEST
 
+/* smtp.fixups: beside the message, whose bytes stay as they came. */
+START_TEST(fixups)
+{
+	static const struct {
+		const char *body;
+		bool date;
+		bool message_id;
+	} cases[] = {
+		{"Subject: x\r\n\r\nx\r\n", true, true},
+		{"Date: x\r\nMessage-ID: <a@b>\r\n\r\nx\r\n", false, false},
+		{"Date: x\r\n\r\nMessage-ID: <a@b>\r\n", false, true},
+		{"", true, true},
+	};
+	struct relay relay;
+	struct client client;
+
+	relay_init(&relay);
+	relay.rig.smtp.fixups = SMTP_FIXUPS_MSA;
+	rig_open(&relay.rig);
+	client_greet(&client, &relay.rig);
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		char want[ULID_TEXT_SIZE + 20];
+		char id[ULID_TEXT_SIZE];
+		struct message_view view;
+		const char *added;
+
+		client_begin(&client, "user@allowed.test");
+		client_say(&client, cases[i].body);
+		client_say(&client, ".\r\n");
+		view = taken(&relay, &client);
+		check_stored(&relay, &view, span_of(cases[i].body));
+		added = view.m.added_fields != NULL ? view.m.added_fields : "";
+		ulid_format(&view.m.id, id);
+		(void)snprintf(want, sizeof(want), "<%s@relay.test>", id);
+		ck_assert((strstr(added, "Date: ") != NULL) == cases[i].date);
+		ck_assert((strstr(added, want) != NULL) == cases[i].message_id);
+		ck_assert_str_eq(view.m.message_id, cases[i].message_id ? want : "<a@b>");
+	}
+	client_close(&client);
+	relay_close(&relay);
+}
+END_TEST
+
+/* A header beyond what is read may have both further down. */
+START_TEST(fixups_of_a_long_header)
+{
+	struct relay relay;
+	struct client client;
+	struct message_view view;
+
+	relay_init(&relay);
+	relay.rig.smtp.fixups = SMTP_FIXUPS_MSA;
+	rig_open(&relay.rig);
+	client_greet(&client, &relay.rig);
+	client_begin(&client, "user@allowed.test");
+	for (int i = 0; i < 1001; i++)
+		client_say(&client, "A: b\r\n");
+	client_say(&client, "Date: x\r\n\r\n.\r\n");
+	view = taken(&relay, &client);
+	ck_assert(!view.m.header_parsed && view.m.added_fields == NULL);
+	client_close(&client);
+	relay_close(&relay);
+}
+END_TEST
+
 /* RFC 6531: the parameter alone needs nothing of a next hop; Received tells that it was there. */
 START_TEST(smtputf8)
 {
@@ -775,5 +840,5 @@ START_TEST(together)
 END_TEST
 
 UNIT_MAIN("smtp/intake", main_job, recipient_forms, empty_list, duplicates, policies, hops, headers,
-	  dsn, smtputf8, bytes_as_they_came, disconnected, received_field, received_from_others,
-	  received_says_how, together)
+	  dsn, fixups, fixups_of_a_long_header, smtputf8, bytes_as_they_came, disconnected,
+	  received_field, received_from_others, received_says_how, together)
