@@ -108,7 +108,7 @@ static const struct config_key listener_keys[] = {
 	      .range = {1, 1000}, .check = config_check_network),
 	CHOICE("protocol", "smtp", L_AT(protocol), .choices = listener_protocols),
 	TIME("greeting_delay", "0s", L_AT(greeting_delay_ms), .range = {0, MINUTE}),
-	LATER("resolve_client", "false"),
+	BOOL("resolve_client", "false", L_AT(resolve_client)),
 	TEXT("scope", "\"\"", L_AT(scope), .check = config_check_scope),
 	END
 };

@@ -48,6 +48,8 @@ struct smtp_front {
 	struct census *census;
 	struct sasl_library *sasl;
 	struct auth_pool *auth_pool;
+	struct reverse *reverse; /* NULL: no listener has wanted names yet */
+	struct reverse_source source_of_names;
 	struct session_counters counters;
 	_Atomic uint64_t connections;
 	struct porch *porches;
@@ -256,6 +258,7 @@ static void front_free(struct smtp_front **front)
 	mem_free((*front)->names);
 	census_free(&(*front)->census);
 	auth_pool_free(&(*front)->auth_pool);
+	reverse_free(&(*front)->reverse);
 	sasl_library_free(&(*front)->sasl);
 	channel_free(&(*front)->emptied);
 	version_release(&(*front)->version);
@@ -274,12 +277,26 @@ static struct smtp_front *front_new(const struct smtp_front_env *env, struct ver
 	front->census = census_new();
 	front->sasl = sasl_library_new();
 	front->auth_pool = auth_pool;
+	front->source_of_names = env->names != NULL ? *env->names : reverse_system;
 	front->emptied = channel_new();
 	front->porches = mem_array(env->loop_count, sizeof(*front->porches));
 	front->porch_count = env->loop_count;
 	for (size_t i = 0; i < env->loop_count; i++)
 		porch_init(&front->porches[i], front, env, env->loops[i]);
 	return front;
+}
+
+/* Its threads are there from the first version on that has a use for them. */
+static int prepare_reverse(struct smtp_front *front, const struct smtp_settings *settings,
+			   struct err *why)
+{
+	bool wanted = false;
+
+	for (size_t i = 0; i < settings->listener_count; i++)
+		wanted = wanted || settings->listeners[i].resolve_client;
+	if (!wanted || front->reverse != NULL)
+		return ERR_OK;
+	return reverse_new(&front->source_of_names, &front->reverse, why);
 }
 
 int smtp_front_start(const struct smtp_front_env *env, const struct smtp_settings *settings,
@@ -299,15 +316,18 @@ int smtp_front_start(const struct smtp_front_env *env, const struct smtp_setting
 	if (code != ERR_OK)
 		return code;
 	front = front_new(env, version, auth_pool);
+	code = prepare_reverse(front, settings, why);
 	for (size_t i = 0; i < front->listener_count && code == ERR_OK; i++)
 		code = bind_listener(front, i, why);
 	if (code != ERR_OK) {
 		front_free(&front);
 		return code;
 	}
-	for (size_t i = 0; i < front->porch_count; i++)
+	for (size_t i = 0; i < front->porch_count; i++) {
+		front->porches[i].house.reverse = front->reverse;
 		if (!loop_post(front->porches[i].house.loop, &front->porches[i].open))
 			assert(!"a loop that was stopped");
+	}
 	*front_out = front;
 	return ERR_OK;
 }
@@ -318,6 +338,7 @@ struct reload {
 	struct loop_task task; /* first */
 	struct porch *porch;
 	struct version *version; /* a reference */
+	struct reverse *reverse;
 };
 
 static void run_reload(struct loop_task *task)
@@ -327,6 +348,7 @@ static void run_reload(struct loop_task *task)
 
 	version_release(&house->version);
 	house->version = reload->version;
+	house->reverse = reload->reverse;
 	mem_free(reload);
 	for (struct smtp_session *s = house->first; s != NULL; s = session_next(s))
 		session_adopt_version(s);
@@ -344,12 +366,18 @@ int smtp_front_reload(struct smtp_front *front, const struct smtp_settings *sett
 	code = version_new(settings, &version, why);
 	if (code != ERR_OK)
 		return code;
+	code = prepare_reverse(front, settings, why);
+	if (code != ERR_OK) {
+		version_release(&version);
+		return code;
+	}
 	for (size_t i = 0; i < front->porch_count; i++) {
 		struct reload *reload = mem_alloc(sizeof(*reload));
 
 		*reload = (struct reload){.task = {.run = run_reload},
 					  .porch = &front->porches[i],
-					  .version = version_acquire(version)};
+					  .version = version_acquire(version),
+					  .reverse = front->reverse};
 		if (!loop_post(front->porches[i].house.loop, &reload->task))
 			assert(!"the loops outlive the front");
 	}

@@ -23,11 +23,13 @@ struct smtp_settings {
 	const void *backend;	   /* for the backend: smtp_session_backend_options() */
 };
 
+struct reverse_source;
 struct smtp_front_env {
 	struct loop *const *loops; /* started, or to be started soon */
 	size_t loop_count;	   /* at least 1 */
 	const struct smtp_backend_ops *backend;
 	void *backend_ctx;
+	const struct reverse_source *names; /* for resolve_client; NULL: the system's */
 	struct budget *budget; /* smtp.memory; shared with the backend. NULL: no ceiling */
 };
 

@@ -46,6 +46,25 @@ void peer_address_from(const struct sockaddr_storage *peer, struct peer_address 
 	}
 }
 
+socklen_t peer_address_sockaddr(const struct peer_address *address,
+				struct sockaddr_storage *sockaddr_out)
+{
+	struct sockaddr_in v4 = {.sin_family = AF_INET};
+	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
+
+	memset(sockaddr_out, 0, sizeof(*sockaddr_out));
+	if (address->unix_peer || address->unknown)
+		return 0;
+	if (address->v4) {
+		memcpy(&v4.sin_addr, address->bytes + sizeof(v4_prefix), sizeof(v4.sin_addr));
+		memcpy(sockaddr_out, &v4, sizeof(v4));
+		return sizeof(v4);
+	}
+	memcpy(&v6.sin6_addr, address->bytes, sizeof(v6.sin6_addr));
+	memcpy(sockaddr_out, &v6, sizeof(v6));
+	return sizeof(v6);
+}
+
 void peer_address_format(const struct peer_address *address, char text_out[PEER_ADDRESS_TEXT_SIZE])
 {
 	const char *text = text_out;

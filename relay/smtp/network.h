@@ -24,6 +24,9 @@ struct peer_address {
 /* Any family but IPv4 and IPv6 gives unix_peer. *port_out is 0 then. */
 void peer_address_from(const struct sockaddr_storage *peer, struct peer_address *address_out,
 		       int *port_out);
+/* For system calls, port 0: the length. 0 for unix and unknown peers. */
+socklen_t peer_address_sockaddr(const struct peer_address *address,
+				struct sockaddr_storage *sockaddr_out);
 /* "127.0.0.1", "2001:db8::1", "unix", "unknown". */
 #define PEER_ADDRESS_TEXT_SIZE 64
 void peer_address_format(const struct peer_address *address, char text_out[PEER_ADDRESS_TEXT_SIZE]);

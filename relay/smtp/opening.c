@@ -53,9 +53,40 @@ void opening_admitted(struct smtp_session *session)
 		opening_secured(session);
 }
 
+static void on_name(void *ctx, const char *name)
+{
+	struct smtp_session *session = ctx;
+
+	session->naming = NULL;
+	loop_timer_stop(&session->clock);
+	memcpy(session->client.name, name, strlen(name) + 1);
+	log_debug("named", LOG_S("session", session->client.session),
+		  LOG_S("client", session->client.address), LOG_S("name", name));
+	delay_greeting(session);
+	session_pump(session);
+}
+
+void opening_on_clock(struct smtp_session *session)
+{
+	reverse_forget(&session->naming);
+	log_debug("named", LOG_S("session", session->client.session),
+		  LOG_S("client", session->client.address), LOG_S("reason", "no answer in time"));
+	delay_greeting(session);
+}
+
 void opening_secured(struct smtp_session *session)
 {
-	delay_greeting(session);
+	const struct reverse_asker asker = {
+		.loop = session->house->loop, .on_answer = on_name, .ctx = session};
+
+	if (listener_of(session)->resolve_client)
+		session->naming = reverse_ask(session->house->reverse, &session->peer, &asker);
+	if (session->naming == NULL) {
+		delay_greeting(session);
+		return;
+	}
+	session->phase = PHASE_NAMING;
+	loop_timer_set(&session->clock, REVERSE_WAIT_MS);
 }
 
 void opening_begin(struct smtp_session *session)

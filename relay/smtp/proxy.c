@@ -73,19 +73,27 @@ static void note_via(struct smtp_session *session, const struct proxy_header *he
 
 /* --- admitting ------------------------------------------------------------- */
 
+/* Where TLS comes first nobody could read it. */
+static void say(struct smtp_session *session, int code, const char *enhanced, const char *text)
+{
+	if (listener_of(session)->tls != LISTENER_TLS_IMPLICIT)
+		session_reply(session, code, enhanced, text);
+}
+
 static bool admit(struct smtp_session *session, bool has_addresses)
 {
 	size_t max = options_of(session)->max_connections_per_client;
 
 	if (has_addresses && !version_admits(session->version, session->listener, &session->peer)) {
 		log_refused(session, "not in the listener's networks");
-		session_reply(session, 554, "5.7.1", "Access denied");
+		say(session, 554, "5.7.1", "Access denied");
 		session_close(session, "not in the listener's networks");
 		return false;
 	}
 	if (census_name(session->house->census, &session->peer, max) != CENSUS_OK) {
 		log_refused(session, "too many connections from this client");
-		session_reply(session, 421, "4.7.0", "Too many connections from your address");
+		say(session, 421, "4.7.0", "Too many connections from your address");
+		session_close(session, "too many connections from this client");
 		return false;
 	}
 	session->counted = session->peer;

@@ -123,6 +123,7 @@ static void end(struct smtp_session *session, bool flush, const char *reason)
 	else
 		stream_free(&session->stream);
 	loop_timer_stop(&session->clock);
+	reverse_forget(&session->naming);
 	session->phase = PHASE_GONE;
 	hold_forget(session);
 	auth_drop(session);
@@ -348,6 +349,7 @@ static bool step(struct smtp_session *session)
 		transfer_answer(session);
 		return true;
 	case PHASE_SECURING:
+	case PHASE_NAMING:
 	case PHASE_HOLD:
 	case PHASE_CHECK:
 	case PHASE_VERDICT:
@@ -438,6 +440,8 @@ static void on_clock(struct loop_timer *timer)
 
 	if (session->phase == PHASE_GREETING)
 		opening_greet(session);
+	else if (session->phase == PHASE_NAMING)
+		opening_on_clock(session);
 	else if (session->phase == PHASE_HOLD)
 		hold_end(session);
 	else if (session->phase == PHASE_CHECK)
@@ -518,6 +522,7 @@ void session_stop(struct smtp_session *session, bool now)
 		now = false;
 		break;
 	case PHASE_SECURING:
+	case PHASE_NAMING:
 	case PHASE_GREETING:
 	case PHASE_AUTH:
 	case PHASE_CHECK:

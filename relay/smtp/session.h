@@ -10,6 +10,7 @@
 #include "relay/loop/budget.h"
 #include "relay/loop/loop.h"
 #include "relay/smtp/census.h"
+#include "relay/smtp/reverse.h"
 #include "relay/smtp/smtp.h"
 #include "relay/smtp/version.h"
 
@@ -37,6 +38,7 @@ struct session_house {
 	struct version *version; /* in force; sessions adopt it between transactions */
 	struct session_counters *counters;
 	struct census *census;
+	struct reverse *reverse;    /* NULL: no listener wants names */
 	struct smtp_session *first; /* all that live here */
 	size_t count;
 	struct buf scratch; /* replies in the making */

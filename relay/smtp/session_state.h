@@ -11,6 +11,7 @@
 enum session_phase {
 	PHASE_PROXY,	 /* the PROXY header */
 	PHASE_SECURING,	 /* the stream's: a TLS handshake */
+	PHASE_NAMING,	 /* the client's name is looked up */
 	PHASE_GREETING,	 /* too early: the banner is delayed */
 	PHASE_COMMAND,	 /* a command line */
 	PHASE_SKIP_LINE, /* the rest of a line that was too long */
@@ -62,7 +63,8 @@ struct smtp_session {
 	bool proxied;
 	bool name_claimed; /* by XCLIENT, like the next */
 	bool port_claimed;
-	struct xforward *forwarded; /* xclient.c's; NULL: nothing */
+	struct reverse_query *naming; /* in PHASE_NAMING, else NULL */
+	struct xforward *forwarded;   /* xclient.c's; NULL: nothing */
 	struct smtp_client client;
 	enum session_phase phase;
 	enum session_stage stage;
@@ -143,6 +145,8 @@ void opening_admitted(struct smtp_session *session);
 void opening_secured(struct smtp_session *session);
 /* The banner. */
 void opening_greet(struct smtp_session *session);
+/* PHASE_NAMING: the session's clock rang. */
+void opening_on_clock(struct smtp_session *session);
 /* Something came while the banner was delayed. */
 void opening_refuse_early(struct smtp_session *session);
 

@@ -84,6 +84,7 @@ struct listener_options {
 	size_t network_count;
 	bool proxy_protocol; /* a PROXY header comes first, from `trusted` only */
 	bool xclient;	     /* XCLIENT and XFORWARD are taken from `trusted` */
+	bool resolve_client; /* look up the client's name before the banner */
 	/* CIDR; whose word on clients counts; unix peers' always does */
 	const char *const *trusted;
 	size_t trusted_count;

@@ -134,8 +134,7 @@ static void take_stage(struct smtp_session *session, const struct claim *claim)
 
 	session_reset(session);
 	copy(client->helo, sizeof(client->helo), hello);
-	client->esmtp = strcmp(text_of(claim, XCLIENT_PROTO), "ESMTP") == 0;
-	client->lmtp = false;
+	client->esmtp = client->lmtp || strcmp(text_of(claim, XCLIENT_PROTO), "ESMTP") == 0;
 	session->stage = hello[0] != '\0' ? STAGE_READY : STAGE_START;
 }
 

@@ -6,8 +6,8 @@
  *
  * XCLIENT makes the session that of another client, as Postfix's does:
  *  - All of a command counts or nothing of it does. The answer to a good one is the banner again
- *    (220): no EHLO, no login; TLS stays. HELO= stands for EHLO or HELO, by PROTO=: then MAIL may
- *    follow at once.
+ *    (220): no EHLO, no login; TLS stays. HELO= stands for EHLO or HELO, by PROTO= (for LHLO where
+ *    LMTP is spoken): then MAIL may follow at once.
  *  - HELO, PROTO and LOGIN are those of the last XCLIENT: left out they are forgotten. NAME, ADDR
  *    and PORT stay until another one changes them; a name that was looked up, and the port of the
  *    connection, go with its address.

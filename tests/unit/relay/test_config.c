@@ -136,6 +136,7 @@ static const char full[] = "hostname: relay.example.com\n"
 			   "    greeting_delay: 2s\n"
 			   "    proxy_protocol: true\n"
 			   "    xclient: true\n"
+			   "    resolve_client: true\n"
 			   "    trusted: [10.1.2.0/24, fd00::/8]\n"
 			   "  - address: unix:/run/stagepost/smtp\n"
 			   "    protocol: lmtp\n"
@@ -177,6 +178,7 @@ START_TEST(every_form_is_read)
 	ck_assert_uint_eq(config->listeners[0].network_count, 2);
 	ck_assert_int_eq(config->listeners[0].greeting_delay_ms, 2000);
 	ck_assert(config->listeners[0].proxy_protocol && !config->listeners[1].proxy_protocol);
+	ck_assert(config->listeners[0].resolve_client && !config->listeners[1].resolve_client);
 	ck_assert(config->listeners[0].xclient && !config->listeners[1].xclient);
 	ck_assert_uint_eq(config->listeners[0].trusted_count, 2);
 	ck_assert_str_eq(config->listeners[0].trusted[1], "fd00::/8");
@@ -281,7 +283,8 @@ static const struct {
 	{"listeners:\n  - {address: \"127.0.0.1:0\", networks: [10.0.0.0/33]}\n",
 	 "2:41 listeners.0.networks.0: a network such as 10.0.0.0/8 or ::1 was expected, not "
 	 "\"10.0.0.0/33\"\n"},
-	{"listeners:\n  - {address: \"127.0.0.1:0\", trusted: [10.0.0.1/8, localhost]}\n",
+	{"listeners:\n  - {address: \"127.0.0.1:0\", trusted: [10.0.0.1/8, localhost],\n"
+	 "     xclient: true}\n",
 	 "2:40 listeners.0.trusted.0: \"10.0.0.1/8\" has bits set behind its prefix\n"
 	 "2:52 listeners.0.trusted.1: a network such as 10.0.0.0/8 or ::1 was expected, not "
 	 "\"localhost\"\n"},
@@ -290,6 +293,14 @@ static const struct {
 	{"listeners:\n  - {address: \"127.0.0.1:0\", protocol: LMTP}\n",
 	 "2:40 listeners.0.protocol: smtp or lmtp was expected, not \"LMTP\"; did you mean "
 	 "lmtp?\n"},
+	{"log: {level: x}\nlisteners:\n  - {address: \"127.0.0.1:0\", xclient: true}\n"
+	 "  - {address: \"127.0.0.1:1\", trusted: [10.0.0.0/8]}\n"
+	 "  - {address: \"unix:/x\", proxy_protocol: true}\n",
+	 "1:14 log.level: error, warning, info or debug was expected, not \"x\"\n"
+	 "3:39 warning listeners.0.xclient: has no effect while trusted is empty\n"
+	 "4:39 warning listeners.1.trusted: has no effect without proxy_protocol or xclient\n"},
+	{"listeners:\n  - {address: \"127.0.0.1:0\", proxy_protocol: true}\n",
+	 "2:5 listeners.0.trusted: proxy_protocol with nobody trusted lets nobody connect\n"},
 	{"listeners:\n  - 127.0.0.1:25\n",
 	 "2:5 listeners.0: a mapping was expected, not a value\n"},
 	{"routes:\n  - name: a\n", "2:5 routes.0.hosts: is missing\n"},

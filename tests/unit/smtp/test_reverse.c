@@ -1,0 +1,352 @@
+/* tests relay/smtp/reverse.c, and the banner that waits for it */
+#include <config.h>
+
+#include "relay/smtp/reverse.h"
+
+#include <netdb.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "tests/unit/smtp/client.h"
+#include "tests/unit/smtp/recorder.h"
+#include "tests/unit/unit.h"
+
+static const struct {
+	const char *text;
+	bool is_name;
+} names[] = {
+	{"localhost", true},
+	{"a-b.example.com", true},
+	{"1.2.3.4.in.example.com", true},
+	{"", false},
+	{".", false},
+	{"example.com.", false},
+	{"1.2.3.4", false},
+	{"0x7f000001", false},
+	{"host.0x1", false},
+	{"::1", false},
+	{"a_b.example.com", false},
+	{"a b.example.com", false},
+	{"a.example.com\r\nX: y", false},
+	{"a.example.com)", false},
+	{"b\xc3\xbc"
+	 "cher.example.com",
+	 false},
+};
+
+/* What a PTR record holds is anybody's text (CVE-2026-28753). */
+START_TEST(what_is_a_name)
+{
+	char long_name[REVERSE_NAME_SIZE];
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		ck_assert_msg(reverse_is_name(span_of(names[i].text)) == names[i].is_name, "%s",
+			      names[i].text);
+	memset(long_name, 'a', sizeof(long_name));
+	ck_assert(reverse_is_name(span_make(long_name, REVERSE_NAME_SIZE - 1)));
+	ck_assert(!reverse_is_name(span_make(long_name, REVERSE_NAME_SIZE)));
+	ck_assert(!reverse_is_name(span_make("a\0b", 3)));
+}
+END_TEST
+
+static struct peer_address address_of(const char *text)
+{
+	struct peer_address address;
+
+	ck_assert_int_eq(peer_address_parse(span_of(text), &address), ERR_OK);
+	return address;
+}
+
+/* No network is needed where the hosts file names 127.0.0.1 localhost, as it does nearly
+ * everywhere. */
+START_TEST(system_names)
+{
+	struct sockaddr_storage sockaddr;
+	struct peer_address local = address_of("127.0.0.1");
+	socklen_t len = peer_address_sockaddr(&local, &sockaddr);
+	char host[NI_MAXHOST] = "";
+	char name[REVERSE_NAME_SIZE] = "";
+
+	if (getnameinfo((struct sockaddr *)&sockaddr, len, host, sizeof(host), NULL, 0,
+			NI_NAMEREQD) != 0 ||
+	    strcmp(host, "localhost") != 0) {
+		printf("# skipped: 127.0.0.1 is not localhost here\n");
+		return;
+	}
+	ck_assert(reverse_system.look_up(NULL, &local, name));
+	ck_assert_str_eq(name, "localhost");
+}
+END_TEST
+
+START_TEST(addresses_without_a_name)
+{
+	const struct peer_address nobody[] = {{.unix_peer = true}, {.unknown = true}};
+	struct reverse *reverse;
+	struct err why;
+	const struct reverse_asker asker = {.ctx = &why};
+
+	ck_assert_int_eq(reverse_new(&reverse_system, &reverse, &why), ERR_OK);
+	for (size_t i = 0; i < 2; i++)
+		ck_assert_ptr_null(reverse_ask(reverse, &nobody[i], &asker));
+	reverse_free(&reverse);
+	ck_assert_ptr_null(reverse);
+}
+END_TEST
+
+/* --- behind a front door ---------------------------------------------------- */
+
+/* Names everybody app.test, when it is let. */
+struct fake {
+	_Atomic size_t asked;
+	_Atomic bool hangs;
+	_Atomic bool fails;
+	_Atomic int running;
+	char address[PEER_ADDRESS_TEXT_SIZE]; /* of the last one asked for */
+};
+
+static bool look_up(void *ctx, const struct peer_address *address, char name_out[REVERSE_NAME_SIZE])
+{
+	struct fake *fake = ctx;
+
+	atomic_fetch_add(&fake->running, 1);
+	peer_address_format(address, fake->address);
+	atomic_fetch_add(&fake->asked, 1);
+	while (atomic_load(&fake->hangs))
+		usleep(2000);
+	(void)snprintf(name_out, REVERSE_NAME_SIZE, "app.test");
+	atomic_fetch_sub(&fake->running, 1);
+	return !atomic_load(&fake->fails);
+}
+
+struct house {
+	struct recorder recorder;
+	struct fake fake;
+	struct reverse_source source;
+	struct door_rig rig;
+};
+
+static void house_init(struct house *house)
+{
+	recorder_init(&house->recorder);
+	rig_init(&house->rig, &recorder_ops, &house->recorder, NULL);
+	house->fake = (struct fake){.asked = 0};
+	house->source = (struct reverse_source){.look_up = look_up, .ctx = &house->fake};
+	house->rig.env.names = &house->source;
+	house->rig.listener.resolve_client = true;
+}
+
+static void house_open(struct house *house)
+{
+	house_init(house);
+	rig_open(&house->rig);
+}
+
+static void house_close(struct house *house)
+{
+	rig_close(&house->rig, 1000);
+	recorder_release(&house->recorder);
+}
+
+/* A client's message, and the name it got. */
+static const char *name_of_one(struct house *house, struct client *client)
+{
+	client_expect(client, "220");
+	client_ask(client, "EHLO client.test", "250");
+	client_begin(client, "a@b.test");
+	client_ask(client, "x\r\n.", "250");
+	return house->recorder.mails[recorder_count(&house->recorder) - 1].client.name;
+}
+
+START_TEST(named)
+{
+	struct house house;
+	struct client client;
+
+	house_open(&house);
+	client_open(&client, &house.rig);
+	ck_assert_str_eq(name_of_one(&house, &client), "app.test");
+	ck_assert_str_eq(house.fake.address, "127.0.0.1");
+	client_close(&client);
+	atomic_store(&house.fake.fails, true);
+	client_open(&client, &house.rig);
+	ck_assert_str_eq(name_of_one(&house, &client), "");
+	client_close(&client);
+	house_close(&house);
+}
+END_TEST
+
+/* Behind a PROXY header it is the real client's name that counts. */
+START_TEST(named_behind_a_proxy)
+{
+	static const char *const everybody[] = {"0.0.0.0/0"};
+	struct house house;
+	struct client client;
+
+	house_init(&house);
+	house.rig.listener.proxy_protocol = true;
+	house.rig.listener.networks = everybody;
+	house.rig.listener.trusted = everybody;
+	house.rig.listener.trusted_count = 1;
+	rig_open(&house.rig);
+	client_open(&client, &house.rig);
+	client_say(&client, "PROXY TCP4 192.0.2.7 10.0.0.1 1 25\r\n");
+	ck_assert_str_eq(name_of_one(&house, &client), "app.test");
+	ck_assert_str_eq(house.fake.address, "192.0.2.7");
+	client_close(&client);
+	house_close(&house);
+}
+END_TEST
+
+START_TEST(not_asked)
+{
+	struct house house;
+	struct client client;
+
+	house_init(&house);
+	house.rig.listener.resolve_client = false;
+	rig_open(&house.rig);
+	client_open(&client, &house.rig);
+	ck_assert_str_eq(name_of_one(&house, &client), "");
+	client_close(&client);
+	ck_assert_uint_eq(house.fake.asked, 0);
+	house_close(&house);
+}
+END_TEST
+
+struct flag {
+	_Atomic bool is_set;
+};
+
+static void on_done(void *ctx)
+{
+	struct flag *flag = ctx;
+
+	atomic_store(&flag->is_set, true);
+}
+
+START_TEST(from_a_reload_on)
+{
+	struct flag done = {false};
+	struct listener_options with;
+	struct smtp_settings settings;
+	struct house house;
+	struct client client;
+	struct err why;
+
+	house_init(&house);
+	house.rig.listener.resolve_client = false;
+	rig_open(&house.rig);
+	with = house.rig.listener;
+	with.resolve_client = true;
+	settings = house.rig.settings;
+	settings.listeners = &with;
+	ck_assert_int_eq(smtp_front_reload(house.rig.front, &settings, on_done, &done, &why),
+			 ERR_OK);
+	WAIT_FOR(atomic_load(&done.is_set));
+	client_open(&client, &house.rig);
+	ck_assert_str_eq(name_of_one(&house, &client), "app.test");
+	client_close(&client);
+	house_close(&house);
+}
+END_TEST
+
+static size_t session_count(const struct house *house)
+{
+	struct smtp_front_status status;
+
+	smtp_front_status(house->rig.front, &status);
+	return status.sessions;
+}
+
+static void open_all(struct house *house, struct client *clients, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		client_open(&clients[i], &house->rig);
+	WAIT_FOR(session_count(house) == count && atomic_load(&house->fake.running) == 4);
+}
+
+static void close_all(struct client *clients, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		client_close(&clients[i]);
+}
+
+/*
+ * All threads hang: the banners come without names when the time is over, and
+ * from then on at once. What the clients say meanwhile is not lost.
+ */
+START_TEST(hanging)
+{
+	struct house house;
+	struct client clients[10];
+	int64_t began;
+
+	house_open(&house);
+	atomic_store(&house.fake.hangs, true);
+	began = clock_mono_ms();
+	open_all(&house, clients, 10);
+	client_expect_silence(&clients[9], 500);
+	client_say(&clients[9], "EHLO early.test\r\n");
+	for (int i = 0; i < 10; i++)
+		client_expect(&clients[i], "220");
+	client_expect(&clients[9], "250");
+	ck_assert_int_ge(clock_mono_ms() - began, REVERSE_WAIT_MS - 100);
+	ck_assert_int_lt(clock_mono_ms() - began, REVERSE_WAIT_MS + 3000);
+	close_all(clients, 10);
+	began = clock_mono_ms();
+	client_open(&clients[0], &house.rig);
+	ck_assert_str_eq(name_of_one(&house, &clients[0]), "");
+	ck_assert_int_lt(clock_mono_ms() - began, REVERSE_WAIT_MS / 2);
+	client_close(&clients[0]);
+	/* The look-ups come back: names are known again. */
+	atomic_store(&house.fake.hangs, false);
+	WAIT_FOR(atomic_load(&house.fake.running) == 0);
+	client_open(&clients[0], &house.rig);
+	ck_assert_str_eq(name_of_one(&house, &clients[0]), "app.test");
+	client_close(&clients[0]);
+	house_close(&house);
+}
+END_TEST
+
+START_TEST(client_gone_meanwhile)
+{
+	struct house house;
+	struct client clients[10];
+
+	house_open(&house);
+	atomic_store(&house.fake.hangs, true);
+	open_all(&house, clients, 10);
+	close_all(clients, 10);
+	WAIT_FOR(session_count(&house) == 0);
+	atomic_store(&house.fake.hangs, false);
+	house_close(&house);
+}
+END_TEST
+
+/* Stopping does not wait for look-ups that hang; they may come back when all else is gone. */
+START_TEST(stopped_meanwhile)
+{
+	struct house house;
+	struct client clients[10];
+	int64_t began;
+
+	house_open(&house);
+	atomic_store(&house.fake.hangs, true);
+	open_all(&house, clients, 10);
+	began = clock_mono_ms();
+	house_close(&house);
+	ck_assert_int_lt(clock_mono_ms() - began, 2500);
+	for (int i = 0; i < 10; i++)
+		client_expect(&clients[i], "421 4.3.2");
+	close_all(clients, 10);
+	atomic_store(&house.fake.hangs, false);
+	WAIT_FOR(atomic_load(&house.fake.running) == 0);
+	usleep(50000);
+}
+END_TEST
+
+UNIT_MAIN("smtp/reverse", what_is_a_name, system_names, addresses_without_a_name, named,
+	  named_behind_a_proxy, not_asked, from_a_reload_on, hanging, client_gone_meanwhile,
+	  stopped_meanwhile)
