@@ -8,6 +8,7 @@
 
 #include "base/err.h"
 #include "queue/store.h"
+#include "relay/filter/fault.h"
 #include "relay/filter/policy.h"
 #include "relay/filter/whitelist.h"
 
@@ -70,6 +71,7 @@ struct admin_env {
 	 * change is in force when its request is answered.
 	 */
 	struct whitelist *whitelist;
+	struct faults *faults; /* likewise, by the store's on_faults */
 	const char *data_dir;
 	const char *hostname;
 	const char *version;

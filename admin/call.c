@@ -79,6 +79,35 @@ void call_etag(struct call *call, int64_t revision)
 	http_reply_header(call->http, "ETag", tag);
 }
 
+/* RFC 9110 13.1.1: strong comparison; "*" holds for whatever exists. */
+static bool if_match_holds(const char *header, int64_t revision)
+{
+	struct span rest = span_of(header);
+	char tag[32];
+
+	(void)snprintf(tag, sizeof(tag), "\"%lld\"", (long long)revision);
+	while (rest.len > 0) {
+		struct span one = span_trim(span_cut(&rest, ','));
+
+		if (span_is(one, "*") || span_is(one, tag))
+			return true;
+	}
+	return false;
+}
+
+bool call_if_match(struct call *call, int64_t revision, bool *given_out)
+{
+	size_t count;
+	const char *header = http_header(call->http, "If-Match", &count);
+
+	*given_out = count > 0;
+	if (count == 0 || (count == 1 && if_match_holds(header, revision)))
+		return true;
+	call_problem(call, 412, "it is not as If-Match says: its ETag is \"%lld\"",
+		     (long long)revision);
+	return false;
+}
+
 void call_give_reader(struct call *call)
 {
 	if (call->reader != NULL)

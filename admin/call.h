@@ -60,6 +60,8 @@ void call_reply_problem(struct call *call, int status, json_t *problem);
 /* A failure of the queue or a parser, by its code. */
 void call_error(struct call *call, int code, const struct err *why);
 void call_etag(struct call *call, int64_t revision);
+/* False: an If-Match was given that does not hold, and 412 was replied. */
+bool call_if_match(struct call *call, int64_t revision, bool *given_out);
 
 /*
  * Hand `job` to the store and answer in `then`, once job->done has been
@@ -99,6 +101,12 @@ bool call_has_member(const struct call *call, const char *name);
  */
 const char *call_text(struct call *call, const char *name, size_t max);
 bool call_bool(struct call *call, const char *name);
+/*
+ * An integer member; false, and nothing is written, when it is not there,
+ * null, or a mistake.
+ */
+bool call_number(struct call *call, const char *name, int64_t min, int64_t max,
+		 int64_t *number_out);
 /* expires_at or expires_in, 0: neither, or null. Must lie ahead of `now`. */
 int64_t call_expiry(struct call *call, int64_t now);
 /* A scope: "" or up to AUTH_SCOPE_MAX letters, digits, '.', '_', '-'. */

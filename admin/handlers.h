@@ -26,6 +26,13 @@ void handle_whitelist_get(struct call *call);
 void handle_whitelist_patch(struct call *call);
 void handle_whitelist_delete(struct call *call);
 
+/* admin/faults.c */
+void handle_fault_list(struct call *call);
+void handle_fault_add(struct call *call);
+void handle_fault_get(struct call *call);
+void handle_fault_patch(struct call *call);
+void handle_fault_delete(struct call *call);
+
 /* admin/check.c */
 void handle_check(struct call *call);
 

@@ -200,6 +200,24 @@ bool call_bool(struct call *call, const char *name)
 	return json_is_true(value);
 }
 
+bool call_number(struct call *call, const char *name, int64_t min, int64_t max, int64_t *number_out)
+{
+	json_t *value = json_object_get(call->body, name);
+
+	if (value == NULL || json_is_null(value))
+		return false;
+	if (!json_is_integer(value))
+		call_mistake(call, pointer_to(call, name), "must be a whole number");
+	else if (json_integer_value(value) < min || json_integer_value(value) > max)
+		call_mistake(call, pointer_to(call, name), "from %lld to %lld", (long long)min,
+			     (long long)max);
+	else {
+		*number_out = json_integer_value(value);
+		return true;
+	}
+	return false;
+}
+
 int64_t call_expiry(struct call *call, int64_t now)
 {
 	const char *at = call_text(call, "expires_at", 64);

@@ -83,6 +83,22 @@ static json_t *view_whitelist(struct whitelist *whitelist, json_t *warnings)
 	return json;
 }
 
+static json_t *view_faults(struct faults *faults)
+{
+	const struct fault_set *set = faults_acquire(faults);
+	struct fault_view view;
+	json_int_t enabled = 0;
+	json_int_t strikes = 0;
+
+	for (size_t i = 0; i < fault_set_count(set); i++) {
+		fault_set_view(set, i, &view);
+		enabled += view.fault->enabled ? 1 : 0;
+		strikes += (json_int_t)view.strikes;
+	}
+	faults_release(&set);
+	return json_pack("{s:I, s:I}", "enabled", enabled, "strikes", strikes);
+}
+
 static json_t *view_queue(struct store *store)
 {
 	struct queue_stats stats;
@@ -135,6 +151,7 @@ void handle_status(struct call *call)
 		"queue", view_queue(store), "whitelist",
 		view_whitelist(api->env.whitelist, warnings));
 
+	(void)json_object_set_new(json, "faults", view_faults(api->env.faults));
 	set_numbers(json, api);
 	set_lists(json, api, warnings);
 	call_reply(call, 200, json);

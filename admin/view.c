@@ -114,6 +114,43 @@ json_t *view_entry(const struct entry *entry)
 	return json;
 }
 
+static json_t *view_given(const char *text)
+{
+	return text[0] != '\0' ? view_text(text) : json_null();
+}
+
+json_t *view_fault(const struct fault_view *view)
+{
+	const struct fault *fault = view->fault;
+	bool stored = view->source == FAULT_FROM_STORE;
+	json_t *json = json_object();
+
+	set(json, "id", stored ? json_integer(fault->id) : json_null());
+	set(json, "source", json_string(stored ? "api" : "config"));
+	set(json, "name", view_text(fault->name));
+	set(json, "enabled", json_boolean(fault->enabled));
+	set(json, "action", json_string(fault_action_name(fault->action)));
+	set(json, "stage", json_string(fault_stage_name(fault->stage)));
+	set(json, "recipient", view_given(fault->recipient));
+	set(json, "sender", view_given(fault->sender));
+	set(json, "user", view_given(fault->user));
+	set(json, "scope", view_given(fault->scope));
+	set(json, "code", fault->code > 0 ? json_integer((json_int_t)fault->code) : json_null());
+	set(json, "enhanced", view_given(fault->enhanced));
+	set(json, "text", view_given(fault->reply));
+	set(json, "delay_ms", json_integer(fault->delay_ms));
+	set(json, "attempts", json_integer((json_int_t)fault->attempts));
+	set(json, "after", json_integer((json_int_t)fault->skip));
+	set(json, "every", json_integer((json_int_t)fault->every));
+	set(json, "times", json_integer((json_int_t)fault->times));
+	set(json, "note", view_given(fault->note));
+	set(json, "matches", json_integer((json_int_t)view->matches));
+	set(json, "strikes", json_integer((json_int_t)view->strikes));
+	set(json, "created_at", view_time(fault->created_at));
+	set(json, "created_by", view_text(fault->created_by));
+	return json;
+}
+
 /* --- messages and recipients ----------------------------------------------------------------- */
 
 static json_t *view_reply(int code, const char *enhanced, const char *text)

@@ -10,6 +10,7 @@
 #include "queue/reader.h"
 #include "queue/token.h"
 #include "queue/whitelist.h"
+#include "relay/filter/fault.h"
 
 /* Each returns a new reference. Pure. */
 
@@ -20,6 +21,7 @@ json_t *view_span(struct span text);
 json_t *view_time(int64_t wall_ms);
 
 json_t *view_entry(const struct entry *entry);
+json_t *view_fault(const struct fault_view *view);
 /* `sender` and what else recipient rows of a list have beside them is the caller's to add. */
 json_t *view_recipient(const struct recipient_view *recipient, bool with_history);
 /* Recipients are shown when the view has them; `whole` adds what only the single message shows. */

@@ -182,36 +182,6 @@ static void refuse_change(struct call *call, const struct change *change)
 	call_reply_problem(call, 409, problem);
 }
 
-/* RFC 9110 13.1.1: strong comparison; "*" holds for whatever exists. */
-static bool if_match_holds(const char *header, int64_t revision)
-{
-	struct span rest = span_of(header);
-	char tag[32];
-
-	(void)snprintf(tag, sizeof(tag), "\"%lld\"", (long long)revision);
-	while (rest.len > 0) {
-		struct span one = span_trim(span_cut(&rest, ','));
-
-		if (span_is(one, "*") || span_is(one, tag))
-			return true;
-	}
-	return false;
-}
-
-/* False: the precondition does not hold, and that was replied. */
-static bool check_if_match(struct call *call, const struct entry *entry, bool *given_out)
-{
-	size_t count;
-	const char *header = http_header(call->http, "If-Match", &count);
-
-	*given_out = count > 0;
-	if (count == 0 || (count == 1 && if_match_holds(header, entry->revision)))
-		return true;
-	call_problem(call, 412, "the entry is not as If-Match says: its ETag is \"%lld\"",
-		     (long long)entry->revision);
-	return false;
-}
-
 static void read_pattern(struct call *call, struct entry *entry)
 {
 	const char *text = call_text(call, "pattern", 2 * PATTERN_TEXT_SIZE);
@@ -331,7 +301,7 @@ static void patch_round(struct call *call, struct change *change)
 	bool let_all_out;
 
 	change->apply.now = clock_steady_wall_ms();
-	if (!find_entry(call, entry) || !check_if_match(call, entry, &change->conditional))
+	if (!find_entry(call, entry) || !call_if_match(call, entry->revision, &change->conditional))
 		return;
 	change->line.expect_revision = entry->revision;
 	let_all_out = lets_all_out(entry);
@@ -368,7 +338,7 @@ void handle_whitelist_delete(struct call *call)
 	struct change *change = arena_zalloc(call->arena, sizeof(*change));
 	struct entry *entry = &change->entry;
 
-	if (!find_entry(call, entry) || !check_if_match(call, entry, &change->conditional))
+	if (!find_entry(call, entry) || !call_if_match(call, entry->revision, &change->conditional))
 		return;
 	change->line.operation = ENTRY_REMOVE;
 	change->line.expect_revision = change->conditional ? entry->revision : 0;

@@ -31,6 +31,11 @@ extern const struct command command_user_remove;
 extern const struct command command_user_list;
 extern const struct command command_user_passwd;
 
+/* cli/fault.c */
+extern const struct command command_fault_list;
+extern const struct command command_fault_add;
+extern const struct command command_fault_remove;
+
 /* cli/check.c */
 extern const struct command command_check;
 

@@ -29,6 +29,9 @@ static const struct command *const commands[] = {
 	&command_user_add,
 	&command_user_passwd,
 	&command_user_remove,
+	&command_fault_list,
+	&command_fault_add,
+	&command_fault_remove,
 	&command_check,
 	&command_sink,
 };

@@ -266,6 +266,7 @@ static int start_admin(struct daemon *daemon, struct err *why)
 	struct admin_env env = {
 		.store = daemon->store,
 		.whitelist = daemon->whitelist,
+		.faults = daemon->faults,
 		.data_dir = daemon->config->data_dir,
 		.hostname = daemon->config->hostname,
 		.version = PACKAGE_VERSION,

@@ -22,6 +22,13 @@ static void on_whitelist(void *ctx, const struct whitelist_change *changes, size
 	whitelist_publish(fixture->whitelist, changes, count, revision);
 }
 
+static void on_faults(void *ctx, const struct fault *rows, size_t count)
+{
+	struct fixture *fixture = ctx;
+
+	faults_publish(fixture->faults, FAULT_FROM_STORE, rows, count);
+}
+
 static size_t two_routes(void *ctx, struct admin_route_status *routes_out, size_t max)
 {
 	ck_assert_uint_ge(max, 2);
@@ -53,6 +60,7 @@ static void start_admin(struct fixture *fixture)
 	struct admin_env env = {
 		.store = fixture->store,
 		.whitelist = fixture->whitelist,
+		.faults = fixture->faults,
 		.data_dir = fixture->dir,
 		.hostname = "relay.test",
 		.version = "0.1.0",
@@ -79,8 +87,10 @@ static void read_token(struct fixture *fixture)
 
 void fixture_start(struct fixture *fixture)
 {
-	struct store_options options = {
-		.data_dir = fixture->dir, .on_whitelist = on_whitelist, .ctx = fixture};
+	struct store_options options = {.data_dir = fixture->dir,
+					.on_whitelist = on_whitelist,
+					.on_faults = on_faults,
+					.ctx = fixture};
 	struct err why = {""};
 	size_t bad;
 
@@ -90,6 +100,7 @@ void fixture_start(struct fixture *fixture)
 	ck_assert_ptr_nonnull(mkdtemp(fixture->dir));
 	snprintf(fixture->socket, sizeof(fixture->socket), "%s/admin.sock", fixture->dir);
 	fixture->whitelist = whitelist_new();
+	fixture->faults = faults_new();
 	whitelist_load_begin(fixture->whitelist);
 	whitelist_load_end(fixture->whitelist, 0, &bad);
 	ck_assert_msg(store_open(&options, &fixture->store, &why) == ERR_OK, "%s", why.text);
@@ -113,6 +124,7 @@ void fixture_stop(struct fixture *fixture)
 	admin_stop(&fixture->admin, 2000);
 	store_close(&fixture->store);
 	whitelist_free(&fixture->whitelist);
+	faults_free(&fixture->faults);
 	nftw(fixture->dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }
 

@@ -16,6 +16,7 @@ struct fixture {
 	char token[64]; /* of the role admin */
 	struct store *store;
 	struct whitelist *whitelist;
+	struct faults *faults;
 	struct admin *admin;
 };
 

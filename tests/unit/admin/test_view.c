@@ -103,6 +103,28 @@ START_TEST(entries)
 }
 END_TEST
 
+START_TEST(fault_rules)
+{
+	struct fault fault;
+	struct fault_view view = {&fault, FAULT_FROM_CONFIG, 7, 3};
+	json_t *json;
+
+	fault_init(&fault);
+	fault.name = "x";
+	fault.action = FAULT_BOUNCE;
+	fault.code = 552;
+	json = view_fault(&view);
+	ck_assert(json_is_null(json_object_get(json, "id")));
+	ck_assert_str_eq(json_string_value(json_object_get(json, "source")), "config");
+	ck_assert_str_eq(json_string_value(json_object_get(json, "action")), "bounce");
+	ck_assert_int_eq(json_integer_value(json_object_get(json, "code")), 552);
+	ck_assert_int_eq(json_integer_value(json_object_get(json, "matches")), 7);
+	ck_assert_int_eq(json_integer_value(json_object_get(json, "strikes")), 3);
+	ck_assert(json_is_null(json_object_get(json, "sender")));
+	same_members(json, "Fault", "");
+}
+END_TEST
+
 START_TEST(messages_and_recipients)
 {
 	struct history_item history = {.at = 5, .event = "attempt", .reply_code = 250};
@@ -226,5 +248,5 @@ START_TEST(bodies)
 }
 END_TEST
 
-UNIT_MAIN("admin/view", bytes_become_text, times, entries, messages_and_recipients, headers,
-	  problems, bodies)
+UNIT_MAIN("admin/view", bytes_become_text, times, entries, fault_rules, messages_and_recipients,
+	  headers, problems, bodies)

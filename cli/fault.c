@@ -1,0 +1,415 @@
+/* cli/fault.c - stagepost fault list, add, remove */
+#include <config.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "cli/client.h"
+#include "cli/commands.h"
+#include "cli/text.h"
+
+static const struct table_column columns[] = {
+	{"ID", true, 0, 0, NULL},	   {"NAME", false, 8, 0, NULL},
+	{"ACTION", false, 0, 0, NULL},	   {"AT", false, 0, 1, NULL},
+	{"RECIPIENT", false, 12, 0, NULL}, {"SENDER", false, 12, 2, NULL},
+	{"WHAT", false, 12, 1, NULL},	   {"WHEN", false, 0, 3, NULL},
+	{"STRIKES", true, 0, 0, NULL},
+};
+
+/* --- list -------------------------------------------------------------------- */
+
+/* Two parts of one cell, a blank between them. */
+static void add_words(char *text, size_t size, const char *words)
+{
+	size_t len = strlen(text);
+
+	if (words[0] != '\0')
+		snprintf(text + len, size - len, "%s%s", len > 0 ? " " : "", words);
+}
+
+static void describe(const json_t *rule, char *text, size_t size)
+{
+	long long delay = tool_number(rule, "delay_ms");
+	long long attempts = tool_number(rule, "attempts");
+	char number[48];
+
+	text[0] = '\0';
+	if (!json_is_null(json_object_get(rule, "code"))) {
+		snprintf(number, sizeof(number), "%lld", tool_number(rule, "code"));
+		add_words(text, size, number);
+	}
+	add_words(text, size, tool_text(rule, "enhanced"));
+	add_words(text, size, tool_text(rule, "text"));
+	if (delay > 0) {
+		snprintf(number, sizeof(number), "after %lld ms", delay);
+		add_words(text, size, number);
+	}
+	if (strcmp(tool_text(rule, "action"), "defer") == 0) {
+		snprintf(number, sizeof(number), "%lld %s", attempts,
+			 attempts == 1 ? "time" : "times");
+		add_words(text, size, number);
+	}
+}
+
+static void describe_rhythm(const json_t *rule, char *text, size_t size)
+{
+	static const struct {
+		const char *name;
+		long long usual;
+	} parts[] = {{"after", 0}, {"every", 1}, {"times", 0}};
+	char part[48];
+
+	text[0] = '\0';
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+		long long number = tool_number(rule, parts[i].name);
+
+		if (number == parts[i].usual)
+			continue;
+		snprintf(part, sizeof(part), "%s %lld", parts[i].name, number);
+		add_words(text, size, part);
+	}
+	if (json_is_false(json_object_get(rule, "enabled")))
+		snprintf(text, size, "off");
+}
+
+static void add_rule(struct table *table, const json_t *rule)
+{
+	bool stored = json_is_integer(json_object_get(rule, "id"));
+	char id[24] = "config";
+	char what[500];
+	char when[120];
+	char strikes[24];
+
+	if (stored)
+		snprintf(id, sizeof(id), "%lld", tool_number(rule, "id"));
+	describe(rule, what, sizeof(what));
+	describe_rhythm(rule, when, sizeof(when));
+	snprintf(strikes, sizeof(strikes), "%lld", tool_number(rule, "strikes"));
+	table_add(table, (const char *[]){id, tool_text(rule, "name"), tool_text(rule, "action"),
+					  tool_text(rule, "stage"), tool_text(rule, "recipient"),
+					  tool_text(rule, "sender"), what, when, strikes});
+}
+
+static void print_rules(const json_t *items)
+{
+	struct table *table = table_new(columns, sizeof(columns) / sizeof(columns[0]));
+	json_t *rule;
+	size_t i;
+
+	json_array_foreach((json_t *)(uintptr_t)items, i, rule) add_rule(table, rule);
+	tool_print_table(table);
+	table_free(&table);
+}
+
+static int run_list(struct tool *tool, int argc, char **argv)
+{
+	const struct tool_option none[] = {{NULL, NULL, NULL}};
+	json_t *page;
+	json_t *items;
+	int count;
+	int ends = tool_options(tool, none, argc, argv, &count);
+
+	if (ends != TOOL_OK)
+		return ends > 0 ? ends : TOOL_OK;
+	if (count > 0)
+		return tool_misuse(tool, "\"%s\" is one word too many", argv[0]);
+	ends = client_ask(tool, "GET", "/api/v1/faults", NULL, &page);
+	if (ends != TOOL_OK)
+		return ends;
+	items = json_object_get(page, "items");
+	if (tool->format != TOOL_TEXT)
+		tool_print_items(tool, items);
+	else if (json_array_size(items) > 0)
+		print_rules(items);
+	if (json_array_size(items) == 0)
+		ends = tool_fail(TOOL_NO, "there is no fault rule: nothing fails on purpose");
+	json_decref(page);
+	return ends;
+}
+
+const struct command command_fault_list = {"fault list", "",
+					   "Failures on demand, in the order they are looked at",
+					   "\nExit status 1 when there is none.\n", run_list};
+
+/* --- add --------------------------------------------------------------------- */
+
+struct add_options {
+	const char *recipient;
+	const char *sender;
+	const char *user;
+	const char *scope;
+	const char *stage;
+	const char *code;
+	const char *enhanced;
+	const char *text;
+	const char *delay;
+	const char *attempts;
+	const char *after;
+	const char *every;
+	const char *times;
+	const char *before;
+	const char *note;
+	bool off;
+};
+
+static int set_text(json_t *rule, const char *name, const char *value)
+{
+	if (value != NULL && json_object_set_new(rule, name, json_string(value)) != 0)
+		return tool_fail(TOOL_USAGE, "\"%s\" is no UTF-8", value);
+	return TOOL_OK;
+}
+
+/* What numbers are possible is the daemon's to say. */
+static int set_number(json_t *rule, const char *name, const char *option, const char *value)
+{
+	uint64_t number;
+
+	if (value == NULL)
+		return TOOL_OK;
+	if (span_to_u64(span_of(value), INT64_MAX, &number) != ERR_OK)
+		return tool_fail(TOOL_USAGE, "%s: \"%s\" is no number", option, value);
+	(void)json_object_set_new(rule, name, json_integer((json_int_t)number));
+	return TOOL_OK;
+}
+
+/* "1500ms", "5s", "2m". */
+static int set_delay(json_t *rule, const char *value)
+{
+	static const struct {
+		const char *unit;
+		uint64_t ms;
+	} units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}};
+	struct span text = span_of(value);
+	uint64_t number;
+
+	if (value == NULL)
+		return TOOL_OK;
+	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+		size_t len = strlen(units[i].unit);
+
+		if (!span_ends_fold(text, span_of(units[i].unit)) ||
+		    span_to_u64(span_first(text, text.len - len), 100000000, &number) != ERR_OK)
+			continue;
+		(void)json_object_set_new(rule, "delay_ms",
+					  json_integer((json_int_t)(number * units[i].ms)));
+		return TOOL_OK;
+	}
+	return tool_fail(TOOL_USAGE, "--delay: \"%s\" is no time like 300ms, 5s or 2m", value);
+}
+
+static int set_texts(json_t *rule, const struct add_options *given)
+{
+	const struct {
+		const char *name;
+		const char *value;
+	} texts[] = {
+		{"recipient", given->recipient}, {"sender", given->sender},
+		{"user", given->user},		 {"scope", given->scope},
+		{"stage", given->stage},	 {"enhanced", given->enhanced},
+		{"text", given->text},		 {"note", given->note},
+	};
+	int ends = TOOL_OK;
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]) && ends == TOOL_OK; i++)
+		ends = set_text(rule, texts[i].name, texts[i].value);
+	return ends;
+}
+
+static int set_numbers(json_t *rule, const struct add_options *given)
+{
+	const struct {
+		const char *name;
+		const char *option;
+		const char *value;
+	} numbers[] = {
+		{"code", "--code", given->code},    {"attempts", "--attempts", given->attempts},
+		{"after", "--after", given->after}, {"every", "--every", given->every},
+		{"times", "--times", given->times}, {"before", "--before", given->before},
+	};
+	int ends = set_delay(rule, given->delay);
+
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]) && ends == TOOL_OK; i++)
+		ends = set_number(rule, numbers[i].name, numbers[i].option, numbers[i].value);
+	if (given->off)
+		(void)json_object_set_new(rule, "enabled", json_false());
+	return ends;
+}
+
+static int add_rule_named(struct tool *tool, const struct add_options *given, const char *name,
+			  const char *action)
+{
+	json_t *rule = json_object();
+	json_t *added = NULL;
+	int ends = set_text(rule, "name", name);
+
+	if (ends == TOOL_OK)
+		ends = set_text(rule, "action", action);
+	if (ends == TOOL_OK)
+		ends = set_texts(rule, given);
+	if (ends == TOOL_OK)
+		ends = set_numbers(rule, given);
+	if (ends == TOOL_OK)
+		ends = client_ask(tool, "POST", "/api/v1/faults", rule, &added);
+	json_decref(rule);
+	if (ends != TOOL_OK)
+		return ends;
+	if (tool->format != TOOL_TEXT) {
+		tool_print_json(tool, added);
+	} else {
+		char line[200];
+
+		snprintf(line, sizeof(line), "Added: %s (%s at %s), fault rule %lld",
+			 tool_text(added, "name"), tool_text(added, "action"),
+			 tool_text(added, "stage"), tool_number(added, "id"));
+		tool_print_clean(line);
+	}
+	json_decref(added);
+	return TOOL_OK;
+}
+
+static int run_add(struct tool *tool, int argc, char **argv)
+{
+	struct add_options given = {0};
+	const struct tool_option options[] = {{"--recipient", &given.recipient, NULL},
+					      {"--sender", &given.sender, NULL},
+					      {"--user", &given.user, NULL},
+					      {"--scope", &given.scope, NULL},
+					      {"--stage", &given.stage, NULL},
+					      {"--code", &given.code, NULL},
+					      {"--enhanced", &given.enhanced, NULL},
+					      {"--text", &given.text, NULL},
+					      {"--delay", &given.delay, NULL},
+					      {"--attempts", &given.attempts, NULL},
+					      {"--after", &given.after, NULL},
+					      {"--every", &given.every, NULL},
+					      {"--times", &given.times, NULL},
+					      {"--before", &given.before, NULL},
+					      {"--note", &given.note, NULL},
+					      {"--off", NULL, &given.off},
+					      {NULL, NULL, NULL}};
+	int count;
+	int ends = tool_options(tool, options, argc, argv, &count);
+
+	if (ends != TOOL_OK)
+		return ends > 0 ? ends : TOOL_OK;
+	if (count != 2)
+		return tool_misuse(tool, count < 2 ? "a name and an action are needed"
+						   : "one name and one action at a time");
+	return add_rule_named(tool, &given, argv[0], argv[1]);
+}
+
+const struct command command_fault_add = {
+	"fault add",
+	"NAME reject|delay|disconnect|bounce|defer [--recipient PATTERN] [--stage STAGE] "
+	"[OPTION]...",
+	"Let mail fail on purpose, the same way every time",
+	"  reject      answer with --code, --enhanced, --text\n"
+	"  delay       answer after --delay\n"
+	"  disconnect  close the connection without an answer\n"
+	"  bounce      accept, fail later with a report to the sender\n"
+	"  defer       accept, put the first --attempts tries off, then deliver\n\n"
+	"  --recipient PATTERN  as in the whitelist; without it everybody\n"
+	"  --sender PATTERN     likewise, or <>\n"
+	"  --user GLOB          who logged in\n"
+	"  --scope SCOPE        only mail that came in with this scope\n"
+	"  --stage STAGE        mail, rcpt (usual), data or end\n"
+	"  --code N --enhanced X.Y.Z --text TEXT\n"
+	"                       the answer; usual: 550 5.1.1, for defer 451 4.3.0\n"
+	"  --delay TIME         300ms, 5s, 2m; at most 10m\n"
+	"  --attempts N         of defer\n"
+	"  --after N            let N matches go by first\n"
+	"  --every N            then strike each N-th\n"
+	"  --times N            N times in all\n"
+	"  --before ID          look at it before that rule; else it comes last\n"
+	"  --note TEXT          why it is here\n"
+	"  --off                add it, but do not enable it\n"
+	"\nExit status 1 when there is a rule of this name.\n",
+	run_add};
+
+/* --- remove ------------------------------------------------------------------ */
+
+/* The id of the rule with this name, 0 for none; -1: it stands in the configuration. */
+static long long id_of(const json_t *items, const char *name)
+{
+	long long id = 0;
+	json_t *rule;
+	size_t i;
+
+	json_array_foreach((json_t *)(uintptr_t)items, i, rule)
+	{
+		if (strcmp(tool_text(rule, "name"), name) != 0)
+			continue;
+		if (json_is_integer(json_object_get(rule, "id")))
+			return tool_number(rule, "id");
+		id = -1;
+	}
+	return id;
+}
+
+static int find_id(struct tool *tool, const char *name, long long *id_out)
+{
+	json_t *page;
+	int ends = client_ask(tool, "GET", "/api/v1/faults", NULL, &page);
+
+	if (ends != TOOL_OK)
+		return ends;
+	*id_out = id_of(json_object_get(page, "items"), name);
+	json_decref(page);
+	if (*id_out < 0)
+		return tool_fail(TOOL_NO,
+				 "%s stands in the daemon's configuration: remove it there", name);
+	if (*id_out == 0)
+		return tool_fail(TOOL_NO, "there is no fault rule %s", name);
+	return TOOL_OK;
+}
+
+static int remove_id(struct tool *tool, long long id)
+{
+	char path[64];
+	char line[64];
+	json_t *nothing = NULL;
+	int ends;
+
+	snprintf(path, sizeof(path), "/api/v1/faults/%lld", id);
+	ends = client_ask(tool, "DELETE", path, NULL, &nothing);
+	json_decref(nothing);
+	if (ends != TOOL_OK)
+		return ends;
+	if (tool->format != TOOL_TEXT) {
+		json_t *json = json_pack("{s:I, s:b}", "id", (json_int_t)id, "removed", 1);
+
+		tool_print_json(tool, json);
+		json_decref(json);
+		return TOOL_OK;
+	}
+	snprintf(line, sizeof(line), "Removed: fault rule %lld", id);
+	tool_print_clean(line);
+	return TOOL_OK;
+}
+
+/* A name of digits only is taken for an id. */
+static int run_remove(struct tool *tool, int argc, char **argv)
+{
+	const struct tool_option none[] = {{NULL, NULL, NULL}};
+	long long id = 0;
+	uint64_t number;
+	int count;
+	int ends = tool_options(tool, none, argc, argv, &count);
+
+	if (ends != TOOL_OK)
+		return ends > 0 ? ends : TOOL_OK;
+	if (count != 1)
+		return tool_misuse(tool, "the name or the id of one fault rule is needed");
+	if (span_to_u64(span_of(argv[0]), INT64_MAX, &number) == ERR_OK)
+		id = (long long)number;
+	else
+		ends = find_id(tool, argv[0], &id);
+	return ends == TOOL_OK ? remove_id(tool, id) : ends;
+}
+
+const struct command command_fault_remove = {
+	"fault remove", "NAME|ID", "Take a fault rule away",
+	"What it decided for recipients that were accepted already still happens.\n"
+	"\nExit status 1 when there is no such rule, or it stands in the configuration.\n",
+	run_remove};
