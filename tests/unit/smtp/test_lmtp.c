@@ -92,6 +92,44 @@ START_TEST(hello)
 }
 END_TEST
 
+/* What is offered has a topic, what is not has none; XCLIENT changes the client, not the protocol.
+ */
+START_TEST(help_and_xclient)
+{
+	static const char *const trusted[] = {"127.0.0.0/8"};
+	static const char *const recipients[] = {"b@y.test", "c@y.test"};
+	struct house house;
+	struct client *client = &house.client;
+
+	house_open(&house, LISTENER_LMTP, 100);
+	client_ask(client, "HELP XCLIENT", "504 5.5.4");
+	client_ask(client, "HELP STARTTLS", "504 5.5.4");
+	client_ask(client, "HELP AUTH", "504 5.5.4");
+	house_close(&house);
+
+	recorder_init(&house.recorder);
+	rig_init(&house.rig, &recorder_ops, &house.recorder, NULL);
+	house.rig.listener.protocol = LISTENER_LMTP;
+	house.rig.listener.xclient = true;
+	house.rig.listener.trusted = trusted;
+	house.rig.listener.trusted_count = 1;
+	rig_open(&house.rig);
+	client_open(client, &house.rig);
+	client_expect(client, "220");
+	client_ask(client, "LHLO x.test", "250");
+	client_ask(client, "HELP XCLIENT", "214 2.0.0");
+	client_ask(client, "XCLIENT ADDR=127.0.0.9 NAME=app.test", "220");
+	ck_assert(says(&house, "relay.test LMTP"));
+	client_ask(client, "EHLO x.test", "500 5.5.2");
+	client_ask(client, "LHLO x.test", "250");
+	mail(&house, recipients, 2);
+	client_ask(client, "DATA", "354");
+	client_say(client, ".\r\n");
+	expect_answers(&house, 2, "250 2.0.0");
+	house_close(&house);
+}
+END_TEST
+
 /* RFC 2033 4.2: one answer for each RCPT that was taken, in their order; also for the same twice.
  */
 START_TEST(answers)
@@ -271,4 +309,4 @@ START_TEST(late)
 }
 END_TEST
 
-UNIT_MAIN("smtp/lmtp", hello, answers, nobody, refusals, chunks, many, late)
+UNIT_MAIN("smtp/lmtp", hello, help_and_xclient, answers, nobody, refusals, chunks, many, late)
