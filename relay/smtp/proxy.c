@@ -23,9 +23,15 @@ void proxy_begin(struct smtp_session *session)
 static void log_refused(struct smtp_session *session, const char *reason)
 {
 	atomic_fetch_add(&session->house->counters->connections_refused, 1);
-	log_info("refused", LOG_S("session", session->client.session),
-		 LOG_S("client", session->client.address), LOG_S("via", session->client.via),
-		 LOG_S("reason", reason), LOG_S("listener", session->client.listener));
+	if (session->client.via[0] == '\0')
+		log_info("refused", LOG_S("session", session->client.session),
+			 LOG_S("client", session->client.address), LOG_S("reason", reason),
+			 LOG_S("listener", session->client.listener));
+	else
+		log_info("refused", LOG_S("session", session->client.session),
+			 LOG_S("client", session->client.address),
+			 LOG_S("via", session->client.via), LOG_S("reason", reason),
+			 LOG_S("listener", session->client.listener));
 }
 
 void proxy_refuse(struct smtp_session *session, const char *reason)

@@ -184,6 +184,23 @@ class Daemon:
                 return items
 
 
+class Listeners:
+    """A daemon with listeners of its own: settings by name, each at a port of its own."""
+
+    def __init__(self, make_daemon, hop=None, **listeners):
+        self.ports = {name: free_port() for name in listeners}
+        self.daemon = make_daemon(hop.address if hop else None, start=False)
+        self.write(**listeners)
+
+    def write(self, **listeners):
+        lines = "\nlisteners:\n"
+        for name, keys in listeners.items():
+            lines += '  - {address: "127.0.0.1:%d", %s}\n' % (self.ports[name], keys)
+        text = "\n".join(line for line in self.daemon.config.read_text().splitlines()
+                         if not line.startswith(("listeners:", "  - {address:")))
+        self.daemon.config.write_text(text + lines)
+
+
 class Smtp:
     """A client that writes what it is given and nothing else."""
 

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from certificates import Authority, fingerprint
-from daemon import PATIENCE, STAGEPOST, Smtp, free_port, queued_id, wait_for
+from daemon import PATIENCE, STAGEPOST, Listeners, Smtp, queued_id, wait_for
 
 MESSAGE = b"Subject: tls\r\n\r\nover TLS\r\n"
 RECIPIENTS = ["a@allowed.test", "b@allowed.test", "c@other.test"]
@@ -19,23 +19,6 @@ RECIPIENTS = ["a@allowed.test", "b@allowed.test", "c@other.test"]
 @pytest.fixture
 def authority(tmp_path):
     return Authority(tmp_path / "ca")
-
-
-class Listeners:
-    """A daemon with listeners of its own: settings by name, each at a port of its own."""
-
-    def __init__(self, make_daemon, hop=None, **listeners):
-        self.ports = {name: free_port() for name in listeners}
-        self.daemon = make_daemon(hop.address if hop else None, start=False)
-        self.write(**listeners)
-
-    def write(self, **listeners):
-        lines = "\nlisteners:\n"
-        for name, keys in listeners.items():
-            lines += '  - {address: "127.0.0.1:%d", %s}\n' % (self.ports[name], keys)
-        text = "\n".join(line for line in self.daemon.config.read_text().splitlines()
-                         if not line.startswith(("listeners:", "  - {address:")))
-        self.daemon.config.write_text(text + lines)
 
 
 def pair(certificate, key):
