@@ -186,7 +186,10 @@ START_TEST(nothing_a_peer_says_makes_a_field)
 	bounce.recipients = &r;
 	expect(&bounce,
 	       (const char *const[]){"\r\nStatus: 5.0.0\r\n",
-				     "Diagnostic-Code: smtp; 550 x??X-Evil: 1?" "?" "?" "?--=_\r\n",
+				     "Diagnostic-Code: smtp; 550 x??X-Evil: 1?"
+				     "?"
+				     "?"
+				     "?--=_\r\n",
 				     "Final-Recipient: rfc822; \"a?b\"@x.test\r\n", NULL},
 	       (const char *const[]){"\r\nX-Evil", "\n--=_\r\n", NULL});
 	/* Bytes that are no UTF-8 never get out, nor do the others where they must not. */
