@@ -20,10 +20,11 @@ static void tell(void *ctx, size_t line, const char *sentence)
 				     (struct document_mark){line, 1}, "", sentence);
 }
 
-/* In clear text no password is taken, and there is never anything but clear text. */
+/* In clear text no password is taken, and there will never be anything else. */
 static bool is_useless(const struct listener_options *listener)
 {
-	return listener->auth != LISTENER_AUTH_OFF && !listener->auth_without_tls;
+	return listener->auth != LISTENER_AUTH_OFF && !listener->auth_without_tls &&
+	       listener->tls == LISTENER_TLS_NONE;
 }
 
 static void check_listener(struct config_reader *reader, const struct listener_options *listener,

@@ -2,6 +2,7 @@
 #include "relay/smtp/auth.h"
 
 #include <assert.h>
+#include <stdatomic.h>
 #include <stdio.h>
 
 #include "base/log.h"
@@ -26,6 +27,7 @@ struct session_auth {
 	bool any;		   /* every password is right */
 	enum sasl_mechanism mechanism;
 	struct sasl *sasl;
+	atomic_bool abandoned; /* nobody waits for the answer any more */
 	struct buf input;
 	struct buf output;
 	enum sasl_result result;
@@ -130,7 +132,9 @@ static void run_step(struct auth_job *job)
 {
 	struct session_auth *auth = (struct session_auth *)job;
 
-	auth->result = sasl_step(auth->sasl, buf_span(&auth->input), &auth->output);
+	auth->result = atomic_load(&auth->abandoned)
+			       ? SASL_REFUSED
+			       : sasl_step(auth->sasl, buf_span(&auth->input), &auth->output);
 	wipe(&auth->input);
 }
 
@@ -140,8 +144,10 @@ static void begin(struct smtp_session *session, enum sasl_mechanism mechanism)
 {
 	struct session_auth *auth = mem_zalloc(sizeof(*auth));
 
-	auth->job = (struct auth_job){
-		.run = run_step, .loop = session->house->loop, .done = {.run = on_checked}};
+	auth->job = (struct auth_job){.run = run_step,
+				      .loop = session->house->loop,
+				      .done = {.run = on_checked},
+				      .peer = session->peer};
 	auth->session = session;
 	auth->users = session->version->settings.users;
 	auth->any = listener_of(session)->auth == LISTENER_AUTH_ANY;
@@ -157,8 +163,12 @@ void auth_drop(struct smtp_session *session)
 {
 	struct session_auth *auth = session->auth;
 
-	if (auth == NULL || session->awaits_check)
+	if (auth == NULL)
 		return;
+	if (session->awaits_check) {
+		atomic_store(&auth->abandoned, true);
+		return;
+	}
 	session->auth = NULL;
 	sasl_free(&auth->sasl);
 	wipe(&auth->input);

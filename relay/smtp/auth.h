@@ -24,7 +24,7 @@ void verb_auth(struct smtp_session *session, struct span argument);
 void auth_take_line(struct smtp_session *session, struct span line);
 /* PHASE_CHECK: the session's clock rang. */
 void auth_on_clock(struct smtp_session *session);
-/* Forget the exchange, if one is under way and no thread works on it. */
+/* Forget the exchange, if one is under way; one that a thread works on, as soon as it is done. */
 void auth_drop(struct smtp_session *session);
 
 /* MAIL: true when it was refused for want of a login. */

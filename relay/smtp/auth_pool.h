@@ -4,18 +4,22 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/channel.h"
 #include "base/err.h"
 #include "relay/loop/loop.h"
+#include "relay/smtp/network.h"
 
 /*
  * A hash takes some 20 ms of a processor. There are as many threads as there
- * are processors for it, four at most, and each has a short line: whoever
- * would have to wait longer than that line is told so at once.
+ * are processors for it, four at most. Clients (peer_address_unit) take turns:
+ * who has many jobs waiting does not hold up who has one. Beyond
+ * AUTH_POOL_WAITING jobs a thread, half of all of them from one client, a job
+ * is not taken.
  */
 #define AUTH_POOL_THREADS_MAX 4
-#define AUTH_POOL_LINE_MAX    32
+#define AUTH_POOL_WAITING     64
 
 struct auth_pool;
 
@@ -25,6 +29,8 @@ struct auth_job {
 	void (*run)(struct auth_job *job); /* in a thread of the pool */
 	struct loop *loop;		   /* it outlives the job */
 	struct loop_task done;		   /* runs in that loop afterwards */
+	struct peer_address peer;	   /* whose job it is */
+	uint64_t turn;			   /* private: the lower the sooner */
 };
 
 /* ERR_IO when threads can't be had. */
@@ -32,7 +38,7 @@ int auth_pool_new(struct auth_pool **pool_out, struct err *why);
 /* No job may be under way. */
 void auth_pool_free(struct auth_pool **pool);
 
-/* Any thread. False: every line is full, the job was not taken. */
+/* Any thread. False: too many are waiting, the job was not taken. */
 bool auth_pool_submit(struct auth_pool *pool, struct auth_job *job);
 
 #endif

@@ -144,3 +144,19 @@ size_t census_total(struct census *census)
 	pthread_mutex_unlock(&census->lock);
 	return total;
 }
+
+size_t census_client(struct census *census, const struct peer_address *address)
+{
+	struct peer_address unit = peer_address_unit(address);
+	const struct client *client;
+	size_t count = 0;
+
+	if (is_counted_alone(address))
+		return 0;
+	pthread_mutex_lock(&census->lock);
+	client = *find(census, unit.bytes);
+	if (client != NULL)
+		count = client->count;
+	pthread_mutex_unlock(&census->lock);
+	return count;
+}

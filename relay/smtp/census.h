@@ -29,5 +29,7 @@ enum census_answer census_name(struct census *census, const struct peer_address 
 			       size_t max_per_client);
 void census_leave(struct census *census, const struct peer_address *address);
 size_t census_total(struct census *census);
+/* How many of them are this client's; 0 for unix and unknown peers. */
+size_t census_client(struct census *census, const struct peer_address *address);
 
 #endif
