@@ -4,6 +4,7 @@
 #include "relay/smtp/reverse.h"
 
 #include <netdb.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -103,6 +104,7 @@ struct fake {
 	_Atomic bool hangs;
 	_Atomic bool fails;
 	_Atomic int running;
+	pthread_mutex_t lock;
 	char address[PEER_ADDRESS_TEXT_SIZE]; /* of the last one asked for */
 };
 
@@ -111,7 +113,9 @@ static bool look_up(void *ctx, const struct peer_address *address, char name_out
 	struct fake *fake = ctx;
 
 	atomic_fetch_add(&fake->running, 1);
+	pthread_mutex_lock(&fake->lock);
 	peer_address_format(address, fake->address);
+	pthread_mutex_unlock(&fake->lock);
 	atomic_fetch_add(&fake->asked, 1);
 	while (atomic_load(&fake->hangs))
 		usleep(2000);
@@ -131,7 +135,7 @@ static void house_init(struct house *house)
 {
 	recorder_init(&house->recorder);
 	rig_init(&house->rig, &recorder_ops, &house->recorder, NULL);
-	house->fake = (struct fake){.asked = 0};
+	house->fake = (struct fake){.lock = PTHREAD_MUTEX_INITIALIZER};
 	house->source = (struct reverse_source){.look_up = look_up, .ctx = &house->fake};
 	house->rig.env.names = &house->source;
 	house->rig.listener.resolve_client = true;

@@ -127,6 +127,27 @@ START_TEST(hello_by_attribute)
 }
 END_TEST
 
+/* Where LMTP is spoken HELO= stands for LHLO, and the session stays one of LMTP. */
+START_TEST(hello_by_attribute_in_lmtp)
+{
+	struct house house;
+	struct client client;
+
+	house_init(&house);
+	house.rig.listener.protocol = LISTENER_LMTP;
+	rig_open(&house.rig);
+	client_open(&client, &house.rig);
+	client_expect(&client, "220");
+	client_ask(&client, "XCLIENT HELO=spike.test ADDR=192.0.2.7", "220");
+	ck_assert(span_starts_fold(reply_line(&client.parser.reply, 0), "relay.test LMTP"));
+	client_ask(&client, "MAIL FROM:<a@x.test> SIZE=5", "250 2.1.0");
+	client_ask(&client, "LHLO again", "250");
+	client_ask(&client, "EHLO again", "500");
+	client_close(&client);
+	house_close(&house);
+}
+END_TEST
+
 /* Several commands: what stays, and what is only of the last one. */
 START_TEST(several)
 {
@@ -454,6 +475,6 @@ START_TEST(not_for_everybody)
 }
 END_TEST
 
-UNIT_MAIN("smtp/xclient", another_client, login, hello_by_attribute, several,
-	  refused_ones_change_nothing, networks_again, unknown_address, limits_stay, behind_a_proxy,
-	  pipelined, forwarded, forwarded_at_its_longest, not_for_everybody)
+UNIT_MAIN("smtp/xclient", another_client, login, hello_by_attribute, hello_by_attribute_in_lmtp,
+	  several, refused_ones_change_nothing, networks_again, unknown_address, limits_stay,
+	  behind_a_proxy, pipelined, forwarded, forwarded_at_its_longest, not_for_everybody)
