@@ -135,7 +135,6 @@ static void forget_clear_text(struct smtp_session *session)
 	session_reset(session);
 	session->client.helo[0] = '\0';
 	session->client.esmtp = false;
-	session->client.lmtp = false;
 	auth_forget(session);
 }
 

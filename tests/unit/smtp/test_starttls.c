@@ -283,6 +283,29 @@ START_TEST(s055_everything_said_in_clear_is_forgotten)
 }
 END_TEST
 
+/* What the listener speaks is no word of the client. */
+START_TEST(starttls_where_lmtp_is_spoken)
+{
+	struct house house;
+	struct client client;
+
+	house_init(&house, LISTENER_TLS_STARTTLS);
+	house.rig.listener.protocol = LISTENER_LMTP;
+	rig_open(&house.rig);
+	client_open(&client, &house.rig);
+	client_expect(&client, "220");
+	client_ask(&client, "LHLO client.test", "250");
+	client_ask(&client, "STARTTLS", "220 2.0.0");
+	ck_assert(client_handshake(&client, house.context, NULL));
+	client_ask(&client, "EHLO client.test", "500");
+	client_ask(&client, "LHLO client.test", "250");
+	send_one(&client);
+	client_close(&client);
+	ck_assert(house.recorder.mails[0].client.lmtp);
+	house_close(&house);
+}
+END_TEST
+
 START_TEST(s056_starttls_out_of_place)
 {
 	struct house house;
@@ -831,11 +854,12 @@ END_TEST
 UNIT_MAIN("smtp/starttls", mail_over_starttls, mail_over_implicit_tls,
 	  the_greeting_delay_comes_behind_the_handshake, implicit_tls_behind_a_proxy_header,
 	  s053_plaintext_behind_starttls_never_runs, s053_in_one_segment,
-	  s055_everything_said_in_clear_is_forgotten, s056_starttls_out_of_place,
-	  s066_old_versions_and_ciphers_are_refused, s068_renegotiation_is_refused,
-	  another_protocol_by_alpn_is_refused, plain_smtp_on_an_implicit_port,
-	  s067_a_silent_client_is_closed, s067_commands_have_their_own_deadline,
-	  s071_broken_in_the_middle_of_a_message, s072_nothing_is_resumed,
-	  sni_chooses_the_certificate, the_self_signed_pair_is_used_where_none_is_named,
-	  s069_a_reload_swaps_or_keeps, s069_a_bad_pair_prevents_the_start, certificates_of_clients,
+	  s055_everything_said_in_clear_is_forgotten, starttls_where_lmtp_is_spoken,
+	  s056_starttls_out_of_place, s066_old_versions_and_ciphers_are_refused,
+	  s068_renegotiation_is_refused, another_protocol_by_alpn_is_refused,
+	  plain_smtp_on_an_implicit_port, s067_a_silent_client_is_closed,
+	  s067_commands_have_their_own_deadline, s071_broken_in_the_middle_of_a_message,
+	  s072_nothing_is_resumed, sni_chooses_the_certificate,
+	  the_self_signed_pair_is_used_where_none_is_named, s069_a_reload_swaps_or_keeps,
+	  s069_a_bad_pair_prevents_the_start, certificates_of_clients,
 	  a_stop_does_not_wait_for_handshakes)
