@@ -223,3 +223,21 @@ def test_fixups(make_daemon, hop, tmp_path):
     with Smtp(relay.smtp_port) as client:
         message = client.send("app@example.com", [LISTED], b"Subject: x\r\n\r\nx\r\n")
     assert without_received(delivered(relay, hop, message).content) == b"Subject: x\r\n\r\nx\r\n"
+
+
+def test_swaks_by_lmtp(make_daemon, hop, tmp_path):
+    """swaks over the unix socket, two recipients: an answer for each."""
+    if not shutil.which("swaks"):
+        pytest.skip("swaks is not installed")
+    path = tmp_path / "lmtp"
+    relay = make_daemon(hop.address, start=False)
+    relay.config.write_text(relay.config.read_text().replace(
+        "listeners: [", 'listeners: [{address: "unix:%s", protocol: lmtp}, ' % path))
+    relay.start()
+    relay.allow(LISTED)
+    said = subprocess.run(["swaks", "--socket", str(path), "--protocol", "LMTP", "--from",
+                           "app@example.com", "--to", LISTED + ",bob@example.com"],
+                          check=True, capture_output=True, timeout=60).stdout
+    assert said.count(b"queued as") == 2, said
+    message = relay.get("/messages")["items"][0]["id"]
+    relay.wait_states(message, {LISTED: "delivered", "bob@example.com": "dropped"})
