@@ -14,6 +14,8 @@
  *                    the moment a message was due (0: as fast as answers come)
  *   --pipelining     MAIL, all RCPT and DATA in one go
  *   --fresh          a new connection for every message
+ *   --tls MODE       starttls or implicit; the certificate is not verified
+ *   --handshakes     a message is a connection up to the last EHLO, and nothing is sent
  *   --idle           connect, say EHLO, print "ready" and hold on until stdin ends
  *
  * A transaction lasts from MAIL to the reply to the final dot. Any reply but
@@ -32,6 +34,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "tests/bench/net.h"
+#include "tests/bench/tls.h"
 
 #define RCPT_MAX	1000
 #define STALL_MS	60000 /* no reply at all for so long: something is broken */
@@ -52,13 +55,28 @@ struct options {
 	bool pipelining;
 	bool fresh;
 	bool idle;
+	enum tls_mode tls;
+	bool handshakes;
 };
 
-enum step { STEP_GREETING, STEP_EHLO, STEP_READY, STEP_MAIL, STEP_RCPT, STEP_DATA, STEP_BODY };
+enum step {
+	STEP_CONNECT,
+	STEP_HANDSHAKE,
+	STEP_GREETING,
+	STEP_EHLO,
+	STEP_STARTTLS,
+	STEP_READY,
+	STEP_MAIL,
+	STEP_RCPT,
+	STEP_DATA,
+	STEP_BODY
+};
 
 struct session {
 	int fd; /* -1: closed for good */
+	SSL *tls;
 	enum step step;
+	bool counts; /* --handshakes: this connection is a message */
 	uint64_t rcpts_answered;
 	int64_t started_us;
 	struct buf in;
@@ -71,6 +89,7 @@ struct session {
 struct load {
 	struct options options;
 	int epoll;
+	SSL_CTX *tls;
 	struct session *sessions;
 	struct session **ready; /* a stack: who may start a message */
 	size_t ready_count;
@@ -134,14 +153,21 @@ static void connect_session(struct load *load, struct session *session)
 	if (connect(session->fd, (const struct sockaddr *)to, sizeof(*to)) != 0 &&
 	    errno != EINPROGRESS)
 		net_fail("connect");
-	session->step = STEP_GREETING;
+	session->step = load->options.tls == TLS_IMPLICIT ? STEP_CONNECT : STEP_GREETING;
 	session->wants_body = false;
-	session->waits_to_write = false;
+	session->waits_to_write = session->step == STEP_CONNECT;
 	session->rcpts_answered = 0;
 	buf_clear(&session->in);
 	buf_clear(&session->out);
 	if (!watch(load, session, EPOLL_CTL_ADD))
 		net_fail("epoll_ctl");
+}
+
+static void disconnect(struct session *session)
+{
+	SSL_free(session->tls);
+	session->tls = NULL;
+	close(session->fd);
 }
 
 static void fail(struct load *load, struct session *session, struct span reply)
@@ -154,8 +180,27 @@ static void fail(struct load *load, struct session *session, struct span reply)
 		fprintf(stderr, "load: too many failures, the first %s\n", load->first_failure);
 		exit(EXIT_FAILURE);
 	}
-	close(session->fd);
+	disconnect(session);
 	connect_session(load, session);
+}
+
+/* The handshake, from its beginning or on. False: it failed. */
+static bool secure(struct load *load, struct session *session)
+{
+	bool done;
+
+	if (session->tls == NULL)
+		session->tls = tls_begin(load->tls, session->fd);
+	session->step = STEP_HANDSHAKE;
+	if (!tls_go_on(session->tls, &done))
+		return false;
+	if (!done)
+		return true;
+	session->step = STEP_GREETING;
+	if (load->options.tls == TLS_IMPLICIT)
+		return true;
+	session->step = STEP_EHLO;
+	return buf_append_text(&session->out, "EHLO load.bench.test\r\n") == ERR_OK;
 }
 
 /* Commands first, then the body. False: the connection is broken. */
@@ -169,7 +214,8 @@ static bool flush(struct load *load, struct session *session)
 	if (session->wants_body)
 		parts[1] = (struct iovec){load->body.data + session->body_sent,
 					  load->body.len - session->body_sent};
-	sent = sendmsg(session->fd, &message, MSG_NOSIGNAL);
+	sent = session->tls != NULL ? tls_send(session->tls, parts, 2)
+				    : sendmsg(session->fd, &message, MSG_NOSIGNAL);
 	if (sent < 0 && errno != EAGAIN)
 		return false;
 	if (sent > 0) {
@@ -189,6 +235,13 @@ static void start_message(struct load *load, struct session *session, int64_t du
 	const struct options *o = &load->options;
 
 	session->started_us = due_us;
+	if (o->handshakes) {
+		session->counts = true;
+		load->started++;
+		disconnect(session);
+		connect_session(load, session);
+		return;
+	}
 	session->rcpts_answered = 0;
 	session->step = STEP_MAIL;
 	(void)buf_printf(&session->out, "MAIL FROM:<%s>\r\n", o->from);
@@ -219,6 +272,8 @@ static void record(struct load *load, const struct session *session)
 
 static void become_ready(struct load *load, struct session *session)
 {
+	if (session->counts)
+		record(load, session);
 	session->step = STEP_READY;
 	load->ready[load->ready_count++] = session;
 }
@@ -230,8 +285,11 @@ static void after_message(struct load *load, struct session *session)
 		become_ready(load, session);
 		return;
 	}
-	(void)send(session->fd, "QUIT\r\n", 6, MSG_NOSIGNAL);
-	close(session->fd);
+	if (session->tls == NULL)
+		(void)send(session->fd, "QUIT\r\n", 6, MSG_NOSIGNAL);
+	else
+		(void)SSL_write(session->tls, "QUIT\r\n", 6);
+	disconnect(session);
 	connect_session(load, session);
 }
 
@@ -270,7 +328,14 @@ static bool on_reply(struct load *load, struct session *session, struct span lin
 	case STEP_GREETING:
 		session->step = STEP_EHLO;
 		return buf_append_text(&session->out, "EHLO load.bench.test\r\n") == ERR_OK;
-	case STEP_EHLO: become_ready(load, session); return true;
+	case STEP_EHLO:
+		if (load->options.tls == TLS_STARTTLS && session->tls == NULL) {
+			session->step = STEP_STARTTLS;
+			return buf_append_text(&session->out, "STARTTLS\r\n") == ERR_OK;
+		}
+		become_ready(load, session);
+		return true;
+	case STEP_STARTTLS: return secure(load, session);
 	case STEP_MAIL: send_rcpt_or_data(load, session); return true;
 	case STEP_RCPT:
 		session->rcpts_answered++;
@@ -278,6 +343,8 @@ static bool on_reply(struct load *load, struct session *session, struct span lin
 		return true;
 	case STEP_DATA: send_body(session); return true;
 	case STEP_BODY: after_message(load, session); return true;
+	case STEP_CONNECT:
+	case STEP_HANDSHAKE:
 	case STEP_READY: break;
 	}
 	return false;
@@ -307,8 +374,13 @@ static void on_readable(struct load *load, struct session *session)
 {
 	struct span bad = span_of("the connection broke");
 	char *room = buf_reserve(&session->in, 4096);
-	ssize_t got = room != NULL ? recv(session->fd, room, 4096, 0) : -1;
+	ssize_t got = -1;
 
+	errno = EIO;
+	if (room != NULL && session->tls != NULL)
+		got = tls_receive(session->tls, room, 4096);
+	else if (room != NULL)
+		got = recv(session->fd, room, 4096, 0);
 	if (got < 0 && errno == EAGAIN)
 		return;
 	if (got > 0)
@@ -317,6 +389,18 @@ static void on_readable(struct load *load, struct session *session)
 		fail(load, session, bad);
 	else if (!session->waits_to_write && session->step != STEP_READY &&
 		 (session->out.len > 0 || session->wants_body) && !flush(load, session))
+		fail(load, session, span_of("the connection broke"));
+}
+
+/* Connected, or something has come for the handshake. */
+static void on_handshake(struct load *load, struct session *session)
+{
+	bool was_connecting = session->step == STEP_CONNECT;
+
+	session->waits_to_write = false;
+	if ((was_connecting && !watch(load, session, EPOLL_CTL_MOD)) || !secure(load, session))
+		fail(load, session, span_of("the handshake failed"));
+	else if (session->out.len > 0 && !flush(load, session))
 		fail(load, session, span_of("the connection broke"));
 }
 
@@ -366,7 +450,9 @@ static void turn(struct load *load)
 	for (int i = 0; i < count; i++) {
 		struct session *session = events[i].data.ptr;
 
-		if ((events[i].events & EPOLLOUT) != 0 && !flush(load, session))
+		if (session->step <= STEP_HANDSHAKE)
+			on_handshake(load, session);
+		else if ((events[i].events & EPOLLOUT) != 0 && !flush(load, session))
 			fail(load, session, span_of("the connection broke"));
 		else if ((events[i].events & ~(uint32_t)EPOLLOUT) != 0)
 			on_readable(load, session);
@@ -473,6 +559,8 @@ static void read_options(int argc, char **argv, struct options *o)
 					      {"pipelining", no_argument, NULL, 'p'},
 					      {"fresh", no_argument, NULL, 'h'},
 					      {"idle", no_argument, NULL, 'i'},
+					      {"tls", required_argument, NULL, 'x'},
+					      {"handshakes", no_argument, NULL, 'k'},
 					      {NULL, 0, NULL, 0}};
 	int c;
 
@@ -494,6 +582,12 @@ static void read_options(int argc, char **argv, struct options *o)
 		case 'p': o->pipelining = true; break;
 		case 'h': o->fresh = true; break;
 		case 'i': o->idle = true; break;
+		case 'x':
+			o->tls = strcmp(optarg, "implicit") == 0 ? TLS_IMPLICIT : TLS_STARTTLS;
+			if (o->tls == TLS_STARTTLS && strcmp(optarg, "starttls") != 0)
+				usage(optarg);
+			break;
+		case 'k': o->handshakes = true; break;
 		default: usage("unknown option");
 		}
 	}
@@ -513,6 +607,7 @@ int main(int argc, char **argv)
 
 	read_options(argc, argv, &load.options);
 	make_body(&load);
+	load.tls = tls_context();
 	load.epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (load.epoll < 0)
 		net_fail("epoll_create1");

@@ -46,6 +46,19 @@ def wait_for_greeting(port, seconds=20):
     raise BenchError(f"nobody greets on port {port} after {seconds} s")
 
 
+def make_certificate(folder):
+    """(certificate, key) for every system, EC P-256; None when openssl(1) is not there."""
+    pair = Path(folder) / "tls.crt", Path(folder) / "tls.key"
+    program = shutil.which("openssl")
+    if not program:
+        return None
+    subprocess.run(
+        [program, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+         "-subj", "/CN=bench.test", "-days", "2", "-out", pair[0], "-keyout", pair[1]],
+        capture_output=True, check=True)
+    return pair
+
+
 class Sink:
     """tests/bench/sink, and what it has counted."""
 
@@ -79,9 +92,10 @@ class Postfix:
 
     name = "Postfix"
 
-    def __init__(self, folder, templates, sink_port):
+    def __init__(self, folder, templates, sink_port, certificate):
         self.folder = Path(folder)
         self.templates = Path(templates)
+        self.certificate = certificate
         self.sink_port = sink_port
         self.port = free_port()
         self.pid = None
@@ -138,6 +152,10 @@ class Postfix:
         self.folder.chmod(0o755)
         shutil.chown(self.folder / "data", "postfix")
         main = self._fill("main.cf.in")
+        if self.certificate:
+            main += "\nsmtpd_tls_security_level = may\nsmtpd_tls_cert_file = %s\n" % (
+                self.certificate[0])
+            main += "smtpd_tls_key_file = %s\n" % self.certificate[1]
         if not forward:
             # Straight to the hold queue: the least work that keeps a message (with
             # defer_transports the queue manager spends as much again on deferring).
@@ -178,9 +196,10 @@ class Stagepost:
 
     name = "Stagepost"
 
-    def __init__(self, folder, program, sink_port):
+    def __init__(self, folder, program, sink_port, certificate):
         self.folder = Path(folder)
         self.program = program
+        self.certificate = certificate
         self.sink_port = sink_port
         self.port = free_port()
         self.admin_port = free_port()
@@ -221,13 +240,21 @@ class Stagepost:
             time.sleep(0.05)
         raise BenchError("the API does not come up")
 
+    def _listener(self):
+        listener = {"address": f"127.0.0.1:{self.port}"}
+        if self.certificate:
+            listener["tls"] = "starttls"
+            listener["tls_certificate"] = str(self.certificate[0])
+            listener["tls_key"] = str(self.certificate[1])
+        return listener
+
     def _configuration(self):
         # JSON is YAML.
         return json.dumps(
             {
                 "hostname": "stagepost.bench.test",
                 "data_dir": str(self.folder / "data"),
-                "listeners": [{"address": f"127.0.0.1:{self.port}", "tls": "none"}],
+                "listeners": [self._listener()],
                 "smtp": {"max_connections": 5000, "max_connections_per_client": 5000},
                 "delivery": {"workers": CONCURRENCY},
                 "routes": [
