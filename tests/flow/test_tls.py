@@ -1,7 +1,6 @@
 """TLS at the listeners, by the daemon as it is run (CASES 2.C)."""
 
 import re
-import smtplib
 import socket
 import ssl
 import subprocess
@@ -11,6 +10,7 @@ import pytest
 
 from certificates import Authority, fingerprint
 from daemon import PATIENCE, STAGEPOST, Listeners, Smtp, queued_id, wait_for
+from tlsclient import connect, pair, trusting
 
 MESSAGE = b"Subject: tls\r\n\r\nover TLS\r\n"
 RECIPIENTS = ["a@allowed.test", "b@allowed.test", "c@other.test"]
@@ -19,23 +19,6 @@ RECIPIENTS = ["a@allowed.test", "b@allowed.test", "c@other.test"]
 @pytest.fixture
 def authority(tmp_path):
     return Authority(tmp_path / "ca")
-
-
-def pair(certificate, key):
-    return 'tls_certificate: "%s", tls_key: "%s"' % (certificate, key)
-
-
-def trusting(file):
-    return ssl.create_default_context(cafile=str(file))
-
-
-def connect(port, context, implicit, name="localhost"):
-    if implicit:
-        return smtplib.SMTP_SSL("127.0.0.1", port, context=context, timeout=PATIENCE,
-                                local_hostname=name)
-    client = smtplib.SMTP("localhost", port, timeout=PATIENCE, local_hostname=name)
-    client.starttls(context=context)
-    return client
 
 
 def send(client, sender="a@sender.test"):
