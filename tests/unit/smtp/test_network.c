@@ -55,6 +55,7 @@ static const struct {
 START_TEST(holds)
 {
 	struct peer_address unix_peer = {.unix_peer = true};
+	struct peer_address unknown = {.unknown = true};
 	struct network network;
 	struct err why;
 
@@ -65,6 +66,8 @@ START_TEST(holds)
 		ck_assert_msg(network_holds(&network, &address) == blocks[i].holds, "%s %s",
 			      blocks[i].network, blocks[i].address);
 		ck_assert(!network_holds(&network, &unix_peer));
+		ck_assert(network_holds(&network, &unknown) ==
+			  (strcmp(blocks[i].network, "::/0") == 0));
 	}
 }
 END_TEST
@@ -90,6 +93,7 @@ START_TEST(shown)
 	static const char *const texts[] = {"127.0.0.1", "::1", "2001:db8::1"};
 	struct peer_address mapped = address_of("::ffff:10.1.2.3");
 	struct peer_address unix_peer = {.unix_peer = true};
+	struct peer_address unknown = {.unknown = true};
 	char text[PEER_ADDRESS_TEXT_SIZE];
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
@@ -102,6 +106,48 @@ START_TEST(shown)
 	ck_assert_str_eq(text, "10.1.2.3");
 	peer_address_format(&unix_peer, text);
 	ck_assert_str_eq(text, "unix");
+	peer_address_format(&unknown, text);
+	ck_assert_str_eq(text, "unknown");
+}
+END_TEST
+
+static const struct {
+	const char *text;
+	const char *want; /* NULL: none */
+} addresses[] = {
+	{"127.0.0.1", "127.0.0.1"},
+	{"::1", "::1"},
+	{"[::1]", "::1"},
+	{"::ffff:10.1.2.3", "10.1.2.3"},
+	{"", NULL},
+	{"unix", NULL},
+	{"unknown", NULL},
+	{"127.1", NULL},
+	{"10.0.0.0/8", NULL},
+	{"::1%eth0", NULL},
+};
+
+/* From text, and by way of a system call's address, the same comes back. */
+START_TEST(read_and_handed_on)
+{
+	char text[PEER_ADDRESS_TEXT_SIZE];
+
+	for (size_t i = 0; i < sizeof(addresses) / sizeof(addresses[0]); i++) {
+		struct sockaddr_storage sockaddr;
+		struct peer_address address, again;
+		int port = -1;
+		int code = peer_address_parse(span_of(addresses[i].text), &address);
+
+		ck_assert_int_eq(code, addresses[i].want != NULL ? ERR_OK : ERR_SYNTAX);
+		if (code != ERR_OK)
+			continue;
+		peer_address_format(&address, text);
+		ck_assert_str_eq(text, addresses[i].want);
+		ck_assert_uint_gt(peer_address_sockaddr(&address, &sockaddr), 0);
+		peer_address_from(&sockaddr, &again, &port);
+		ck_assert_mem_eq(again.bytes, address.bytes, sizeof(again.bytes));
+		ck_assert(again.v4 == address.v4 && port == 0);
+	}
 }
 END_TEST
 
@@ -156,4 +202,29 @@ START_TEST(the_whole_house)
 }
 END_TEST
 
-UNIT_MAIN("smtp/network", holds, mistakes, shown, one_network_one_client, the_whole_house)
+/* Behind a proxy: in all from the start, as a client when it is known. */
+START_TEST(named_later)
+{
+	const struct peer_address nobody = {.unknown = true};
+	struct census *census = census_new();
+	struct peer_address a = address_of("10.0.0.1");
+
+	for (int i = 0; i < 3; i++)
+		ck_assert_int_eq(census_enter(census, &nobody, 4, 1), CENSUS_OK);
+	ck_assert_int_eq(census_name(census, &a, 2), CENSUS_OK);
+	ck_assert_int_eq(census_name(census, &a, 2), CENSUS_OK);
+	ck_assert_int_eq(census_name(census, &a, 2), CENSUS_CLIENT_FULL);
+	ck_assert_int_eq(census_name(census, &nobody, 1), CENSUS_OK);
+	ck_assert_uint_eq(census_total(census), 3);
+	ck_assert_int_eq(census_enter(census, &a, 4, 2), CENSUS_CLIENT_FULL);
+	census_leave(census, &a);
+	ck_assert_int_eq(census_name(census, &a, 2), CENSUS_OK);
+	census_leave(census, &a);
+	census_leave(census, &a);
+	ck_assert_uint_eq(census_total(census), 0);
+	census_free(&census);
+}
+END_TEST
+
+UNIT_MAIN("smtp/network", holds, mistakes, shown, read_and_handed_on, one_network_one_client,
+	  the_whole_house, named_later)
