@@ -177,6 +177,8 @@ static void print_envelope(const json_t *message)
 		 tool_text(client, "helo")[0] != '\0' ? " (" : "", tool_text(client, "helo"),
 		 tool_text(client, "helo")[0] != '\0' ? ")" : "", tool_text(client, "protocol"));
 	tool_print_field("Client", line);
+	tool_print_field("Host name", tool_text(client, "name"));
+	tool_print_field("User", tool_text(client, "user"));
 	print_tls(client);
 	tool_print_field("Listener", tool_text(message, "listener"));
 	tool_print_field("Scope", tool_text(message, "scope"));

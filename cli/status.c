@@ -76,7 +76,7 @@ static void print_daemon(const json_t *status)
 		 tool_text(status, "version"), age);
 	tool_print_field("Relay", line);
 	if (json_is_boolean(accepting)) {
-		snprintf(line, sizeof(line), "%s, %lld sessions, %lld messages since the start",
+		snprintf(line, sizeof(line), "%s; sessions: %lld; messages since the start: %lld",
 			 json_is_true(accepting) ? "yes" : "NO", tool_number(status, "sessions"),
 			 tool_number(status, "accepted"));
 		tool_print_field("Accepting", line);

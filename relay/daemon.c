@@ -483,11 +483,26 @@ static void log_sentence(void *ctx, const char *sentence)
 	log_warning("note", LOG_S("text", sentence));
 }
 
+static const char *protocol_name(const struct daemon *daemon, size_t listener)
+{
+	return daemon->config->listeners[listener].protocol == LISTENER_LMTP ? "lmtp" : "smtp";
+}
+
+static const char *tls_name(const struct daemon *daemon, size_t listener)
+{
+	switch (daemon->config->listeners[listener].tls) {
+	case LISTENER_TLS_STARTTLS: return "starttls";
+	case LISTENER_TLS_IMPLICIT: return "implicit";
+	case LISTENER_TLS_NONE: break;
+	}
+	return "none";
+}
+
 static void say_ready(struct daemon *daemon)
 {
 	for (size_t i = 0; i < daemon->listener_count; i++)
-		log_info("listening", LOG_S("protocol", "smtp"),
-			 LOG_S("address", daemon->listeners[i]));
+		log_info("listening", LOG_S("protocol", protocol_name(daemon, i)),
+			 LOG_S("address", daemon->listeners[i]), LOG_S("tls", tls_name(daemon, i)));
 	if (*admin_address(daemon->admin) != '\0')
 		log_info("listening", LOG_S("protocol", "http"),
 			 LOG_S("address", admin_address(daemon->admin)));
