@@ -1,4 +1,4 @@
-/* relay/config_check_tls.c - what listeners say about TLS: keys that need each other, and files */
+/* relay/config_check_tls.c - what listeners say: keys that need each other, and files of TLS */
 #include <openssl/ssl.h>
 
 #include "base/clock.h"
@@ -100,8 +100,19 @@ static void check_clients(const struct place *at, const struct listener_options 
 	}
 }
 
+/* RFC 2033 5: a client that expects SMTP there would not know LMTP's answers apart. */
+static void check_protocol(const struct place *at, const struct listener_options *listener)
+{
+	struct span address = span_of(listener->address);
+	size_t colon = span_find_last(address, ':');
+
+	if (listener->protocol == LISTENER_LMTP && span_is(span_skip(address, colon), ":25"))
+		add_note(at, false, "protocol", "lmtp is not for port 25 (RFC 2033)");
+}
+
 static void check_listener(const struct place *at, const struct listener_options *listener)
 {
+	check_protocol(at, listener);
 	if (listener->tls == LISTENER_TLS_NONE) {
 		if (listener->tls_client != LISTENER_TLS_CLIENT_OFF)
 			add_note(at, false, "tls_client", "needs tls: starttls or implicit");

@@ -301,6 +301,8 @@ static const struct {
 	 "4:39 warning listeners.1.trusted: has no effect without proxy_protocol or xclient\n"},
 	{"listeners:\n  - {address: \"127.0.0.1:0\", proxy_protocol: true}\n",
 	 "2:5 listeners.0.trusted: proxy_protocol with nobody trusted lets nobody connect\n"},
+	{"listeners:\n  - {address: \"127.0.0.1:25\", protocol: lmtp}\n",
+	 "2:41 listeners.0.protocol: lmtp is not for port 25 (RFC 2033)\n"},
 	{"listeners:\n  - 127.0.0.1:25\n",
 	 "2:5 listeners.0: a mapping was expected, not a value\n"},
 	{"routes:\n  - name: a\n", "2:5 routes.0.hosts: is missing\n"},
