@@ -180,6 +180,7 @@ static void print_envelope(const json_t *message)
 	tool_print_field("Host name", tool_text(client, "name"));
 	tool_print_field("User", tool_text(client, "user"));
 	print_tls(client);
+	tool_print_field("User", tool_text(client, "user"));
 	tool_print_field("Listener", tool_text(message, "listener"));
 	tool_print_field("Scope", tool_text(message, "scope"));
 	tool_print_field("Origin", tool_text(message, "origin"));
