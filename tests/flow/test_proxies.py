@@ -138,6 +138,24 @@ def test_tls_behind_a_header(make_daemon):
     assert daemon.message(message)["client"]["tls"].startswith("TLSv1.3 ")
 
 
+def test_proxy_at_a_unix_socket(make_daemon):
+    """Who may open the socket is trusted: its permissions say so. The client is still judged."""
+    daemon = make_daemon(start=False)
+    path = daemon.folder / "smtp"
+    text = daemon.config.read_text()
+    daemon.config.write_text(re.sub(
+        "(?m)^listeners: .*", 'listeners: [{address: "unix:%s", proxy_protocol: true, '
+        'networks: [192.0.2.0/24]}]' % path, text))
+    daemon.start()
+    for header, want in ((v1("192.0.2.7"), b"220"), (v1("203.0.113.7"), b"554")):
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(PATIENCE)
+            connection.connect(str(path))
+            connection.sendall(header)
+            assert connection.recv(1000)[:3] == want, header
+    assert "client=203.0.113.7 via=unix" in daemon.log()
+
+
 def test_xclient(make_daemon, hop):
     """S047: swaks and smtplib speak for others where they are trusted, and nowhere else."""
     door = Listeners(
