@@ -27,6 +27,12 @@ struct loop_turn {
 };
 void loop_turn_add(struct loop *loop, struct loop_turn *turn);
 
+/*
+ * May one more costly step (a handshake) be taken in this turn? No: leave it
+ * to a later one, so that everybody else's socket is looked at in between.
+ */
+bool loop_may_toil(struct loop *loop);
+
 /* A thing its owner has left to the loop, which ends it if it is still there in loop_free. */
 struct loop_orphan {
 	struct loop_orphan *prev;

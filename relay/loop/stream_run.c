@@ -370,7 +370,8 @@ static void on_io(struct ev_loop *ev, ev_io *watcher, int events)
 	case PHASE_CONNECTING: finish_connect(stream); break;
 	case PHASE_HANDSHAKE:
 		flush(stream);
-		if (stream->phase == PHASE_HANDSHAKE)
+		/* Else the socket, still readable, calls again in the next turn. */
+		if (stream->phase == PHASE_HANDSHAKE && loop_may_toil(stream->loop))
 			go_on_with_handshake(stream);
 		break;
 	case PHASE_OPEN: on_open_io(stream, events); break;

@@ -3,7 +3,9 @@
 
 #include "relay/loop/stream.h"
 
+#include <fcntl.h>
 #include <malloc.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -399,6 +401,85 @@ START_TEST(s067_a_slow_handshake_ends_at_its_deadline)
 }
 END_TEST
 
+#define CROWD 30
+
+/* Handshakes that become possible all at once, and two streams that just want an echo. */
+struct crowd {
+	struct house house;
+	struct rig_stream rigs[CROWD];
+	struct rig_stream plain[2];
+};
+
+static void count_answered(struct rig_stream *rig)
+{
+	struct crowd *crowd = rig->arg;
+
+	rig->number = 0;
+	for (int i = 0; i < CROWD; i++)
+		rig->number += stream_bytes_out(crowd->rigs[i].stream) > 0 ? 1 : 0;
+	stream_consume(rig->stream, stream_input(rig->stream).len);
+	rig_note(rig);
+}
+
+static void sleep_a_while(void *arg)
+{
+	usleep(200000);
+}
+
+static void *hold_loop(void *arg)
+{
+	rig_run(arg, sleep_a_while, NULL);
+	return NULL;
+}
+
+/* CASES S067: others are looked at between the handshakes of a crowd. */
+START_TEST(s067_a_crowd_of_handshakes_takes_turns)
+{
+	struct crowd crowd = {.house = {0}};
+	int fds[CROWD + 2][2];
+	SSL *clients[CROWD];
+	pthread_t thread;
+
+	build(&crowd.house);
+	for (int i = 0; i < CROWD + 2; i++) {
+		struct rig_stream *rig = i < CROWD ? &crowd.rigs[i] : &crowd.plain[i - CROWD];
+
+		rig_tcp_pair(fds[i]);
+		rig->arg = i < CROWD ? (void *)&crowd.house : &crowd;
+		rig->on_input = i < CROWD ? NULL : count_answered;
+		rig_open(rig, crowd.house.loop, fds[i][0]);
+		if (i < CROWD)
+			rig_run(crowd.house.loop, start_server_tls_now, rig);
+	}
+	ck_assert_int_eq(pthread_create(&thread, NULL, hold_loop, crowd.house.loop), 0);
+	usleep(50000);
+	rig_send(fds[CROWD][1], "first");
+	for (int i = 0; i < CROWD; i++) {
+		clients[i] = SSL_new(crowd.house.client);
+		SSL_set_fd(clients[i], fds[i][1]);
+		fcntl(fds[i][1], F_SETFL, O_NONBLOCK);
+		ck_assert_int_le(SSL_connect(clients[i]), 0);
+	}
+	rig_send(fds[CROWD + 1][1], "last");
+	pthread_join(thread, NULL);
+	for (int i = 0; i < 2; i++) {
+		rig_wait(&crowd.plain[i]);
+		ck_assert_uint_le(crowd.plain[i].number, 8);
+	}
+	/* And all of them get their answer. */
+	for (int i = 0; i < CROWD; i++) {
+		fcntl(fds[i][1], F_SETFL, 0);
+		ck_assert_int_eq(SSL_connect(clients[i]), 1);
+		SSL_free(clients[i]);
+	}
+	for (int i = 0; i < CROWD + 2; i++) {
+		rig_close(i < CROWD ? &crowd.rigs[i] : &crowd.plain[i - CROWD]);
+		close(fds[i][1]);
+	}
+	tear_down(&crowd.house);
+}
+END_TEST
+
 START_TEST(an_end_without_close_notify_is_a_truncation)
 {
 	struct house house = {.rig = {.on_input = echo_all}};
@@ -722,8 +803,8 @@ UNIT_MAIN("loop/tls", big_transfers_come_back_whole, what_waits_inside_of_tls_is
 	  s054_a_partial_line_behind_starttls_is_discarded,
 	  s054_plaintext_before_the_client_hello_ends_the_connection,
 	  tls_begins_in_what_was_read_already, s067_a_slow_handshake_ends_at_its_deadline,
-	  s068_a_flood_of_key_updates_is_cut, s068_an_oversized_client_hello_is_refused,
-	  an_end_without_close_notify_is_a_truncation,
+	  s067_a_crowd_of_handshakes_takes_turns, s068_a_flood_of_key_updates_is_cut,
+	  s068_an_oversized_client_hello_is_refused, an_end_without_close_notify_is_a_truncation,
 	  s071_a_bad_record_ends_only_its_own_connection, a_client_verifies_the_name_and_sends_it,
 	  a_client_verifies_an_address_without_sni, a_client_refuses_another_name,
 	  a_client_refuses_an_unknown_signer, closing_sends_close_notify, freed_in_on_secured,
