@@ -5,6 +5,9 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #define ARENA_BLOCK_BYTES 4064
 #define ARENA_ALIGN	  16
@@ -84,6 +87,13 @@ char *mem_span_dup(struct span s)
 void mem_free(void *ptr)
 {
 	free(ptr);
+}
+
+void mem_trim(void)
+{
+#ifdef __GLIBC__
+	(void)malloc_trim(0);
+#endif
 }
 
 struct arena *arena_new(void)

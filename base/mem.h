@@ -22,6 +22,11 @@ char *mem_strdup(const char *text);
 /* A C string of the span's bytes; a NUL inside the span ends the string early for C readers. */
 char *mem_span_dup(struct span s) __attribute__((malloc, returns_nonnull));
 void mem_free(void *ptr);
+/*
+ * Give free pages back to the system, where the allocator keeps them: after a
+ * peak that long-lived pieces have broken up. Some milliseconds; any thread.
+ */
+void mem_trim(void);
 
 /*
  * An arena: many small things with one death. Everything taken from it is

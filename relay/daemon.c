@@ -26,6 +26,7 @@
 #define ADMIN_GRACE_MS	 3000
 #define FLUSH_EVERY_MS	 3000
 #define HITS_AT_ONCE	 512
+#define TRIM_HANDSHAKES	 200
 
 /* --- what the store tells, in its writer thread ------------------------------ */
 
@@ -460,6 +461,21 @@ static bool take_signals(struct daemon *daemon)
 	return stopping;
 }
 
+/*
+ * A handshake needs three times what the connection keeps afterwards. When
+ * many of them came together the allocator is left with holes as large.
+ */
+static void trim_memory(struct daemon *daemon)
+{
+	struct smtp_front_status status;
+
+	smtp_front_status(daemon->front, &status);
+	if (status.handshakes < daemon->handshakes_trimmed + TRIM_HANDSHAKES)
+		return;
+	daemon->handshakes_trimmed = status.handshakes;
+	mem_trim();
+}
+
 static int run(struct daemon *daemon, struct err *why)
 {
 	struct pollfd fds[2] = {{.fd = daemon->signals, .events = POLLIN},
@@ -472,8 +488,10 @@ static int run(struct daemon *daemon, struct err *why)
 			return err_set(why, ERR_FATAL, "%s", daemon->failed_why.text);
 		if (ready > 0 && take_signals(daemon))
 			return ERR_OK;
-		if (ready == 0)
-			flush_hits(daemon);
+		if (ready > 0)
+			continue;
+		flush_hits(daemon);
+		trim_memory(daemon);
 	}
 }
 

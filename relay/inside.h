@@ -43,8 +43,9 @@ struct daemon {
 	pthread_mutex_t deliver_lock;
 	struct admin *admin;
 	int64_t started_at;
-	struct channel *failure; /* closed by the writer thread when the store has failed */
-	struct err failed_why;	 /* written before `failure` is closed */
+	uint64_t handshakes_trimmed; /* handshakes until memory was last given back */
+	struct channel *failure;     /* closed by the writer thread when the store has failed */
+	struct err failed_why;	     /* written before `failure` is closed */
 	int signals;
 };
 

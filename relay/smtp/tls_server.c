@@ -20,6 +20,8 @@
 #define GROUPS	      "X25519:P-256:P-384"
 /* Octets of a client's chain. */
 #define CLIENT_CHAIN_MAX 32768
+/* What we say is short: OpenSSL makes its output buffer as long as this. */
+#define SEND_FRAGMENT 4096
 
 /* Certificates for the same names, one a key type, in a context. */
 struct face {
@@ -110,6 +112,7 @@ static SSL_CTX *make_context(struct tls_server *server)
 			    SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
 				    SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
 	SSL_CTX_set_max_cert_list(context, CLIENT_CHAIN_MAX);
+	SSL_CTX_set_max_send_fragment(context, SEND_FRAGMENT);
 	SSL_CTX_set_tlsext_servername_callback(context, choose_face);
 	SSL_CTX_set_tlsext_servername_arg(context, server);
 	SSL_CTX_set_alpn_select_cb(context, choose_protocol, NULL);
