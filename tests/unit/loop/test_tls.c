@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <malloc.h>
+#include <openssl/kdf.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -567,6 +568,97 @@ START_TEST(s068_a_flood_of_key_updates_is_cut)
 }
 END_TEST
 
+/* The client's secret of TLS 1.3, as hexadecimal, for records that OpenSSL would not write. */
+static char traffic_secret[2 * 48 + 1];
+
+static void keep_secret(const SSL *tls, const char *line)
+{
+	static const char label[] = "CLIENT_TRAFFIC_SECRET_0 ";
+
+	if (strncmp(line, label, sizeof(label) - 1) == 0)
+		snprintf(traffic_secret, sizeof(traffic_secret), "%s", strrchr(line, ' ') + 1);
+}
+
+/* HKDF-Expand-Label with SHA-384 (RFC 8446 7.1). */
+static void expand(const char *label, unsigned char *out, size_t len)
+{
+	unsigned char info[64] = {0, (unsigned char)len, (unsigned char)(6 + strlen(label))};
+	EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_id(EVP_PKEY_HKDF, NULL);
+	unsigned char *secret;
+	long secret_len;
+	int info_len;
+
+	info_len = 3 + snprintf((char *)info + 3, sizeof(info) - 3, "tls13 %s", label) + 1;
+	secret = OPENSSL_hexstr2buf(traffic_secret, &secret_len);
+	ck_assert_ptr_nonnull(secret);
+	ck_assert_int_eq(EVP_PKEY_derive_init(context), 1);
+	EVP_PKEY_CTX_set_hkdf_mode(context, EVP_PKEY_HKDEF_MODE_EXPAND_ONLY);
+	EVP_PKEY_CTX_set_hkdf_md(context, EVP_sha384());
+	EVP_PKEY_CTX_set1_hkdf_key(context, secret, (int)secret_len);
+	EVP_PKEY_CTX_add1_hkdf_info(context, info, info_len);
+	ck_assert_int_eq(EVP_PKEY_derive(context, out, &len), 1);
+	EVP_PKEY_CTX_free(context);
+	OPENSSL_free(secret);
+}
+
+/* Record `number` of the client: application data, none (RFC 8446 5.2). */
+static void make_empty_record(uint64_t number, unsigned char record[22])
+{
+	static const unsigned char header[5] = {0x17, 3, 3, 0, 17};
+	unsigned char key[32];
+	unsigned char nonce[12];
+	unsigned char type = 0x17;
+	EVP_CIPHER_CTX *cipher = EVP_CIPHER_CTX_new();
+	int len;
+
+	expand("key", key, sizeof(key));
+	expand("iv", nonce, sizeof(nonce));
+	for (int i = 0; i < 8; i++)
+		nonce[11 - i] ^= (unsigned char)(number >> (8 * i));
+	memcpy(record, header, 5);
+	EVP_EncryptInit_ex(cipher, EVP_aes_256_gcm(), NULL, key, nonce);
+	EVP_EncryptUpdate(cipher, NULL, &len, header, 5);
+	EVP_EncryptUpdate(cipher, record + 5, &len, &type, 1);
+	EVP_EncryptFinal_ex(cipher, record + 6, &len);
+	EVP_CIPHER_CTX_ctrl(cipher, EVP_CTRL_AEAD_GET_TAG, 16, record + 6);
+	EVP_CIPHER_CTX_free(cipher);
+}
+
+/* CASES S068: records that carry nothing. A few are anybody's right. */
+START_TEST(s068_a_flood_of_empty_records_is_cut)
+{
+	struct house house = {.rig = {.on_input = echo_all}};
+	unsigned char record[22];
+	SSL *tls;
+
+	build(&house);
+	SSL_CTX_set_ciphersuites(house.client, "TLS_AES_256_GCM_SHA384");
+	SSL_CTX_set_keylog_callback(house.client, keep_secret);
+	rig_run(house.loop, start_server_tls_now, &house.rig);
+	tls = client_tls(&house);
+	for (uint64_t i = 0; i < 5; i++) {
+		make_empty_record(i, record);
+		ck_assert_int_eq(send(house.fds[1], record, sizeof(record), 0), sizeof(record));
+	}
+	rig_run(house.loop, pause_it, &house.rig);
+	ck_assert_int_eq(house.rig.ends, 0);
+	rig_run(house.loop, resume_it, &house.rig);
+	for (uint64_t i = 5; i < 4000; i++) {
+		make_empty_record(i, record);
+		if (send(house.fds[1], record, sizeof(record), MSG_NOSIGNAL) < 0)
+			break;
+	}
+	rig_wait(&house.rig);
+	ck_assert_int_eq(house.rig.end_code, ERR_IO);
+	/* Not because they were forged badly. */
+	ck_assert_msg(strstr(house.rig.end_why, "mac") == NULL, "%s", house.rig.end_why);
+	ck_assert_uint_lt(stream_bytes_in(house.rig.stream), 100000);
+	printf("# %s\n", house.rig.end_why);
+	SSL_free(tls);
+	tear_down(&house);
+}
+END_TEST
+
 /* CASES S068: a ClientHello that says it is 64 KiB and more. */
 START_TEST(s068_an_oversized_client_hello_is_refused)
 {
@@ -804,7 +896,8 @@ UNIT_MAIN("loop/tls", big_transfers_come_back_whole, what_waits_inside_of_tls_is
 	  s054_plaintext_before_the_client_hello_ends_the_connection,
 	  tls_begins_in_what_was_read_already, s067_a_slow_handshake_ends_at_its_deadline,
 	  s067_a_crowd_of_handshakes_takes_turns, s068_a_flood_of_key_updates_is_cut,
-	  s068_an_oversized_client_hello_is_refused, an_end_without_close_notify_is_a_truncation,
+	  s068_a_flood_of_empty_records_is_cut, s068_an_oversized_client_hello_is_refused,
+	  an_end_without_close_notify_is_a_truncation,
 	  s071_a_bad_record_ends_only_its_own_connection, a_client_verifies_the_name_and_sends_it,
 	  a_client_verifies_an_address_without_sni, a_client_refuses_another_name,
 	  a_client_refuses_an_unknown_signer, closing_sends_close_notify, freed_in_on_secured,
