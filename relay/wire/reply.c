@@ -238,7 +238,8 @@ static int format_line(struct buf *out, struct span prefix, struct span text)
 	for (size_t i = 0; i < text.len; i++) {
 		unsigned char c = (unsigned char)text.data[i];
 
-		room[prefix.len + i] = c < 0x20 || c == 0x7f ? '?' : text.data[i];
+		/* RFC 5321 4.2: textstring is printable ASCII, whatever a peer made us repeat */
+		room[prefix.len + i] = c < 0x20 || c >= 0x7f ? '?' : text.data[i];
 	}
 	memcpy(room + prefix.len + text.len, "\r\n", 2);
 	buf_fill(out, prefix.len + text.len + 2);

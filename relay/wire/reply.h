@@ -73,7 +73,7 @@ void reply_summary(const struct reply *reply, char *text_out, size_t size);
 /*
  * Write a reply: "250-2.1.5 text\r\n…250 2.1.5 text\r\n". `text` may hold
  * several lines separated by '\n'; `enhanced` ("" for none) is put on each
- * (RFC 2034 4). Control bytes become '?', a line is cut at 512 octets with
+ * (RFC 2034 4). What is not printable ASCII becomes '?', a line is cut at 512 octets with
  * its CRLF. Returns ERR_OK or ERR_LIMIT (out's ceiling; nothing is added).
  */
 int reply_format(struct buf *out, int code, const char *enhanced, struct span text);
