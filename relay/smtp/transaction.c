@@ -99,7 +99,6 @@ void verb_data(struct smtp_session *session, struct span argument)
 			return;
 		}
 		session_answer(session, &answer);
-		verb_close_on_content(session);
 	} else if (answer.delay_ms > 0) {
 		answer.code = 0;
 		hold_begin(session, &answer, begin_data);

@@ -140,8 +140,6 @@ static void out_of_order(struct smtp_session *session, const struct verb *verb)
 		session_refuse(session, 503, "5.5.1", "The message comes by BDAT; RSET ends it");
 	else
 		session_refuse(session, 503, "5.5.1", "Say RCPT first");
-	if (verb->act == verb_data)
-		verb_close_on_content(session);
 }
 
 static void run(struct smtp_session *session, const struct verb *verb, struct span argument)
@@ -188,4 +186,7 @@ void verb_run(struct smtp_session *session, struct span line)
 		session_refuse(session, 500, "5.5.2", "Command not recognized");
 	else
 		run(session, verb, command.argument);
+	/* However DATA was refused; a refusal that is held back sees to it itself. */
+	if (verb != NULL && verb->act == verb_data && session->phase == PHASE_COMMAND)
+		verb_close_on_content(session);
 }

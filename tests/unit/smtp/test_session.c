@@ -201,6 +201,15 @@ START_TEST(content_behind_refused_data)
 	client_expect(&client, "554 5.5.1");
 	client_expect_end(&client);
 	client_close(&client);
+	/* The same for a DATA that is malformed. */
+	client_greet(&client, &house.rig);
+	client_say(&client, "MAIL FROM:<a@x.test>\r\nRCPT TO:<b@y.test>\r\nDATA x\r\n"
+			    "RSET\r\nMAIL FROM:<c@x.test>\r\n");
+	client_expect(&client, "250 2.1.0");
+	client_expect(&client, "250 2.1.5");
+	client_expect(&client, "501 5.5.4");
+	client_expect_end(&client);
+	client_close(&client);
 	ck_assert_uint_eq(recorder_count(&house.recorder), 0);
 	house_close(&house);
 }
