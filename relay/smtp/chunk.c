@@ -89,5 +89,5 @@ void verb_bdat(struct smtp_session *session, struct span argument)
 	else if (answer.disconnect && answer.delay_ms == 0)
 		session_answer(session, &answer);
 	else
-		transfer_stray_chunk(session, size, &answer);
+		transfer_stray_chunk(session, size, last, &answer);
 }

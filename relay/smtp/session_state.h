@@ -161,7 +161,7 @@ void transfer_begin_chunks(struct smtp_session *session);
 /* The octets behind a BDAT, `size` of them, are next. */
 void transfer_chunk(struct smtp_session *session, int64_t size, bool last);
 /* The same where a BDAT is not in order: they are passed over, then comes the answer. */
-void transfer_stray_chunk(struct smtp_session *session, int64_t size,
+void transfer_stray_chunk(struct smtp_session *session, int64_t size, bool last,
 			  const struct smtp_answer *answer);
 /* Take what has come. False: nothing more can be done now. */
 bool transfer_step(struct smtp_session *session);

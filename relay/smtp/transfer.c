@@ -65,13 +65,13 @@ void transfer_chunk(struct smtp_session *session, int64_t size, bool last)
 	expect_octets(session);
 }
 
-void transfer_stray_chunk(struct smtp_session *session, int64_t size,
+void transfer_stray_chunk(struct smtp_session *session, int64_t size, bool last,
 			  const struct smtp_answer *answer)
 {
 	begin(session, DATA_CHUNKED);
 	session->transfer.stray = true;
 	session->transfer.refusal = *answer;
-	transfer_chunk(session, size, false);
+	transfer_chunk(session, size, last);
 }
 
 /* The rest of the message is read and thrown away; the client gets the answer at its end. */
@@ -197,6 +197,21 @@ static void end_of_last_chunk(struct smtp_session *session)
 	end_of_data(session);
 }
 
+/* RFC 2033 4.2: behind a last chunk an LMTP client waits for an answer for each recipient. */
+static void end_of_stray_chunk(struct smtp_session *session)
+{
+	const struct session_transfer *transfer = &session->transfer;
+	const struct smtp_answer *refusal = &transfer->refusal;
+
+	loop_timer_stop(&session->clock);
+	if (transfer->last && session->client.lmtp && session->recipients > 1)
+		answer_message(session, refusal, session->recipients);
+	else if (refusal->delay_ms > 0)
+		session_answer(session, refusal);
+	else
+		session_refuse(session, refusal->code, refusal->enhanced, refusal->text);
+}
+
 /* RFC 3030 2: each chunk gets its own answer, and only when all of it was taken. */
 static void end_of_chunk(struct smtp_session *session)
 {
@@ -205,12 +220,7 @@ static void end_of_chunk(struct smtp_session *session)
 
 	session->phase = PHASE_COMMAND;
 	if (transfer->stray) {
-		loop_timer_stop(&session->clock);
-		if (transfer->refusal.delay_ms > 0)
-			session_answer(session, &transfer->refusal);
-		else
-			session_refuse(session, transfer->refusal.code, transfer->refusal.enhanced,
-				       transfer->refusal.text);
+		end_of_stray_chunk(session);
 	} else if (transfer->last) {
 		end_of_last_chunk(session);
 	} else if (session->transaction == NULL) {

@@ -233,6 +233,14 @@ START_TEST(chunks)
 	client_say(client, "BDAT 1200 LAST\r\n");
 	client_send(client, span_make(much, sizeof(much)));
 	expect_answers(&house, 2, "552 5.3.4");
+	/* Refused before its first octet: the client counts in the same way. */
+	client_ask(client, "MAIL FROM:<nodata@x.test>", "250 2.1.0");
+	client_ask(client, "RCPT TO:<b@y.test>", "250 2.1.5");
+	client_ask(client, "RCPT TO:<c@y.test>", "250 2.1.5");
+	client_say(client, "BDAT 1\r\nx");
+	expect_answers(&house, 1, "451 4.3.0");
+	client_say(client, "BDAT 1 LAST\r\nx");
+	expect_answers(&house, 2, "451 4.3.0");
 	house_close(&house);
 }
 END_TEST
