@@ -8,43 +8,8 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "relay/smtp/command.h"
+#include "tests/fuzz/data_model.h"
 #include "tests/fuzz/fuzz.h"
-
-struct result {
-	struct buf message;
-	size_t taken; /* octets of the input */
-	bool ended;
-	int64_t bare_cr;
-	int64_t bare_lf;
-};
-
-/* One octet at a time over the whole input, nothing clever. `more`: the input may go on. */
-static void model(struct span in, enum data_mode mode, struct result *out)
-{
-	bool start = true;
-	size_t i = 0;
-
-	for (; i < in.len && !out->ended; i++) {
-		char c = in.data[i];
-		bool lf_next = i + 1 < in.len && in.data[i + 1] == '\n';
-
-		if (mode == DATA_DOTTED && start && c == '.') {
-			out->ended = in.len - i >= 3 && memcmp(in.data + i, ".\r\n", 3) == 0;
-			i += out->ended ? 2 : 0;
-			start = false;
-			continue;
-		}
-		start = c == '\r' && lf_next;
-		out->bare_cr += c == '\r' && !lf_next;
-		out->bare_lf += c == '\n';
-		if (c == '\r' || c == '\n')
-			assert(buf_append(&out->message, "\r\n", 2) == ERR_OK);
-		else
-			assert(buf_append_char(&out->message, c) == ERR_OK);
-		i += start ? 1 : 0;
-	}
-	out->taken = i;
-}
 
 static unsigned next_random(uint32_t *seed)
 {
@@ -52,13 +17,13 @@ static unsigned next_random(uint32_t *seed)
 	return *seed >> 16;
 }
 
-static void add(struct result *out, struct span piece)
+static void add(struct data_model *out, struct span piece)
 {
 	assert(piece.len > 0);
 	assert(buf_append_span(&out->message, piece) == ERR_OK);
 }
 
-static void machine(struct span in, enum data_mode mode, uint32_t seed, struct result *out)
+static void machine(struct span in, enum data_mode mode, uint32_t seed, struct data_model *out)
 {
 	struct span piece;
 	struct data data;
@@ -87,7 +52,7 @@ static void machine(struct span in, enum data_mode mode, uint32_t seed, struct r
  * Behind an input that does not end a message by DATA the machine may still
  * wait for the octet that says what a CR or a dot is.
  */
-static void check_same(const struct result *got, const struct result *want)
+static void check_same(const struct data_model *got, const struct data_model *want)
 {
 	assert(got->ended == want->ended && got->taken == want->taken);
 	assert(got->bare_cr == want->bare_cr && got->bare_lf == want->bare_lf);
@@ -126,8 +91,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	enum data_mode mode = size > 0 && (data[0] & 1) != 0 ? DATA_CHUNKED : DATA_DOTTED;
 	uint32_t seed = size > 0 ? data[0] / 2U : 0;
 	struct span in = span_make((const char *)data + (size > 0), size - (size > 0));
-	struct result got = {.taken = 0};
-	struct result want = {.taken = 0};
+	struct data_model got = {.taken = 0};
+	struct data_model want;
 
 	/* Octets whose meaning hangs on what comes next: let something come. */
 	char tail[] = "a";
@@ -138,14 +103,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (mode == DATA_DOTTED)
 		assert(buf_append(&whole, tail, 1) == ERR_OK);
 	buf_init(&got.message, 2 * size + 8);
-	buf_init(&want.message, 2 * size + 8);
-	model(buf_span(&whole), mode, &want);
+	data_model_init(&want, buf_span(&whole), mode == DATA_DOTTED);
 	machine(buf_span(&whole), mode, seed, &got);
 	check_same(&got, &want);
 	check_clean(buf_span(&got.message));
 	check_announcement(in);
 	buf_release(&got.message);
-	buf_release(&want.message);
+	data_model_release(&want);
 	buf_release(&whole);
 	return 0;
 }
