@@ -12,10 +12,14 @@ void fate_format(const struct fate *fate, char text_out[FATE_TEXT_SIZE])
 		       fate->rule, fate->reply);
 }
 
+/* Printable ASCII, as fault_check wants it: it ends up in histories and reports. */
 static bool copy(struct span from, char *to, size_t size)
 {
 	if (from.len == 0 || from.len >= size)
 		return false;
+	for (size_t i = 0; i < from.len; i++)
+		if (from.data[i] < ' ' || from.data[i] > '~')
+			return false;
 	memcpy(to, from.data, from.len);
 	to[from.len] = '\0';
 	return true;

@@ -425,6 +425,7 @@ START_TEST(what_is_no_fate_is_refused)
 		"bounce 1 250 5.1.1 x text",
 		"bounce 1 550 555.555.555.555 x text",
 		"bounce 99999 550 5.1.1 x text",
+		"bounce 1 550 5.1.1 x two\r\nlines",
 	};
 	struct fate fate;
 
