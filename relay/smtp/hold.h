@@ -1,4 +1,4 @@
-/* relay/smtp/hold.h - inside of a session: answers that are held back on demand */
+/* relay/smtp/hold.h - inside of a session: an answer that is held back on demand */
 #ifndef STAGEPOST_RELAY_SMTP_HOLD_H
 #define STAGEPOST_RELAY_SMTP_HOLD_H
 
@@ -7,16 +7,13 @@
 /*
  * Until answer->delay_ms has passed nothing of the client is looked at and no
  * deadline of its runs; the connection's end is seen. Then comes the answer
- * (code 0: none), then `then` (NULL: nothing). Answers given in the meantime
- * wait behind it.
+ * (code 0: none), then `then` (NULL: nothing).
  */
 void hold_begin(struct smtp_session *session, const struct smtp_answer *answer,
 		void (*then)(struct smtp_session *session));
-/* One more, behind what is held already. */
-void hold_add(struct smtp_session *session, const struct smtp_answer *answer);
 /* The session's clock rang in PHASE_HOLD. */
 void hold_end(struct smtp_session *session);
-/* The daemon stops: what was held is said now, nothing comes after it. */
+/* The daemon stops: what was held is said now; nothing is begun after it. */
 void hold_cut(struct smtp_session *session);
 /* The connection is gone. */
 void hold_forget(struct smtp_session *session);

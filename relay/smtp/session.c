@@ -56,9 +56,7 @@ void session_reply(struct smtp_session *session, int code, const char *enhanced,
 
 void session_answer(struct smtp_session *session, const struct smtp_answer *answer)
 {
-	if (session->hold != NULL)
-		hold_add(session, answer);
-	else if (answer->delay_ms > 0 && session->stream != NULL && !session->stopping)
+	if (answer->delay_ms > 0 && session->stream != NULL && !session->stopping)
 		hold_begin(session, answer, NULL);
 	else if (answer->disconnect)
 		session_close(session, "disconnected on demand");

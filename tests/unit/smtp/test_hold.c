@@ -244,8 +244,46 @@ START_TEST(a_chunk_can_wait_too)
 }
 END_TEST
 
+/* RFC 2033: an answer for each recipient, late, and also when a stop cuts the delay short. */
+START_TEST(lmtp_answers_come_late_together)
+{
+	for (int stopped = 0; stopped < 2; stopped++) {
+		struct house house;
+
+		recorder_init(&house.recorder);
+		rig_init(&house.rig, &recorder_ops, &house.recorder, NULL);
+		house.rig.listener.protocol = LISTENER_LMTP;
+		rig_open(&house.rig);
+		client_open(&house.client, &house.rig);
+		client_expect(&house.client, "220");
+		client_ask(&house.client, "LHLO client.test", "250");
+		client_ask(&house.client, "MAIL FROM:<a@x.test>", "250 2.1.0");
+		client_ask(&house.client, "RCPT TO:<b@y.test>", "250 2.1.5");
+		client_ask(&house.client, "RCPT TO:<c@y.test>", "250 2.1.5");
+		client_ask(&house.client, "DATA", "354");
+		smtp_answer_set(&house.recorder.final, 250, "2.0.0", "late");
+		house.recorder.final.delay_ms = stopped ? FOREVER_MS : DELAY_MS;
+		if (!stopped) {
+			expect_late(&house, "hello\r\n.\r\n", "250 2.0.0");
+			client_expect(&house.client, "250 2.0.0");
+			client_ask(&house.client, "NOOP", "250 2.0.0");
+			house_close(&house);
+			continue;
+		}
+		client_say(&house.client, "hello\r\n.\r\n");
+		client_expect_silence(&house.client, 50);
+		rig_close(&house.rig, 5000);
+		client_expect(&house.client, "250 2.0.0");
+		client_expect(&house.client, "250 2.0.0");
+		client_expect(&house.client, "421 4.3.2");
+		client_close(&house.client);
+		recorder_release(&house.recorder);
+	}
+}
+END_TEST
+
 UNIT_MAIN("smtp/hold", each_answer_can_come_late, what_is_pipelined_waits_and_is_answered_in_order,
 	  nobody_else_waits, the_clients_deadlines_do_not_run_meanwhile, a_client_that_goes_ends_it,
 	  a_stop_ends_it, a_stop_cuts_a_354_short, no_answer_is_held_back_while_stopping,
 	  disconnected_without_a_word, content_behind_a_late_refusal_never_runs,
-	  a_chunk_can_wait_too)
+	  a_chunk_can_wait_too, lmtp_answers_come_late_together)
