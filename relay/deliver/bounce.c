@@ -376,7 +376,7 @@ int bounce_write(const struct bounce *bounce, struct buf *out, struct bounce_fac
 	put(&w, w.id);
 	put(&w, "--\r\n");
 	facts_out->has_8bit = w.utf8 || w.original_8bit;
-	facts_out->smtputf8 = w.utf8;
+	facts_out->smtputf8 = has_8bit(span_of(bounce->sender));
 	return w.code;
 }
 

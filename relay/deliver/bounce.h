@@ -50,7 +50,11 @@ struct bounce {
 struct bounce_facts {
 	int64_t header_size;
 	bool has_8bit;
-	bool smtputf8; /* it has the form of RFC 6533 */
+	/*
+	 * Its own header holds more than ASCII. The parts of RFC 6533 alone need
+	 * 8BITMIME only: their transfer encoding says what they are (RFC 6532 3.7).
+	 */
+	bool smtputf8;
 };
 
 /*

@@ -295,3 +295,40 @@ def test_the_tool(relay):
     assert stagepost(relay, "fault", "remove", "1")[0] == 0
     assert stagepost(relay, "fault", "remove", "slow")[0] == 1
     assert relay.get("/faults")["items"] == []
+
+
+def test_a_report_about_utf8(relay, hop):
+    """RFC 6533: the forms message/global-* and utf-8; addresses."""
+    relay.allow(SENDER)
+    demand(relay, "b", "bounce", sender=SENDER, text="Unbekannt")
+    with Smtp(relay.smtp_port) as smtp:
+        assert smtp.command("MAIL FROM:<%s> SMTPUTF8" % SENDER)[0] == 250
+        assert smtp.command("RCPT TO:<gr\u00fc\u00dfe@example.com>")[0] == 250
+        assert smtp.command("DATA")[0] == 354
+        smtp.write("Subject: gr\u00fc\u00dfe\r\n\r\nhello\r\n.\r\n".encode())
+        assert smtp.reply()[0] == 250
+    wait_for(hop.snapshot, "the report")
+    report = hop.snapshot()[0]
+    assert report.recipients == [SENDER]
+    addressee_rule(relay, report)
+    outer, (words, status, original) = parse_report(report.content)
+    assert outer["Content-Transfer-Encoding"] == "8bit"
+    assert words.get_content_charset() == "utf-8" and "gr\u00fc\u00dfe@" in words.get_content()
+    assert status.get_content_type() == "message/global-delivery-status"
+    assert "Final-Recipient: utf-8; gr\u00fc\u00dfe@example.com\r\n".encode() in report.content
+    assert original.get_content_type() == "message/global"
+    assert "Subject: gr\u00fc\u00dfe\r\n".encode() in report.content
+
+
+def test_by_user(make_daemon, hop):
+    relay = make_daemon(hop.address, start=False)
+    relay.start("-o", "listeners.0.auth=any", "-o", "listeners.0.auth_without_tls=true")
+    demand(relay, "ci", "reject", user="ci-*", stage="end")
+    for user, code in (("ci-7", 550), ("shop", 250)):
+        with client(relay) as smtp:
+            smtp.login(user, "whatever")
+            smtp.mail(SENDER)
+            smtp.rcpt(ALICE)
+            assert smtp.data(BODY)[0] == code
+    with client(relay) as smtp:
+        assert smtp.sendmail(SENDER, [ALICE], BODY) == {}

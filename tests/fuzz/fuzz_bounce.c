@@ -95,7 +95,7 @@ static void check(const struct bounce *bounce)
 	report = buf_span(&out);
 	assert(facts.header_size > 4 && (size_t)facts.header_size < report.len);
 	check_lines(span_first(report, (size_t)facts.header_size), header_names, facts.smtputf8);
-	check_lines(status_part(report, boundary), status_names, facts.smtputf8);
+	check_lines(status_part(report, boundary), status_names, facts.has_8bit);
 	assert(memcmp(report.data + report.len - 4, "--\r\n", 4) == 0);
 	buf_release(&out);
 }

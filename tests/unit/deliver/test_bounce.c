@@ -257,10 +257,15 @@ START_TEST(utf8_has_a_form_of_its_own)
 		       "boundary=", "\"\r\nContent-Transfer-Encoding: 8bit\r\n\r\n", NULL},
 	       (const char *const[]){"message/delivery-status", "message/rfc822", NULL});
 	mem_free(text_of(&bounce, &facts));
-	ck_assert(facts.has_8bit && facts.smtputf8);
+	ck_assert(facts.has_8bit && !facts.smtputf8);
 	bounce.ret = "HDRS";
 	expect(&bounce, (const char *const[]){"message/global-headers", NULL},
 	       (const char *const[]){"rfc822-headers", NULL});
+	bounce.sender = "\xc3\xa4pp@shop.test";
+	expect(&bounce, (const char *const[]){"\r\nTo: <\xc3\xa4pp@shop.test>\r\n", NULL},
+	       (const char *const[]){NULL});
+	mem_free(text_of(&bounce, &facts));
+	ck_assert(facts.has_8bit && facts.smtputf8);
 	/* An ASCII address of mail that came with SMTPUTF8. */
 	bounce = usual();
 	bounce.smtputf8 = true;
