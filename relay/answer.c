@@ -85,6 +85,22 @@ static void tell_faults(struct daemon *daemon, void (*row)(void *row_ctx, const 
 		row(row_ctx, sentence);
 }
 
+static void tell_descriptors(const struct daemon *daemon, const struct config *config,
+			     void (*row)(void *row_ctx, const char *sentence), void *row_ctx)
+{
+	size_t room = descriptors_room(&daemon->descriptors, config);
+	char sentence[200];
+
+	if (room >= config->smtp.max_connections)
+		return;
+	snprintf(
+		sentence, sizeof(sentence),
+		"the limit of %zu open files has room for %zu SMTP connections, not for the %zu of "
+		"smtp.max_connections",
+		daemon->descriptors.limit, room, config->smtp.max_connections);
+	row(row_ctx, sentence);
+}
+
 void daemon_tell_warnings(void *ctx, void (*row)(void *row_ctx, const char *sentence),
 			  void *row_ctx)
 {
@@ -97,6 +113,7 @@ void daemon_tell_warnings(void *ctx, void (*row)(void *row_ctx, const char *sent
 	if (whitelist_allows_all(snapshot))
 		row(row_ctx, "the whitelist holds `*`: mail to every plain address leaves");
 	tell_faults(daemon, row, row_ctx);
+	tell_descriptors(daemon, config, row, row_ctx);
 	if (config->delivery.capture_only)
 		row(row_ctx, "delivery.capture_only is on: nothing leaves");
 	else if (config->delivery.route_count == 0)

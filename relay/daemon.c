@@ -262,6 +262,20 @@ static int start_smtp(struct daemon *daemon, struct err *why)
 	return ERR_OK;
 }
 
+static int start_limits(struct daemon *daemon, struct err *why)
+{
+	return descriptors_prepare(daemon->config, &daemon->descriptors, why);
+}
+
+static int start_reserve(struct daemon *daemon, struct err *why)
+{
+	(void)why;
+	descriptors_count(&daemon->descriptors);
+	smtp_front_keep_descriptors(daemon->front,
+				    descriptors_ceiling(&daemon->descriptors, daemon->config));
+	return ERR_OK;
+}
+
 static int start_admin(struct daemon *daemon, struct err *why)
 {
 	struct admin_env env = {
@@ -282,8 +296,9 @@ static int start_admin(struct daemon *daemon, struct err *why)
 static int start(struct daemon *daemon, struct err *why)
 {
 	int (*const steps[])(struct daemon *, struct err *) = {
-		prepare_process, start_store, start_whitelist, start_faults, start_loops,
-		start_tls,	 start_smtp,  start_deliver,   start_admin,
+		prepare_process, start_limits,	start_store, start_whitelist,
+		start_faults,	 start_loops,	start_tls,   start_smtp,
+		start_deliver,	 start_reserve, start_admin,
 	};
 
 	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
@@ -400,6 +415,7 @@ static void put_in_force(struct daemon *daemon, struct config *next)
 	log_configure(&next->log);
 	publish_faults(daemon, FAULT_FROM_CONFIG, next->faults, next->fault_count);
 	budget_set_limit(&daemon->budget, next->smtp.memory);
+	smtp_front_keep_descriptors(daemon->front, descriptors_ceiling(&daemon->descriptors, next));
 	deliver_reload(daemon->deliver, &next->delivery, on_retired, retire(daemon, before));
 	versions_release(daemon->versions, before);
 	log_info("reload", LOG_S("result", "the new configuration is in force"));

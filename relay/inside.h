@@ -13,6 +13,7 @@
 #include "relay/config.h"
 #include "relay/daemon.h"
 #include "relay/deliver/deliver.h"
+#include "relay/descriptors.h"
 #include "relay/filter/fault.h"
 #include "relay/filter/whitelist.h"
 #include "relay/loop/budget.h"
@@ -33,6 +34,7 @@ struct daemon {
 	struct faults *faults;
 	struct loop *loops[CONFIG_MAX_THREADS];
 	size_t loop_count;
+	struct descriptors descriptors;
 	struct budget budget;
 	struct intake *intake;
 	struct smtp_front *front;

@@ -52,6 +52,7 @@ struct smtp_front {
 	struct reverse_source source_of_names;
 	struct session_counters counters;
 	_Atomic uint64_t connections;
+	_Atomic int ceiling; /* of descriptors; 0: none */
 	struct porch *porches;
 	size_t porch_count;
 	size_t listener_count;
@@ -76,24 +77,33 @@ static void turn_away(struct porch *porch, int fd, int code, const char *enhance
 	(void)close(fd);
 }
 
+/* What the client is told, and the log. */
+struct refusal {
+	int code;
+	const char *enhanced;
+	const char *text;
+	const char *reason;
+};
+
+static const struct refusal access_denied = {554, "5.7.1", "Access denied",
+					     "not in the listener's networks"};
+static const struct refusal no_room = {421, "4.3.2", "Too many connections",
+				       "too many connections"};
+static const struct refusal no_room_for_client = {421, "4.7.0",
+						  "Too many connections from your address",
+						  "too many connections from this client"};
+static const struct refusal no_descriptors = {421, "4.3.2", "Too many connections",
+					      "too few descriptors are left"};
+
 static void refuse(struct door *door, int fd, const struct peer_address *peer,
-		   enum census_answer answer)
+		   const struct refusal *refusal)
 {
 	char text[PEER_ADDRESS_TEXT_SIZE];
-	const char *reason = "not in the listener's networks";
 
 	atomic_fetch_add(&door->porch->front->counters.connections_refused, 1);
 	peer_address_format(peer, text);
-	if (answer == CENSUS_FULL) {
-		reason = "too many connections";
-		turn_away(door->porch, fd, 421, "4.3.2", "Too many connections");
-	} else if (answer == CENSUS_CLIENT_FULL) {
-		reason = "too many connections from this client";
-		turn_away(door->porch, fd, 421, "4.7.0", "Too many connections from your address");
-	} else {
-		turn_away(door->porch, fd, 554, "5.7.1", "Access denied");
-	}
-	log_info("refused", LOG_S("client", text), LOG_S("reason", reason),
+	turn_away(door->porch, fd, refusal->code, refusal->enhanced, refusal->text);
+	log_info("refused", LOG_S("client", text), LOG_S("reason", refusal->reason),
 		 LOG_S("listener", door->porch->front->names[door->listener]));
 }
 
@@ -108,6 +118,14 @@ static void refuse_proxy(struct door *door, int fd, const struct peer_address *p
 	log_info("refused", LOG_S("client", text),
 		 LOG_S("reason", "not one of the listener's trusted proxies"),
 		 LOG_S("listener", door->porch->front->names[door->listener]));
+}
+
+/* The lowest free number is what a new descriptor gets: at the ceiling all below it are in use. */
+static bool is_above_ceiling(struct smtp_front *front, int fd)
+{
+	int ceiling = atomic_load(&front->ceiling);
+
+	return ceiling > 0 && fd >= ceiling;
 }
 
 static void on_accept(void *ctx, int fd, const struct sockaddr_storage *sockaddr)
@@ -127,14 +145,19 @@ static void on_accept(void *ctx, int fd, const struct sockaddr_storage *sockaddr
 		return;
 	}
 	if (!start.proxied && !version_admits(version, door->listener, &start.peer)) {
-		refuse(door, fd, &start.peer, CENSUS_OK);
+		refuse(door, fd, &start.peer, &access_denied);
+		return;
+	}
+	if (is_above_ceiling(porch->front, fd)) {
+		refuse(door, fd, &start.peer, &no_descriptors);
 		return;
 	}
 	start.counted = start.proxied ? nobody : start.peer;
 	answer = census_enter(porch->front->census, &start.counted, options->max_connections,
 			      options->max_connections_per_client);
 	if (answer != CENSUS_OK) {
-		refuse(door, fd, &start.peer, answer);
+		refuse(door, fd, &start.peer,
+		       answer == CENSUS_FULL ? &no_room : &no_room_for_client);
 		return;
 	}
 	atomic_fetch_add(&porch->front->connections, 1);
@@ -458,6 +481,11 @@ void smtp_front_stop(struct smtp_front **front, int64_t grace_ms)
 			left--;
 	}
 	front_free(front);
+}
+
+void smtp_front_keep_descriptors(struct smtp_front *front, int ceiling)
+{
+	atomic_store(&front->ceiling, ceiling);
 }
 
 /* --- for status ------------------------------------------------------------ */

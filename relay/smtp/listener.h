@@ -68,6 +68,12 @@ void smtp_front_close(struct smtp_front *front, int64_t grace_ms);
  */
 void smtp_front_stop(struct smtp_front **front, int64_t grace_ms);
 
+/*
+ * Any thread, any time: a client whose descriptor would be `ceiling` or above
+ * gets 421, so that the rest is there for others. 0, as at the start: no such limit.
+ */
+void smtp_front_keep_descriptors(struct smtp_front *front, int ceiling);
+
 struct smtp_front_status {
 	size_t sessions;	      /* now */
 	uint64_t connections;	      /* admitted since the start */

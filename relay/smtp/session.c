@@ -482,8 +482,12 @@ static void link_session(struct smtp_session *session)
 
 void session_open(struct session_house *house, const struct session_start *start)
 {
-	static const struct stream_options stream_options = {
-		.input_max = INPUT_MAX, .output_max = OUTPUT_MAX, .low_water = OUTPUT_LOW};
+	/* Who takes no octet of his replies for so long is as gone as who says nothing (S078). */
+	const struct stream_options stream_options = {
+		.input_max = INPUT_MAX,
+		.output_max = OUTPUT_MAX,
+		.low_water = OUTPUT_LOW,
+		.write_deadline_ms = house->version->settings.smtp->command_timeout_ms};
 	struct smtp_session *session = mem_zalloc(sizeof(*session));
 	unsigned char id[8];
 

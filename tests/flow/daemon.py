@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -57,6 +58,7 @@ class Daemon:
         self.next_hop = next_hop
         self.settings = settings
         self.process = None
+        self.max_files = None  # the limit of descriptors it is started with
         self.expected_exit = 0
         self.write_config(settings)
 
@@ -79,10 +81,19 @@ class Daemon:
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
                 [STAGEPOSTD, "-c", self.config, *arguments],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder)
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder,
+                preexec_fn=self._limit_files if self.max_files else None)
         if wait:
             wait_for(self.is_ready, "the daemon to be ready:\n%s" % self.log())
         return self
+
+    def _limit_files(self):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (self.max_files, self.max_files))
+
+    def cpu_seconds(self):
+        """Used by all its threads so far."""
+        fields = pathlib.Path("/proc/%d/stat" % self.process.pid).read_text().split()
+        return (int(fields[13]) + int(fields[14])) / os.sysconf("SC_CLK_TCK")
 
     def is_ready(self):
         assert self.process.poll() is None, "it exited: %s\n%s" % (
