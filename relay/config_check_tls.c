@@ -31,22 +31,19 @@ static void add_note(const struct place *at, bool warning, const char *key, cons
 }
 
 static void warn_of_pair(const struct place *at, const struct credential *credential,
-			 const char *certificate_key, const char *key_key)
+			 const char *certificate_key)
 {
 	int64_t left = credential_expires_at(credential) - clock_wall_ms();
 	struct err text;
 
-	if (credential_is_exposed(credential))
-		add_note(at, true, key_key, "everybody on this machine can read the private key");
 	if (left < EXPIRES_MS) {
 		err_set(&text, 0, "the certificate expires in %d days", (int)(left / DAY_MS));
 		add_note(at, true, certificate_key, text.text);
 	}
 }
 
-/* By the names of the two keys in this mapping. */
 static void check_pair(const struct place *at, const char *certificate, const char *key,
-		       const char *certificate_key, const char *key_key)
+		       const char *certificate_key)
 {
 	struct credential *credential;
 	struct err why;
@@ -60,7 +57,7 @@ static void check_pair(const struct place *at, const char *certificate, const ch
 	if (credential_use(credential, at->context, &why) != ERR_OK)
 		add_note(at, false, certificate_key, why.text);
 	else
-		warn_of_pair(at, credential, certificate_key, key_key);
+		warn_of_pair(at, credential, certificate_key);
 	credential_free(&credential);
 }
 
@@ -70,14 +67,14 @@ static void check_pairs(const struct place *at, const struct listener_options *l
 
 	if (!is_given(listener->tls_certificate) && is_given(listener->tls_key))
 		add_note(at, false, "tls_key", "a key without tls_certificate");
-	check_pair(at, listener->tls_certificate, listener->tls_key, "tls_certificate", "tls_key");
+	check_pair(at, listener->tls_certificate, listener->tls_key, "tls_certificate");
 	for (size_t i = 0; i < listener->certificate_count; i++) {
 		struct place item = *at;
 
 		item.node = document_item(list, i);
 		item.path = arena_printf(at->reader->scratch, "%s.certificates.%zu", at->path, i);
 		check_pair(&item, listener->certificates[i].certificate,
-			   listener->certificates[i].key, "certificate", "key");
+			   listener->certificates[i].key, "certificate");
 	}
 }
 

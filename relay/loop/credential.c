@@ -8,6 +8,7 @@
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <time.h>
 
@@ -18,7 +19,6 @@ struct credential {
 	X509 *x509;
 	STACK_OF(X509) * chain;
 	EVP_PKEY *key;
-	bool exposed;
 };
 
 /* --- loading ----------------------------------------------------------------- */
@@ -82,21 +82,34 @@ static int load_chain(struct credential *credential, const char *file, struct er
 	return ERR_OK;
 }
 
+/* The file that was opened, whatever its name means by now. */
+static bool is_exposed(BIO *bio)
+{
+	FILE *file = NULL;
+	struct stat about;
+
+	return BIO_get_fp(bio, &file) == 1 && fstat(fileno(file), &about) == 0 &&
+	       (about.st_mode & S_IROTH) != 0;
+}
+
 static int load_key(struct credential *credential, const char *file, struct err *why)
 {
 	int code = ERR_OK;
 	BIO *bio = open_file(file, &code, why);
-	struct stat about;
+	bool exposed;
 
 	if (bio == NULL)
 		return code;
 	credential->key = PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL);
+	exposed = is_exposed(bio);
 	BIO_free(bio);
 	if (credential->key == NULL)
 		return fail(file, "no private key without a passphrase in it", why);
+	if (exposed)
+		return fail(file, "everybody on this machine can read the private key (chmod o-r)",
+			    why);
 	if (X509_check_private_key(credential->x509, credential->key) != 1)
 		return fail(file, "the key belongs to another certificate", why);
-	credential->exposed = stat(file, &about) == 0 && (about.st_mode & S_IROTH) != 0;
 	return ERR_OK;
 }
 
@@ -173,11 +186,6 @@ bool credential_is_twin(const struct credential *a, const struct credential *b)
 {
 	return EVP_PKEY_get_base_id(a->key) != EVP_PKEY_get_base_id(b->key) && covers_all(a, b) &&
 	       covers_all(b, a);
-}
-
-bool credential_is_exposed(const struct credential *credential)
-{
-	return credential->exposed;
 }
 
 int64_t credential_expires_at(const struct credential *credential)

@@ -30,8 +30,6 @@ int credential_use(const struct credential *credential, struct ssl_ctx_st *conte
 bool credential_covers(const struct credential *credential, struct span host);
 /* Each covers all names of the other, with keys of different types: RSA and EC, say. */
 bool credential_is_twin(const struct credential *a, const struct credential *b);
-/* Everybody on the machine can read the key. */
-bool credential_is_exposed(const struct credential *credential);
 int64_t credential_expires_at(const struct credential *credential);
 
 /* "ab12…": SHA-256 of the certificate in lower-case hexadecimal, with its NUL. */

@@ -129,7 +129,6 @@ START_TEST(good_pairs_are_taken)
 			      "%s", why.text);
 		ck_assert_int_eq(credential_use(credential, context, &why), ERR_OK);
 		ck_assert_int_eq(SSL_CTX_check_private_key(context), 1);
-		ck_assert(!credential_is_exposed(credential));
 		ck_assert_int_lt(
 			llabs(credential_expires_at(credential) - clock_wall_ms() - 3600 * 1000),
 			10000);
@@ -168,19 +167,19 @@ static struct credential *load(const char *certificate, const char *key)
 	return credential;
 }
 
-START_TEST(s069_a_key_that_everybody_reads_is_seen)
+START_TEST(s069_a_key_that_everybody_reads_is_refused)
 {
 	struct credential *credential;
+	struct err why;
 
 	set_up();
 	chmod(path("a.key"), 0640);
 	credential = load("a.crt", "a.key");
-	ck_assert(!credential_is_exposed(credential));
 	credential_free(&credential);
 	chmod(path("a.key"), 0644);
-	credential = load("a.crt", "a.key");
-	ck_assert(credential_is_exposed(credential));
-	credential_free(&credential);
+	ck_assert_int_eq(credential_load(path("a.crt"), path("a.key"), &credential, &why),
+			 ERR_SYNTAX);
+	ck_assert_ptr_nonnull(strstr(why.text, "/a.key: everybody on this machine can read"));
 	tear_down();
 }
 END_TEST
@@ -324,5 +323,5 @@ START_TEST(signers)
 END_TEST
 
 UNIT_MAIN("loop/credential", s069_bad_pairs_are_refused, good_pairs_are_taken,
-	  a_broken_chain_is_refused, s069_a_key_that_everybody_reads_is_seen, names, twins,
+	  a_broken_chain_is_refused, s069_a_key_that_everybody_reads_is_refused, names, twins,
 	  a_generated_pair_is_good, odd_hosts_have_certificates_too, signers)
