@@ -244,6 +244,8 @@ static int start_smtp(struct daemon *daemon, struct err *why)
 		.loop_count = daemon->loop_count,
 		.backend = &intake_ops,
 		.budget = &daemon->budget,
+		.given = daemon->activation.given,
+		.given_count = daemon->activation.count,
 	};
 	int code;
 
@@ -252,6 +254,7 @@ static int start_smtp(struct daemon *daemon, struct err *why)
 	intake_set_faults(daemon->intake, daemon->faults);
 	env.backend_ctx = daemon->intake;
 	code = smtp_front_start(&env, &settings, &daemon->front, why);
+	activation_release(&daemon->activation);
 	if (code != ERR_OK)
 		return code;
 	daemon->listeners = mem_array(settings.listener_count, sizeof(*daemon->listeners));
@@ -260,6 +263,12 @@ static int start_smtp(struct daemon *daemon, struct err *why)
 				  daemon->listeners[daemon->listener_count]))
 		daemon->listener_count++;
 	return ERR_OK;
+}
+
+static int start_activation(struct daemon *daemon, struct err *why)
+{
+	return activation_take(daemon->config->listeners, daemon->config->listener_count,
+			       &daemon->activation, why);
 }
 
 static int start_limits(struct daemon *daemon, struct err *why)
@@ -296,9 +305,9 @@ static int start_admin(struct daemon *daemon, struct err *why)
 static int start(struct daemon *daemon, struct err *why)
 {
 	int (*const steps[])(struct daemon *, struct err *) = {
-		prepare_process, start_limits,	start_store, start_whitelist,
-		start_faults,	 start_loops,	start_tls,   start_smtp,
-		start_deliver,	 start_reserve, start_admin,
+		start_activation, prepare_process, start_limits,  start_store,
+		start_whitelist,  start_faults,	   start_loops,	  start_tls,
+		start_smtp,	  start_deliver,   start_reserve, start_admin,
 	};
 
 	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
@@ -350,6 +359,7 @@ static void stop(struct daemon *daemon)
 		smtp_front_stop(&daemon->front, SMTP_GRACE_MS);
 	stop_deliver(daemon);
 	intake_free(&daemon->intake);
+	activation_release(&daemon->activation);
 	for (size_t i = 0; i < daemon->loop_count; i++)
 		loop_stop(daemon->loops[i]);
 	for (size_t i = 0; i < daemon->loop_count; i++)

@@ -10,6 +10,7 @@
 #include "base/channel.h"
 #include "base/err.h"
 #include "queue/store.h"
+#include "relay/activation.h"
 #include "relay/config.h"
 #include "relay/daemon.h"
 #include "relay/deliver/deliver.h"
@@ -34,6 +35,7 @@ struct daemon {
 	struct faults *faults;
 	struct loop *loops[CONFIG_MAX_THREADS];
 	size_t loop_count;
+	struct activation activation; /* until the front has its copies */
 	struct descriptors descriptors;
 	struct budget budget;
 	struct intake *intake;

@@ -81,6 +81,22 @@ static bool is_of_this_machine(const struct place *place)
 	return found;
 }
 
+static bool is_one_place(const struct place *a, const struct place *b)
+{
+	return a->family == b->family && memcmp(a->bytes, b->bytes, sizeof(a->bytes)) == 0 &&
+	       span_equal(a->port, b->port);
+}
+
+bool reach_is_equal(const char *a, const char *b)
+{
+	struct place one;
+	struct place other;
+
+	if (strncmp(a, "unix:", 5) == 0 || strncmp(b, "unix:", 5) == 0)
+		return strcmp(a, b) == 0;
+	return place_parse(a, &one) && place_parse(b, &other) && is_one_place(&one, &other);
+}
+
 bool reach_is_same(const char *address, const char *listener)
 {
 	struct place to;
@@ -97,5 +113,5 @@ bool reach_is_same(const char *address, const char *listener)
 		return true;
 	if (is_wildcard(&ours))
 		return is_of_this_machine(&to);
-	return to.family == ours.family && memcmp(to.bytes, ours.bytes, sizeof(to.bytes)) == 0;
+	return is_one_place(&to, &ours);
 }

@@ -10,5 +10,7 @@
  * machine with its port. Any thread.
  */
 bool reach_is_same(const char *address, const char *listener);
+/* The same numeric address and port, however they are written; unix paths byte by byte. */
+bool reach_is_equal(const char *a, const char *b);
 
 #endif

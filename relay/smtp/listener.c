@@ -1,7 +1,11 @@
 /* relay/smtp/listener.c - the SMTP front door: listening, admitting, and what the daemon calls */
+#include <config.h> /* F_DUPFD_CLOEXEC */
+
 #include "relay/smtp/listener.h"
 
 #include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -273,6 +277,30 @@ static int bind_listener(struct smtp_front *front, size_t listener, struct err *
 	return ERR_OK;
 }
 
+/* The socket stays open in whoever gave it: what waits there is served by the one after us. */
+static int share_given(struct smtp_front *front, const struct smtp_given *given, struct err *why)
+{
+	for (size_t i = 0; i < front->porch_count; i++) {
+		int fd = fcntl(given->fd, F_DUPFD_CLOEXEC, 0);
+
+		if (fd < 0)
+			return err_set(why, ERR_IO, "listener %zu: no copy of its socket: %s",
+				       given->listener, strerror(errno));
+		add_door(&front->porches[i], given->listener, fd);
+	}
+	acceptor_name(given->fd, front->names[given->listener], STREAM_NAME_SIZE);
+	return ERR_OK;
+}
+
+static int open_listener(struct smtp_front *front, const struct smtp_front_env *env,
+			 size_t listener, struct err *why)
+{
+	for (size_t i = 0; i < env->given_count; i++)
+		if (env->given[i].listener == listener)
+			return share_given(front, &env->given[i], why);
+	return bind_listener(front, listener, why);
+}
+
 static void front_free(struct smtp_front **front)
 {
 	for (size_t i = 0; i < (*front)->porch_count; i++)
@@ -341,7 +369,7 @@ int smtp_front_start(const struct smtp_front_env *env, const struct smtp_setting
 	front = front_new(env, version, auth_pool);
 	code = prepare_reverse(front, settings, why);
 	for (size_t i = 0; i < front->listener_count && code == ERR_OK; i++)
-		code = bind_listener(front, i, why);
+		code = open_listener(front, env, i, why);
 	if (code != ERR_OK) {
 		front_free(&front);
 		return code;

@@ -24,6 +24,12 @@ struct smtp_settings {
 };
 
 struct reverse_source;
+/* A socket that listens already. Borrowed: the front makes copies. */
+struct smtp_given {
+	int fd;
+	size_t listener;
+};
+
 struct smtp_front_env {
 	struct loop *const *loops; /* started, or to be started soon */
 	size_t loop_count;	   /* at least 1 */
@@ -31,6 +37,9 @@ struct smtp_front_env {
 	void *backend_ctx;
 	const struct reverse_source *names; /* for resolve_client; NULL: the system's */
 	struct budget *budget; /* smtp.memory; shared with the backend. NULL: no ceiling */
+	/* For these listeners nothing is bound: all loops share the one socket (DESIGN 4.1). */
+	const struct smtp_given *given;
+	size_t given_count;
 };
 
 struct smtp_front;

@@ -31,4 +31,24 @@ START_TEST(own_listeners)
 }
 END_TEST
 
-UNIT_MAIN("relay/reach", own_listeners)
+START_TEST(equal_however_written)
+{
+	static const struct {
+		const char *a;
+		const char *b;
+		bool equal;
+	} rows[] = {
+		{"127.0.0.1:25", "127.0.0.1:25", true},	 {"[::1]:25", "[0:0::1]:25", true},
+		{"0.0.0.0:25", "0.0.0.0:25", true},	 {"0.0.0.0:25", "[::]:25", false},
+		{"0.0.0.0:25", "127.0.0.1:25", false},	 {"127.0.0.1:25", "127.0.0.1:2", false},
+		{"localhost:25", "127.0.0.1:25", false}, {"unix:/a", "unix:/a", true},
+		{"unix:/a", "unix:/b", false},		 {"unix:/a", "127.0.0.1:25", false},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		ck_assert_msg(reach_is_equal(rows[i].a, rows[i].b) == rows[i].equal, "%s and %s",
+			      rows[i].a, rows[i].b);
+}
+END_TEST
+
+UNIT_MAIN("relay/reach", own_listeners, equal_however_written)
