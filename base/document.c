@@ -312,7 +312,9 @@ int document_parse(struct span text, const char *source, struct arena *arena,
 		return b.code;
 	}
 	yaml_parser_set_encoding(&b.yaml, YAML_UTF8_ENCODING);
-	yaml_parser_set_input_string(&b.yaml, (const unsigned char *)text.data, text.len);
+	/* The empty span has no data, which libyaml does not take. */
+	yaml_parser_set_input_string(
+		&b.yaml, (const unsigned char *)(text.data != NULL ? text.data : ""), text.len);
 	run(&b);
 	yaml_parser_delete(&b.yaml);
 	if (b.root != NULL)
