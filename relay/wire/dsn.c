@@ -43,14 +43,14 @@ const char *dsn_notify_parse(struct span text)
 }
 
 /* Decoded, it must be fit for one line of a report: no controls (CASES S041, S042). */
-static bool is_printable_xtext(struct span text, size_t max)
+static bool is_printable_xtext(struct span text, size_t max, size_t decoded_max)
 {
 	struct buf decoded;
 	bool fits;
 
 	if (text.len == 0 || text.len > max)
 		return false;
-	buf_init(&decoded, max);
+	buf_init(&decoded, decoded_max);
 	fits = xtext_decode(text, &decoded) == ERR_OK;
 	for (size_t i = 0; fits && i < decoded.len; i++)
 		fits = decoded.data[i] >= 32 && decoded.data[i] <= 126;
@@ -60,7 +60,7 @@ static bool is_printable_xtext(struct span text, size_t max)
 
 bool dsn_envid_is_valid(struct span text)
 {
-	return is_printable_xtext(text, DSN_ENVID_MAX);
+	return is_printable_xtext(text, DSN_ENVID_MAX, DSN_ENVID_MAX / 3);
 }
 
 /* RFC 5322 3.2.3 */
@@ -94,5 +94,5 @@ bool dsn_orcpt_is_valid(struct span text, bool utf8)
 		return false;
 	if (utf8 && span_is_fold(type, "utf-8") && !span_is_ascii(address))
 		return is_unitext(address);
-	return is_printable_xtext(address, DSN_ORCPT_MAX);
+	return is_printable_xtext(address, DSN_ORCPT_MAX, DSN_ORCPT_MAX);
 }

@@ -67,6 +67,10 @@ START_TEST(envid)
 	for (size_t i = 0; i < COUNT(bad); i++)
 		ck_assert_msg(!dsn_envid_is_valid(span_of(bad[i])), "%s", bad[i]);
 	memset(text, 'x', sizeof(text));
+	ck_assert(dsn_envid_is_valid(span_make(text, 100)));
+	ck_assert(!dsn_envid_is_valid(span_make(text, 101)));
+	for (size_t i = 0; i < DSN_ENVID_MAX; i += 3)
+		memcpy(text + i, "+2B", 3);
 	ck_assert(dsn_envid_is_valid(span_make(text, DSN_ENVID_MAX)));
 	ck_assert(!dsn_envid_is_valid(span_make(text, DSN_ENVID_MAX + 1)));
 }
