@@ -64,6 +64,7 @@ static void note_certificate(struct smtp_session *session, SSL *tls)
 	if (x509 != NULL && verdict == X509_V_OK) {
 		note_subject(x509, &session->client);
 		credential_fingerprint(x509, session->client.fingerprint);
+		session->certified = true;
 	} else if (x509 != NULL) {
 		log_info("certificate", LOG_S("session", session->client.session),
 			 LOG_S("client", session->client.address),
@@ -71,6 +72,12 @@ static void note_certificate(struct smtp_session *session, SSL *tls)
 	}
 	X509_free(x509);
 	ERR_clear_error();
+}
+
+void starttls_forget_client(struct smtp_session *session)
+{
+	session->client.subject[0] = '\0';
+	session->client.fingerprint[0] = '\0';
 }
 
 /* "AB:CD:…" or "abcd…" against our own spelling. */
@@ -105,8 +112,7 @@ bool starttls_refuses_mail(struct smtp_session *session)
 {
 	const struct listener_options *listener = listener_of(session);
 
-	if (listener->tls_client != LISTENER_TLS_CLIENT_REQUIRED ||
-	    session->client.fingerprint[0] != '\0')
+	if (listener->tls_client != LISTENER_TLS_CLIENT_REQUIRED || session->certified)
 		return false;
 	if (!is_in_tls(session)) {
 		session_refuse(session, 530, "5.7.0", "Must issue a STARTTLS command first");

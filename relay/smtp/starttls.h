@@ -13,6 +13,8 @@ void starttls_secured(struct smtp_session *session);
 void starttls_failed(struct smtp_session *session, const char *why);
 /* The scope of the client's certificate by tls_client_scopes, or NULL. */
 const char *starttls_scope(const struct smtp_session *session);
+/* The session becomes another client's: the certificate is not that client's. */
+void starttls_forget_client(struct smtp_session *session);
 /* tls_client is `required` and there is no certificate: answered with 530. */
 bool starttls_refuses_mail(struct smtp_session *session);
 

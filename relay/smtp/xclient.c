@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "relay/smtp/auth.h"
+#include "relay/smtp/starttls.h"
 #include "relay/wire/xclient.h"
 
 /* The attributes of one command. */
@@ -150,8 +151,11 @@ static void log_claim(const struct smtp_session *session, const struct claim *cl
 		 LOG_S("destination_port", text_of(claim, XCLIENT_DESTPORT)));
 }
 
+/* The certificate was the proxy's: nobody behind it is the proxy, has its scope or logs in as it.
+ */
 static void take_claim(struct smtp_session *session, const struct claim *claim)
 {
+	starttls_forget_client(session);
 	take_name_and_port(session, claim);
 	take_address(session, claim);
 	auth_take_word(session, text_of(claim, XCLIENT_LOGIN));

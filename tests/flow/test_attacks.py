@@ -1,0 +1,59 @@
+"""Features of the front door in each other's way: who a client is, and what it may hold."""
+
+import ssl
+
+import pytest
+
+from certificates import Authority
+from daemon import Listeners, Smtp
+from tlsclient import pair, trusting
+
+MESSAGE = b"Subject: attack\r\n\r\nhello\r\n"
+
+
+@pytest.fixture
+def authority(tmp_path):
+    return Authority(tmp_path / "ca")
+
+
+def secure(client, context):
+    """STARTTLS and a new EHLO."""
+    assert client.command("STARTTLS")[0] == 220
+    client.reader.close()
+    client.socket = context.wrap_socket(client.socket, server_hostname="localhost")
+    client.reader = client.socket.makefile("rb")
+    assert client.command("EHLO client.test")[0] == 250
+    return client
+
+
+def send_one(daemon, client):
+    """The message, as the API shows it."""
+    return daemon.message(client.send("a@sender.test", ["a@shop.test"], MESSAGE))
+
+
+def test_xclient_does_not_lend_the_proxys_certificate(make_daemon, authority):
+    """Whose certificate opened the way is not who speaks behind it: no scope, no EXTERNAL."""
+    door = Listeners(make_daemon, door=(
+        "tls: starttls, %s, tls_client: required, tls_client_ca: \"%s\", auth: optional, "
+        "tls_client_scopes: [{client: \"CN=proxy\", scope: inner}], scope: outer, "
+        "xclient: true, trusted: [127.0.0.1], networks: [127.0.0.1, 192.0.2.0/24]"
+        % (pair(*authority.sign("server", "/CN=server")), authority.certificate)))
+    daemon = door.daemon
+    users = daemon.folder / "users"
+    users.touch(0o600)
+    daemon.config.write_text(daemon.config.read_text() + 'users: {file: "%s"}\n' % users)
+    daemon.start()
+    daemon.post("/whitelist", {"pattern": "shop.test", "scope": "inner"})
+    context = trusting(authority.certificate)
+    context.load_cert_chain(*authority.sign("proxy", "/CN=proxy"))
+    with secure(Smtp(door.ports["door"]), context) as client:
+        own = send_one(daemon, client)
+        assert (own["scope"], own["client"]["certificate"]["subject"]) == ("inner", "CN=proxy")
+        assert own["recipients"][0]["verdict"] == "deliver"
+        assert client.command("XCLIENT ADDR=192.0.2.9")[0] == 220
+        text = client.command("EHLO behind.test")[1]
+        assert "AUTH" not in text and "EXTERNAL" not in text
+        assert client.command("AUTH EXTERNAL =")[0] == 504
+        other = send_one(daemon, client)  # tls_client: required is fulfilled by the proxy
+        assert (other["scope"], other["client"]["certificate"]) == ("outer", None)
+        assert other["recipients"][0]["verdict"] == "drop"
