@@ -191,8 +191,9 @@ static int set_delay(json_t *rule, const char *value)
 		if (!span_ends_fold(text, span_of(units[i].unit)) ||
 		    span_to_u64(span_first(text, text.len - len), 100000000, &number) != ERR_OK)
 			continue;
-		(void)json_object_set_new(rule, "delay_ms",
-					  json_integer((json_int_t)(number * units[i].ms)));
+		(void)json_object_set_new(
+			rule, "delay_ms",
+			json_integer((json_int_t)number * (json_int_t)units[i].ms));
 		return TOOL_OK;
 	}
 	return tool_fail(TOOL_USAGE, "--delay: \"%s\" is no time like 300ms, 5s or 2m", value);
