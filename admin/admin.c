@@ -84,6 +84,8 @@ int admin_start(const struct admin_env *env, const struct admin_options *options
 	struct admin *admin = admin_new(env, options);
 	int code = prepare_store(admin, why);
 
+	/* Half a JSON document is no answer: what it is made of is there or ends the process. */
+	json_set_alloc_funcs(mem_alloc, mem_free);
 	if (code == ERR_OK)
 		code = serve(admin, options->listen, why);
 	if (code != ERR_OK) {

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "relay/loop/acceptor.h"
 #include "tests/unit/smtp/recorder.h"
 #include "tests/unit/unit.h"
 
@@ -86,6 +87,52 @@ START_TEST(limit_in_all)
 		client_close(&clients[i]);
 	ck_assert_uint_eq(status_of(&house).connections_refused, 20);
 	house_close(&house);
+}
+END_TEST
+
+/* S080: the descriptors from the ceiling on are not for clients; it may move at any time. */
+START_TEST(descriptors_kept)
+{
+	struct house house;
+	struct client client;
+
+	house_init(&house);
+	rig_open(&house.rig);
+	client_greet(&client, &house.rig);
+	smtp_front_keep_descriptors(house.rig.front, 3);
+	turned_away(&house, "421 4.3.2");
+	client_ask(&client, "NOOP", "250 2.0.0");
+	client_close(&client);
+	ck_assert_uint_eq(status_of(&house).connections_refused, 1);
+	smtp_front_keep_descriptors(house.rig.front, 10000);
+	client_greet(&client, &house.rig);
+	client_close(&client);
+	house_close(&house);
+}
+END_TEST
+
+/* A socket that was handed over: nothing is bound, all loops serve it, the giver keeps it. */
+START_TEST(given_socket)
+{
+	struct smtp_given given = {.listener = 0};
+	struct house house;
+	struct client clients[8];
+	struct err why;
+
+	house_init(&house);
+	ck_assert_int_eq(acceptor_bind("127.0.0.1:0", false, &given.fd, &why), ERR_OK);
+	house.rig.listener.address = "127.0.0.1:1"; /* which it could not bind */
+	house.rig.env.given = &given;
+	house.rig.env.given_count = 1;
+	rig_open(&house.rig);
+	for (int i = 0; i < 8; i++)
+		client_greet(&clients[i], &house.rig);
+	for (int i = 0; i < 8; i++)
+		client_close(&clients[i]);
+	house_close(&house);
+	client_open(&clients[0], &house.rig); /* it waits for the next front */
+	client_close(&clients[0]);
+	close(given.fd);
 }
 END_TEST
 
@@ -476,6 +523,7 @@ START_TEST(many_clients)
 }
 END_TEST
 
-UNIT_MAIN("smtp/listener", networks, limit_in_all, limit_of_a_client, mistakes, in_use, reload,
-	  reload_with_idle_sessions, stop, stop_with_the_next_message_sent_ahead,
-	  close_does_not_wait, stop_without_patience, unix_socket, many_clients)
+UNIT_MAIN("smtp/listener", networks, limit_in_all, descriptors_kept, given_socket,
+	  limit_of_a_client, mistakes, in_use, reload, reload_with_idle_sessions, stop,
+	  stop_with_the_next_message_sent_ahead, close_does_not_wait, stop_without_patience,
+	  unix_socket, many_clients)
