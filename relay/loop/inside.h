@@ -39,7 +39,11 @@ struct loop_orphan {
 	struct loop_orphan *next;
 	void (*end)(struct loop_orphan *orphan);
 };
+/* So many at most: nobody else counts them, and a peer decides how long they stay (S076). */
+#define LOOP_ORPHANS_MAX 256
 void loop_adopt(struct loop *loop, struct loop_orphan *orphan);
+/* End the oldest of those that are too many. */
+void loop_trim_orphans(struct loop *loop);
 /* Nothing happens to one that was never adopted (zeroed). */
 void loop_disown(struct loop *loop, struct loop_orphan *orphan);
 

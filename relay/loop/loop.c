@@ -29,6 +29,7 @@ struct loop {
 	struct loop_turn *turn_tail;
 	unsigned toiled;	    /* costly steps in this turn */
 	struct loop_orphan orphans; /* a ring */
+	size_t orphan_count;
 	int owned;
 	char *scratch;
 	char name[16]; /* what pthread_setname_np takes */
@@ -240,6 +241,13 @@ void loop_adopt(struct loop *loop, struct loop_orphan *orphan)
 	orphan->next = &loop->orphans;
 	orphan->prev->next = orphan;
 	orphan->next->prev = orphan;
+	loop->orphan_count++;
+}
+
+void loop_trim_orphans(struct loop *loop)
+{
+	while (loop->orphan_count > LOOP_ORPHANS_MAX)
+		loop->orphans.next->end(loop->orphans.next);
 }
 
 void loop_disown(struct loop *loop, struct loop_orphan *orphan)
@@ -250,6 +258,7 @@ void loop_disown(struct loop *loop, struct loop_orphan *orphan)
 	orphan->next->prev = orphan->prev;
 	orphan->next = NULL;
 	orphan->prev = NULL;
+	loop->orphan_count--;
 }
 
 void loop_count_owned(struct loop *loop, int by)

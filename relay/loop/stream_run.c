@@ -226,6 +226,8 @@ static void flush(struct stream *stream)
 		fail_writing(stream, &why);
 	else
 		after_writing(stream, sent);
+	/* Here, not in stream_close: what the older ones had to say has been written by now. */
+	loop_trim_orphans(stream->loop);
 }
 /* --- input ------------------------------------------------------------------- */
 

@@ -1,6 +1,7 @@
 /* tests relay/loop/stream.c in clear (test_tls.c: the same in TLS) */
 #include <config.h>
 
+#include "relay/loop/inside.h"
 #include "relay/loop/stream.h"
 
 #include <arpa/inet.h>
@@ -715,6 +716,39 @@ START_TEST(a_loop_ends_what_still_lingers)
 }
 END_TEST
 
+#define CLOSED (LOOP_ORPHANS_MAX + 8)
+
+/* Nobody counts a connection any more that its owner has closed: peers can't pile them up. */
+START_TEST(s076_those_that_linger_are_few)
+{
+	struct rig_stream *rigs = mem_array(CLOSED, sizeof(*rigs));
+	int(*fds)[2] = mem_array(CLOSED, sizeof(*fds));
+	struct loop *loop = rig_start();
+	size_t left = 0;
+
+	for (int i = 0; i < CLOSED; i++) {
+		rig_pair(fds[i]);
+		rigs[i].number = 60000;
+		rig_open(&rigs[i], loop, fds[i][0]);
+		rig_run(loop, write_last_and_close, &rigs[i]);
+	}
+	for (int i = 0; i < CLOSED; i++) {
+		rig_expect(fds[i][1], "554 go away\r\n"); /* of those that had to go, too */
+		rig_expect_end(fds[i][1]);
+	}
+	for (int i = 0; i < CLOSED; i++)
+		left += is_writable(fds[i][1]) ? 1 : 0;
+	ck_assert_uint_eq(left, LOOP_ORPHANS_MAX);
+	ck_assert(is_writable(fds[CLOSED - 1][1]));
+	ck_assert(!is_writable(fds[0][1])); /* the oldest first */
+	for (int i = 0; i < CLOSED; i++)
+		close(fds[i][1]);
+	loop_free(&loop);
+	mem_free(rigs);
+	mem_free(fds);
+}
+END_TEST
+
 static void write_something(void *arg)
 {
 	struct rig_stream *rig = arg;
@@ -928,6 +962,6 @@ UNIT_MAIN("loop/stream", what_is_sent_comes_back_with_small_buffers,
 	  freed_in_on_input, freed_in_on_drained, freed_in_on_end,
 	  freed_from_another_streams_callback, a_peer_that_shut_its_side_still_hears_us,
 	  closing_lets_the_peer_hear_the_reason, a_loop_ends_what_still_lingers,
-	  what_the_peer_said_before_it_went_is_read, connecting_and_speaking_first,
-	  a_refused_connection_ends_with_the_reason, an_unanswered_connection_ends_at_its_deadline,
-	  an_idle_stream_costs_little)
+	  s076_those_that_linger_are_few, what_the_peer_said_before_it_went_is_read,
+	  connecting_and_speaking_first, a_refused_connection_ends_with_the_reason,
+	  an_unanswered_connection_ends_at_its_deadline, an_idle_stream_costs_little)
