@@ -33,11 +33,13 @@ static void forget_transaction(struct session_model *model)
 	buf_clear(&model->recipients);
 	buf_clear(&model->chunks);
 	model->recipient_count = 0;
+	model->mail = false;
 }
 
 void session_model_secure(struct session_model *model)
 {
 	forget_transaction(model);
+	model->hello = false;
 	buf_clear(&model->input);
 	model->state = MODEL_LINE;
 }
@@ -128,6 +130,12 @@ static void check_message(struct session_model *model, struct span wire, bool do
 	taken_mail_free(&mail);
 }
 
+/* A BDAT that is out of order, or refused for now, leaves what MAIL and RCPT said. */
+static bool ends_message(const struct session_model *model, int code)
+{
+	return code != 451 && code != 503 && model->recipient_count > 0;
+}
+
 /* The answer to a whole message; one a recipient in LMTP (RFC 2033 4.2), all alike here. */
 static void take_final(struct session_model *model, struct span wire, bool dotted)
 {
@@ -139,8 +147,7 @@ static void take_final(struct session_model *model, struct span wire, bool dotte
 	if (code == 250)
 		check_message(model, wire, dotted);
 	assert(code == 0 || code == 250 || code / 100 == 4 || code / 100 == 5);
-	/* 451 for a BDAT is "not now": what MAIL and RCPT said stays. */
-	if (dotted || code != 451)
+	if (dotted || ends_message(model, code))
 		forget_transaction(model);
 }
 
@@ -176,6 +183,7 @@ static bool take_chunk(struct session_model *model)
 {
 	struct span octets = span_first(buf_span(&model->input), model->chunk_size);
 	bool taken = octets.len == model->chunk_size;
+	size_t before = model->chunks.len;
 
 	if (!taken)
 		return false;
@@ -183,6 +191,8 @@ static bool take_chunk(struct session_model *model)
 	if (model->chunk_last) {
 		assert(buf_append_span(&model->chunks, octets) == ERR_OK);
 		take_final(model, buf_span(&model->chunks), false);
+		if (model->chunks.len > before) /* refused, and nothing was forgotten */
+			buf_truncate(&model->chunks, before);
 	} else {
 		take_middle(model, octets);
 	}
@@ -206,7 +216,8 @@ static void on_mail(struct session_model *model, struct span argument)
 {
 	if (take_reply(model, REPLY_PLAIN) != 250)
 		return;
-	forget_transaction(model);
+	assert(model->hello && !model->mail);
+	model->mail = true;
 	read_path(argument, ADDRESS_REVERSE_PATH, model->sender);
 }
 
@@ -216,6 +227,7 @@ static void on_rcpt(struct session_model *model, struct span argument)
 
 	if (take_reply(model, REPLY_PLAIN) != 250)
 		return;
+	assert(model->mail && model->chunks.len == 0);
 	read_path(argument, ADDRESS_FORWARD_PATH, text);
 	assert(buf_printf(&model->recipients, "%s ", text) == ERR_OK);
 	model->recipient_count++;
@@ -228,7 +240,7 @@ static void on_data(struct session_model *model, struct span argument)
 
 	(void)argument;
 	if (code == 354) {
-		assert(model->recipient_count > 0);
+		assert(model->recipient_count > 0 && model->chunks.len == 0);
 		model->state = MODEL_DATA;
 	} else if (model->input.len > 0) {
 		model->state = MODEL_OVER;
@@ -262,8 +274,10 @@ static void on_reset(struct session_model *model, struct span argument)
 static void on_hello(struct session_model *model, struct span argument)
 {
 	(void)argument;
-	if (take_reply(model, REPLY_GREETING) == 250)
-		forget_transaction(model);
+	if (take_reply(model, REPLY_GREETING) != 250)
+		return;
+	forget_transaction(model);
+	model->hello = true;
 }
 
 static void on_starttls(struct session_model *model, struct span argument)
@@ -284,10 +298,12 @@ static void on_xclient(struct session_model *model, struct span argument)
 {
 	int code = take_reply(model, REPLY_GREETING);
 
-	(void)argument;
-	if (code == 220)
+	if (code == 220) {
 		forget_transaction(model);
-	else if (code == 554)
+		model->hello = false;
+		while (argument.len > 0 && !model->hello)
+			model->hello = span_starts_fold(span_cut(&argument, ' '), "HELO=");
+	} else if (code == 554)
 		model->state = MODEL_OVER;
 }
 

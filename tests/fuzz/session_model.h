@@ -27,7 +27,9 @@ struct session_model {
 	enum model_state state;
 	struct buf input;  /* not understood yet */
 	struct buf output; /* replies not looked at yet */
+	bool hello;	   /* EHLO, HELO or LHLO was accepted, or XCLIENT may stand for it */
 	/* The transaction */
+	bool mail; /* MAIL was accepted */
 	char sender[ADDRESS_TEXT_SIZE];
 	struct buf recipients; /* as taken_mail.recipients */
 	size_t recipient_count;

@@ -174,7 +174,7 @@ START_TEST(what_a_next_hop_does_not_offer_decides_for_each_recipient)
 		 "MAIL FROM:<>"},
 		{"8-bit to one that does 8BITMIME", "8BITMIME", true, false, STATE_DELIVERED, 250,
 		 "2.0.0", "accepted", "MAIL FROM:<> BODY=8BITMIME"},
-		/* Every server of today passes 8 bits: better than a body rewritten. */
+		/* S040: every server of today passes 8 bits: better than a body rewritten. */
 		{"8-bit to one that does not", "PIPELINING", true, false, STATE_DELIVERED, 250,
 		 "2.0.0", "accepted", "MAIL FROM:<>"},
 		{"SMTPUTF8 to one that does it", "SMTPUTF8\n8BITMIME", true, true, STATE_DELIVERED,
