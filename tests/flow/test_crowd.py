@@ -9,12 +9,10 @@ import time
 
 import pytest
 
-from daemon import Smtp, queued_id, wait_for
+from daemon import SANITIZED, Smtp, queued_id, wait_for
 from fault import FailingCalls
 
 EMPTY = b"Subject: x\r\n\r\n"
-# A sanitizer makes the daemon several times slower; the promises are about the real one.
-SANITIZED = "ASAN_OPTIONS" in os.environ or "TSAN_OPTIONS" in os.environ
 
 
 @pytest.fixture(autouse=True)

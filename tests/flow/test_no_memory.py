@@ -16,7 +16,7 @@ import subprocess
 
 import pytest
 
-from daemon import Smtp, wait_for
+from daemon import SANITIZED, Smtp, wait_for
 
 SOURCE = pathlib.Path(__file__).resolve().parent / "fail_alloc.c"
 # STAGEPOST_ALLOCATIONS=5000: all of them, one by one.
@@ -24,8 +24,7 @@ ALL = int(os.environ.get("STAGEPOST_ALLOCATIONS", "0"))
 LISTED = "listed@example.com"
 OTHER = "real.person@example.org"
 
-pytestmark = pytest.mark.skipif("ASAN_OPTIONS" in os.environ or "TSAN_OPTIONS" in os.environ,
-                                reason="a sanitizer has its own malloc")
+pytestmark = pytest.mark.skipif(SANITIZED, reason="a sanitizer has its own malloc")
 
 
 @pytest.fixture
