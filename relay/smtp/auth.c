@@ -203,16 +203,32 @@ static void log_refused(const struct smtp_session *session, const char *reason)
 					    : NULL));
 }
 
+/* By the version in force. */
+static void take_user(struct smtp_session *session, const char *user, enum session_login login)
+{
+	const struct users *users = session->version->settings.users;
+	bool any = listener_of(session)->auth == LISTENER_AUTH_ANY;
+
+	(void)snprintf(session->client.user, sizeof(session->client.user), "%s", user);
+	(void)snprintf(session->user_scope, sizeof(session->user_scope), "%s",
+		       users != NULL && !any ? users_scope(users, span_of(user)) : "");
+	session->login = login;
+	session_name_listener(session);
+}
+
+static enum session_login login_by(const struct session_auth *auth)
+{
+	if (auth->mechanism == SASL_EXTERNAL)
+		return LOGIN_TOLD;
+	return auth->any ? LOGIN_ANY : LOGIN_LISTED;
+}
+
 static void succeed(struct smtp_session *session)
 {
 	const struct session_auth *auth = session->auth;
 	const char *user = sasl_user(auth->sasl);
-	const char *scope =
-		auth->users != NULL && !auth->any ? users_scope(auth->users, span_of(user)) : "";
 
-	memcpy(session->client.user, user, strlen(user) + 1);
-	memcpy(session->user_scope, scope, strlen(scope) + 1);
-	session_name_listener(session);
+	take_user(session, user, login_by(auth));
 	log_info("login", LOG_S("session", session->client.session),
 		 LOG_S("client", session->client.address), LOG_S("user", user),
 		 LOG_S("mechanism", sasl_mechanism_name(auth->mechanism)),
@@ -418,16 +434,38 @@ void auth_forget(struct smtp_session *session)
 {
 	session->client.user[0] = '\0';
 	session->user_scope[0] = '\0';
+	session->login = LOGIN_TOLD;
 	session_name_listener(session);
+}
+
+static bool is_still_right(const struct smtp_session *session)
+{
+	const struct users *users = session->version->settings.users;
+
+	if (session->login == LOGIN_LISTED)
+		return users != NULL && users_has(users, span_of(session->client.user));
+	return session->login == LOGIN_TOLD || listener_of(session)->auth == LISTENER_AUTH_ANY;
+}
+
+void auth_renew(struct smtp_session *session)
+{
+	char user[sizeof(session->client.user)];
+
+	if (session->client.user[0] == '\0')
+		return;
+	if (!is_still_right(session)) {
+		log_info("logout", LOG_S("session", session->client.session),
+			 LOG_S("client", session->client.address),
+			 LOG_S("user", session->client.user),
+			 LOG_S("reason", "not a login by the new configuration"));
+		auth_forget(session);
+		return;
+	}
+	memcpy(user, session->client.user, sizeof(user));
+	take_user(session, user, session->login);
 }
 
 void auth_take_word(struct smtp_session *session, const char *user)
 {
-	const struct users *users = session->version->settings.users;
-	bool any = listener_of(session)->auth == LISTENER_AUTH_ANY;
-
-	(void)snprintf(session->client.user, sizeof(session->client.user), "%s", user);
-	(void)snprintf(session->user_scope, sizeof(session->user_scope), "%s",
-		       users != NULL && !any ? users_scope(users, span_of(user)) : "");
-	session_name_listener(session);
+	take_user(session, user, LOGIN_TOLD);
 }

@@ -29,6 +29,11 @@ void auth_drop(struct smtp_session *session);
 
 /* MAIL: true when it was refused for want of a login. */
 bool auth_refuses_mail(struct smtp_session *session);
+/*
+ * The session has adopted a new version: who is no longer in its users file, or
+ * was never checked where it is asked for now, is logged out; a scope is read anew.
+ */
+void auth_renew(struct smtp_session *session);
 /* STARTTLS, XCLIENT: whoever had logged in has not. */
 void auth_forget(struct smtp_session *session);
 /*

@@ -190,6 +190,7 @@ void session_adopt_version(struct smtp_session *session)
 	version_release(&session->version);
 	session->version = version_acquire(session->house->version);
 	session_name_listener(session);
+	auth_renew(session);
 }
 
 const struct smtp_options *smtp_session_options(const struct smtp_session *session)

@@ -33,6 +33,13 @@ enum session_stage {
 	STAGE_CHUNK = 16 /* part of the message has come by BDAT */
 };
 
+/* How the session came by its user: what a new version may take back. */
+enum session_login {
+	LOGIN_TOLD,   /* a certificate, or XCLIENT: not the users file's matter. Also: nobody */
+	LOGIN_LISTED, /* the users file */
+	LOGIN_ANY     /* nothing was checked: auth is `any` */
+};
+
 /* The message under way: why it is thrown away, and its clock. */
 struct session_transfer {
 	struct data data;
@@ -92,6 +99,7 @@ struct smtp_session {
 	bool awaits_check;
 	/* Of who logged in; "": no own one. */
 	char user_scope[64];
+	enum session_login login;
 	struct session_transfer transfer;
 	struct loop_timer clock; /* greeting delay; rate of DATA; back-pressure */
 	struct loop_task finished;

@@ -333,6 +333,11 @@ bool users_can(const struct users *users, enum sasl_mechanism mechanism)
 	return false;
 }
 
+bool users_has(const struct users *users, struct span name)
+{
+	return find(users, name) != NULL;
+}
+
 const char *users_scope(const struct users *users, struct span name)
 {
 	const struct user *user = find(users, name);

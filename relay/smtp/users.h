@@ -50,6 +50,7 @@ struct users_entry {
 bool users_entry(const struct users *users, size_t index, struct users_entry *entry_out);
 /* Is there a user whose secret is good for the mechanism? */
 bool users_can(const struct users *users, enum sasl_mechanism mechanism);
+bool users_has(const struct users *users, struct span name);
 /* "" for none, also of a user who is not there. */
 const char *users_scope(const struct users *users, struct span name);
 

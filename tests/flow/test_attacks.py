@@ -1,11 +1,11 @@
 """Features of the front door in each other's way: who a client is, and what it may hold."""
 
-import ssl
+import base64
 
 import pytest
 
 from certificates import Authority
-from daemon import Listeners, Smtp
+from daemon import Listeners, Smtp, wait_for
 from tlsclient import pair, trusting
 
 MESSAGE = b"Subject: attack\r\n\r\nhello\r\n"
@@ -57,3 +57,43 @@ def test_xclient_does_not_lend_the_proxys_certificate(make_daemon, authority):
         other = send_one(daemon, client)  # tls_client: required is fulfilled by the proxy
         assert (other["scope"], other["client"]["certificate"]) == ("outer", None)
         assert other["recipients"][0]["verdict"] == "drop"
+
+
+def log_in(port, name):
+    client = Smtp(port)
+    plain = base64.b64encode(b"\0%s\0secret" % name).decode()
+    assert client.command("AUTH PLAIN " + plain)[0] == 235
+    return client
+
+
+def reload(daemon):
+    seen = daemon.log().count("the new configuration is in force")
+    daemon.hup()
+    wait_for(lambda: daemon.log().count("the new configuration is in force") > seen, "the reload")
+
+
+def test_a_reload_takes_logins_back(make_daemon):
+    """Who was removed, and who was never checked, sends nothing more on an open connection."""
+    keys = "auth: %s, auth_without_tls: true, scope: outer"
+    door = Listeners(make_daemon, users=keys % "required", any=keys % "any")
+    daemon = door.daemon
+    users = daemon.folder / "users"
+    users.touch(0o600)
+    users.write_text("stays:{PLAIN}secret:one\nmoves:{PLAIN}secret:one\ngoes:{PLAIN}secret:one\n")
+    daemon.config.write_text(daemon.config.read_text() + 'users: {file: "%s"}\n' % users)
+    daemon.start()
+    clients = {n: log_in(door.ports["users"], n.encode()) for n in ("stays", "moves", "goes")}
+    clients["nobody"] = log_in(door.ports["any"], b"stays")
+    for name, client in clients.items():
+        assert send_one(daemon, client)["scope"] == ("outer" if name == "nobody" else "one")
+    users.write_text("stays:{PLAIN}secret:one\nmoves:{PLAIN}secret:two\n")
+    door.write(users=keys % "required", any=keys % "required")
+    reload(daemon)
+    assert send_one(daemon, clients["stays"])["scope"] == "one"
+    assert send_one(daemon, clients["moves"])["scope"] == "two"
+    for name in ("goes", "nobody"):
+        assert clients[name].command("MAIL FROM:<a@sender.test>")[0] == 530
+    assert daemon.log().count("info logout session=") == 2
+    for client in clients.values():
+        with client:
+            pass
