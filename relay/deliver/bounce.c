@@ -2,6 +2,7 @@
 #include "relay/deliver/bounce.h"
 
 #include "base/clock.h"
+#include "relay/filter/outbound.h"
 #include "relay/mail/header.h"
 #include "relay/wire/xtext.h"
 
@@ -349,6 +350,20 @@ static void put_delivery_status(struct writing *w)
 		put_recipient(w, &bounce->recipients[i]);
 }
 
+/* DESIGN 5: every copy that leaves is without Bcc and control fields, this one too. */
+static void put_without_hidden(struct writing *w)
+{
+	size_t header_size = w->original.len;
+	struct outbound_count count;
+
+	if (w->bounce->header_size < (int64_t)header_size)
+		header_size = (size_t)w->bounce->header_size;
+	if (w->code == ERR_OK)
+		w->code = outbound_header(w->bounce->policy, span_of(""),
+					  span_first(w->original, header_size), w->out, &count);
+	put_span(w, span_skip(w->original, header_size));
+}
+
 static void put_original(struct writing *w)
 {
 	static const char *const types[2][2] = {{"text/rfc822-headers", "message/rfc822"},
@@ -357,7 +372,7 @@ static void put_original(struct writing *w)
 	if (w->original.len == 0)
 		return;
 	begin_part(w, types[w->utf8 ? 1 : 0][w->whole ? 1 : 0], w->utf8 || w->original_8bit);
-	put_span(w, w->original);
+	put_without_hidden(w);
 }
 
 int bounce_write(const struct bounce *bounce, struct buf *out, struct bounce_facts *facts_out)

@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "base/span.h"
 #include "base/ulid.h"
+#include "relay/filter/policy.h"
 
 /* Of the original at most so much goes back, else only its header. */
 #define BOUNCE_ORIGINAL_MAX (64 * 1024)
@@ -41,7 +42,8 @@ struct bounce {
 	const char *ret;
 	int64_t size; /* of the original and of its header section */
 	int64_t header_size;
-	struct span head; /* the first octets of it, as stored */
+	struct span head;		     /* the first octets of it, as stored */
+	const struct policy_options *policy; /* which fields never leave, not in a report either */
 	const struct bounce_recipient *recipients;
 	size_t recipient_count; /* at least 1 */
 };

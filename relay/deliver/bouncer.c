@@ -170,7 +170,8 @@ static int make(struct bouncer *b, struct store *store, const struct job *job,
 				.envid = m->envid,
 				.ret = m->ret,
 				.size = m->size,
-				.header_size = m->header_size};
+				.header_size = m->header_size,
+				.policy = job->options->policy};
 	int code;
 
 	buf_clear(&b->head);

@@ -106,7 +106,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct span rest = span_make((const char *)data, size);
 	char *fields[FIELDS];
 	struct bounce_recipient recipient = {.reply_code = 550};
-	struct bounce bounce = {.hostname = "relay.test", .now = 1795256430000};
+	const struct policy_options policy = {.control_headers = policy_control_headers,
+					      .control_header_count = 1};
+	struct bounce bounce = {.hostname = "relay.test", .now = 1795256430000, .policy = &policy};
 	unsigned flags = size > 0 ? data[0] : 0;
 
 	rest = span_skip(rest, 1);

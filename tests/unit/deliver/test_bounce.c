@@ -22,6 +22,9 @@ static const struct bounce_recipient bob = {.address = "bob@example.com",
 					    .remote = "mx.example.com[192.0.2.1]:25",
 					    .reason = "RCPT TO: 550 5.1.1 No such user"};
 
+static const char *const hidden[] = {"X-Hidden"};
+static const struct policy_options policy = {.control_headers = hidden, .control_header_count = 1};
+
 static struct bounce usual(void)
 {
 	struct bounce bounce = {.hostname = "relay.test",
@@ -30,6 +33,7 @@ static struct bounce usual(void)
 				.sender = "app@shop.test",
 				.size = (int64_t)sizeof(original) - 1,
 				.head = span_make(original, sizeof(original) - 1),
+				.policy = &policy,
 				.recipients = &bob,
 				.recipient_count = 1};
 
@@ -274,6 +278,28 @@ START_TEST(utf8_has_a_form_of_its_own)
 }
 END_TEST
 
+/* In a report as in any copy that leaves (DESIGN 5), whole or header only. */
+START_TEST(hidden_recipients_stay_hidden)
+{
+	static const char text[] = "Bcc: real@evil.example,\r\n more@evil.example\r\n"
+				   "To: bob@example.com\r\nX-Hidden: x@evil.example\r\n"
+				   "resent-bcc : y@evil.example\r\n\r\nBcc: in the body\r\n";
+	static const char *const shown[] = {"\r\n\r\nTo: bob@example.com\r\n", NULL};
+	static const char *const whole[] = {"\r\n\r\nTo: bob@example.com\r\n\r\n"
+					    "Bcc: in the body\r\n",
+					    NULL};
+	static const char *const absent[] = {"evil.example", "X-Hidden", NULL};
+	struct bounce bounce = usual();
+
+	bounce.head = span_make(text, sizeof(text) - 1);
+	bounce.size = (int64_t)sizeof(text) - 1;
+	bounce.header_size = bounce.size - (int64_t)strlen("Bcc: in the body\r\n");
+	expect(&bounce, whole, absent);
+	bounce.ret = "HDRS";
+	expect(&bounce, shown, absent);
+}
+END_TEST
+
 START_TEST(eight_bit_bytes_of_the_original)
 {
 	static const char text[] = "Subject: \xff\r\n\r\n\xe4\r\n";
@@ -415,6 +441,6 @@ END_TEST
 
 UNIT_MAIN("deliver/bounce", the_usual_report, what_the_sender_asked_for,
 	  nothing_a_peer_says_makes_a_field, message_ids_that_can_be_quoted,
-	  utf8_has_a_form_of_its_own, eight_bit_bytes_of_the_original,
-	  only_what_can_stand_in_a_message_goes_back, without_an_original,
-	  the_ceiling_is_high_enough, our_own_received_field)
+	  utf8_has_a_form_of_its_own, hidden_recipients_stay_hidden,
+	  eight_bit_bytes_of_the_original, only_what_can_stand_in_a_message_goes_back,
+	  without_an_original, the_ceiling_is_high_enough, our_own_received_field)
