@@ -113,6 +113,7 @@ static void take(struct smtp_session *session, const struct proxy_header *header
 	if (header->unique_id.len > 0)
 		log_debug("proxied", LOG_S("session", client->session),
 			  LOG_SPAN("id", header->unique_id));
+	session->veiled = !header->has_addresses && !header->local;
 	if (!header->has_addresses)
 		return;
 	note_via(session, header);

@@ -68,6 +68,7 @@ struct smtp_session {
 	struct peer_address peer;    /* whom checks are about: proxy.h, xclient.h */
 	struct peer_address counted; /* in the census */
 	bool proxied;
+	bool veiled;	   /* a proxy speaks for somebody, and can't say for whom */
 	bool certified;	   /* a trusted client certificate secured this connection */
 	bool name_claimed; /* by XCLIENT, like the next */
 	bool port_claimed;

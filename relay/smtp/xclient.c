@@ -17,7 +17,8 @@ struct claim {
 
 bool xclient_is_offered(const struct smtp_session *session)
 {
-	return listener_of(session)->xclient &&
+	/* Whoever is behind a proxy's UNKNOWN has the proxy's address, but not its word. */
+	return listener_of(session)->xclient && !session->veiled &&
 	       version_trusts(session->version, session->listener, &session->peer);
 }
 

@@ -1,11 +1,12 @@
 """Features of the front door in each other's way: who a client is, and what it may hold."""
 
 import base64
+import socket
 
 import pytest
 
 from certificates import Authority
-from daemon import Listeners, Smtp, wait_for
+from daemon import PATIENCE, Listeners, Smtp, wait_for
 from tlsclient import pair, trusting
 
 MESSAGE = b"Subject: attack\r\n\r\nhello\r\n"
@@ -97,3 +98,22 @@ def test_a_reload_takes_logins_back(make_daemon):
     for client in clients.values():
         with client:
             pass
+
+
+def test_nobody_behind_a_proxy_borrows_its_word(make_daemon):
+    """A header that names no client leaves the proxy's address, which is trusted: no XCLIENT."""
+    door = Listeners(make_daemon, door="proxy_protocol: true, xclient: true, trusted: [127.0.0.1]")
+    door.daemon.start()
+    v2 = b"\r\n\r\n\0\r\nQUIT\n"
+    rows = [(b"PROXY UNKNOWN\r\n", 550),
+            (v2 + b"\x21\x00\x00\x00", 550),  # PROXY, unspecified
+            (v2 + b"\x21\x12\x00\x0c" + b"\x7f\x00\x00\x01" * 3, 550),  # datagrams
+            (v2 + b"\x21\x31\x00\xd8" + b"\0" * 216, 550),  # a unix socket
+            (v2 + b"\x20\x00\x00\x00", 220)]  # LOCAL: the proxy itself
+    for header, code in rows:
+        with socket.create_connection(("127.0.0.1", door.ports["door"]), PATIENCE) as connection:
+            connection.sendall(header)
+            lines = connection.makefile("rb")
+            assert lines.readline().startswith(b"220 ")
+            connection.sendall(b"XCLIENT LOGIN=app\r\n")
+            assert lines.readline().startswith(b"%d " % code), header
