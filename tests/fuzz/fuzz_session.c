@@ -40,6 +40,7 @@
 #define VANISH	   1U	 /* the connection breaks */
 #define STOP	   2U	 /* the daemon stops */
 #define CARELESS   0x04U /* a client that goes on in clear behind STARTTLS */
+#define RELOADS	   0x08U /* before each piece the other version of the settings comes into force */
 
 #define CUT	   0xfe
 #define QUIET	   3 /* turns of the loop without anything new */
@@ -49,7 +50,8 @@
 /* What all inputs share. */
 struct stage {
 	struct session_house house; /* first */
-	struct smtp_options smtp;
+	struct smtp_options smtp[2];
+	struct version *versions[2];
 	struct listener_options listeners[LISTENERS];
 	struct session_counters counters;
 	SSL_CTX *client; /* context of the client's side */
@@ -65,6 +67,7 @@ struct run {
 	unsigned listener;
 	unsigned ending;
 	bool careless;
+	bool reloads;
 	int fd;	  /* the client's end; -1: closed */
 	SSL *tls; /* the client's */
 	bool handshaking;
@@ -85,19 +88,22 @@ static const char *const networks[] = {"127.0.0.0/8", "192.0.2.0/24", "2001:db8:
 
 static void fill_options(struct stage *stage)
 {
-	stage->smtp = (struct smtp_options){.hostname = "relay.test",
-					    .max_message_size = 1000,
-					    .max_recipients = 3,
-					    .max_connections = 100,
-					    .max_connections_per_client = 100,
-					    .command_timeout_ms = 20000,
-					    .data_min_rate = 512,
-					    .data_grace_ms = 20000,
-					    .auth_delay_ms = 1,
-					    .memory_wait_ms = 20000,
-					    .max_errors = 10,
-					    .max_junk = 20,
-					    .max_received = 50};
+	stage->smtp[0] = (struct smtp_options){.hostname = "relay.test",
+					       .max_message_size = 1000,
+					       .max_recipients = 3,
+					       .max_connections = 100,
+					       .max_connections_per_client = 100,
+					       .command_timeout_ms = 20000,
+					       .data_min_rate = 512,
+					       .data_grace_ms = 20000,
+					       .auth_delay_ms = 1,
+					       .memory_wait_ms = 20000,
+					       .max_errors = 10,
+					       .max_junk = 20,
+					       .max_received = 50};
+	stage->smtp[1] = stage->smtp[0];
+	stage->smtp[1].max_message_size = 500;
+	stage->smtp[1].max_recipients = 2;
 	for (unsigned i = 0; i < LISTENERS; i++)
 		stage->listeners[i] = (struct listener_options){
 			.address = "127.0.0.1:0",
@@ -114,22 +120,22 @@ static void fill_options(struct stage *stage)
 }
 
 /* The files are needed for as long as it takes to read them. */
-static struct version *make_version(struct stage *stage)
+static struct version *make_version(struct stage *stage, struct smtp_options *smtp)
 {
 	char folder[] = "/tmp/fuzz-session-XXXXXX";
 	char certificate[64];
 	char key[64];
 	struct smtp_settings settings = {
-		.smtp = &stage->smtp, .listeners = stage->listeners, .listener_count = LISTENERS};
+		.smtp = smtp, .listeners = stage->listeners, .listener_count = LISTENERS};
 	struct version *version;
 
 	assert(mkdtemp(folder) != NULL);
 	(void)snprintf(certificate, sizeof(certificate), "%s/certificate", folder);
 	(void)snprintf(key, sizeof(key), "%s/key", folder);
 	assert(credential_generate(certificate, key, "relay.test", NULL) == ERR_OK);
-	stage->smtp.self_signed = (struct certificate_files){certificate, key};
+	smtp->self_signed = (struct certificate_files){certificate, key};
 	assert(version_new(&settings, &version, NULL) == ERR_OK);
-	stage->smtp.self_signed = (struct certificate_files){NULL, NULL};
+	smtp->self_signed = (struct certificate_files){NULL, NULL};
 	(void)unlink(certificate);
 	(void)unlink(key);
 	(void)rmdir(folder);
@@ -148,7 +154,9 @@ static struct stage *stage_new(void)
 	house->backend = &session_backend_ops;
 	house->sasl = sasl_library_new();
 	assert(auth_pool_new(&house->auth_pool, NULL) == ERR_OK);
-	house->version = make_version(stage);
+	stage->versions[0] = make_version(stage, &stage->smtp[0]);
+	stage->versions[1] = make_version(stage, &stage->smtp[1]);
+	house->version = version_acquire(stage->versions[0]);
 	house->counters = &stage->counters;
 	house->census = census_new();
 	house->on_gone = on_gone;
@@ -286,8 +294,19 @@ static struct span next_piece(struct run *run)
 	return piece;
 }
 
+/* Version 0 or 1. */
+static void reload(struct stage *stage, bool other)
+{
+	version_release(&stage->house.version);
+	stage->house.version = version_acquire(stage->versions[other]);
+}
+
 static void go_on(struct run *run)
 {
+	struct stage *stage = run->stage;
+
+	if (run->reloads)
+		reload(stage, stage->house.version == stage->versions[0]);
 	say(run, next_piece(run));
 	if (run->rest.len == 0 && run->ending == VANISH)
 		hang_up(run);
@@ -364,6 +383,7 @@ static void tick(struct loop_task *task)
 		act(run);
 	if (run->fd < 0 && run->quiet >= FAREWELL && session_of(run) == NULL) {
 		check_books(run);
+		reload(run->stage, false);
 		sem_post(run->done);
 	} else if (!loop_post(run->stage->house.loop, &run->tick)) {
 		assert(!"the loop has been stopped");
@@ -421,6 +441,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	run.listener = data[0] % LISTENERS;
 	run.ending = data[1] & AT_THE_END;
 	run.careless = (data[1] & CARELESS) != 0;
+	run.reloads = (data[1] & RELOADS) != 0;
 	run.done = &done;
 	assert(sem_init(&done, 0, 0) == 0);
 	session_backend_init(&run.backend, stage->house.loop);
