@@ -148,8 +148,7 @@ static void run(struct smtp_session *session, const struct verb *verb, struct sp
 	bool hello = is_hello(verb);
 
 	/* A first EHLO, and HELO after a refused EHLO, are no junk. */
-	if (verb->junk && !(hello && session->stage == STAGE_START) &&
-	    session->transaction == NULL && !session_count_junk(session))
+	if (verb->junk && !(hello && session->stage == STAGE_START) && !session_count_junk(session))
 		return;
 	if ((verb->stages & session->stage) == 0)
 		out_of_order(session, verb);

@@ -559,6 +559,11 @@ START_TEST(too_many_mistakes)
 		client_greet(&client, &house.rig);
 		ck_assert_int_eq(count_until_421(&client, junk[i]), 100);
 		client_close(&client);
+		/* A MAIL in front is no licence: it brings no message either. */
+		client_greet(&client, &house.rig);
+		client_ask(&client, "MAIL FROM:<a@x.test>", "250 2.1.0");
+		ck_assert_int_eq(count_until_421(&client, junk[i]), 100);
+		client_close(&client);
 	}
 	house_close(&house);
 }
