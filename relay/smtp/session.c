@@ -88,7 +88,7 @@ void session_reset(struct smtp_session *session)
 
 	session->transaction = NULL;
 	session->recipients = 0;
-	session->overshoot = 0;
+	session->in_vain = 0;
 	xforward_forget(session);
 	session->rcpt_refused = false;
 	session->smtputf8 = false;

@@ -79,7 +79,7 @@ struct smtp_session {
 	enum session_stage stage;
 	void *transaction;  /* the backend's; NULL: none */
 	size_t recipients;  /* accepted in this transaction */
-	size_t overshoot;   /* RCPT beyond max_recipients */
+	size_t in_vain;	    /* RCPT beyond max_recipients, or refused by the policy */
 	bool rcpt_refused;  /* in this transaction */
 	bool smtputf8;	    /* MAIL carried it */
 	size_t errors;	    /* since the last message */

@@ -5,7 +5,7 @@
 #include "relay/smtp/starttls.h"
 #include "relay/smtp/xclient.h"
 
-#define OVERSHOOT_MAX 1000 /* RCPT beyond the limit that are not yet called errors */
+#define IN_VAIN_MAX 1000 /* RCPT that are right but get a no, before it counts as an error */
 
 static struct command_limits limits_of(const struct smtp_session *session)
 {
@@ -38,15 +38,22 @@ void verb_mail(struct smtp_session *session, struct span argument)
 	session_answer(session, &answer);
 }
 
+/* Not the client's mistake, unless it goes on and on. */
+static void answer_no(struct smtp_session *session, const struct smtp_answer *answer)
+{
+	if (++session->in_vain > IN_VAIN_MAX && answer->delay_ms == 0 && !answer->disconnect)
+		session_refuse(session, answer->code, answer->enhanced, answer->text);
+	else
+		session_answer(session, answer);
+}
+
 /* RFC 5321 4.5.3.1.10: those before it stay valid. */
 static void too_many_recipients(struct smtp_session *session)
 {
-	static const char text[] = "Too many recipients";
+	struct smtp_answer answer;
 
-	if (++session->overshoot > OVERSHOOT_MAX)
-		session_refuse(session, 452, "4.5.3", text);
-	else
-		session_reply(session, 452, "4.5.3", text);
+	smtp_answer_set(&answer, 452, "4.5.3", "Too many recipients");
+	answer_no(session, &answer);
 }
 
 void verb_rcpt(struct smtp_session *session, struct span argument)
@@ -68,10 +75,11 @@ void verb_rcpt(struct smtp_session *session, struct span argument)
 	if (session->house->backend->recipient(session->transaction, &recipient, &answer)) {
 		session->recipients++;
 		session->stage = STAGE_RCPT;
+		session_answer(session, &answer);
 	} else {
 		session->rcpt_refused = true;
+		answer_no(session, &answer);
 	}
-	session_answer(session, &answer);
 }
 
 void verb_close_on_content(struct smtp_session *session)

@@ -591,6 +591,23 @@ START_TEST(mistakes_that_are_none)
 }
 END_TEST
 
+/* S034: asking the list for ever, an address at a time. */
+START_TEST(refused_recipients_without_end)
+{
+	struct house house;
+	struct client client;
+
+	house_open(&house);
+	client_greet(&client, &house.rig);
+	client_ask(&client, "MAIL FROM:<a@x.test>", "250 2.1.0");
+	for (int i = 0; i < 1000 + 20; i++)
+		client_ask(&client, "RCPT TO:<reject@y.test>", "550 5.7.1");
+	client_ask(&client, "RCPT TO:<reject@y.test>", "421 4.7.0");
+	client_close(&client);
+	house_close(&house);
+}
+END_TEST
+
 static void send_body(struct client *client, size_t size)
 {
 	static char block[65536];
@@ -1036,8 +1053,8 @@ END_TEST
 UNIT_MAIN("smtp/session", one_message, no_smuggling, empty_message, dot_in_pieces, pipelining,
 	  content_behind_refused_data, early_talker, early_talker_with_delay, order,
 	  forgotten_transactions, verbs, bare_lf_commands, lf_inside_an_address, long_lines,
-	  endless_line, many_recipients, too_many_mistakes, mistakes_that_are_none, size_limit,
-	  other_protocols, quit_behind_the_dot, gone_before_the_answer, gone_inside_the_message,
-	  slow_command, slow_data, idle_data, replies_not_read, back_pressure, over_budget,
-	  over_budget_behind_a_sleeper, over_budget_for_too_long, gone_under_back_pressure,
-	  backend_refusals, helo)
+	  endless_line, many_recipients, too_many_mistakes, mistakes_that_are_none,
+	  refused_recipients_without_end, size_limit, other_protocols, quit_behind_the_dot,
+	  gone_before_the_answer, gone_inside_the_message, slow_command, slow_data, idle_data,
+	  replies_not_read, back_pressure, over_budget, over_budget_behind_a_sleeper,
+	  over_budget_for_too_long, gone_under_back_pressure, backend_refusals, helo)
