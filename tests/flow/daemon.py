@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import pathlib
+import random
 import re
 import resource
 import signal
@@ -23,9 +24,26 @@ SANITIZER = re.compile(
     rb"AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime error:|Assertion .* failed")
 
 
+def _ports():
+    """Below the range that the kernel takes for connections: those come and go while we start."""
+    low = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    ports = list(range(min(10000, low - 2000), low))
+    random.shuffle(ports)
+    yield from ports
+
+
+_unused = _ports()
+
+
 def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
+    """None twice in a run."""
+    for port in _unused:
+        try:
+            with socket.create_server(("127.0.0.1", port)):
+                return port
+        except OSError:
+            pass
+    raise RuntimeError("no port is left")
 
 
 def wait_for(condition, what, timeout=PATIENCE):
