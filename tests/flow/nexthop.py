@@ -78,6 +78,8 @@ class NextHop:
 
     def _serve(self, connection, number):
         connection.settimeout(120)
+        # As real ones: an answer of its own packet does not wait 40 ms for the last one's ACK.
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             with connection:
                 Conversation(self, connection, number).run()
