@@ -92,14 +92,15 @@ def test_proxy_headers(make_daemon, hop):
         Behind(door.ports["proxied"], b"EHLO client.test\r\n")
     with Behind(door.ports["proxied"], v1("203.0.113.7"), greet=False) as client:
         assert client.greeting[0] == 554
-    assert re.search(r"refused session=\w+ client=203\.0\.113\.7 via=127\.0\.0\.1 reason=",
-                     daemon.log())
+    wait_for(lambda: re.search(
+        r"refused session=\w+ client=203\.0\.113\.7 via=127\.0\.0\.1 reason=", daemon.log()),
+             "the log line")
     # who may speak for others changes with the file, for connections to come
     door.write(proxied="proxy_protocol: true, trusted: [127.0.0.9]")
     daemon.hup()
     wait_for(lambda: closed_without_a_word(door.ports["proxied"], v1("192.0.2.7")),
              "nobody to be trusted")
-    assert "not one of the listener's trusted proxies" in daemon.log()
+    wait_for(lambda: "not one of the listener's trusted proxies" in daemon.log(), "the log line")
 
 
 def test_tls_behind_a_header(make_daemon):
