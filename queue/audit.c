@@ -55,3 +55,21 @@ int queue_audit_list(struct store_reader *reader, int64_t before_id, size_t limi
 	}
 	return code;
 }
+
+int audit_read(struct store *store, const char *sql, int64_t id, const char **json_out,
+	       struct err *why)
+{
+	struct query query;
+	bool row;
+	int code = query_begin(&query, &store->db, sql, why);
+
+	if (code != ERR_OK)
+		return code;
+	query_give_int(&query, id);
+	code = query_row(&query, &row, why);
+	if (code != ERR_OK || !row)
+		return code;
+	*json_out = query_take_copy(&query, store->scratch);
+	query_end(&query);
+	return ERR_OK;
+}

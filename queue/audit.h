@@ -16,4 +16,11 @@ struct audit_line {
 /* In the writer, inside a transaction. */
 int audit_add(struct store *store, const struct audit_line *line, struct err *why);
 
+/*
+ * A row as JSON, for `before` and `after`: `sql` selects one text by ?1. In store->scratch;
+ * *json_out stays as it is when there is no such row. In the writer.
+ */
+int audit_read(struct store *store, const char *sql, int64_t id, const char **json_out,
+	       struct err *why);
+
 #endif

@@ -327,23 +327,6 @@ static const char sql_json[] =
 	" 'attempts', attempts, 'after', skip, 'every', every, 'times', times, 'note', note)"
 	" FROM fault WHERE id = ?1";
 
-static int read_json(const struct applying *a, int64_t id, const char **json_out)
-{
-	struct query query;
-	bool row;
-	int code = query_begin(&query, &a->store->db, sql_json, a->why);
-
-	if (code != ERR_OK)
-		return code;
-	query_give_int(&query, id);
-	code = query_row(&query, &row, a->why);
-	if (code != ERR_OK || !row)
-		return code;
-	*json_out = query_take_copy(&query, a->store->scratch);
-	query_end(&query);
-	return ERR_OK;
-}
-
 static int change_one(const struct applying *a)
 {
 	const struct fault_apply *apply = a->apply;
@@ -354,11 +337,11 @@ static int change_one(const struct applying *a)
 	int code = is_new ? ERR_OK : find_old(a, &old);
 
 	if (code == ERR_OK && !is_new)
-		code = read_json(a, old.id, &line.before);
+		code = audit_read(a->store, sql_json, old.id, &line.before, a->why);
 	if (code == ERR_OK)
 		code = change_row(a, &old);
 	if (code == ERR_OK && !is_gone)
-		code = read_json(a, apply->fault.id, &line.after);
+		code = audit_read(a->store, sql_json, apply->fault.id, &line.after, a->why);
 	if (code != ERR_OK)
 		return code;
 	line.action = is_new ? "fault.add" : is_gone ? "fault.remove" : "fault.replace";

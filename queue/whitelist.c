@@ -123,23 +123,6 @@ static const char sql_json[] =
 	" CASE action WHEN 2 THEN 'deny' ELSE 'allow' END, 'scope', scope, 'note', note, 'owner',"
 	" owner, 'expires_at', expires_at) FROM whitelist WHERE id = ?1";
 
-static int read_json(const struct applying *a, int64_t id, const char **json_out)
-{
-	struct query query;
-	bool row;
-	int code = query_begin(&query, &a->store->db, sql_json, a->why);
-
-	if (code != ERR_OK)
-		return code;
-	query_give_int(&query, id);
-	code = query_row(&query, &row, a->why);
-	if (code != ERR_OK || !row)
-		return code;
-	*json_out = query_take_copy(&query, a->store->scratch);
-	query_end(&query);
-	return ERR_OK;
-}
-
 /* ?1 to ?11 of the statements that write a row. */
 static void give_entry(struct query *query, const struct entry *entry)
 {
@@ -246,11 +229,11 @@ static int change_one(const struct applying *a, struct whitelist_change *change)
 
 	change->existing_id = 0;
 	if (code == ERR_OK && !is_new)
-		code = read_json(a, old.id, &line.before);
+		code = audit_read(a->store, sql_json, old.id, &line.before, a->why);
 	if (code == ERR_OK)
 		code = change_row(a, change, &old);
 	if (code == ERR_OK && !is_gone)
-		code = read_json(a, change->entry.id, &line.after);
+		code = audit_read(a->store, sql_json, change->entry.id, &line.after, a->why);
 	if (code != ERR_OK)
 		return code;
 	line.action = is_new ? "whitelist.add" : is_gone ? "whitelist.remove" : "whitelist.replace";
