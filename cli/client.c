@@ -5,6 +5,7 @@
 
 #include <curl/curl.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -359,4 +360,25 @@ void client_add_parameter(struct buf *path, const char *name, const char *value)
 	(void)buf_printf(path, "%c%s=", span_find(buf_span(path), '?') < path->len ? '&' : '?',
 			 name);
 	client_add_segment(path, span_of(value));
+}
+
+int client_remove(struct tool *tool, const char *path, long long id, const char *what)
+{
+	char line[720];
+	json_t *nothing = NULL;
+	json_t *json;
+	int ends = client_ask(tool, "DELETE", path, NULL, &nothing);
+
+	json_decref(nothing);
+	if (ends != TOOL_OK)
+		return ends;
+	if (tool->format != TOOL_TEXT) {
+		json = json_pack("{s:I, s:b}", "id", (json_int_t)id, "removed", 1);
+		tool_print_json(tool, json);
+		json_decref(json);
+		return TOOL_OK;
+	}
+	snprintf(line, sizeof(line), "Removed: %s", what);
+	tool_print_clean(line);
+	return TOOL_OK;
 }

@@ -32,6 +32,11 @@ void client_free(struct client **client);
  */
 int client_ask(struct tool *tool, const char *method, const char *path, const json_t *body,
 	       json_t **body_out);
+/*
+ * DELETE `path` (…/ID) and say so: {"id": …, "removed": true}, or "Removed: `what`". How the tool
+ * ends.
+ */
+int client_remove(struct tool *tool, const char *path, long long id, const char *what);
 /* Complain about what client_call returned. */
 int client_fail(const struct tool *tool, int code, const struct err *why);
 /* Complain about a reply that is not 2xx. */

@@ -368,25 +368,11 @@ static int find_id(struct tool *tool, const char *name, long long *id_out)
 static int remove_id(struct tool *tool, long long id)
 {
 	char path[64];
-	char line[64];
-	json_t *nothing = NULL;
-	int ends;
+	char what[64];
 
 	snprintf(path, sizeof(path), "/api/v1/faults/%lld", id);
-	ends = client_ask(tool, "DELETE", path, NULL, &nothing);
-	json_decref(nothing);
-	if (ends != TOOL_OK)
-		return ends;
-	if (tool->format != TOOL_TEXT) {
-		json_t *json = json_pack("{s:I, s:b}", "id", (json_int_t)id, "removed", 1);
-
-		tool_print_json(tool, json);
-		json_decref(json);
-		return TOOL_OK;
-	}
-	snprintf(line, sizeof(line), "Removed: fault rule %lld", id);
-	tool_print_clean(line);
-	return TOOL_OK;
+	snprintf(what, sizeof(what), "fault rule %lld", id);
+	return client_remove(tool, path, id, what);
 }
 
 /* A name of digits only is taken for an id. */

@@ -252,26 +252,12 @@ const struct command command_whitelist_add = {
 static int remove_id(struct tool *tool, long long id, const char *pattern)
 {
 	char path[64];
-	char line[700];
-	json_t *nothing = NULL;
-	int ends;
+	char what[700];
 
 	snprintf(path, sizeof(path), "/api/v1/whitelist/%lld", id);
-	ends = client_ask(tool, "DELETE", path, NULL, &nothing);
-	json_decref(nothing);
-	if (ends != TOOL_OK)
-		return ends;
-	if (tool->format != TOOL_TEXT) {
-		json_t *json = json_pack("{s:I, s:b}", "id", (json_int_t)id, "removed", 1);
-
-		tool_print_json(tool, json);
-		json_decref(json);
-		return TOOL_OK;
-	}
-	snprintf(line, sizeof(line), "Removed: entry %lld%s%s", id, pattern != NULL ? ", " : "",
+	snprintf(what, sizeof(what), "entry %lld%s%s", id, pattern != NULL ? ", " : "",
 		 pattern != NULL ? pattern : "");
-	tool_print_clean(line);
-	return TOOL_OK;
+	return client_remove(tool, path, id, what);
 }
 
 /* The list finds the text anywhere; what is meant is the pattern itself. */
