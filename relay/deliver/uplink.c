@@ -1,6 +1,7 @@
-/* relay/deliver/uplink.c - one connection to a next hop: connect, greet, carry jobs, say good-bye
+/* relay/deliver/uplink.c - one connection to a next hop: its bytes, its jobs, its end; prologue.c
+ * makes it ready
  */
-#include "relay/deliver/uplink.h"
+#include "relay/deliver/uplink_inside.h"
 
 #include <assert.h>
 #include <stddef.h>
@@ -8,64 +9,15 @@
 #include <unistd.h>
 
 #include "base/mem.h"
-#include "relay/deliver/carry.h"
-#include "relay/loop/stream.h"
 
 #define RESET_MS       5000
 #define QUIT_LINGER_MS 2000
 #define WRITE_STALL_MS (5 * 60 * 1000)
 #define OUTPUT_MAX     (256 * 1024)
 
-enum uplink_state {
-	UPLINK_NEW,
-	UPLINK_RESOLVING,
-	UPLINK_CONNECTING,
-	UPLINK_GREETING,
-	UPLINK_EHLO,
-	UPLINK_HELO,
-	UPLINK_STARTTLS,
-	UPLINK_SECURING,
-	UPLINK_IDLE,
-	UPLINK_BUSY,
-	UPLINK_RESET,
-	UPLINK_DEAD
-};
-
-struct uplink {
-	struct uplink_env env;
-	const struct uplink_ops *ops;
-	void *ctx;
-	/* orders from the scheduler, one at a time each */
-	struct loop_task open_task, assign_task, close_task, free_task;
-	struct job *order_job;
-	int order_fd;
-
-	/* the loop's */
-	enum uplink_state state;
-	struct stream *far;
-	struct reply_parser parser;
-	struct hop_caps caps;
-	struct carry carry;
-	struct job *job;     /* until on_done */
-	uint64_t jobs_begun; /* on this connection */
-	bool going;	     /* the next hop said 421: not to be used again */
-	bool closing;	     /* uplink_close was called: ask nobody for more */
-	bool secured;
-	bool far_gone;	   /* it ended, or nothing came any more, in the middle of a job */
-	size_t host_tried; /* of the route's hosts */
-	struct route_host host;
-	struct resolve_query query;
-	size_t address_next;
-	char remote[192];
-	struct err why; /* the last failure while opening */
-};
-
-static void try_next_address(struct uplink *u);
-static void try_next_host(struct uplink *u);
-
 /* --- ends ---------------------------------------------------------------------- */
 
-static void drop_far(struct uplink *u)
+void uplink_drop_far(struct uplink *u)
 {
 	stream_free(&u->far);
 	reply_parser_release(&u->parser);
@@ -75,7 +27,7 @@ static void drop_far(struct uplink *u)
 	u->going = false;
 }
 
-static void opened(struct uplink *u, int code)
+void uplink_opened(struct uplink *u, int code)
 {
 	u->state = code == ERR_OK ? UPLINK_IDLE : UPLINK_DEAD;
 	u->ops->on_open(u->ctx, code, u->why.text);
@@ -87,123 +39,17 @@ static void done(struct uplink *u, bool alive)
 
 	u->job = NULL;
 	if (!alive)
-		drop_far(u);
+		uplink_drop_far(u);
 	u->state = alive ? UPLINK_IDLE : UPLINK_DEAD;
 	u->ops->on_done(u->ctx, job, alive);
 }
 
-/* This address does not do: note it and go on with the next one. */
-static void address_failed(struct uplink *u, int code, const char *why)
-{
-	char text[200];
-
-	snprintf(text, sizeof(text), "%s", why);
-	drop_far(u);
-	err_set(&u->why, code, "%s: %s", u->remote, text);
-	try_next_address(u);
-}
-
-/* --- talking to the next hop outside a job --------------------------------------- */
-
-static bool say(struct uplink *u, const char *line, int64_t deadline_ms)
+bool uplink_say(struct uplink *u, const char *line, int64_t deadline_ms)
 {
 	bool written = stream_write(u->far, span_of(line)) == ERR_OK;
 
 	stream_deadline(u->far, deadline_ms);
 	return written;
-}
-
-static void say_hello(struct uplink *u, const char *verb, enum uplink_state next)
-{
-	char line[300];
-
-	snprintf(line, sizeof(line), "%s %.255s\r\n", verb, u->env.hostname);
-	u->state = next;
-	say(u, line, u->env.route->command_timeout_ms);
-}
-
-static void refused(struct uplink *u, const char *what, const struct reply *reply)
-{
-	char text[160], whole[200];
-
-	reply_summary(reply, text, sizeof(text));
-	snprintf(whole, sizeof(whole), "%s: %d %s", what, reply->code, text);
-	address_failed(u, ERR_IO, whole);
-}
-
-static void ready(struct uplink *u)
-{
-	stream_deadline(u->far, 0);
-	opened(u, ERR_OK);
-}
-
-static bool wants_tls(const struct uplink *u)
-{
-	return u->env.route->tls == ROUTE_TLS_REQUIRED || u->env.route->tls == ROUTE_TLS_IMPLICIT;
-}
-
-static void secure(struct uplink *u)
-{
-	struct err why;
-	size_t discarded = 0;
-	int code;
-
-	u->state = UPLINK_SECURING;
-	code = stream_start_tls(u->far, u->env.tls, false, u->host.name,
-				u->env.route->command_timeout_ms, &discarded, &why);
-	if (code < 0)
-		address_failed(u, code, why.text);
-	else if (discarded > 0)
-		/* RFC 3207 4.2, CVE-2011-0411: somebody put replies in front of the handshake. */
-		address_failed(u, ERR_DENIED, "plain text was injected behind STARTTLS");
-}
-
-static void on_ehlo_reply(struct uplink *u, const struct reply *reply)
-{
-	if (reply->code / 100 == 5 && !wants_tls(u)) {
-		say_hello(u, "HELO", UPLINK_HELO);
-		return;
-	}
-	if (reply->code != 250) {
-		refused(u, "EHLO", reply);
-		return;
-	}
-	hop_caps_parse(reply, &u->caps);
-	if (!wants_tls(u) || u->secured) {
-		ready(u);
-	} else if (!u->caps.starttls) {
-		address_failed(u, ERR_UNSUPPORTED,
-			       "the route wants TLS and the next hop does not offer STARTTLS");
-	} else {
-		u->state = UPLINK_STARTTLS;
-		say(u, "STARTTLS\r\n", u->env.route->command_timeout_ms);
-	}
-}
-
-static void on_opening_reply(struct uplink *u, const struct reply *reply)
-{
-	switch (u->state) {
-	case UPLINK_GREETING:
-		if (reply->code != 220)
-			refused(u, "greeting", reply);
-		else
-			say_hello(u, "EHLO", UPLINK_EHLO);
-		break;
-	case UPLINK_EHLO: on_ehlo_reply(u, reply); break;
-	case UPLINK_HELO:
-		if (reply->code != 250)
-			refused(u, "HELO", reply);
-		else
-			ready(u);
-		break;
-	case UPLINK_STARTTLS:
-		if (reply->code != 220)
-			refused(u, "STARTTLS", reply);
-		else
-			secure(u);
-		break;
-	default: address_failed(u, ERR_SYNTAX, "the next hop spoke out of turn");
-	}
 }
 
 static void on_reset_reply(struct uplink *u, const struct reply *reply)
@@ -214,7 +60,7 @@ static void on_reset_reply(struct uplink *u, const struct reply *reply)
 
 static void lost(struct uplink *u, const char *why)
 {
-	drop_far(u);
+	uplink_drop_far(u);
 	u->state = UPLINK_DEAD;
 	u->ops->on_lost(u->ctx, why);
 }
@@ -233,7 +79,7 @@ static void on_reply(struct uplink *u)
 	else if (u->state == UPLINK_IDLE)
 		lost(u, "the next hop spoke out of turn");
 	else
-		on_opening_reply(u, reply);
+		prologue_on_reply(u, reply);
 }
 
 /* The next hop's bytes make no sense: whoever waits for them gets nothing more. */
@@ -250,7 +96,7 @@ static void far_failed(struct uplink *u, int code, const char *why)
 	else if (u->state == UPLINK_IDLE)
 		lost(u, text);
 	else
-		address_failed(u, code, text);
+		prologue_failed(u, code, text);
 }
 
 static void on_far_input(void *ctx)
@@ -298,34 +144,18 @@ static void on_far_end(void *ctx, int code, const char *why)
 	far_failed(u, code, why);
 }
 
-static void on_far_secured(void *ctx)
-{
-	struct uplink *u = ctx;
-
-	u->secured = true;
-	if (u->env.route->tls == ROUTE_TLS_IMPLICIT) {
-		u->state = UPLINK_GREETING;
-		stream_deadline(u->far, u->env.route->command_timeout_ms);
-	} else {
-		say_hello(u, "EHLO", UPLINK_EHLO);
-	}
-}
-
-/* --- opening --------------------------------------------------------------------------- */
-
 static void on_far_connected(void *ctx)
 {
-	struct uplink *u = ctx;
-
-	if (u->env.route->tls == ROUTE_TLS_IMPLICIT) {
-		secure(u);
-		return;
-	}
-	u->state = UPLINK_GREETING;
-	stream_deadline(u->far, u->env.route->command_timeout_ms);
+	prologue_connected(ctx);
 }
 
-static int connect_to(struct uplink *u, const struct resolve_address *address, struct err *why)
+static void on_far_secured(void *ctx)
+{
+	prologue_secured(ctx);
+}
+
+int uplink_connect(struct uplink *u, const struct resolve_address *address,
+		   const struct resolve_address *from, struct err *why)
 {
 	static const struct stream_ops ops = {.on_input = on_far_input,
 					      .on_drained = on_far_drained,
@@ -333,102 +163,11 @@ static int connect_to(struct uplink *u, const struct resolve_address *address, s
 					      .on_secured = on_far_secured};
 	static const struct stream_options options = {.output_max = OUTPUT_MAX,
 						      .write_deadline_ms = WRITE_STALL_MS};
-	const char *source = u->env.route->source_address;
-	struct resolve_result from = {.count = 0};
-	struct route_host host = {.port = "0"};
 
-	if (source != NULL && source[0] != '\0') {
-		snprintf(host.name, sizeof(host.name), "%s", source);
-		if (resolve_numeric(&host, &from) < 0)
-			return err_set(why, ERR_SYNTAX, "source_address \"%s\" is no address",
-				       source);
-	}
 	return stream_connect(u->env.loop, &address->sockaddr, address->len,
-			      from.count > 0 ? &from.addresses[0].sockaddr : NULL,
-			      from.count > 0 ? from.addresses[0].len : 0,
+			      from != NULL ? &from->sockaddr : NULL, from != NULL ? from->len : 0,
 			      u->env.route->connect_timeout_ms, &options, &ops, u, on_far_connected,
 			      &u->far, why);
-}
-
-/* "mail.example.com[192.0.2.1]:25", as the logs of other servers have it. */
-static void name_remote(struct uplink *u, const struct resolve_address *address)
-{
-	struct span text = span_of(address->text);
-	size_t colon = span_find_last(text, ':');
-	struct span ip = span_first(text, colon);
-
-	if (ip.len > 2 && ip.data[0] == '[')
-		ip = span_make(ip.data + 1, ip.len - 2);
-	if (span_equal(ip, span_of(u->host.name)))
-		snprintf(u->remote, sizeof(u->remote), "%s", address->text);
-	else
-		snprintf(u->remote, sizeof(u->remote), "%.100s[%.*s]%s", u->host.name, SPAN_ARG(ip),
-			 address->text + colon);
-}
-
-static void try_next_address(struct uplink *u)
-{
-	while (u->address_next < u->query.result.count) {
-		const struct resolve_address *address =
-			&u->query.result.addresses[u->address_next++];
-		struct err why;
-
-		name_remote(u, address);
-		if (u->env.is_own_listener != NULL &&
-		    u->env.is_own_listener(u->env.own_ctx, address->text)) {
-			err_set(&u->why, ERR_DENIED, "%s is a listener of our own: mail would loop",
-				address->text);
-			continue;
-		}
-		u->state = UPLINK_CONNECTING;
-		if (connect_to(u, address, &why) == ERR_OK)
-			return;
-		err_set(&u->why, ERR_IO, "%s: %s", u->remote, why.text);
-	}
-	try_next_host(u);
-}
-
-static void on_resolved(struct loop_task *task)
-{
-	struct uplink *u = (struct uplink *)((char *)task - offsetof(struct uplink, query.task));
-
-	if (u->closing) {
-		u->state = UPLINK_DEAD;
-		u->ops->on_closed(u->ctx);
-		return;
-	}
-	if (u->query.code < 0) {
-		u->why = u->query.why;
-		try_next_host(u);
-		return;
-	}
-	u->address_next = 0;
-	try_next_address(u);
-}
-
-static void try_next_host(struct uplink *u)
-{
-	const struct route_options *route = u->env.route;
-
-	if (u->host_tried >= route->host_count) {
-		opened(u, ERR_IO);
-		return;
-	}
-	u->query.result.count = 0;
-	u->address_next = 0;
-	if (route_host_parse(span_of(route->hosts[u->host_tried++]), &u->host, &u->why) < 0) {
-		try_next_host(u);
-		return;
-	}
-	if (resolve_numeric(&u->host, &u->query.result) == ERR_OK) {
-		try_next_address(u);
-		return;
-	}
-	u->state = UPLINK_RESOLVING;
-	u->query.host = u->host;
-	u->query.loop = u->env.loop;
-	u->query.task.run = on_resolved;
-	resolver_ask(u->env.resolver, &u->query);
 }
 
 /* --- a job ------------------------------------------------------------------------------- */
@@ -458,7 +197,7 @@ static void on_carry_over(void *ctx, bool clean)
 		done(u, true);
 	} else {
 		u->state = UPLINK_RESET;
-		say(u, "RSET\r\n", RESET_MS);
+		uplink_say(u, "RSET\r\n", RESET_MS);
 	}
 }
 
@@ -494,8 +233,7 @@ static void do_open(struct loop_task *task)
 {
 	struct uplink *u = (struct uplink *)((char *)task - offsetof(struct uplink, open_task));
 
-	err_set(&u->why, ERR_IO, "the route has no hosts");
-	try_next_host(u);
+	prologue_begin(u);
 }
 
 static void do_assign(struct loop_task *task)
@@ -511,18 +249,17 @@ static void do_close(struct loop_task *task)
 	struct uplink *u = (struct uplink *)((char *)task - offsetof(struct uplink, close_task));
 
 	u->closing = true;
-	/* The look-up still holds a part of us; on_resolved answers. */
-	if (u->state == UPLINK_RESOLVING)
-		return;
+	if (prologue_is_looking_up(u))
+		return; /* its answer closes */
 	if (u->state == UPLINK_BUSY)
 		carry_break(&u->carry, ERR_CLOSED, "delivery was stopped");
 	else if (u->state == UPLINK_RESET)
 		done(u, false);
 	if (u->state == UPLINK_IDLE) {
-		say(u, "QUIT\r\n", 0);
+		uplink_say(u, "QUIT\r\n", 0);
 		stream_close(&u->far, QUIT_LINGER_MS);
 	}
-	drop_far(u);
+	uplink_drop_far(u);
 	u->state = UPLINK_DEAD;
 	u->ops->on_closed(u->ctx);
 }

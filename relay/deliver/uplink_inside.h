@@ -1,0 +1,85 @@
+/* relay/deliver/uplink_inside.h - what uplink.c and the phases of opening share; loop thread only
+ */
+#ifndef STAGEPOST_RELAY_DELIVER_UPLINK_INSIDE_H
+#define STAGEPOST_RELAY_DELIVER_UPLINK_INSIDE_H
+
+#include "relay/deliver/carry.h"
+#include "relay/deliver/uplink.h"
+#include "relay/loop/stream.h"
+#include "relay/wire/reply.h"
+
+enum uplink_state {
+	UPLINK_NEW,
+	/* prologue.c, in this order */
+	UPLINK_RESOLVING,
+	UPLINK_CONNECTING,
+	UPLINK_GREETING,
+	UPLINK_EHLO,
+	UPLINK_HELO,
+	UPLINK_STARTTLS,
+	UPLINK_SECURING,
+	/* uplink.c */
+	UPLINK_IDLE,
+	UPLINK_BUSY,
+	UPLINK_RESET,
+	UPLINK_DEAD
+};
+
+struct uplink {
+	struct uplink_env env;
+	const struct uplink_ops *ops;
+	void *ctx;
+	/* orders from the scheduler, one at a time each */
+	struct loop_task open_task, assign_task, close_task, free_task;
+	struct job *order_job;
+	int order_fd;
+
+	enum uplink_state state;
+	struct stream *far;
+	struct reply_parser parser;
+	struct hop_caps caps;
+	struct carry carry;
+	struct job *job;     /* until on_done */
+	uint64_t jobs_begun; /* on this connection */
+	bool going;	     /* the next hop said 421: not to be used again */
+	bool closing;	     /* uplink_close was called: ask nobody for more */
+	bool secured;
+	bool far_gone;	   /* it ended, or nothing came any more, in the middle of a job */
+	size_t host_tried; /* of the route's hosts */
+	struct route_host host;
+	struct resolve_query query;
+	size_t address_next;
+	char remote[192];
+	struct err why; /* the last failure while opening */
+};
+
+/* uplink.c */
+/* Forget the connection and what was learnt on it. */
+void uplink_drop_far(struct uplink *u);
+/* on_open is called: ready for a job, or dead with u->why. */
+void uplink_opened(struct uplink *u, int code);
+/* Make the stream to one address; its callbacks are uplink.c's. prologue_connected comes. */
+int uplink_connect(struct uplink *u, const struct resolve_address *address,
+		   const struct resolve_address *from, struct err *why);
+/* One line with its CRLF; the answer must come within `deadline_ms`. */
+bool uplink_say(struct uplink *u, const char *line, int64_t deadline_ms);
+
+/* prologue.c: from a host name to a connection that is ready for MAIL */
+void prologue_begin(struct uplink *u);
+/* The look-up holds a part of the uplink until it is answered. */
+bool prologue_is_looking_up(const struct uplink *u);
+void prologue_connected(struct uplink *u);
+void prologue_secured(struct uplink *u);
+void prologue_on_reply(struct uplink *u, const struct reply *reply);
+/* This address does not do: note it and go on with the next one. */
+void prologue_failed(struct uplink *u, int code, const char *why);
+/* The same for a reply that says no. */
+void prologue_refused(struct uplink *u, const char *what, const struct reply *reply);
+/* Wait for 220; EHLO follows it. */
+void prologue_greeting(struct uplink *u);
+/* Say EHLO, again behind whatever changes what is offered. */
+void prologue_hello(struct uplink *u);
+/* EHLO was answered: what comes next? STARTTLS, …, ready. */
+void prologue_next(struct uplink *u);
+
+#endif
