@@ -472,3 +472,8 @@ bool carry_is_busy(const struct carry *c)
 {
 	return c->job != NULL;
 }
+
+bool carry_is_owed(const struct carry *c)
+{
+	return c->remote_waiting > 0 && (c->state == CARRY_COMMANDS || c->state == CARRY_REFUSED);
+}

@@ -86,6 +86,8 @@ void carry_greet(int near_fd);
 void carry_begin(struct carry *carry, struct loop *loop, struct job *job, int near_fd,
 		 struct stream *far, const struct hop_caps *caps);
 bool carry_is_busy(const struct carry *carry);
+/* Replies that the next hop may send in packets of their own are still to come. */
+bool carry_is_owed(const struct carry *carry);
 /* The far side: one whole reply; room for output again. */
 void carry_on_reply(struct carry *carry, const struct reply *reply);
 void carry_on_drained(struct carry *carry);

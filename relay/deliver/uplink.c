@@ -99,6 +99,17 @@ static void far_failed(struct uplink *u, int code, const char *why)
 		prologue_failed(u, code, text);
 }
 
+/*
+ * A next hop that sends each reply, or each line of one, in a packet of its
+ * own with Nagle's algorithm on waits for our ACK in between: 40 ms a message.
+ */
+static void acknowledge(struct uplink *u)
+{
+	if (reply_parser_is_midway(&u->parser) ||
+	    (u->state == UPLINK_BUSY && carry_is_owed(&u->carry)))
+		stream_acknowledge(u->far);
+}
+
 static void on_far_input(void *ctx)
 {
 	struct uplink *u = ctx;
@@ -112,6 +123,8 @@ static void on_far_input(void *ctx)
 		bool complete = false;
 		int code;
 
+		if (before == 0)
+			acknowledge(u);
 		if (before == 0 || u->state == UPLINK_SECURING)
 			return;
 		code = reply_parser_feed(&u->parser, &input, &complete, &why);

@@ -53,6 +53,14 @@ void socket_prepare(int fd)
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 }
 
+void socket_acknowledge(int fd)
+{
+	int one = 1;
+
+	/* Not for good: the kernel leaves this mode by itself whenever we send. */
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &one, sizeof(one));
+}
+
 const char *socket_error_text(int error, char *text_out, size_t size)
 {
 	return strerror_r(error, text_out, size); /* the GNU one: we ask for it in configure.ac */

@@ -12,6 +12,8 @@ void socket_format(const struct sockaddr_storage *address, socklen_t len, char *
 		   size_t size);
 /* Non-blocking, close-on-exec, and TCP_NODELAY where that exists: replies are single writes. */
 void socket_prepare(int fd);
+/* Send the ACK that the kernel keeps back for up to 40 ms; of this once only. */
+void socket_acknowledge(int fd);
 /* strerror() for any thread. */
 const char *socket_error_text(int error, char *text_out, size_t size);
 #define SOCKET_ERROR_SIZE 96

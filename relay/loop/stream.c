@@ -168,6 +168,12 @@ size_t stream_output_room(const struct stream *stream)
 	return stream->out.max - stream->out.len;
 }
 
+void stream_acknowledge(struct stream *stream)
+{
+	loop_assert_owner(stream->loop);
+	socket_acknowledge(stream->transport.fd);
+}
+
 void stream_pause(struct stream *stream)
 {
 	loop_assert_owner(stream->loop);

@@ -86,6 +86,12 @@ int stream_write(struct stream *stream, struct span bytes);
 size_t stream_output_pending(const struct stream *stream);
 /* Room left under output_max. */
 size_t stream_output_room(const struct stream *stream);
+/*
+ * Acknowledge what has come at once, instead of with what is said next: for a
+ * peer that holds its next small packet back until then (RFC 896; RFC 9293
+ * 3.7.4). Once; nothing where there is no TCP.
+ */
+void stream_acknowledge(struct stream *stream);
 
 /* Stop and go on reading the socket (back-pressure). resume calls on_input again if input waits. */
 void stream_pause(struct stream *stream);

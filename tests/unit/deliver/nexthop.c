@@ -33,6 +33,7 @@ struct nexthop {
 	const char *ehlo;
 	SSL_CTX *tls;
 	bool implicit;
+	bool nagle;
 	int listener;
 	char address[32];
 	pthread_t acceptor;
@@ -434,10 +435,11 @@ static void *accept_run(void *arg)
 	struct nexthop *n = arg;
 	struct sockaddr_in from;
 	socklen_t len = sizeof(from);
-	int fd, on = 1;
+	int fd;
 
 	while ((fd = accept4(n->listener, (struct sockaddr *)&from, &len, SOCK_CLOEXEC)) >= 0) {
 		struct start *start = malloc(sizeof(*start));
+		int on = n->nagle ? 0 : 1;
 
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 		pthread_mutex_lock(&n->lock);
@@ -482,6 +484,11 @@ void nexthop_use_tls(struct nexthop *n, SSL_CTX *context, bool implicit)
 {
 	n->tls = context;
 	n->implicit = implicit;
+}
+
+void nexthop_use_nagle(struct nexthop *n)
+{
+	n->nagle = true;
 }
 
 void nexthop_stop(struct nexthop **nexthop)

@@ -60,6 +60,8 @@ struct ssl_ctx_st; /* OpenSSL's SSL_CTX */
 struct nexthop *nexthop_start(const struct nexthop_step *steps, size_t count, const char *ehlo);
 /* Before the first connection: TLS from the start, or on STARTTLS. `context` stays the caller's. */
 void nexthop_use_tls(struct nexthop *nexthop, struct ssl_ctx_st *context, bool implicit);
+/* Before the first connection: each reply waits for the ACK of the one before (Nagle). */
+void nexthop_use_nagle(struct nexthop *nexthop);
 void nexthop_stop(struct nexthop **nexthop);
 /* "127.0.0.1:port" */
 const char *nexthop_address(const struct nexthop *nexthop);

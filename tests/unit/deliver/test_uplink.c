@@ -932,6 +932,38 @@ START_TEST(an_unverified_next_hop_gets_nothing)
 }
 END_TEST
 
+static int by_size(const void *a, const void *b)
+{
+	const int64_t *left = a, *right = b;
+
+	return (*left > *right) - (*left < *right);
+}
+
+/* Replies in packets of their own, each kept back until the one before is acknowledged. */
+START_TEST(a_next_hop_with_nagles_delay_costs_no_40_ms)
+{
+	enum { WARM = 20, MEASURED = 15 };
+	int64_t took_us[MEASURED];
+	struct rig r;
+
+	rig_open(&r, NULL, 0, NULL);
+	nexthop_use_nagle(r.hop);
+	uplink_open(r.uplink);
+	await(&r, &r.opened);
+	for (int i = -WARM; i < MEASURED; i++) {
+		int64_t start = clock_mono_us();
+
+		send_empty(&r, ann_bob);
+		ck_assert(r.alive);
+		if (i >= 0)
+			took_us[i] = clock_mono_us() - start;
+	}
+	qsort(took_us, MEASURED, sizeof(took_us[0]), by_size);
+	ck_assert_int_lt(took_us[MEASURED / 2], 20000);
+	rig_close(&r);
+}
+END_TEST
+
 START_TEST(closing_in_the_middle_sends_no_dot)
 {
 	struct rig r;
@@ -965,4 +997,5 @@ UNIT_MAIN("deliver/uplink", a_message_goes_through_with_its_real_header,
 	  late_replies_behind_a_refused_mail_belong_to_nobody_else, failures_to_open_are_told,
 	  the_next_host_is_tried, a_name_is_resolved, our_own_listener_is_not_a_next_hop,
 	  tls_that_is_not_offered_means_no_mail, a_verified_next_hop_gets_mail_over_tls,
-	  an_unverified_next_hop_gets_nothing, closing_in_the_middle_sends_no_dot)
+	  an_unverified_next_hop_gets_nothing, closing_in_the_middle_sends_no_dot,
+	  a_next_hop_with_nagles_delay_costs_no_40_ms)
