@@ -150,6 +150,7 @@ int config_load(const char *path, const char *const *overrides, size_t override_
 	finish(&reader, config, root);
 	config_check_listeners(&reader, config, root);
 	config_check_trusted(&reader, config, root);
+	config_check_routes(&reader, config, root);
 	config_report_sort(report);
 	arena_free(&reader.scratch);
 	if (report->mistakes > 0) {

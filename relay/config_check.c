@@ -94,18 +94,22 @@ static int check_host_port(struct span text, uint64_t least_port, struct err *wh
 	return ERR_OK;
 }
 
-int config_check_listen(struct span text, struct err *why)
+static int check_unix(struct span text, struct err *why)
 {
 	struct span path = span_skip(text, strlen("unix:"));
 
-	if (!span_starts_fold(text, "unix:"))
-		return check_host_port(text, 0, why);
 	if (path.len == 0 || path.data[0] != '/')
 		return refuse(text, "unix: and an absolute path", why);
 	if (path.len >= sizeof(((struct sockaddr_un *)NULL)->sun_path))
 		return err_set(why, ERR_LIMIT, "the path of a unix socket is at most %zu octets",
 			       sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1);
 	return ERR_OK;
+}
+
+int config_check_listen(struct span text, struct err *why)
+{
+	return span_starts_fold(text, "unix:") ? check_unix(text, why)
+					       : check_host_port(text, 0, why);
 }
 
 int config_check_tcp_or_empty(struct span text, struct err *why)
@@ -117,6 +121,9 @@ int config_check_next_hop(struct span text, struct err *why)
 {
 	if (span_starts_fold(text, "mx:"))
 		return err_set(why, ERR_UNSUPPORTED, "mx: is not supported by this version");
+	/* As it is written: a host could be named UNIX, with a port. */
+	if (span_is(span_first(text, strlen("unix:")), "unix:"))
+		return check_unix(text, why);
 	return check_host_port(text, 1, why);
 }
 

@@ -15,7 +15,7 @@ config_check_fn config_check_hostname;
 config_check_fn config_check_listen;
 /* The same without unix:, or nothing. */
 config_check_fn config_check_tcp_or_empty;
-/* Where mail goes: "host:port", "[::1]:port"; port 1..65535. */
+/* Where mail goes: "host:port", "[::1]:port" with port 1..65535, or "unix:/path". */
 config_check_fn config_check_next_hop;
 /* "10.0.0.0/8", "::1"; no bits behind the prefix. */
 config_check_fn config_check_network;

@@ -26,6 +26,10 @@ void config_check_listeners(struct config_reader *reader, const struct config *c
 void config_check_trusted(struct config_reader *reader, const struct config *config,
 			  const struct document_node *root);
 
+/* Routes: the same (config_check_route.c). */
+void config_check_routes(struct config_reader *reader, const struct config *config,
+			 const struct document_node *root);
+
 /* Put the `-o` settings over the tree; each that can't be is reported. */
 void config_read_override(struct config_reader *reader, struct document_node *root,
 			  const char *setting);

@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/span.h"
 
@@ -87,6 +88,20 @@ static bool is_one_place(const struct place *a, const struct place *b)
 	       span_equal(a->port, b->port);
 }
 
+/* One socket may have several paths: /var/run is /run. */
+static bool is_same_path(const char *a, const char *b)
+{
+	struct stat one;
+	struct stat other;
+
+	if (strcmp(a, b) == 0)
+		return true;
+	if (strncmp(a, "unix:", 5) != 0 || strncmp(b, "unix:", 5) != 0)
+		return false;
+	return stat(a + 5, &one) == 0 && stat(b + 5, &other) == 0 && one.st_dev == other.st_dev &&
+	       one.st_ino == other.st_ino;
+}
+
 bool reach_is_equal(const char *a, const char *b)
 {
 	struct place one;
@@ -103,7 +118,7 @@ bool reach_is_same(const char *address, const char *listener)
 	struct place ours;
 
 	if (strncmp(address, "unix:", 5) == 0 || strncmp(listener, "unix:", 5) == 0)
-		return strcmp(address, listener) == 0;
+		return is_same_path(address, listener);
 	if (!place_parse(address, &to) || !place_parse(listener, &ours))
 		return false;
 	if (!span_equal(to.port, ours.port))

@@ -160,7 +160,7 @@ static int connect_to(struct uplink *u, const struct resolve_address *address, s
 	struct resolve_result from = {.count = 0};
 	struct route_host host = {.port = "0"};
 
-	if (source != NULL && source[0] != '\0') {
+	if (source != NULL && source[0] != '\0' && !route_host_is_unix(&u->host)) {
 		snprintf(host.name, sizeof(host.name), "%s", source);
 		if (resolve_numeric(&host, &from) < 0)
 			return err_set(why, ERR_SYNTAX, "source_address \"%s\" is no address",
@@ -178,7 +178,7 @@ static void name_remote(struct uplink *u, const struct resolve_address *address)
 
 	if (ip.len > 2 && ip.data[0] == '[')
 		ip = span_make(ip.data + 1, ip.len - 2);
-	if (span_equal(ip, span_of(u->host.name)))
+	if (route_host_is_unix(&u->host) || span_equal(ip, span_of(u->host.name)))
 		snprintf(u->remote, sizeof(u->remote), "%s", address->text);
 	else
 		snprintf(u->remote, sizeof(u->remote), "%.100s[%.*s]%s", u->host.name, SPAN_ARG(ip),

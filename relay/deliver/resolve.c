@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/un.h>
 
 #include "base/mem.h"
 
@@ -55,8 +56,26 @@ static int look_up(const struct route_host *host, int flags, struct resolve_resu
 	return result_out->count > 0 ? 0 : EAI_NONAME;
 }
 
+/* route_host_parse has seen that it fits. */
+static void keep_unix(const struct route_host *host, struct resolve_result *result)
+{
+	struct resolve_address *address = &result->addresses[0];
+	struct sockaddr_un where = {.sun_family = AF_UNIX};
+
+	snprintf(where.sun_path, sizeof(where.sun_path), "%.*s", (int)sizeof(where.sun_path) - 1,
+		 host->name + ROUTE_UNIX_LEN);
+	memcpy(&address->sockaddr, &where, sizeof(where));
+	address->len = sizeof(where);
+	snprintf(address->text, sizeof(address->text), ROUTE_UNIX "%s", where.sun_path);
+	result->count = 1;
+}
+
 int resolve_numeric(const struct route_host *host, struct resolve_result *result_out)
 {
+	if (route_host_is_unix(host)) {
+		keep_unix(host, result_out);
+		return ERR_OK;
+	}
 	return look_up(host, AI_NUMERICHOST, result_out) == 0 ? ERR_OK : ERR_NOT_FOUND;
 }
 

@@ -15,7 +15,7 @@
 struct resolve_address {
 	struct sockaddr_storage sockaddr;
 	socklen_t len;
-	char text[72]; /* "127.0.0.1:25", "[::1]:25" */
+	char text[120]; /* "127.0.0.1:25", "[::1]:25", "unix:/path" */
 };
 
 struct resolve_result {
@@ -23,7 +23,7 @@ struct resolve_result {
 	size_t count;
 };
 
-/* Numeric hosts only, at once and without any look-up; ERR_NOT_FOUND: it is a name. */
+/* Numeric hosts and unix sockets, at once and without any look-up; ERR_NOT_FOUND: it is a name. */
 int resolve_numeric(const struct route_host *host, struct resolve_result *result_out);
 
 /* Threads that may block in the system's resolver. */

@@ -1,6 +1,8 @@
 /* relay/deliver/route.c - which way a recipient goes, and how a next hop is written down */
 #include "relay/deliver/route.h"
 
+#include <sys/un.h>
+
 static bool names_domain(struct span pattern, struct span domain)
 {
 	if (span_is(pattern, "*"))
@@ -45,11 +47,33 @@ static int split(struct span text, struct span *name_out, struct span *port_out)
 	return ERR_OK;
 }
 
+bool route_host_is_unix(const struct route_host *host)
+{
+	return strncmp(host->name, ROUTE_UNIX, ROUTE_UNIX_LEN) == 0;
+}
+
+static int parse_unix(struct span text, struct route_host *host_out, struct err *why)
+{
+	struct span path = span_skip(text, ROUTE_UNIX_LEN);
+
+	if (path.len == 0 || path.data[0] != '/' || span_find(path, '\0') < path.len)
+		return err_set(why, ERR_SYNTAX, "\"%.*s\" is not unix: and an absolute path",
+			       SPAN_ARG(text));
+	if (path.len >= sizeof(((struct sockaddr_un *)NULL)->sun_path))
+		return err_set(why, ERR_LIMIT, "\"%.*s\" is too long for a unix socket",
+			       SPAN_ARG(text));
+	*host_out = (struct route_host){{0}, {0}};
+	memcpy(host_out->name, text.data, text.len);
+	return ERR_OK;
+}
+
 int route_host_parse(struct span text, struct route_host *host_out, struct err *why)
 {
 	struct span name, port;
 	uint64_t number;
 
+	if (span_is(span_first(text, ROUTE_UNIX_LEN), ROUTE_UNIX))
+		return parse_unix(text, host_out, why);
 	if (split(text, &name, &port) < 0 || name.len == 0 || name.len >= sizeof(host_out->name) ||
 	    span_find(name, '\0') < name.len)
 		return err_set(why, ERR_SYNTAX, "\"%.*s\" is not host:port", SPAN_ARG(text));

@@ -18,11 +18,15 @@
  */
 size_t route_match(const struct route_options *routes, size_t count, struct span domain);
 
-/* "host:port", "host" (port 25), "[::1]:25" taken apart. */
+/* "host:port", "host" (port 25), "[::1]:25" taken apart; "unix:/path" stays whole. */
 struct route_host {
 	char name[256]; /* without brackets */
-	char port[6];
+	char port[6];	/* "" for a unix socket */
 };
+/* A socket in the file system; then host->name + ROUTE_UNIX_LEN is its path. */
+#define ROUTE_UNIX     "unix:"
+#define ROUTE_UNIX_LEN 5
+bool route_host_is_unix(const struct route_host *host);
 int route_host_parse(struct span text, struct route_host *host_out, struct err *why);
 
 #endif

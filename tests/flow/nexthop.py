@@ -24,6 +24,7 @@ class NextHop:
     """
 
     def __init__(self, port=0, extensions=("PIPELINING", "8BITMIME", "SIZE 100000000")):
+        self.nodelay = True  # False: each reply waits for the ACK of the one before (Nagle)
         self.extensions = extensions
         self.replies = {}
         self.final_replies = []
@@ -79,7 +80,7 @@ class NextHop:
     def _serve(self, connection, number):
         connection.settimeout(120)
         # As real ones: an answer of its own packet does not wait 40 ms for the last one's ACK.
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, int(self.nodelay))
         try:
             with connection:
                 Conversation(self, connection, number).run()

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -35,7 +36,7 @@ struct nexthop {
 	bool implicit;
 	bool nagle;
 	int listener;
-	char address[32];
+	char address[120];
 	pthread_t acceptor;
 	pthread_t threads[CONNECTIONS_MAX];
 
@@ -457,11 +458,9 @@ static void *accept_run(void *arg)
 
 /* --- the test's side ------------------------------------------------------------------ */
 
-struct nexthop *nexthop_start(const struct nexthop_step *steps, size_t count, const char *ehlo)
+static struct nexthop *make(const struct nexthop_step *steps, size_t count, const char *ehlo)
 {
 	struct nexthop *n = calloc(1, sizeof(*n));
-	struct sockaddr_in in = {.sin_family = AF_INET};
-	socklen_t len = sizeof(in);
 
 	n->steps = steps;
 	n->step_count = count;
@@ -469,6 +468,31 @@ struct nexthop *nexthop_start(const struct nexthop_step *steps, size_t count, co
 	pthread_mutex_init(&n->lock, NULL);
 	pthread_cond_init(&n->change, NULL);
 	buf_init(&n->record, RECORD_MAX);
+	return n;
+}
+
+struct nexthop *nexthop_start_unix(const struct nexthop_step *steps, size_t count, const char *ehlo)
+{
+	struct nexthop *n = make(steps, count, ehlo);
+	struct sockaddr_un un = {.sun_family = AF_UNIX};
+
+	snprintf(un.sun_path, sizeof(un.sun_path), "/tmp/stagepost-nexthop-%d-%p", (int)getpid(),
+		 (void *)n);
+	n->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (bind(n->listener, (struct sockaddr *)&un, sizeof(un)) != 0 ||
+	    listen(n->listener, 128) != 0)
+		abort();
+	snprintf(n->address, sizeof(n->address), "unix:%s", un.sun_path);
+	pthread_create(&n->acceptor, NULL, accept_run, n);
+	return n;
+}
+
+struct nexthop *nexthop_start(const struct nexthop_step *steps, size_t count, const char *ehlo)
+{
+	struct nexthop *n = make(steps, count, ehlo);
+	struct sockaddr_in in = {.sin_family = AF_INET};
+	socklen_t len = sizeof(in);
+
 	in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	n->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (bind(n->listener, (struct sockaddr *)&in, sizeof(in)) != 0 ||
@@ -509,6 +533,8 @@ void nexthop_stop(struct nexthop **nexthop)
 	for (int i = 0; i < n->connections; i++)
 		pthread_join(n->threads[i], NULL);
 	close(n->listener);
+	if (strncmp(n->address, "unix:", 5) == 0)
+		unlink(n->address + 5);
 	for (size_t i = 0; i < n->mail_count; i++) {
 		free(n->mails[i]->data);
 		free(n->mails[i]);

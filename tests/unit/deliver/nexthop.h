@@ -63,6 +63,9 @@ void nexthop_use_tls(struct nexthop *nexthop, struct ssl_ctx_st *context, bool i
 /* Before the first connection: each reply waits for the ACK of the one before (Nagle). */
 void nexthop_use_nagle(struct nexthop *nexthop);
 void nexthop_stop(struct nexthop **nexthop);
+/* The same on a unix socket of its own; its address is "unix:/path". */
+struct nexthop *nexthop_start_unix(const struct nexthop_step *steps, size_t count,
+				   const char *ehlo);
 /* "127.0.0.1:port" */
 const char *nexthop_address(const struct nexthop *nexthop);
 

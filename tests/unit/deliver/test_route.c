@@ -50,10 +50,12 @@ START_TEST(hosts_are_taken_apart)
 		{"127.0.0.1:2526", "127.0.0.1", "2526"},
 		{"[::1]:25", "::1", "25"},
 		{"[2001:db8::7]", "2001:db8::7", "25"},
+		{"unix:/run/dovecot/lmtp", "unix:/run/dovecot/lmtp", ""},
 	};
-	static const char *const bad[] = {"",	   ":25",    "a:",	 "a:0",	    "a:65536",
-					  "a:25x", "::1",    "[::1",	 "[]:25",   "[::1]25",
-					  "a:+25", "a:b:25", "a:00025x", "a:000025"};
+	static const char *const bad[] = {"",	      ":25",	  "a:",	   "a:0",
+					  "a:65536",  "a:25x",	  "::1",   "[::1",
+					  "[]:25",    "[::1]25",  "a:+25", "a:b:25",
+					  "a:00025x", "a:000025", "unix:", "unix:run/lmtp"};
 	struct route_host host;
 	struct err why;
 

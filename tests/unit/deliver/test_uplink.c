@@ -825,6 +825,42 @@ START_TEST(a_name_is_resolved)
 }
 END_TEST
 
+START_TEST(a_unix_socket_is_a_next_hop)
+{
+	struct nexthop *hop = nexthop_start_unix(NULL, 0, NULL);
+	struct rig r;
+
+	rig_open(&r, NULL, 0, NULL);
+	nexthop_stop(&r.hop);
+	r.hop = hop;
+	r.host = nexthop_address(r.hop);
+	r.route.source_address = "127.0.0.1"; /* for those that have one */
+	uplink_open(r.uplink);
+	await(&r, &r.opened);
+	ck_assert_msg(r.open_code == ERR_OK, "%s", r.why);
+	send_empty(&r, ann);
+	ck_assert(r.alive);
+	ck_assert_uint_eq(nexthop_mail_count(r.hop), 1);
+	ck_assert_str_eq(r.job->record.remote, r.host);
+	rig_close(&r);
+}
+END_TEST
+
+START_TEST(a_unix_socket_that_is_not_there_is_told)
+{
+	const char *host = "unix:/tmp/none-such/socket";
+	struct rig r;
+
+	rig_open(&r, NULL, 0, NULL);
+	r.route.hosts = &host;
+	uplink_open(r.uplink);
+	await(&r, &r.opened);
+	ck_assert_int_lt(r.open_code, 0);
+	ck_assert_str_eq(r.why, "unix:/tmp/none-such/socket: connect: No such file or directory");
+	rig_close(&r);
+}
+END_TEST
+
 START_TEST(our_own_listener_is_not_a_next_hop)
 {
 	struct rig r;
@@ -995,7 +1031,8 @@ UNIT_MAIN("deliver/uplink", a_message_goes_through_with_its_real_header,
 	  a_stale_connection_is_told_from_a_refusal, a_421_that_crosses_the_job_is_stale,
 	  a_connection_is_stale_until_mail_is_answered,
 	  late_replies_behind_a_refused_mail_belong_to_nobody_else, failures_to_open_are_told,
-	  the_next_host_is_tried, a_name_is_resolved, our_own_listener_is_not_a_next_hop,
+	  the_next_host_is_tried, a_name_is_resolved, a_unix_socket_is_a_next_hop,
+	  a_unix_socket_that_is_not_there_is_told, our_own_listener_is_not_a_next_hop,
 	  tls_that_is_not_offered_means_no_mail, a_verified_next_hop_gets_mail_over_tls,
 	  an_unverified_next_hop_gets_nothing, closing_in_the_middle_sends_no_dot,
 	  a_next_hop_with_nagles_delay_costs_no_40_ms)

@@ -1,5 +1,12 @@
 /* tests relay/reach.c (S185) */
+#include <config.h> /* mkdtemp */
+
 #include "relay/reach.h"
+
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include "tests/unit/unit.h"
 
@@ -31,6 +38,30 @@ START_TEST(own_listeners)
 }
 END_TEST
 
+START_TEST(one_socket_by_two_paths)
+{
+	char folder[] = "/tmp/stagepost-reach-XXXXXX";
+	char path[64], socket_name[80], link_name[80];
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	struct sockaddr_un where = {.sun_family = AF_UNIX};
+
+	ck_assert_ptr_nonnull(mkdtemp(folder));
+	snprintf(path, sizeof(path), "%s/socket", folder);
+	snprintf(socket_name, sizeof(socket_name), "unix:%s", path);
+	snprintf(where.sun_path, sizeof(where.sun_path), "%s", path);
+	ck_assert_int_eq(bind(fd, (const struct sockaddr *)&where, sizeof(where)), 0);
+	snprintf(link_name, sizeof(link_name), "unix:%s/link", folder);
+	ck_assert_int_eq(symlink("socket", link_name + 5), 0);
+	ck_assert(reach_is_same(link_name, socket_name));
+	ck_assert(!reach_is_same("unix:/tmp/none-such", socket_name));
+	ck_assert(!reach_is_same("127.0.0.1:25", socket_name));
+	unlink(link_name + 5);
+	unlink(path);
+	rmdir(folder);
+	close(fd);
+}
+END_TEST
+
 START_TEST(equal_however_written)
 {
 	static const struct {
@@ -51,4 +82,4 @@ START_TEST(equal_however_written)
 }
 END_TEST
 
-UNIT_MAIN("relay/reach", own_listeners, equal_however_written)
+UNIT_MAIN("relay/reach", own_listeners, one_socket_by_two_paths, equal_however_written)
