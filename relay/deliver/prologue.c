@@ -61,13 +61,17 @@ static bool wants_tls(const struct uplink *u)
 
 static void secure(struct uplink *u)
 {
+	const struct stream_tls_client client = {
+		.context = u->env.tls,
+		.name = u->host.name,
+		.handshake_ms = u->env.route->command_timeout_ms,
+	};
 	struct err why;
 	size_t discarded = 0;
 	int code;
 
 	u->state = UPLINK_SECURING;
-	code = stream_start_tls(u->far, u->env.tls, false, u->host.name,
-				u->env.route->command_timeout_ms, &discarded, &why);
+	code = stream_start_tls_as_client(u->far, &client, &discarded, &why);
 	if (code < 0)
 		prologue_failed(u, code, why.text);
 	else if (discarded > 0)

@@ -217,19 +217,33 @@ static void start_handshake(struct stream *stream, int64_t handshake_ms)
 	stream_make_due(stream, DUE_FLUSH);
 }
 
-int stream_start_tls(struct stream *stream, struct ssl_ctx_st *context, bool is_server,
-		     const char *server_name, int64_t handshake_ms, size_t *discarded_out,
-		     struct err *why)
+int stream_start_tls(struct stream *stream, struct ssl_ctx_st *context, int64_t handshake_ms,
+		     size_t *discarded_out, struct err *why)
 {
 	size_t discarded = stream_input_len(stream);
 	int code = may_start_tls(stream, why);
 
 	if (code == ERR_OK)
-		code = transport_start_tls(&stream->transport, context, is_server, server_name,
-					   why);
+		code = transport_start_tls(&stream->transport, context, why);
 	if (code != ERR_OK)
 		return code;
 	start_handshake(stream, handshake_ms);
+	if (discarded_out != NULL)
+		*discarded_out = discarded;
+	return ERR_OK;
+}
+
+int stream_start_tls_as_client(struct stream *stream, const struct stream_tls_client *client,
+			       size_t *discarded_out, struct err *why)
+{
+	size_t discarded = stream_input_len(stream);
+	int code = may_start_tls(stream, why);
+
+	if (code == ERR_OK)
+		code = transport_start_tls_as_client(&stream->transport, client, why);
+	if (code != ERR_OK)
+		return code;
+	start_handshake(stream, client->handshake_ms);
 	if (discarded_out != NULL)
 		*discarded_out = discarded;
 	return ERR_OK;
@@ -243,7 +257,7 @@ int stream_take_tls(struct stream *stream, struct ssl_ctx_st *context, int64_t h
 
 	assert(stream->out.len == 0);
 	if (code == ERR_OK)
-		code = transport_start_tls(&stream->transport, context, true, NULL, why);
+		code = transport_start_tls(&stream->transport, context, why);
 	if (code == ERR_OK && input.len > 0)
 		code = transport_put_back(&stream->transport, input.data, input.len, why);
 	if (code == ERR_OK)

@@ -12,8 +12,9 @@
 #include "relay/loop/loop.h"
 
 struct stream;
-struct ssl_ctx_st; /* OpenSSL's SSL_CTX */
-struct ssl_st;	   /* OpenSSL's SSL */
+struct ssl_ctx_st;     /* OpenSSL's SSL_CTX */
+struct ssl_session_st; /* OpenSSL's SSL_SESSION */
+struct ssl_st;	       /* OpenSSL's SSL */
 
 /*
  * Callbacks run in the loop thread, never from inside a stream_* call. Any of
@@ -104,13 +105,27 @@ void stream_resume(struct stream *stream);
 void stream_deadline(struct stream *stream, int64_t after_ms);
 
 /*
- * Start TLS. Plaintext input still unconsumed is thrown away first (RFC 3207
- * 4.2, CVE-2011-0411) and its length returned in *discarded_out (may be
- * NULL). `server_name`: SNI and the name to verify as a client, NULL as a server.
+ * Start TLS as the server. Plaintext input still unconsumed is thrown away
+ * first (RFC 3207 4.2, CVE-2011-0411) and its length returned in
+ * *discarded_out (may be NULL).
  */
-int stream_start_tls(struct stream *stream, struct ssl_ctx_st *context, bool is_server,
-		     const char *server_name, int64_t handshake_ms, size_t *discarded_out,
-		     struct err *why);
+int stream_start_tls(struct stream *stream, struct ssl_ctx_st *context, int64_t handshake_ms,
+		     size_t *discarded_out, struct err *why);
+/* What a client brings along; all of it is borrowed for the call. */
+struct stream_tls_client {
+	struct ssl_ctx_st *context;
+	/*
+	 * A host name (for SNI and the certificate: RFC 6066 3, RFC 9525) or an address (for
+	 * the certificate only). Without a verify mode in the context it is only told.
+	 */
+	const char *name;
+	struct ssl_session_st *session; /* to resume; NULL: none */
+	void *app_data;			/* SSL_get_app_data() for callbacks of the context */
+	int64_t handshake_ms;
+};
+/* The same as the client. */
+int stream_start_tls_as_client(struct stream *stream, const struct stream_tls_client *client,
+			       size_t *discarded_out, struct err *why);
 /*
  * Implicit TLS behind something in clear (PROXY), as a server: input still
  * unconsumed is the beginning of the client's handshake. Nothing may have been written.

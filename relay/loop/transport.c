@@ -16,6 +16,7 @@
 
 #include "base/mem.h"
 #include "relay/loop/socket.h"
+#include "relay/loop/stream.h"
 
 /*
  * What a peer may send in a row that is not for the owner: empty records and
@@ -103,6 +104,9 @@ static enum transport_result fail_with_tls(SSL *tls, const char *what, int saved
 	else if (error != 0 && ERR_GET_LIB(error) == ERR_LIB_SSL &&
 		 ERR_GET_REASON(error) == SSL_R_UNEXPECTED_EOF_WHILE_READING)
 		err_set(why, ERR_IO, "%s: cut off by the peer without close_notify", what);
+	else if (error != 0 && ERR_GET_LIB(error) == ERR_LIB_SSL &&
+		 ERR_GET_REASON(error) == SSL_R_WRONG_VERSION_NUMBER)
+		err_set(why, ERR_IO, "%s: what came is not TLS", what);
 	else if (reason != NULL)
 		err_set(why, ERR_IO, "%s: %s", what, reason);
 	else if (saved_errno != 0)
@@ -221,7 +225,10 @@ static bool is_ip_literal(const char *name)
 	return inet_pton(AF_INET, name, &any) == 1 || inet_pton(AF_INET6, name, &any) == 1;
 }
 
-/* RFC 6066 3: no IP literals in SNI. RFC 6125: what is verified is the name we meant to reach. */
+/*
+ * RFC 6066 3: no IP literals in SNI. RFC 9525 6: what is verified is the name
+ * we meant to reach; a wildcard is a whole label, and the subject counts for nothing.
+ */
 static bool expect_name(SSL *tls, const char *name)
 {
 	X509_VERIFY_PARAM *param = SSL_get0_param(tls);
@@ -231,13 +238,14 @@ static bool expect_name(SSL *tls, const char *name)
 		return false;
 	if (SSL_get_verify_mode(tls) == SSL_VERIFY_NONE)
 		return true;
-	X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+	X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS |
+						       X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
 	if (is_ip)
 		return X509_VERIFY_PARAM_set1_ip_asc(param, name) == 1;
 	return X509_VERIFY_PARAM_set1_host(param, name, 0) == 1;
 }
 
-static bool set_up(SSL *tls, int fd, bool is_server, const char *server_name)
+static bool set_up(SSL *tls, int fd)
 {
 	SSL_set_mode(tls, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
 				  SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
@@ -247,31 +255,44 @@ static bool set_up(SSL *tls, int fd, bool is_server, const char *server_name)
 	SSL_set_options(tls, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
 	/* A missing close_notify is a truncation attack until proven otherwise. */
 	SSL_clear_options(tls, SSL_OP_IGNORE_UNEXPECTED_EOF);
-	if (SSL_set_fd(tls, fd) != 1)
-		return false;
-	if (is_server) {
-		SSL_set_accept_state(tls);
-		return true;
-	}
-	SSL_set_connect_state(tls);
-	return server_name == NULL || expect_name(tls, server_name);
+	return SSL_set_fd(tls, fd) == 1;
 }
 
-int transport_start_tls(struct transport *transport, struct ssl_ctx_st *context, bool is_server,
-			const char *server_name, struct err *why)
+static int fail_to_set_up(SSL *tls, struct err *why)
+{
+	const char *reason = ERR_reason_error_string(ERR_peek_last_error());
+
+	SSL_free(tls);
+	ERR_clear_error();
+	return err_set(why, ERR_IO, "TLS could not be set up: %s",
+		       reason != NULL ? reason : "unknown reason");
+}
+
+int transport_start_tls(struct transport *transport, struct ssl_ctx_st *context, struct err *why)
 {
 	SSL *tls;
 
 	forget_errors();
 	tls = SSL_new(context);
-	if (tls == NULL || !set_up(tls, transport->fd, is_server, server_name)) {
-		const char *reason = ERR_reason_error_string(ERR_peek_last_error());
+	if (tls == NULL || !set_up(tls, transport->fd))
+		return fail_to_set_up(tls, why);
+	SSL_set_accept_state(tls);
+	transport->tls = tls;
+	return ERR_OK;
+}
 
-		SSL_free(tls);
-		ERR_clear_error();
-		return err_set(why, ERR_IO, "TLS could not be set up: %s",
-			       reason != NULL ? reason : "unknown reason");
-	}
+int transport_start_tls_as_client(struct transport *transport,
+				  const struct stream_tls_client *client, struct err *why)
+{
+	SSL *tls;
+
+	forget_errors();
+	tls = SSL_new(client->context);
+	if (tls == NULL || !set_up(tls, transport->fd) || !expect_name(tls, client->name) ||
+	    (client->session != NULL && SSL_set_session(tls, client->session) != 1))
+		return fail_to_set_up(tls, why);
+	SSL_set_app_data(tls, client->app_data);
+	SSL_set_connect_state(tls);
 	transport->tls = tls;
 	return ERR_OK;
 }

@@ -10,6 +10,7 @@
 
 struct ssl_st;
 struct ssl_ctx_st;
+struct stream_tls_client;
 
 /* Nothing here waits: a call says what it would wait for. */
 enum transport_result {
@@ -54,9 +55,10 @@ enum transport_result transport_write(struct transport *transport, const char *d
 enum transport_result transport_write_clear(struct transport *transport, const char *data,
 					    size_t len, size_t *len_out, struct err *why);
 
-/* Later calls are TLS. `server_name` as in stream_start_tls. */
-int transport_start_tls(struct transport *transport, struct ssl_ctx_st *context, bool is_server,
-			const char *server_name, struct err *why);
+/* Later calls are TLS, as the server. */
+int transport_start_tls(struct transport *transport, struct ssl_ctx_st *context, struct err *why);
+int transport_start_tls_as_client(struct transport *transport,
+				  const struct stream_tls_client *client, struct err *why);
 /* After it: these octets were read in clear already and are the first ones of TLS. */
 int transport_put_back(struct transport *transport, const char *data, size_t len, struct err *why);
 enum transport_result transport_handshake(struct transport *transport, struct err *why);

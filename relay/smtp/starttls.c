@@ -225,7 +225,7 @@ void verb_starttls(struct smtp_session *session, struct span argument)
 		session_refuse(session, 503, "5.5.1", problem);
 		return;
 	}
-	if (stream_start_tls(session->stream, tls_server_context(own_tls(session)), true, NULL,
+	if (stream_start_tls(session->stream, tls_server_context(own_tls(session)),
 			     handshake_ms(session), &discarded, &why) != ERR_OK) {
 		starttls_failed(session, why.text);
 		session_reply(session, 454, "4.7.0", "TLS not available due to temporary reason");

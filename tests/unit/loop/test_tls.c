@@ -37,8 +37,8 @@ static void start_server_tls(struct rig_stream *rig)
 	struct house *house = rig->arg;
 	struct err why;
 
-	ck_assert_int_eq(stream_start_tls(rig->stream, house->server, true, NULL,
-					  house->handshake_ms, &house->discarded, &why),
+	ck_assert_int_eq(stream_start_tls(rig->stream, house->server, house->handshake_ms,
+					  &house->discarded, &why),
 			 ERR_OK);
 	ck_assert_uint_eq(stream_input(rig->stream).len, 0);
 }
@@ -706,11 +706,12 @@ static void note_secured(struct rig_stream *rig)
 static void start_both(void *arg)
 {
 	struct meeting *meeting = arg;
+	const struct stream_tls_client client = {
+		.context = meeting->context, .name = meeting->name, .handshake_ms = 10000};
 	struct err why;
 
 	start_server_tls(&meeting->house.rig);
-	ck_assert_int_eq(stream_start_tls(meeting->client.stream, meeting->context, false,
-					  meeting->name, 10000, NULL, &why),
+	ck_assert_int_eq(stream_start_tls_as_client(meeting->client.stream, &client, NULL, &why),
 			 ERR_OK);
 }
 
