@@ -2,7 +2,8 @@
  * tests/bench/sink.c - a next hop that takes everything, keeps nothing and
  * counts. One thread, epoll, about 25 us of CPU a message.
  *
- * Usage: sink ADDRESS:PORT. Two verbs of its own answer the bench:
+ * Usage: sink ADDRESS:PORT [CERTIFICATE KEY]. With the files it offers STARTTLS.
+ * Two verbs of its own answer the bench:
  *   XCOUNT  250 messages=N recipients=N connections=N last_us=T  (monotonic clock)
  *   XRESET  250, all of them 0
  */
@@ -17,6 +18,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "tests/bench/net.h"
+#include "tests/bench/tls.h"
 
 #define READ_BYTES  (256 * 1024)
 #define LINE_BYTES  4096
@@ -25,6 +27,9 @@
 
 struct client {
 	int fd;
+	SSL *tls; /* NULL: in clear */
+	bool secured;
+	bool wants_tls; /* once the reply to STARTTLS is out */
 	bool in_data;
 	bool waits_to_write;
 	char tail[END_LEN - 1]; /* of the data seen, when in_data */
@@ -42,6 +47,7 @@ struct counts {
 struct sink {
 	int epoll;
 	int listener;
+	SSL_CTX *tls; /* NULL: not offered */
 	struct counts counts;
 	char room[END_LEN - 1 + READ_BYTES];
 };
@@ -66,7 +72,13 @@ static bool on_command(struct sink *sink, struct client *client, struct span lin
 {
 	if (span_starts_fold(line, "EHLO")) {
 		say(client, "250-sink.bench.test\r\n250-PIPELINING\r\n250-8BITMIME\r\n"
-			    "250-ENHANCEDSTATUSCODES\r\n250 SIZE 104857600\r\n");
+			    "250-ENHANCEDSTATUSCODES\r\n");
+		if (sink->tls != NULL && client->tls == NULL)
+			say(client, "250-STARTTLS\r\n");
+		say(client, "250 SIZE 104857600\r\n");
+	} else if (span_is_fold(line, "STARTTLS") && sink->tls != NULL && client->tls == NULL) {
+		client->wants_tls = true;
+		say(client, "220 2.0.0 go on\r\n");
 	} else if (span_starts_fold(line, "RCPT")) {
 		sink->counts.recipients++;
 		say(client, "250 2.1.5 ok\r\n");
@@ -129,6 +141,15 @@ static void on_data(struct sink *sink, struct client *client, struct span *input
 	say(client, "250 2.0.0 taken\r\n");
 }
 
+static ssize_t transmit(struct client *client)
+{
+	struct iovec part = {client->out.data, client->out.len};
+
+	if (client->tls != NULL)
+		return tls_send(client->tls, &part, 1);
+	return send(client->fd, client->out.data, client->out.len, MSG_NOSIGNAL);
+}
+
 static bool flush(struct sink *sink, struct client *client)
 {
 	struct epoll_event event = {.events = EPOLLIN, .data.ptr = client};
@@ -136,7 +157,7 @@ static bool flush(struct sink *sink, struct client *client)
 	ssize_t sent = 0;
 
 	if (client->out.len > 0)
-		sent = send(client->fd, client->out.data, client->out.len, MSG_NOSIGNAL);
+		sent = transmit(client);
 	if (sent < 0 && errno != EAGAIN)
 		return false;
 	if (sent > 0)
@@ -148,26 +169,53 @@ static bool flush(struct sink *sink, struct client *client)
 	       epoll_ctl(sink->epoll, EPOLL_CTL_MOD, client->fd, &event) == 0;
 }
 
-static bool on_readable(struct sink *sink, struct client *client)
+/* False: it is over, or nothing more is there (errno EAGAIN). */
+static bool take_some(struct sink *sink, struct client *client)
 {
 	char *room = sink->room + END_LEN - 1;
-	ssize_t got = recv(client->fd, room, READ_BYTES, 0);
+	ssize_t got = client->tls != NULL ? tls_receive(client->tls, room, READ_BYTES)
+					  : recv(client->fd, room, READ_BYTES, 0);
 	struct span input;
 
-	if (got <= 0)
-		return got < 0 && errno == EAGAIN;
+	if (got <= 0) {
+		errno = got < 0 ? errno : ECONNRESET;
+		return false;
+	}
 	input = span_make(room, (size_t)got);
 	while (input.len > 0) {
-		if (client->in_data)
+		if (client->in_data) {
 			on_data(sink, client, &input);
-		else if (!on_commands(sink, client, &input))
-			return flush(sink, client) && false;
+		} else if (!on_commands(sink, client, &input)) {
+			(void)flush(sink, client);
+			errno = ECONNRESET;
+			return false;
+		}
 	}
-	return flush(sink, client);
+	return true;
+}
+
+static bool on_readable(struct sink *sink, struct client *client)
+{
+	if (client->tls != NULL && !client->secured)
+		return tls_go_on(client->tls, &client->secured);
+	if (!take_some(sink, client))
+		return errno == EAGAIN;
+	/* What OpenSSL holds already wakes nobody. */
+	while (client->tls != NULL)
+		if (!take_some(sink, client))
+			return errno == EAGAIN && flush(sink, client);
+	if (!flush(sink, client))
+		return false;
+	if (client->wants_tls && client->out.len == 0) {
+		client->wants_tls = false;
+		client->tls = tls_begin_server(sink->tls, client->fd);
+	}
+	return true;
 }
 
 static void drop(struct client *client)
 {
+	SSL_free(client->tls);
 	close(client->fd);
 	buf_release(&client->line);
 	buf_release(&client->out);
@@ -215,10 +263,12 @@ int main(int argc, char **argv)
 	static struct sink sink;
 	struct epoll_event events[256];
 
-	if (argc != 2) {
-		fputs("usage: sink ADDRESS:PORT\n", stderr);
+	if (argc != 2 && argc != 4) {
+		fputs("usage: sink ADDRESS:PORT [CERTIFICATE KEY]\n", stderr);
 		return NET_USAGE;
 	}
+	if (argc == 4)
+		sink.tls = tls_server_context(argv[2], argv[3]);
 	listen_on(&sink, argv[1]);
 	for (;;) {
 		int count = epoll_wait(sink.epoll, events, 256, -1);

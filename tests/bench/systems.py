@@ -14,6 +14,7 @@ from pathlib import Path
 
 ALLOWED = "allowed.test"
 LISTED = [f"person{n}@listed.test" for n in range(200)]
+PROCESSES = 550  # of a kind in Postfix: one a session
 CONCURRENCY = 20  # deliveries at once, the same for everybody
 
 
@@ -54,7 +55,8 @@ def make_certificate(folder):
         return None
     subprocess.run(
         [program, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-         "-subj", "/CN=bench.test", "-days", "2", "-out", pair[0], "-keyout", pair[1]],
+         "-subj", "/CN=bench.test", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "2",
+         "-out", pair[0], "-keyout", pair[1]],
         capture_output=True, check=True)
     return pair
 
@@ -62,9 +64,10 @@ def make_certificate(folder):
 class Sink:
     """tests/bench/sink, and what it has counted."""
 
-    def __init__(self, program):
+    def __init__(self, program, certificate):
         self.port = free_port()
-        self.process = subprocess.Popen([program, f"127.0.0.1:{self.port}"])
+        files = [str(file) for file in certificate or ()]
+        self.process = subprocess.Popen([program, f"127.0.0.1:{self.port}", *files])
         wait_for_greeting(self.port)
         self.control = socket.create_connection(("127.0.0.1", self.port))
         self.replies = self.control.makefile("rb")
@@ -129,7 +132,7 @@ class Postfix:
         for key, value in {
             "RUN": self.folder,
             "MAPTYPE": "hash",
-            "PROCS": 100,
+            "PROCS": PROCESSES,
             "LISTEN": self.port,
             "SINK": self.sink_port,
         }.items():
@@ -145,7 +148,7 @@ class Postfix:
         )
         return done.returncode, done.stdout + done.stderr
 
-    def start(self, forward):
+    def start(self, forward, tls_out=False):
         shutil.rmtree(self.folder, ignore_errors=True)
         for name in ("etc", "spool", "data"):
             (self.folder / name).mkdir(parents=True)
@@ -160,8 +163,13 @@ class Postfix:
             # Straight to the hold queue: the least work that keeps a message (with
             # defer_transports the queue manager spends as much again on deferring).
             main += "\nsmtpd_client_restrictions = static:HOLD\n"
+        master = self._fill("master.cf.in")
+        if tls_out:
+            # Connections are kept over TLS too, which is its faster way.
+            main += "\nsmtp_tls_security_level = encrypt\nsmtp_tls_connection_reuse = yes\n"
+            master += "tlsproxy  unix  -  -  n  -     0  tlsproxy\n"
         (self.folder / "etc/main.cf").write_text(main, encoding="utf-8")
-        (self.folder / "etc/master.cf").write_text(self._fill("master.cf.in"), encoding="utf-8")
+        (self.folder / "etc/master.cf").write_text(master, encoding="utf-8")
         table = self.folder / "transport"
         hop = f"smtp:[127.0.0.1]:{self.sink_port}"
         rows = "".join(f"{key} {hop}\n" for key in [ALLOWED, *LISTED])
@@ -174,6 +182,19 @@ class Postfix:
             raise BenchError(f"Postfix did not start: {said}{self.log_tail()}")
         wait_for_greeting(self.port)
         self.pid = int((self.folder / "spool/pid/master.pid").read_text(encoding="ascii"))
+
+    def release(self):
+        """What start(forward=False) has kept goes out now."""
+        main = self.folder / "etc/main.cf"
+        main.write_text(main.read_text(encoding="utf-8").replace("static:HOLD", ""),
+                        encoding="utf-8")
+        for program, *arguments in (("postfix", "reload"), ("postsuper", "-H", "ALL"),
+                                    ("postqueue", "-f")):
+            done = subprocess.run(
+                [f"/usr/sbin/{program}", "-c", str(self.folder / "etc"), *arguments],
+                capture_output=True, text=True, check=False)
+            if done.returncode != 0:
+                raise BenchError(f"{program} failed: {done.stderr}")
 
     def stop(self):
         if self.pid:
@@ -248,7 +269,8 @@ class Stagepost:
             listener["tls_key"] = str(self.certificate[1])
         return listener
 
-    def _configuration(self):
+    def _configuration(self, tls_out):
+        tls = {"tls": "required", "tls_ca": str(self.certificate[0])} if tls_out else {"tls": "none"}
         # JSON is YAML.
         return json.dumps(
             {
@@ -262,7 +284,7 @@ class Stagepost:
                         "name": "sink",
                         "domains": ["*"],
                         "hosts": [f"127.0.0.1:{self.sink_port}"],
-                        "tls": "none",
+                        **tls,
                         "max_connections": CONCURRENCY,
                     }
                 ],
@@ -270,11 +292,11 @@ class Stagepost:
             }
         )
 
-    def start(self, forward):
+    def start(self, forward, tls_out=False):
         shutil.rmtree(self.folder, ignore_errors=True)
         (self.folder / "data").mkdir(parents=True, mode=0o700)
         file = self.folder / "stagepost.yaml"
-        file.write_text(self._configuration(), encoding="utf-8")
+        file.write_text(self._configuration(tls_out), encoding="utf-8")
         with open(self.folder / "log", "wb") as log:
             self.process = subprocess.Popen(
                 [self.program, "-c", str(file)], stdout=log, stderr=log, stdin=subprocess.DEVNULL
@@ -290,6 +312,10 @@ class Stagepost:
         except (BenchError, OSError) as problem:
             raise BenchError(f"{problem}\n{self.log_tail()}") from problem
 
+    def release(self):
+        """What start(forward=False) has kept goes out now."""
+        self._api("POST", "/delivery/resume")
+
     def stop(self):
         if self.process:
             self.process.terminate()
@@ -303,3 +329,83 @@ class Stagepost:
     def log_tail(self):
         log = self.folder / "log"
         return "\n".join(log.read_text(errors="replace").splitlines()[-10:]) if log.exists() else ""
+
+
+class Nginx:
+    """
+    nginx's mail proxy with auth_http answered by itself. It stores nothing: its client hears the
+    sink's own 250, and a recipient behind the first one is never asked about.
+    """
+
+    name = "nginx"
+
+    def __init__(self, folder, sink_port, certificate):
+        self.folder = Path(folder)
+        self.certificate = certificate
+        self.sink_port = sink_port
+        self.port = free_port()
+        self.http_port = free_port()
+        self.process = None
+        self.pid = None
+
+    @staticmethod
+    def missing():
+        if not shutil.which("nginx", path="/usr/sbin:/sbin"):
+            return "nginx is left out: not installed (apt-get install nginx libnginx-mod-mail)"
+        if not Path("/usr/lib/nginx/modules/ngx_mail_module.so").is_file():
+            return "nginx is left out: no mail module (apt-get install libnginx-mod-mail)"
+        return None
+
+    @staticmethod
+    def version():
+        out = subprocess.run(["/usr/sbin/nginx", "-v"], capture_output=True, text=True, check=False)
+        return out.stderr.strip().rpartition("/")[2]
+
+    def _configuration(self):
+        tls = ""
+        if self.certificate:
+            tls = "starttls on; ssl_certificate %s; ssl_certificate_key %s;" % self.certificate
+        return f"""
+load_module /usr/lib/nginx/modules/ngx_mail_module.so;
+daemon off; worker_processes 2; pid {self.folder}/pid; error_log {self.folder}/log warn;
+events {{ worker_connections 4096; }}
+http {{
+    access_log off;
+    client_body_temp_path {self.folder}/b; proxy_temp_path {self.folder}/p;
+    fastcgi_temp_path {self.folder}/f; uwsgi_temp_path {self.folder}/u;
+    scgi_temp_path {self.folder}/s;
+    server {{
+        listen 127.0.0.1:{self.http_port};
+        location / {{
+            add_header Auth-Status OK; add_header Auth-Server 127.0.0.1;
+            add_header Auth-Port {self.sink_port}; return 204;
+        }}
+    }}
+}}
+mail {{
+    server_name nginx.bench.test; auth_http 127.0.0.1:{self.http_port}/;
+    server {{
+        listen 127.0.0.1:{self.port}; protocol smtp; smtp_auth none; xclient off;
+        smtp_capabilities PIPELINING 8BITMIME "SIZE 104857600"; {tls}
+    }}
+}}
+"""
+
+    def start(self, forward, tls_out=False):
+        if not forward or tls_out:
+            raise BenchError("nginx stores nothing and speaks no TLS to a mail server")
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+        file = self.folder / "nginx.conf"
+        file.write_text(self._configuration(), encoding="utf-8")
+        self.process = subprocess.Popen(
+            ["/usr/sbin/nginx", "-c", str(file), "-e", str(self.folder / "log")],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.pid = self.process.pid
+        wait_for_greeting(self.port)
+
+    def stop(self):
+        if self.process:
+            self.process.terminate()
+            self.process.wait()
+            self.process = self.pid = None

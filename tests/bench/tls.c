@@ -1,4 +1,4 @@
-/* tests/bench/tls.c - TLS for the load client: not blocking, nothing verified */
+/* tests/bench/tls.c - TLS for the load client and the sink: not blocking, nothing verified */
 #include "tests/bench/tls.h"
 
 #include <errno.h>
@@ -6,26 +6,60 @@
 
 #include "tests/bench/net.h"
 
-SSL_CTX *tls_context(void)
+static SSL_CTX *make_context(const SSL_METHOD *method)
 {
-	SSL_CTX *context = SSL_CTX_new(TLS_client_method());
+	SSL_CTX *context = SSL_CTX_new(method);
 
 	if (context == NULL)
 		net_fail("SSL_CTX_new");
 	SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
 					  SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	return context;
+}
+
+SSL_CTX *tls_context(void)
+{
+	SSL_CTX *context = make_context(TLS_client_method());
+
 	/* A session taken up again would measure something else. */
 	SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
 	return context;
 }
 
-SSL *tls_begin(SSL_CTX *context, int fd)
+SSL_CTX *tls_server_context(const char *certificate, const char *key)
+{
+	SSL_CTX *context = make_context(TLS_server_method());
+
+	if (SSL_CTX_use_certificate_chain_file(context, certificate) != 1 ||
+	    SSL_CTX_use_PrivateKey_file(context, key, SSL_FILETYPE_PEM) != 1) {
+		ERR_print_errors_fp(stderr);
+		exit(EXIT_FAILURE);
+	}
+	return context;
+}
+
+static SSL *begin(SSL_CTX *context, int fd)
 {
 	SSL *tls = SSL_new(context);
 
 	if (tls == NULL || SSL_set_fd(tls, fd) != 1)
 		net_fail("SSL_new");
+	return tls;
+}
+
+SSL *tls_begin(SSL_CTX *context, int fd)
+{
+	SSL *tls = begin(context, fd);
+
 	SSL_set_connect_state(tls);
+	return tls;
+}
+
+SSL *tls_begin_server(SSL_CTX *context, int fd)
+{
+	SSL *tls = begin(context, fd);
+
+	SSL_set_accept_state(tls);
 	return tls;
 }
 

@@ -1,4 +1,4 @@
-/* tests/bench/tls.h - TLS for the load client: not blocking, nothing verified */
+/* tests/bench/tls.h - TLS for the load client and the sink: not blocking, nothing verified */
 #ifndef STAGEPOST_TESTS_BENCH_TLS_H
 #define STAGEPOST_TESTS_BENCH_TLS_H
 
@@ -9,7 +9,10 @@
 enum tls_mode { TLS_NONE, TLS_STARTTLS, TLS_IMPLICIT };
 
 SSL_CTX *tls_context(void);
+/* For a server; exits with a message when the files do not do. */
+SSL_CTX *tls_server_context(const char *certificate, const char *key);
 SSL *tls_begin(SSL_CTX *context, int fd);
+SSL *tls_begin_server(SSL_CTX *context, int fd);
 /* False: the handshake failed. *done_out: nothing is left to do; else go on when readable. */
 bool tls_go_on(SSL *tls, bool *done_out);
 /* As recv() and sendmsg(): -1 and EAGAIN where they would wait. */
