@@ -171,7 +171,7 @@ static const struct config_key delivery_keys[] = {
 	 .each = {10, 7 * DAY}},
 	TIME("expire_after", "2d", AT(delivery.expire_after_ms), .range = {1000, 365 * DAY}),
 	COUNT("workers", "8", AT(delivery.workers), .range = {1, 256}),
-	LATER_OR("bounces", "false", "true"),
+	BOOL("bounces", "true", AT(delivery.bounces)),
 	{.name = "senders", .type = CONFIG_PATTERNS, .fallback = "[]",
 	 LIST(policy.senders, policy.sender_count), .range = {0, 10000}},
 	TEXT("bounce_to", "\"\"", AT(policy.bounce_to), .check = config_check_mailbox_or_empty),

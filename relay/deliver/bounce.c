@@ -285,15 +285,29 @@ static void put_status(struct writing *w, const struct bounce_recipient *recipie
 	put_field(w, "Status", span_of(status));
 }
 
-/* "host[address]:port" without what stands behind the name. */
+/*
+ * The name in "host[address]:port"; the address of "192.0.2.1:25" and "[::1]:25" as RFC 5321 4.1.3
+ * writes it. A socket in the file system is no MTA that another machine could name.
+ */
 static void put_remote(struct writing *w, const char *remote)
 {
-	struct span name = span_first(span_of(remote), span_find(span_of(remote), '['));
+	struct span text = span_of(remote);
+	struct span name = span_first(text, span_find(text, '['));
 
-	if (name.len == 0)
+	if (span_find(text, '/') < text.len || text.len == 0)
 		return;
 	put(w, "Remote-MTA: dns; ");
-	put_clean(w, name);
+	if (name.len == 0) {
+		put(w, "[IPv6:");
+		put_clean(w, span_first(span_skip(text, 1), span_find(text, ']') - 1));
+		put(w, "]");
+	} else if (name.len < text.len) {
+		put_clean(w, name);
+	} else {
+		put(w, "[");
+		put_clean(w, span_first(text, span_find_last(text, ':')));
+		put(w, "]");
+	}
 	put(w, "\r\n");
 }
 

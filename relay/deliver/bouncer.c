@@ -38,9 +38,13 @@ void report_free(struct report **report)
 
 /* --- whom to tell what -------------------------------------------------------------------- */
 
-static bool is_told(const struct job *job, size_t index)
+bool bouncer_tells(const struct job *job, size_t index)
 {
-	return job->outcomes[index].transition == TRANSITION_FAIL &&
+	const struct outcome *outcome = &job->outcomes[index];
+
+	return (outcome->transition == TRANSITION_FAIL ||
+		outcome->transition == TRANSITION_EXPIRE) &&
+	       (job->options->bounces || outcome->on_demand) &&
 	       bounce_is_wanted(job->recipients[index].claimed->notify);
 }
 
@@ -49,7 +53,7 @@ bool bouncer_is_needed(const struct job *job)
 	if (!bounce_has_addressee(job->message->sender, job->message->origin))
 		return false;
 	for (size_t i = 0; i < job->count; i++)
-		if (is_told(job, i))
+		if (bouncer_tells(job, i))
 			return true;
 	return false;
 }
@@ -63,7 +67,7 @@ static void fill_recipients(const struct job *job, struct arena *arena, struct b
 		const struct hop_reply *reply = outcome->reply;
 		bool said = reply != NULL;
 
-		if (!is_told(job, i))
+		if (!bouncer_tells(job, i))
 			continue;
 		list[bounce->recipient_count++] = (struct bounce_recipient){
 			.address = job->recipients[i].claimed->address,

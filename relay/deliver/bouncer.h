@@ -30,6 +30,8 @@ int bouncer_start(struct store *store, struct whitelist *whitelist, struct chann
 /* It must have no job. Joins. NULL is fine. */
 void bouncer_stop(struct bouncer **bouncer);
 
+/* The sender wants to hear of this outcome, as far as delivery.bounces lets it be told. */
+bool bouncer_tells(const struct job *job, size_t index);
 /* Some outcome of the job must be told to its sender. */
 bool bouncer_is_needed(const struct job *job);
 /*

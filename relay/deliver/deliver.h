@@ -37,6 +37,7 @@ struct delivery_options {
 	int64_t expire_after_ms;
 	size_t workers;
 	bool capture_only;
+	bool bounces;	      /* reports to senders; those that a fault rule demands come anyway */
 	const char *hostname; /* EHLO name */
 	const struct route_options *routes;
 	size_t route_count;

@@ -20,6 +20,7 @@ void fault_outcome(const struct fate *fate, const struct claimed_recipient *clai
 	hop_reply_local(&recipient_out->reply, fate->code, fate->enhanced, fate->reply);
 	*outcome_out = (struct outcome){
 		.transition = fate->action == FAULT_BOUNCE ? TRANSITION_FAIL : TRANSITION_DEFER,
+		.on_demand = true,
 		.reply = &recipient_out->reply};
 	snprintf(outcome_out->reason, sizeof(outcome_out->reason), "fault rule %s: %d %s %s",
 		 fate->rule, fate->code, fate->enhanced, fate->reply);

@@ -185,9 +185,11 @@ struct job *settle_new_job(struct deliver *d, struct batch *batch,
 /* Every recipient gets the same outcome. */
 void settle_all(struct deliver *d, struct job *job, enum transition transition, const char *reason,
 		int64_t again_at);
-/* Outcomes are in job->outcomes: log them and have them stored. */
-void settle_decided(struct deliver *d, struct job *job);
-/* The same when somebody must be told of them: that goes into the store with them. */
+/*
+ * Outcomes are in job->outcomes: log them and have them stored. What would
+ * wait too long expires; where the sender must be told, the report goes into
+ * the store with the outcomes.
+ */
 void settle_told(struct deliver *d, struct job *job);
 /* From the record. */
 void settle_attempt(struct deliver *d, struct job *job);

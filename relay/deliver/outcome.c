@@ -104,6 +104,21 @@ void outcome_decide(const struct job *job, const struct job_recipient *recipient
 		decide_message(job, recipient, outcome_out);
 }
 
+void outcome_expire(const struct job *job, const struct job_recipient *recipient, int64_t now,
+		    struct outcome *outcome)
+{
+	int64_t after = job->options->expire_after_ms;
+	char last[sizeof(outcome->reason)];
+
+	if (outcome->transition != TRANSITION_DEFER || after <= 0 ||
+	    now < recipient->claimed->waiting_since + after)
+		return;
+	snprintf(last, sizeof(last), "%s", outcome->reason);
+	outcome->transition = TRANSITION_EXPIRE;
+	snprintf(outcome->reason, sizeof(outcome->reason),
+		 "waited longer than allowed; last: %.360s", last);
+}
+
 void outcome_settle(const struct job *job, const struct job_recipient *recipient,
 		    const struct outcome *outcome, int64_t now, uint32_t random,
 		    struct settlement *settlement_out)
@@ -132,7 +147,4 @@ void outcome_settle(const struct job *job, const struct job_recipient *recipient
 	if (outcome->in_doubt)
 		wait *= BACKOFF_DOUBT_FACTOR;
 	settlement_out->next_attempt_at = now + wait;
-	if (options->expire_after_ms > 0 &&
-	    now >= recipient->claimed->waiting_since + options->expire_after_ms)
-		settlement_out->outcome = TRANSITION_EXPIRE;
 }

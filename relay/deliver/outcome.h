@@ -9,8 +9,10 @@
 
 /* How one recipient came out. `reply` points into the job, NULL: none. */
 struct outcome {
-	enum transition transition; /* DELIVER, DEFER, FAIL, DROP, HOLD or UNCLAIM */
+	enum transition transition; /* DELIVER, DEFER, FAIL, EXPIRE, DROP, HOLD or UNCLAIM */
 	bool in_doubt;
+	bool on_demand; /* a fault rule wants it: its report is made whatever delivery.bounces says
+			 */
 	int64_t again_at; /* for UNCLAIM; DEFER goes by the schedule */
 	const struct hop_reply *reply;
 	char reason[400];
@@ -28,9 +30,13 @@ struct outcome {
 void outcome_decide(const struct job *job, const struct job_recipient *recipient,
 		    struct outcome *outcome_out);
 
+/* One more wait is one too many (delivery.expire_after): what would be put off has expired. */
+void outcome_expire(const struct job *job, const struct job_recipient *recipient, int64_t now,
+		    struct outcome *outcome);
+
 /*
- * The settlement for it: the time of the next attempt, expiry instead of one
- * more wait. Strings are borrowed from job, recipient and outcome.
+ * The settlement for it, with the time of the next attempt. Strings are
+ * borrowed from job, recipient and outcome.
  */
 void outcome_settle(const struct job *job, const struct job_recipient *recipient,
 		    const struct outcome *outcome, int64_t now, uint32_t random,

@@ -64,6 +64,7 @@ static const char *event_name(enum transition transition)
 	switch (transition) {
 	case TRANSITION_DELIVER: return "delivered";
 	case TRANSITION_FAIL: return "failed";
+	case TRANSITION_EXPIRE: return "expired";
 	case TRANSITION_DROP: return "dropped";
 	case TRANSITION_HOLD: return "held";
 	default: return "deferred";
@@ -88,21 +89,26 @@ static void tell(const struct job *job, const struct job_recipient *recipient,
 		 LOG_I("ms", job->started_ms > 0 ? clock_mono_ms() - job->started_ms : 0));
 }
 
+static bool is_the_end(const struct outcome *outcome)
+{
+	return outcome->transition == TRANSITION_FAIL || outcome->transition == TRANSITION_EXPIRE;
+}
+
 static void count(struct job *job, const struct outcome *outcome)
 {
 	struct way *way = job->way;
+	bool put_off = outcome->transition == TRANSITION_DEFER;
 
 	if (way == NULL)
 		return;
 	if (outcome->transition == TRANSITION_DELIVER)
 		way->delivered++;
-	else if (outcome->transition == TRANSITION_DEFER)
+	else if (put_off)
 		way->deferred++;
-	else if (outcome->transition == TRANSITION_FAIL)
+	else if (is_the_end(outcome))
 		way->failed++;
 	/* Of attempts only: what was put off because of an earlier error would hide that one. */
-	if (job->record.remote[0] != '\0' &&
-	    (outcome->transition == TRANSITION_DEFER || outcome->transition == TRANSITION_FAIL)) {
+	if (job->record.remote[0] != '\0' && (put_off || is_the_end(outcome))) {
 		snprintf(way->last_error, sizeof(way->last_error), "%.199s", outcome->reason);
 		way->last_error_at = clock_wall_ms();
 	}
@@ -110,7 +116,7 @@ static void count(struct job *job, const struct outcome *outcome)
 
 /* --- outcomes ------------------------------------------------------------------------- */
 
-void settle_decided(struct deliver *d, struct job *job)
+static void decided(struct deliver *d, struct job *job)
 {
 	for (size_t i = 0; i < job->count; i++) {
 		if (job->outcomes[i].transition == TRANSITION_UNCLAIM)
@@ -149,13 +155,17 @@ static void on_reported(struct deliver *d, struct event *event)
 
 	if (job->report != NULL)
 		log_report(job);
-	settle_decided(d, job);
+	decided(d, job);
 }
 
 void settle_told(struct deliver *d, struct job *job)
 {
+	int64_t now = clock_wall_ms();
+
+	for (size_t i = 0; i < job->count; i++)
+		outcome_expire(job, &job->recipients[i], now, &job->outcomes[i]);
 	if (!bouncer_is_needed(job)) {
-		settle_decided(d, job);
+		decided(d, job);
 		return;
 	}
 	job->reported.arrive = on_reported;
@@ -168,7 +178,7 @@ void settle_attempt(struct deliver *d, struct job *job)
 	job->outcomes = mem_array(job->count, sizeof(*job->outcomes));
 	for (size_t i = 0; i < job->count; i++)
 		outcome_decide(job, &job->recipients[i], &job->outcomes[i]);
-	settle_decided(d, job);
+	settle_told(d, job);
 }
 
 void settle_all(struct deliver *d, struct job *job, enum transition transition, const char *reason,
@@ -182,7 +192,7 @@ void settle_all(struct deliver *d, struct job *job, enum transition transition, 
 		outcome->again_at = again_at;
 		snprintf(outcome->reason, sizeof(outcome->reason), "%s", reason);
 	}
-	settle_decided(d, job);
+	settle_told(d, job);
 }
 
 /* --- the store ---------------------------------------------------------------------------- */
@@ -223,7 +233,7 @@ static void fill(struct settle *settle, struct job *jobs)
 			secret_random(&random, sizeof(random));
 			outcome_settle(job, &job->recipients[i], &job->outcomes[i], settle->now,
 				       random, &settlements[at]);
-			if (job->report != NULL && job->outcomes[i].transition == TRANSITION_FAIL)
+			if (job->report != NULL && bouncer_tells(job, i))
 				settlements[at].report = job->report->number;
 			at++;
 		}

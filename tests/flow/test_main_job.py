@@ -223,7 +223,14 @@ def test_replies_of_the_next_hop(relay, hop):
     assert by_address["later@example.com"]["last_reply"]["code"] == 450
     hop.replies = {}
     wait_for(lambda: relay.states(number)["later@example.com"] == "delivered", "the second try")
-    assert [m.recipients for m in hop.snapshot()] == [["good@example.com"], ["later@example.com"]]
+    wait_for(lambda: len(hop.snapshot()) == 3, "the report to the sender")
+    assert [m.recipients for m in hop.snapshot() if m.sender] == [
+        ["good@example.com"], ["later@example.com"]]
+    report = [m for m in hop.snapshot() if not m.sender][0]
+    assert report.recipients == ["a@example.com"]
+    assert b"Final-Recipient: rfc822; bad@example.com\r\n" in report.content
+    assert b"550 5.1.1 No such user" in report.content
+    assert b"later@" not in report.content
 
 
 def test_survives_a_restart(relay, hop):

@@ -207,6 +207,37 @@ START_TEST(nothing_a_peer_says_makes_a_field)
 }
 END_TEST
 
+/* RFC 3464 2.3.5 */
+START_TEST(who_said_it)
+{
+	static const struct {
+		const char *remote;
+		const char *field;
+	} rows[] = {
+		{"mx.test[192.0.2.1]:25", "Remote-MTA: dns; mx.test\r\n"},
+		{"mx.test[2001:db8::1]:25", "Remote-MTA: dns; mx.test\r\n"},
+		{"192.0.2.1:25", "Remote-MTA: dns; [192.0.2.1]\r\n"},
+		{"[2001:db8::1]:25", "Remote-MTA: dns; [IPv6:2001:db8::1]\r\n"},
+		{"unix:/run/lmtp", NULL},
+		{"[", "Remote-MTA: dns; [IPv6:]\r\n"},
+		{"", NULL},
+	};
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct bounce bounce = usual();
+		struct bounce_recipient r = bob;
+
+		bounce.recipients = &r;
+		r.remote = rows[i].remote;
+		expect(&bounce,
+		       (const char *const[]){rows[i].field != NULL ? rows[i].field : "Status",
+					     NULL},
+		       (const char *const[]){
+			       rows[i].field == NULL ? "Remote-MTA" : "\r\n\r\n\r\n\r\n", NULL});
+	}
+}
+END_TEST
+
 START_TEST(message_ids_that_can_be_quoted)
 {
 	static const struct {
@@ -440,7 +471,7 @@ START_TEST(our_own_received_field)
 END_TEST
 
 UNIT_MAIN("deliver/bounce", the_usual_report, what_the_sender_asked_for,
-	  nothing_a_peer_says_makes_a_field, message_ids_that_can_be_quoted,
+	  nothing_a_peer_says_makes_a_field, who_said_it, message_ids_that_can_be_quoted,
 	  utf8_has_a_form_of_its_own, hidden_recipients_stay_hidden,
 	  eight_bit_bytes_of_the_original, only_what_can_stand_in_a_message_goes_back,
 	  without_an_original, the_ceiling_is_high_enough, our_own_received_field)

@@ -152,12 +152,22 @@ START_TEST(settlements_wait_longer_in_doubt_and_expire)
 	outcome_settle(&job, &recipient, &outcome, 2000000, 0, &s);
 	ck_assert_int_eq(s.next_attempt_at, 2000000 + 4 * 600000);
 	ck_assert(s.in_doubt);
-	outcome_settle(&job, &recipient, &outcome, 1000000 + 3600000, 0, &s);
-	ck_assert_int_eq(s.outcome, TRANSITION_EXPIRE);
 	/* Put back by a person: the waiting began anew, however old the message is. */
 	claimed.waiting_since = 1000000 + 3600000;
+	outcome_expire(&job, &recipient, 1000000 + 3600000, &outcome);
+	ck_assert_int_eq(outcome.transition, TRANSITION_DEFER);
+	claimed.waiting_since = 1000000;
+	outcome_expire(&job, &recipient, 1000000 + 3599999, &outcome);
+	ck_assert_int_eq(outcome.transition, TRANSITION_DEFER);
+	snprintf(outcome.reason, sizeof(outcome.reason), "no answer");
+	outcome_expire(&job, &recipient, 1000000 + 3600000, &outcome);
+	ck_assert_str_eq(outcome.reason, "waited longer than allowed; last: no answer");
 	outcome_settle(&job, &recipient, &outcome, 1000000 + 3600000, 0, &s);
-	ck_assert_int_eq(s.outcome, TRANSITION_DEFER);
+	ck_assert_int_eq(s.outcome, TRANSITION_EXPIRE);
+	/* Only what would wait once more does. */
+	outcome.transition = TRANSITION_HOLD;
+	outcome_expire(&job, &recipient, 1000000 + 3600000, &outcome);
+	ck_assert_int_eq(outcome.transition, TRANSITION_HOLD);
 	outcome = (struct outcome){.transition = TRANSITION_UNCLAIM, .again_at = 77};
 	outcome_settle(&job, &recipient, &outcome, 2000000, 0, &s);
 	ck_assert_int_eq(s.next_attempt_at, 77);

@@ -1,0 +1,236 @@
+/* tests relay/deliver/settle.c and bouncer.c: who is told of real attempts, and of what */
+#include <config.h>
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "queue/act.h"
+#include "relay/deliver/deliver.h"
+#include "tests/unit/deliver/rig.h"
+#include "tests/unit/unit.h"
+
+static const char bytes[] = "Subject: test\r\nMessage-ID: <1@x.test>\r\n\r\nhello\r\n";
+static const char *const three[] = {"ann@ok.test", "bob@ok.test", "cid@ok.test", NULL};
+static const char *const bob[] = {"bob@ok.test", NULL};
+
+static struct ulid accept_from(struct rig *r, const char *sender, const char *const *recipients)
+{
+	return rig_accept(r, sender, recipients, bytes, sizeof(bytes) - 1);
+}
+
+/* How many messages there are. */
+static size_t message_count(struct rig *r)
+{
+	struct message_query query = {.limit = 100};
+	struct message_view *views;
+	size_t count;
+
+	arena_free(&r->arena);
+	r->arena = arena_new();
+	ck_assert_int_eq(queue_message_list(r->reader, &query, r->arena, &views, &count, NULL),
+			 ERR_OK);
+	return count;
+}
+
+static const char *report_to(struct rig *r, size_t index, const char *recipient)
+{
+	const struct nexthop_mail *mail;
+	char line[100];
+
+	ck_assert(nexthop_wait_mails(r->hop, index + 1, RIG_WAIT_MS));
+	mail = nexthop_mail(r->hop, index);
+	snprintf(line, sizeof(line), "RCPT TO:<%s>", recipient);
+	ck_assert_str_eq(mail->rcpt[0], line);
+	ck_assert_uint_eq(mail->rcpt_count, 1);
+	ck_assert_int_eq(strncmp(mail->mail, "MAIL FROM:<>", 12), 0);
+	return mail->data;
+}
+
+static void expect(const char *report, const char *const *there, const char *const *absent)
+{
+	for (; *there != NULL; there++)
+		ck_assert_msg(strstr(report, *there) != NULL, "%s is missing:\n%s", *there, report);
+	for (; *absent != NULL; absent++)
+		ck_assert_msg(strstr(report, *absent) == NULL, "%s is there:\n%s", *absent, report);
+}
+
+/* S213, S221: two of three are refused, and told of in one report; the third is not in it. */
+START_TEST(what_the_next_hop_refused_is_told_once)
+{
+	static const struct nexthop_step steps[] = {
+		{AT_RCPT, DO_REPLY, "550 5.1.1 No such user\r\n", .match = "<bob@"},
+		{AT_RCPT, DO_REPLY, "552 5.2.2 Mailbox full\r\n", .match = "<cid@"},
+	};
+	const char *report;
+	struct ulid id;
+	struct rig r;
+
+	rig_open(&r, steps, 2, NULL);
+	r.options.bounces = true;
+	rig_deliver(&r);
+	id = accept_from(&r, "app@ok.test", three);
+	rig_await(&r, &id, "ann@ok.test", STATE_DELIVERED);
+	rig_await(&r, &id, "bob@ok.test", STATE_FAILED);
+	rig_await(&r, &id, "cid@ok.test", STATE_FAILED);
+	report = report_to(&r, 1, "app@ok.test");
+	expect(report,
+	       (const char *const[]){
+		       "\r\nFinal-Recipient: rfc822; bob@ok.test\r\nAction: failed\r\n"
+		       "Status: 5.1.1\r\n",
+		       "\r\nFinal-Recipient: rfc822; cid@ok.test\r\nAction: failed\r\n"
+		       "Status: 5.2.2\r\n",
+		       "Diagnostic-Code: smtp; 550 5.1.1 No such user\r\n",
+		       "Remote-MTA: dns; [127.0.0.1]\r\n", "In-Reply-To: <1@x.test>\r\n",
+		       "Auto-Submitted: auto-replied\r\n", NULL},
+	       (const char *const[]){"ann@ok.test", NULL});
+	ck_assert_uint_eq(message_count(&r), 2);
+	rig_stop(&r);
+}
+END_TEST
+
+/* A refusal of the whole message is one of each recipient. */
+START_TEST(a_refused_message_is_told_for_each)
+{
+	static const struct nexthop_step step = {AT_DOT, DO_REPLY, "554 5.7.1 Spam\r\n", .from = 1,
+						 .to = 1};
+	const char *report;
+	struct rig r;
+
+	rig_open(&r, &step, 1, NULL);
+	r.options.bounces = true;
+	rig_deliver(&r);
+	accept_from(&r, "app@ok.test", three);
+	report = report_to(&r, 0, "app@ok.test");
+	expect(report,
+	       (const char *const[]){"rfc822; ann@ok.test\r\n", "rfc822; bob@ok.test\r\n",
+				     "rfc822; cid@ok.test\r\n",
+				     "Diagnostic-Code: smtp; 554 5.7.1 Spam\r\n", NULL},
+	       (const char *const[]){NULL});
+	rig_stop(&r);
+}
+END_TEST
+
+/* S224: 4xx for ever ends with expire_after, in a state that says so, and with a report. */
+START_TEST(s224_what_waited_too_long_is_told)
+{
+	static const struct nexthop_step step = {AT_RCPT, DO_REPLY, "450 4.2.1 Try later\r\n",
+						 .match = "<bob@"};
+	const struct recipient_view *view;
+	const char *report;
+	struct ulid id;
+	struct rig r;
+
+	rig_open(&r, &step, 1, NULL);
+	r.schedule[0] = 50;
+	r.options.expire_after_ms = 400;
+	r.options.bounces = true;
+	rig_deliver(&r);
+	id = accept_from(&r, "app@ok.test", bob);
+	view = rig_await(&r, &id, "bob@ok.test", STATE_EXPIRED);
+	ck_assert_str_eq(view->reason,
+			 "waited longer than allowed; last: RCPT TO: 450 4.2.1 Try later");
+	ck_assert_int_eq(view->reply_code, 450);
+	ck_assert_int_ge(view->attempts, 2);
+	ck_assert_str_eq(view->history[view->history_count - 1].event, "expired");
+	report = report_to(&r, 0, "app@ok.test");
+	expect(report,
+	       (const char *const[]){"Action: failed\r\n", "waited longer than allowed",
+				     "Diagnostic-Code: smtp; 450 4.2.1 Try later\r\n", NULL},
+	       (const char *const[]){NULL});
+	/* Nothing of it comes back. */
+	usleep(200000);
+	ck_assert_uint_eq(message_count(&r), 2);
+	rig_stop(&r);
+}
+END_TEST
+
+struct silence {
+	const char *name;
+	const char *sender;
+	const char *notify;
+	bool bounces;
+};
+
+/* RFC 3461 4.1, RFC 5321 6.1. */
+START_TEST(who_is_not_told)
+{
+	static const struct nexthop_step step = {AT_RCPT, DO_REPLY, "550 5.1.1 No such user\r\n",
+						 .match = "<bob@"};
+	static const struct silence rows[] = {
+		{"from nobody", "", NULL, true},
+		{"NOTIFY=NEVER", "app@ok.test", "NEVER", true},
+		{"NOTIFY without FAILURE", "app@ok.test", "SUCCESS,DELAY", true},
+		{"bounces: false", "app@ok.test", "FAILURE", false},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct ulid id;
+		struct rig r;
+
+		rig_open(&r, &step, 1, NULL);
+		r.options.bounces = rows[i].bounces;
+		r.notify = rows[i].notify;
+		rig_deliver(&r);
+		id = accept_from(&r, rows[i].sender, bob);
+		rig_await(&r, &id, "bob@ok.test", STATE_FAILED);
+		ck_assert_msg(message_count(&r) == 1, "%s", rows[i].name);
+		rig_stop(&r);
+	}
+}
+END_TEST
+
+/* A report that fails in its turn is the end of it: no loop, whoever refuses. */
+START_TEST(no_report_about_a_report)
+{
+	static const struct nexthop_step step = {AT_RCPT, DO_REPLY, "550 5.1.1 No such user\r\n"};
+	struct message_query query = {.limit = 10, .with_recipients = true};
+	struct message_view *views;
+	size_t count;
+	struct ulid id, report = {{0}};
+	struct rig r;
+
+	rig_open(&r, &step, 1, NULL);
+	r.options.bounces = true;
+	rig_deliver(&r);
+	id = accept_from(&r, "app@ok.test", bob);
+	rig_await(&r, &id, "bob@ok.test", STATE_FAILED);
+	arena_free(&r.arena);
+	r.arena = arena_new();
+	ck_assert_int_eq(queue_message_list(r.reader, &query, r.arena, &views, &count, NULL),
+			 ERR_OK);
+	ck_assert_uint_eq(count, 2);
+	for (size_t i = 0; i < count; i++)
+		if (!ulid_equal(&views[i].m.id, &id))
+			report = views[i].m.id;
+	rig_await(&r, &report, "app@ok.test", STATE_FAILED);
+	ck_assert_uint_eq(message_count(&r), 2);
+	rig_stop(&r);
+}
+END_TEST
+
+/* What a person stopped, or the list, was nobody's failure. */
+START_TEST(dropped_and_cancelled_mail_is_not_told)
+{
+	static const struct nexthop_step step = {AT_RCPT, DO_REPLY, "450 4.2.1 Later\r\n"};
+	static const char *const two[] = {"bob@ok.test", "eve@other.test", NULL};
+	struct act act = {.transition = TRANSITION_CANCEL, .now = clock_wall_ms()};
+	struct rig r;
+
+	rig_open(&r, &step, 1, NULL);
+	r.options.bounces = true;
+	rig_deliver(&r);
+	act.message = accept_from(&r, "app@ok.test", two);
+	rig_await(&r, &act.message, "eve@other.test", STATE_DROPPED);
+	rig_await(&r, &act.message, "bob@ok.test", STATE_DEFERRED);
+	ck_assert_int_eq(store_wait(r.store, queue_act, &act.job, NULL), ERR_OK);
+	rig_await(&r, &act.message, "bob@ok.test", STATE_CANCELLED);
+	ck_assert_uint_eq(message_count(&r), 1);
+	rig_stop(&r);
+}
+END_TEST
+
+UNIT_MAIN("deliver/report", what_the_next_hop_refused_is_told_once,
+	  a_refused_message_is_told_for_each, s224_what_waited_too_long_is_told, who_is_not_told,
+	  no_report_about_a_report, dropped_and_cancelled_mail_is_not_told)
