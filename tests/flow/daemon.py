@@ -79,6 +79,7 @@ class Daemon:
         self.next_hop = next_hop
         self.settings = settings
         self.process = None
+        self.wrapper = []  # a program that runs the daemon, with its arguments
         self.max_files = None  # the limit of descriptors it is started with
         self.expected_exit = 0
         self.write_config(settings)
@@ -101,7 +102,7 @@ class Daemon:
     def start(self, *arguments, wait=True):
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                [STAGEPOSTD, "-c", self.config, *arguments],
+                [*self.wrapper, STAGEPOSTD, "-c", self.config, *arguments],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder,
                 preexec_fn=self._limit_files if self.max_files else None)
         if wait:
