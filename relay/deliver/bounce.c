@@ -1,4 +1,4 @@
-/* relay/deliver/bounce.c - a report that mail could not be delivered (RFC 3464, 6522, 6533) */
+/* relay/deliver/bounce.c - a report of what became of mail (RFC 3464, 6522, 6533) */
 #include "relay/deliver/bounce.h"
 
 #include "base/clock.h"
@@ -29,16 +29,38 @@ bool bounce_has_addressee(const char *sender, const char *origin)
 	return sender[0] != '\0' && (origin == NULL || strcmp(origin, "bounce") != 0);
 }
 
-bool bounce_is_wanted(const char *notify)
+bool bounce_is_wanted(const char *notify, enum bounce_action action)
 {
+	static const char *const words[BOUNCE_ACTIONS] = {[BOUNCE_FAILED] = "FAILURE",
+							  [BOUNCE_DELAYED] = "DELAY",
+							  [BOUNCE_RELAYED] = "SUCCESS",
+							  [BOUNCE_DELIVERED] = "SUCCESS"};
 	struct span rest = span_of(notify);
 
 	if (notify == NULL)
-		return true;
+		return action == BOUNCE_FAILED;
 	while (rest.len > 0)
-		if (span_is_fold(span_cut(&rest, ','), "FAILURE"))
+		if (span_is_fold(span_cut(&rest, ','), words[action]))
 			return true;
 	return false;
+}
+
+static size_t count_of(const struct bounce *bounce, enum bounce_action action)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < bounce->recipient_count; i++)
+		count += bounce->recipients[i].action == action ? 1 : 0;
+	return count;
+}
+
+const char *bounce_subject(const struct bounce *bounce)
+{
+	if (count_of(bounce, BOUNCE_FAILED) > 0)
+		return "Undelivered Mail Returned to Sender";
+	if (count_of(bounce, BOUNCE_DELAYED) > 0)
+		return "Delayed Mail (still being retried)";
+	return "Successful Mail Delivery Report";
 }
 
 /* --- text ----------------------------------------------------------------------------------- */
@@ -131,7 +153,9 @@ static void choose_original(struct writing *w)
 	const struct bounce *bounce = w->bounce;
 	bool wants_header = bounce->ret != NULL && span_is_fold(span_of(bounce->ret), "HDRS");
 
-	w->whole = !wants_header && bounce->size <= BOUNCE_ORIGINAL_MAX &&
+	/* RFC 3461 4.3: RET speaks of failures; with any other report the header is enough. */
+	w->whole = count_of(bounce, BOUNCE_FAILED) > 0 && !wants_header &&
+		   bounce->size <= BOUNCE_ORIGINAL_MAX &&
 		   (int64_t)bounce->head.len >= bounce->size && is_text(bounce->head);
 	w->original = w->whole ? span_first(bounce->head, (size_t)bounce->size) : header_of(bounce);
 	if (!w->whole && !is_text(w->original))
@@ -192,7 +216,9 @@ static void put_header(struct writing *w)
 	put_clean(w, span_of(bounce->hostname));
 	put(w, ">\r\nTo: <");
 	put_clean(w, span_of(bounce->sender));
-	put(w, ">\r\nSubject: Undelivered Mail Returned to Sender\r\n");
+	put(w, ">\r\nSubject: ");
+	put(w, bounce_subject(bounce));
+	put(w, "\r\n");
 	put_date(w, "Date", bounce->now);
 	put(w, "Message-ID: <");
 	put(w, w->id);
@@ -223,6 +249,46 @@ static void begin_part(struct writing *w, const char *type, bool eightbit)
 	put(w, eightbit ? "\r\nContent-Transfer-Encoding: 8bit\r\n\r\n" : "\r\n\r\n");
 }
 
+static void put_word(struct writing *w, const struct bounce_recipient *recipient)
+{
+	put(w, "<");
+	put_clean(w, span_of(recipient->address));
+	put(w, ">:\r\n    ");
+	put_clean(w, span_of(recipient->reason));
+	if (recipient->remote != NULL) {
+		put(w, "\r\n    (next hop: ");
+		put_clean(w, span_of(recipient->remote));
+		put(w, ")");
+	}
+	put(w, "\r\n");
+}
+
+/* What became of these, and who they are. */
+static void put_words_of(struct writing *w, enum bounce_action action)
+{
+	static const char *const words[BOUNCE_ACTIONS] = {
+		[BOUNCE_FAILED] = "\r\nIt could not be delivered to:\r\n\r\n",
+		[BOUNCE_DELAYED] =
+			"\r\nIt has not been delivered yet, and is still tried, to:\r\n\r\n",
+		[BOUNCE_RELAYED] =
+			"\r\nIt was passed on to a system that sends no such reports, for:"
+			"\r\n\r\n",
+		[BOUNCE_DELIVERED] = "\r\nIt was delivered to:\r\n\r\n"};
+	const struct bounce *bounce = w->bounce;
+	size_t total = count_of(bounce, action), shown = 0;
+
+	if (total == 0)
+		return;
+	put(w, words[action]);
+	for (size_t i = 0; i < bounce->recipient_count && shown < WORDS_MAX; i++)
+		if (bounce->recipients[i].action == action) {
+			put_word(w, &bounce->recipients[i]);
+			shown++;
+		}
+	if (total > shown)
+		put(w, "and to others that are listed below.\r\n");
+}
+
 static void put_words(struct writing *w)
 {
 	const struct bounce *bounce = w->bounce;
@@ -233,21 +299,15 @@ static void put_words(struct writing *w)
 	clock_format_rfc5322(bounce->arrived_at, date);
 	put(w, "This is the mail system at ");
 	put_clean(w, span_of(bounce->hostname));
-	put(w, ".\r\n\r\nYour message of ");
+	put(w, ".\r\n\r\nThis is about your message of ");
 	put(w, date);
-	put(w, "\r\ncould not be delivered to:\r\n\r\n");
-	for (size_t i = 0; i < bounce->recipient_count && i < WORDS_MAX; i++) {
-		put(w, "<");
-		put_clean(w, span_of(bounce->recipients[i].address));
-		put(w, ">:\r\n    ");
-		put_clean(w, span_of(bounce->recipients[i].reason));
-		put(w, "\r\n");
-	}
-	if (bounce->recipient_count > WORDS_MAX)
-		put(w, "and to others that are listed below.\r\n");
-	put(w, w->whole ? "\r\nNo further attempt is made. Your message is attached.\r\n"
-			: "\r\nNo further attempt is made. The header of your message is"
-			  " attached.\r\n");
+	put(w, ".\r\n");
+	for (enum bounce_action action = BOUNCE_FAILED; action < BOUNCE_ACTIONS; action++)
+		put_words_of(w, action);
+	if (count_of(bounce, BOUNCE_FAILED) > 0)
+		put(w, "\r\nNo further attempt is made for what could not be delivered.");
+	put(w, w->whole ? "\r\nYour message is attached.\r\n"
+			: "\r\nThe header of your message is attached.\r\n");
 }
 
 /* The value behind the coding; what can't be decoded is left out. */
@@ -275,12 +335,20 @@ static void put_original_recipient(struct writing *w, const char *orcpt)
 		put_field(w, "Original-Recipient", span_of(orcpt));
 }
 
-/* RFC 3463: what the reply says, or the class of its code. */
+/*
+ * RFC 3463: what is known, or what the reply says, or the class of its code.
+ * A failure may have a status of class 4: what was put off until it was too late.
+ */
 static void put_status(struct writing *w, const struct bounce_recipient *recipient)
 {
-	const char *status = "5.0.0";
+	static const char *const classes[] = {"2.0.0", "4.0.0", "5.0.0"};
+	bool later = recipient->reply_code / 100 == 4 || recipient->action == BOUNCE_DELAYED;
+	bool fine = recipient->action == BOUNCE_RELAYED || recipient->action == BOUNCE_DELIVERED;
+	const char *status = classes[fine ? 0 : later ? 1 : 2];
 
-	if (recipient->reply_enhanced != NULL && recipient->reply_enhanced[0] == '5')
+	if (recipient->status != NULL)
+		status = recipient->status;
+	else if (recipient->reply_enhanced != NULL && recipient->reply_enhanced[0] == status[0])
 		status = recipient->reply_enhanced;
 	put_field(w, "Status", span_of(status));
 }
@@ -329,6 +397,10 @@ static void put_diagnostic(struct writing *w, const struct bounce_recipient *rec
 
 static void put_recipient(struct writing *w, const struct bounce_recipient *recipient)
 {
+	static const char *const actions[BOUNCE_ACTIONS] = {[BOUNCE_FAILED] = "failed",
+							    [BOUNCE_DELAYED] = "delayed",
+							    [BOUNCE_RELAYED] = "relayed",
+							    [BOUNCE_DELIVERED] = "delivered"};
 	bool high = has_8bit(span_of(recipient->address));
 
 	put(w, "\r\n");
@@ -336,12 +408,15 @@ static void put_recipient(struct writing *w, const struct bounce_recipient *reci
 		put_original_recipient(w, recipient->orcpt);
 	put(w, high ? "Final-Recipient: utf-8; " : "Final-Recipient: rfc822; ");
 	put_clean(w, span_of(recipient->address));
-	put(w, "\r\nAction: failed\r\n");
+	put(w, "\r\n");
+	put_field(w, "Action", span_of(actions[recipient->action]));
 	put_status(w, recipient);
 	if (recipient->remote != NULL)
 		put_remote(w, recipient->remote);
 	put_diagnostic(w, recipient);
 	put_date(w, "Last-Attempt-Date", w->bounce->now);
+	if (recipient->action == BOUNCE_DELAYED && w->bounce->retry_until > 0)
+		put_date(w, "Will-Retry-Until", w->bounce->retry_until);
 }
 
 static void put_delivery_status(struct writing *w)

@@ -1,4 +1,4 @@
-/* relay/deliver/bounce.h - a report that mail could not be delivered (RFC 3464, 6522, 6533); pure
+/* relay/deliver/bounce.h - a report of what became of mail (RFC 3464, 6522, 6533); pure
  */
 #ifndef STAGEPOST_RELAY_DELIVER_BOUNCE_H
 #define STAGEPOST_RELAY_DELIVER_BOUNCE_H
@@ -18,27 +18,40 @@
 /* Of the report as a whole; it is stored in one piece. */
 #define BOUNCE_MAX (256 * 1024)
 
-/* One recipient that failed. Borrowed strings, which may come from peers; NULL is none. */
+/* What is told of a recipient (RFC 3464 2.3.3). */
+enum bounce_action {
+	BOUNCE_NOTHING,
+	BOUNCE_FAILED,
+	BOUNCE_DELAYED,	  /* not yet delivered, still tried */
+	BOUNCE_RELAYED,	  /* a next hop has it that reports nothing itself (RFC 3461 5.2.2) */
+	BOUNCE_DELIVERED, /* the last MTA has it */
+	BOUNCE_ACTIONS
+};
+
+/* One recipient that is told of. Borrowed strings, which may come from peers; NULL is none. */
 struct bounce_recipient {
+	enum bounce_action action;
 	const char *address;
-	const char *orcpt; /* RFC 3461 ORCPT as given */
-	int reply_code;	   /* of what the next hop, or a rule, said; 0: nothing */
+	const char *orcpt;  /* RFC 3461 ORCPT as given */
+	const char *status; /* RFC 3463; NULL: what the reply says */
+	int reply_code;	    /* of what the next hop, or a rule, said; 0: nothing */
 	const char *reply_enhanced;
 	const char *reply_text;
 	const char *remote; /* "host[address]:port": who said it; NULL: we ourselves */
 	const char *reason; /* the sentence of the history */
 };
 
-/* The message that failed, and who reports it. */
+/* The message, and who reports what became of it. */
 struct bounce {
 	struct ulid id; /* of the report */
 	const char *hostname;
 	int64_t now;
 	struct ulid original_id;
 	int64_t arrived_at;
-	const char *sender; /* to whom it goes; never "" */
-	bool smtputf8;	    /* the original came with SMTPUTF8 */
-	const char *envid;  /* RFC 3461 as given */
+	int64_t retry_until; /* of what is delayed; 0: not known */
+	const char *sender;  /* to whom it goes; never "" */
+	bool smtputf8;	     /* the original came with SMTPUTF8 */
+	const char *envid;   /* RFC 3461 as given */
 	const char *ret;
 	int64_t size; /* of the original and of its header section */
 	int64_t header_size;
@@ -64,8 +77,14 @@ struct bounce_facts {
  * from <>, and a report of ours (`origin` "bounce") is one.
  */
 bool bounce_has_addressee(const char *sender, const char *origin);
-/* RFC 3461 4.1: a NOTIFY that leaves FAILURE out wants no report. NULL wants one. */
-bool bounce_is_wanted(const char *notify);
+/*
+ * RFC 3461 4.1: does NOTIFY ask for it? NULL, none was given, asks for
+ * FAILURE alone.
+ */
+bool bounce_is_wanted(const char *notify, enum bounce_action action);
+
+/* In words, for the Subject field and for lists of messages. */
+const char *bounce_subject(const struct bounce *bounce);
 
 /*
  * The whole report, CRLF line ends: for people, for programs (message/

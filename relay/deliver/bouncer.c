@@ -11,7 +11,6 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "queue/reader.h"
-#include "relay/deliver/bounce.h"
 #include "relay/deliver/outcome.h"
 
 struct bouncer {
@@ -38,14 +37,30 @@ void report_free(struct report **report)
 
 /* --- whom to tell what -------------------------------------------------------------------- */
 
-bool bouncer_tells(const struct job *job, size_t index)
+/* What the outcome is in the words of a report. */
+static enum bounce_action action_of(const struct job *job, const struct outcome *outcome)
+{
+	switch (outcome->transition) {
+	case TRANSITION_FAIL:
+	case TRANSITION_EXPIRE: return BOUNCE_FAILED;
+	case TRANSITION_DELIVER:
+		/* RFC 3461 5.2.1: what was asked went on with the message. */
+		if (job->record.dsn_offered)
+			return BOUNCE_NOTHING;
+		return BOUNCE_RELAYED;
+	default: return BOUNCE_NOTHING;
+	}
+}
+
+enum bounce_action bouncer_tells(const struct job *job, size_t index)
 {
 	const struct outcome *outcome = &job->outcomes[index];
+	enum bounce_action action = action_of(job, outcome);
 
-	return (outcome->transition == TRANSITION_FAIL ||
-		outcome->transition == TRANSITION_EXPIRE) &&
-	       (job->options->bounces || outcome->on_demand) &&
-	       bounce_is_wanted(job->recipients[index].claimed->notify);
+	if (action == BOUNCE_NOTHING || !(job->options->bounces || outcome->on_demand) ||
+	    !bounce_is_wanted(job->recipients[index].claimed->notify, action))
+		return BOUNCE_NOTHING;
+	return action;
 }
 
 bool bouncer_is_needed(const struct job *job)
@@ -53,7 +68,7 @@ bool bouncer_is_needed(const struct job *job)
 	if (!bounce_has_addressee(job->message->sender, job->message->origin))
 		return false;
 	for (size_t i = 0; i < job->count; i++)
-		if (bouncer_tells(job, i))
+		if (bouncer_tells(job, i) != BOUNCE_NOTHING)
 			return true;
 	return false;
 }
@@ -65,11 +80,13 @@ static void fill_recipients(const struct job *job, struct arena *arena, struct b
 	for (size_t i = 0; i < job->count; i++) {
 		const struct outcome *outcome = &job->outcomes[i];
 		const struct hop_reply *reply = outcome->reply;
+		enum bounce_action action = bouncer_tells(job, i);
 		bool said = reply != NULL;
 
-		if (!bouncer_tells(job, i))
+		if (action == BOUNCE_NOTHING)
 			continue;
 		list[bounce->recipient_count++] = (struct bounce_recipient){
+			.action = action,
 			.address = job->recipients[i].claimed->address,
 			.orcpt = job->recipients[i].claimed->orcpt,
 			.reply_code = said ? reply->code : 0,
@@ -153,12 +170,20 @@ static void describe(const struct job *job, const struct bounce *bounce, struct 
 		.sender = "",
 		.header_parsed = true,
 		.scope = arena_strdup(report->arena, job->message->scope),
-		.subject = "Undelivered Mail Returned to Sender",
+		.subject = bounce_subject(bounce),
 		.message_id = arena_printf(report->arena, "<%s@%s>", id, bounce->hostname),
 		.origin = "bounce",
 		.recipients = &report->recipient,
 		.recipient_count = 1,
 	};
+}
+
+static bool has_failures(const struct bounce *bounce)
+{
+	for (size_t i = 0; i < bounce->recipient_count; i++)
+		if (bounce->recipients[i].action == BOUNCE_FAILED)
+			return true;
+	return false;
 }
 
 static int make(struct bouncer *b, struct store *store, const struct job *job,
@@ -187,6 +212,8 @@ static int make(struct bouncer *b, struct store *store, const struct job *job,
 	fill_recipients(job, report->arena, &bounce);
 	describe(job, &bounce, report);
 	code = judge(b, job, report, why);
+	if (code == ERR_OK && report->recipient.state != STATE_QUEUED && !has_failures(&bounce))
+		return err_set(why, ERR_DENIED, "good news goes to allowed senders only");
 	if (code == ERR_OK)
 		code = write_text(b, &bounce, report, why);
 	if (code != ERR_OK)
@@ -210,13 +237,16 @@ static void serve(struct bouncer *b, struct store *store, struct job *job)
 	struct report *report = arena_zalloc(arena, sizeof(*report));
 	char id[ULID_TEXT_SIZE];
 	struct err why;
+	int code;
 
 	report->arena = arena;
-	if (make(b, store, job, report, &why) != ERR_OK) {
+	code = make(b, store, job, report, &why);
+	if (code != ERR_OK && code != ERR_DENIED) {
 		ulid_format(&job->message->id, id);
 		log_warning("no report", LOG_S("message", id), LOG_S("error", why.text));
-		report_free(&report);
 	}
+	if (code != ERR_OK)
+		report_free(&report);
 	job->report = report;
 	if (!channel_send(b->inbox, &job->reported.item))
 		assert(!"the inbox is open until everything was answered");

@@ -5,6 +5,7 @@
 #include "base/channel.h"
 #include "base/err.h"
 #include "queue/message.h"
+#include "relay/deliver/bounce.h"
 #include "relay/deliver/job.h"
 #include "relay/filter/whitelist.h"
 
@@ -17,7 +18,7 @@ struct report {
 	struct new_message message;
 	struct new_recipient recipient;
 	struct body *body;
-	size_t told;   /* failed recipients in it */
+	size_t told;   /* recipients in it */
 	size_t number; /* of it in the settle under way, from 1 */
 };
 void report_free(struct report **report);
@@ -30,8 +31,11 @@ int bouncer_start(struct store *store, struct whitelist *whitelist, struct chann
 /* It must have no job. Joins. NULL is fine. */
 void bouncer_stop(struct bouncer **bouncer);
 
-/* The sender wants to hear of this outcome, as far as delivery.bounces lets it be told. */
-bool bouncer_tells(const struct job *job, size_t index);
+/*
+ * What is told to the sender of this outcome: what was asked for (NOTIFY), as
+ * far as delivery.bounces lets it be told, and not what the next hop tells.
+ */
+enum bounce_action bouncer_tells(const struct job *job, size_t index);
 /* Some outcome of the job must be told to its sender. */
 bool bouncer_is_needed(const struct job *job);
 /*

@@ -59,6 +59,7 @@ static bool on_mail(struct carry *c, struct span line)
 		carry_break(c, ERR_DENIED, "the worker said another MAIL than the job");
 		return false;
 	}
+	job->record.dsn_offered = c->caps->dsn;
 	if (refuse_message(c, &job->record.mail)) {
 		job->record.mail_local = true;
 		carry_push_slot(c, (struct carry_slot){SLOT_MAIL, 0, true, job->record.mail.code});

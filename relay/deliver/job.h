@@ -44,6 +44,7 @@ struct record {
 	struct hop_reply mail;
 	struct hop_reply data;	/* to DATA */
 	struct hop_reply final; /* to the final dot */
+	bool dsn_offered;	/* by the next hop: it got the parameters of RFC 3461 */
 	bool mail_local;	/* `mail` is our own refusal: nothing was sent */
 	bool dot_sent;
 	bool stale;	      /* a pooled connection that turned out to be dead */

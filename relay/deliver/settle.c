@@ -233,7 +233,7 @@ static void fill(struct settle *settle, struct job *jobs)
 			secret_random(&random, sizeof(random));
 			outcome_settle(job, &job->recipients[i], &job->outcomes[i], settle->now,
 				       random, &settlements[at]);
-			if (job->report != NULL && bouncer_tells(job, i))
+			if (job->report != NULL && bouncer_tells(job, i) != BOUNCE_NOTHING)
 				settlements[at].report = job->report->number;
 			at++;
 		}

@@ -35,6 +35,7 @@ static const char *const status_names[] = {"Content-Type: ",
 					   "Remote-MTA: ",
 					   "Diagnostic-Code: ",
 					   "Last-Attempt-Date: ",
+					   "Will-Retry-Until: ",
 					   NULL};
 
 static bool begins_with_one(struct span line, const char *const *names)
@@ -123,6 +124,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	recipient.reason = fields[6];
 	bounce.ret = (flags & 8) != 0 ? "HDRS" : NULL;
 	bounce.smtputf8 = (flags & 16) != 0;
+	recipient.action = (enum bounce_action)((unsigned)BOUNCE_FAILED + (flags >> 6) % 4);
+	bounce.retry_until = bounce.now;
 	bounce.head = rest;
 	bounce.size = (int64_t)rest.len;
 	bounce.header_size = (flags & 32) != 0 ? bounce.size / 2 : bounce.size;

@@ -15,7 +15,8 @@
 static const char original[] = "From: app@shop.test\r\nMessage-ID: <1@shop.test>\r\n"
 			       "Subject: hello\r\n\r\nbody\r\n";
 
-static const struct bounce_recipient bob = {.address = "bob@example.com",
+static const struct bounce_recipient bob = {.action = BOUNCE_FAILED,
+					    .address = "bob@example.com",
 					    .reply_code = 550,
 					    .reply_enhanced = "5.1.1",
 					    .reply_text = "No such user",
@@ -91,13 +92,16 @@ START_TEST(the_usual_report)
 		"\r\n"
 		"This is the mail system at relay.test.\r\n"
 		"\r\n"
-		"Your message of Sat, 21 Nov 2026 10:20:30 +0000\r\n"
-		"could not be delivered to:\r\n"
+		"This is about your message of Sat, 21 Nov 2026 10:20:30 +0000.\r\n"
+		"\r\n"
+		"It could not be delivered to:\r\n"
 		"\r\n"
 		"<bob@example.com>:\r\n"
 		"    RCPT TO: 550 5.1.1 No such user\r\n"
+		"    (next hop: mx.example.com[192.0.2.1]:25)\r\n"
 		"\r\n"
-		"No further attempt is made. Your message is attached.\r\n"
+		"No further attempt is made for what could not be delivered.\r\n"
+		"Your message is attached.\r\n"
 		"\r\n--=_01041061050R3GG28A1C60T3GF\r\n"
 		"Content-Type: message/delivery-status\r\n"
 		"\r\n"
@@ -164,11 +168,6 @@ START_TEST(what_the_sender_asked_for)
 	       (const char *const[]){"Original-Envelope-Id: a??X: y\r\n",
 				     "Original-Recipient: rfc822; a??X: y\r\n", NULL},
 	       (const char *const[]){"\r\nX: y", NULL});
-	ck_assert(bounce_is_wanted(NULL));
-	ck_assert(bounce_is_wanted("FAILURE"));
-	ck_assert(bounce_is_wanted("DELAY,failure"));
-	ck_assert(!bounce_is_wanted("NEVER"));
-	ck_assert(!bounce_is_wanted("SUCCESS,DELAY"));
 	ck_assert(bounce_has_addressee("a@b.test", NULL));
 	ck_assert(bounce_has_addressee("a@b.test", "redirect"));
 	ck_assert(!bounce_has_addressee("", NULL));
@@ -176,11 +175,108 @@ START_TEST(what_the_sender_asked_for)
 }
 END_TEST
 
+/* RFC 3461 4.1 */
+START_TEST(what_notify_asks_for)
+{
+	static const struct {
+		const char *notify;
+		bool failure, delay, success;
+	} rows[] = {
+		{NULL, true, false, false},
+		{"FAILURE", true, false, false},
+		{"DELAY,failure", true, true, false},
+		{"NEVER", false, false, false},
+		{"SUCCESS,DELAY", false, true, true},
+		{"SUCCESS,FAILURE,DELAY", true, true, true},
+		{"", false, false, false},
+	};
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		const char *notify = rows[i].notify;
+
+		ck_assert_int_eq(bounce_is_wanted(notify, BOUNCE_FAILED), rows[i].failure);
+		ck_assert_int_eq(bounce_is_wanted(notify, BOUNCE_DELAYED), rows[i].delay);
+		ck_assert_int_eq(bounce_is_wanted(notify, BOUNCE_RELAYED), rows[i].success);
+		ck_assert_int_eq(bounce_is_wanted(notify, BOUNCE_DELIVERED), rows[i].success);
+	}
+}
+END_TEST
+
+/* RFC 3464 2.3.3, and RFC 3461 4.3: only a failure brings the whole message back. */
+START_TEST(each_thing_that_can_become_of_mail)
+{
+	static const struct {
+		enum bounce_action action;
+		int code;
+		const char *there[5];
+	} rows[] = {
+		{BOUNCE_DELAYED,
+		 450,
+		 {"Subject: Delayed Mail (still being retried)\r\n",
+		  "It has not been delivered yet, and is still tried, to:\r\n\r\n<bob@",
+		  "Action: delayed\r\nStatus: 4.0.0\r\n",
+		  "Will-Retry-Until: Mon, 23 Nov 2026 10:20:30 +0000\r\n"}},
+		{BOUNCE_RELAYED,
+		 250,
+		 {"Subject: Successful Mail Delivery Report\r\n",
+		  "a system that sends no such reports, for:\r\n\r\n<bob@",
+		  "Action: relayed\r\nStatus: 2.0.0\r\n"}},
+		{BOUNCE_DELIVERED,
+		 250,
+		 {"Subject: Successful Mail Delivery Report\r\n",
+		  "It was delivered to:\r\n\r\n<bob@", "Action: delivered\r\nStatus: 2.0.0\r\n"}},
+	};
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct bounce bounce = usual();
+		struct bounce_recipient r[2] = {bob, bob};
+
+		bounce.retry_until = ARRIVED + (int64_t)2 * 86400 * 1000;
+		bounce.ret = "FULL";
+		bounce.recipients = r;
+		r[0].action = rows[i].action;
+		r[0].reply_code = rows[i].code;
+		expect(&bounce, rows[i].there,
+		       (const char *const[]){"could not", "message/rfc822", "failed", "further",
+					     "body\r\n", NULL});
+		/* With a failure beside it both are said, and the failure has the last word. */
+		bounce.recipient_count = 2;
+		expect(&bounce, rows[i].there + 1, (const char *const[]){"rfc822-headers", NULL});
+		expect(&bounce,
+		       (const char *const[]){"Subject: Undelivered Mail Returned", "message/rfc822",
+					     "could not be delivered to:", "Action: failed\r\n",
+					     "No further attempt", NULL},
+		       (const char *const[]){NULL});
+	}
+}
+END_TEST
+
+/* What was put off until it was too late keeps the class of what was last said. */
+START_TEST(the_status_of_what_expired)
+{
+	struct bounce bounce = usual();
+	struct bounce_recipient r = bob;
+
+	bounce.recipients = &r;
+	r.reply_code = 450;
+	r.reply_enhanced = "4.2.1";
+	expect(&bounce, (const char *const[]){"Action: failed\r\nStatus: 4.2.1\r\n", NULL},
+	       (const char *const[]){NULL});
+	r.reply_enhanced = "5.2.1";
+	expect(&bounce, (const char *const[]){"Status: 4.0.0\r\n", NULL},
+	       (const char *const[]){NULL});
+	r.status = "5.4.7";
+	expect(&bounce, (const char *const[]){"Status: 5.4.7\r\n", NULL},
+	       (const char *const[]){NULL});
+}
+END_TEST
+
 START_TEST(nothing_a_peer_says_makes_a_field)
 {
 	static const char evil[] = "x\r\nX-Evil: 1\r\n\r\n--=_";
 	struct bounce bounce = usual();
-	struct bounce_recipient r = {.address = "\"a\rb\"@x.test",
+	struct bounce_recipient r = {.action = BOUNCE_FAILED,
+				     .address = "\"a\rb\"@x.test",
 				     .reply_code = 550,
 				     .reply_enhanced = "",
 				     .reply_text = evil,
@@ -201,7 +297,8 @@ START_TEST(nothing_a_peer_says_makes_a_field)
 	expect(&bounce, (const char *const[]){"550 gr????e ?\r\n", NULL},
 	       (const char *const[]){"\xff", "\xc3", NULL});
 	/* Nothing was said. */
-	r = (struct bounce_recipient){.address = "a@x.test", .reason = "tried for 2 days"};
+	r = (struct bounce_recipient){
+		.action = BOUNCE_FAILED, .address = "a@x.test", .reason = "tried for 2 days"};
 	expect(&bounce, (const char *const[]){"Status: 5.0.0\r\nLast-Attempt-Date", NULL},
 	       (const char *const[]){"Diagnostic-Code", "Remote-MTA", NULL});
 }
@@ -436,7 +533,8 @@ START_TEST(the_ceiling_is_high_enough)
 	orcpt[499] = '\0';
 	snprintf(address, sizeof(address), "%s@%.253s", local, reason);
 	for (size_t i = 0; i < 100; i++)
-		many[i] = (struct bounce_recipient){.address = address,
+		many[i] = (struct bounce_recipient){.action = BOUNCE_FAILED,
+						    .address = address,
 						    .orcpt = orcpt,
 						    .reply_code = 550,
 						    .reply_enhanced = "5.123.123",
@@ -470,7 +568,8 @@ START_TEST(our_own_received_field)
 }
 END_TEST
 
-UNIT_MAIN("deliver/bounce", the_usual_report, what_the_sender_asked_for,
+UNIT_MAIN("deliver/bounce", the_usual_report, what_the_sender_asked_for, what_notify_asks_for,
+	  each_thing_that_can_become_of_mail, the_status_of_what_expired,
 	  nothing_a_peer_says_makes_a_field, who_said_it, message_ids_that_can_be_quoted,
 	  utf8_has_a_form_of_its_own, hidden_recipients_stay_hidden,
 	  eight_bit_bytes_of_the_original, only_what_can_stand_in_a_message_goes_back,

@@ -231,6 +231,77 @@ START_TEST(dropped_and_cancelled_mail_is_not_told)
 }
 END_TEST
 
+/* RFC 3461 5.2.2: a next hop without DSN can't tell, so we do; one with DSN gets the parameters. */
+START_TEST(success_is_told_once_by_whoever_can)
+{
+	static const struct {
+		const char *ehlo;
+		const char *notify;
+		const char *sender;
+		bool told;
+	} rows[] = {
+		{"PIPELINING", "SUCCESS", "app@ok.test", true},
+		{"PIPELINING", "SUCCESS,FAILURE", "app@ok.test", true},
+		{"PIPELINING\nDSN", "SUCCESS", "app@ok.test", false},
+		{"PIPELINING", "FAILURE", "app@ok.test", false},
+		{"PIPELINING", NULL, "app@ok.test", false},
+		{"PIPELINING", "SUCCESS", "", false},
+		/* Good news is no reason to fill the store with reports that go nowhere. */
+		{"PIPELINING", "SUCCESS", "customer@real.test", false},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct ulid id;
+		struct rig r;
+
+		rig_open(&r, NULL, 0, rows[i].ehlo);
+		r.options.bounces = true;
+		r.notify = rows[i].notify;
+		rig_deliver(&r);
+		id = accept_from(&r, rows[i].sender, three);
+		for (size_t k = 0; k < 3; k++)
+			rig_await(&r, &id, three[k], STATE_DELIVERED);
+		if (rows[i].told)
+			expect(report_to(&r, 1, "app@ok.test"),
+			       (const char *const[]){"Subject: Successful Mail Delivery Report\r\n",
+						     "rfc822; ann@ok.test\r\nAction: "
+						     "relayed\r\nStatus: 2.0.0\r\n",
+						     "rfc822; bob@ok.test\r\n",
+						     "rfc822; cid@ok.test\r\n",
+						     "text/rfc822-headers", NULL},
+			       (const char *const[]){"hello\r\n", "failed", NULL});
+		ck_assert_msg(message_count(&r) == (rows[i].told ? 2 : 1), "row %zu", i);
+		ck_assert_int_eq(nexthop_saw(r.hop, "NOTIFY="),
+				 strstr(rows[i].ehlo, "DSN") != NULL);
+		rig_stop(&r);
+	}
+}
+END_TEST
+
+/* Some were taken and one refused, and the sender wants to know of both: one report. */
+START_TEST(success_and_failure_in_one_report)
+{
+	static const struct nexthop_step step = {AT_RCPT, DO_REPLY, "550 5.1.1 No such user\r\n",
+						 .match = "<bob@"};
+	struct rig r;
+
+	rig_open(&r, &step, 1, "PIPELINING");
+	r.options.bounces = true;
+	r.notify = "SUCCESS,FAILURE";
+	rig_deliver(&r);
+	accept_from(&r, "app@ok.test", three);
+	expect(report_to(&r, 1, "app@ok.test"),
+	       (const char *const[]){"rfc822; ann@ok.test\r\nAction: relayed\r\n",
+				     "rfc822; bob@ok.test\r\nAction: failed\r\n",
+				     "rfc822; cid@ok.test\r\nAction: relayed\r\n", "message/rfc822",
+				     NULL},
+	       (const char *const[]){NULL});
+	ck_assert_uint_eq(message_count(&r), 2);
+	rig_stop(&r);
+}
+END_TEST
+
 UNIT_MAIN("deliver/report", what_the_next_hop_refused_is_told_once,
 	  a_refused_message_is_told_for_each, s224_what_waited_too_long_is_told, who_is_not_told,
-	  no_report_about_a_report, dropped_and_cancelled_mail_is_not_told)
+	  no_report_about_a_report, success_is_told_once_by_whoever_can,
+	  success_and_failure_in_one_report, dropped_and_cancelled_mail_is_not_told)
