@@ -262,7 +262,7 @@ static void finish_claim(struct store *store, struct store_job *job)
 }
 
 static const struct store_verb verb_claim = {
-	.name = "claim", .run = run_claim, .finish = finish_claim};
+	.name = "claim", .run = run_claim, .finish = finish_claim, .may_be_undone = true};
 
 void queue_claim(struct store *store, struct store_job *job)
 {
@@ -294,7 +294,8 @@ static int run_renew(struct store *store, struct store_job *job)
 	return code;
 }
 
-static const struct store_verb verb_renew = {.name = "renew", .run = run_renew};
+static const struct store_verb verb_renew = {
+	.name = "renew", .run = run_renew, .may_be_undone = true};
 
 void queue_renew(struct store *store, struct store_job *job)
 {

@@ -91,7 +91,8 @@ static int run_unpark(struct store *store, struct store_job *job)
 	return ERR_OK;
 }
 
-static const struct store_verb verb_unpark = {.name = "unpark", .run = run_unpark};
+static const struct store_verb verb_unpark = {
+	.name = "unpark", .run = run_unpark, .may_be_undone = true};
 
 void queue_unpark(struct store *store, struct store_job *job)
 {

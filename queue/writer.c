@@ -61,11 +61,31 @@ static int run_statement(struct store *store, const char *sql, struct err *why)
 	return code == ERR_OK ? query_run(&query, why) : code;
 }
 
-static int begin(struct store *store, struct err *why)
+/*
+ * In WAL mode a commit under NORMAL is a commit, only a power cut may undo it;
+ * the sync of a later one under FULL covers all of the log before it.
+ */
+static int choose_sync(struct store *store, bool synced, struct err *why)
+{
+	int code = ERR_OK;
+
+	if (synced != store->unsynced)
+		return ERR_OK;
+	/* Not prepared once: SQLite obeys this one while it compiles it. */
+	code = db_exec(&store->db, synced ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL",
+		       why);
+	if (code == ERR_OK)
+		store->unsynced = !synced;
+	return code;
+}
+
+static int begin(struct store *store, bool synced, struct err *why)
 {
 	int code = room_check_files(store, why);
 
 	store->due = false;
+	if (code == ERR_OK)
+		code = choose_sync(store, synced, why);
 	return code == ERR_OK ? run_statement(store, sql_begin, why) : code;
 }
 
@@ -99,7 +119,7 @@ static int commit(struct store *store, struct err *why)
 int writer_transaction(struct store *store, int (*run)(struct store *store, struct err *why),
 		       struct err *why)
 {
-	int code = begin(store, why);
+	int code = begin(store, true, why);
 
 	if (code != ERR_OK)
 		return code;
@@ -145,11 +165,19 @@ static bool not_together(struct store *store, int code, const struct err *why)
 	return false;
 }
 
+static bool may_be_undone(const struct batch *batch)
+{
+	for (size_t i = 0; i < batch->count; i++)
+		if (!batch->jobs[i]->verb->may_be_undone)
+			return false;
+	return true;
+}
+
 /* All in one transaction. False: rolled back, codes mean nothing yet. */
 static bool run_together(struct store *store, struct batch *batch)
 {
 	struct err why;
-	int code = begin(store, &why);
+	int code = begin(store, !may_be_undone(batch), &why);
 
 	if (code != ERR_OK)
 		return not_together(store, code, &why);
@@ -198,7 +226,7 @@ static bool run_one_by_one(struct store *store, struct batch *batch)
 		struct store_job *job = batch->jobs[i];
 
 		if (unable == ERR_OK)
-			unable = begin(store, &why);
+			unable = begin(store, true, &why);
 		if (unable != ERR_OK) {
 			job->code = unable;
 			job->why = why;

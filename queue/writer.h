@@ -54,6 +54,12 @@ struct store_verb {
 	void (*finish)(struct store *store, struct store_job *job);
 	/* It is a piece of a large message, or stands behind one (queue/line.h). NULL: no. */
 	bool (*is_bulk)(const struct store_job *job);
+	/*
+	 * A power cut may undo it without breaking a promise (who works on what:
+	 * the next start gives it all back). A commit of nothing else is not
+	 * synced by itself; the next synced one carries it along.
+	 */
+	bool may_be_undone;
 };
 
 static inline int64_t store_job_weight(const struct store_job *job)
@@ -84,6 +90,7 @@ struct store {
 	struct db db;
 	int64_t next_lease;
 	bool due;		 /* this transaction made something claimable */
+	bool unsynced;		 /* SQLite was told synchronous=NORMAL, else FULL */
 	struct arena *scratch;	 /* strings shown to on_whitelist and done, for one batch */
 	struct doomed *doomed;	 /* messages whose chunks are to be removed in time */
 	int wal_pages;		 /* in the log after the last commit */
