@@ -39,6 +39,9 @@ extern const struct command command_fault_remove;
 /* cli/check.c */
 extern const struct command command_check;
 
+/* cli/dbcheck.c */
+extern const struct command command_dbcheck;
+
 /* cli/sink.c */
 extern const struct command command_sink;
 

@@ -12,28 +12,14 @@
 #define DATA_DIR "/var/lib/stagepost"
 
 static const struct command *const commands[] = {
-	&command_status,
-	&command_queue_list,
-	&command_queue_show,
-	&command_queue_cat,
-	&command_queue_stats,
-	&command_queue_retry,
-	&command_queue_hold,
-	&command_queue_release,
-	&command_queue_cancel,
-	&command_queue_delete,
-	&command_whitelist_list,
-	&command_whitelist_add,
-	&command_whitelist_remove,
-	&command_user_list,
-	&command_user_add,
-	&command_user_passwd,
-	&command_user_remove,
-	&command_fault_list,
-	&command_fault_add,
-	&command_fault_remove,
-	&command_check,
-	&command_sink,
+	&command_status,	   &command_queue_list,	    &command_queue_show,
+	&command_queue_cat,	   &command_queue_stats,    &command_queue_retry,
+	&command_queue_hold,	   &command_queue_release,  &command_queue_cancel,
+	&command_queue_delete,	   &command_whitelist_list, &command_whitelist_add,
+	&command_whitelist_remove, &command_user_list,	    &command_user_add,
+	&command_user_passwd,	   &command_user_remove,    &command_fault_list,
+	&command_fault_add,	   &command_fault_remove,   &command_check,
+	&command_dbcheck,	   &command_sink,
 };
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
 

@@ -11,6 +11,11 @@ struct db *reader_db(struct store_reader *reader);
 /* Several statements that must see one state of things. End it in every case. */
 int reader_begin(struct store_reader *reader, struct err *why);
 void reader_end(struct store_reader *reader);
+/*
+ * As store_reader_open_offline, without making any file where that is
+ * possible. What is read is right only as long as no daemon starts meanwhile.
+ */
+int reader_open_untouched(const char *data_dir, struct store_reader **reader_out, struct err *why);
 /* A page's size as SQL wants it: 0 means 100, never more than 10,000. */
 int64_t reader_limit(size_t limit);
 

@@ -119,12 +119,37 @@ static int code_of(struct db *db, int sqlite_code)
 	}
 }
 
+static bool is_damage(int sqlite_code)
+{
+	int primary = sqlite_code & 0xff;
+
+	return primary == SQLITE_CORRUPT || primary == SQLITE_NOTADB;
+}
+
+/* It's the file. A process that is out of memory or descriptors says nothing about it. */
+static bool is_broken(struct db *db, int sqlite_code)
+{
+	int system = sqlite3_system_errno(db->handle);
+
+	if (is_damage(sqlite_code))
+		return true;
+	return (sqlite_code & 0xff) == SQLITE_IOERR && sqlite_code != SQLITE_IOERR_NOMEM &&
+	       !is_disk_full(db, sqlite_code) && system != ENOMEM && system != EMFILE &&
+	       system != ENFILE;
+}
+
 int db_error(struct db *db, int sqlite_code, struct err *why)
 {
 	const char *detail = db->handle != NULL ? sqlite3_errmsg(db->handle)
 						: sqlite3_errstr(sqlite_code);
+	int code = code_of(db, sqlite_code);
+	struct err local;
 
-	return err_set(why, code_of(db, sqlite_code), "database: %s (%d)", detail, sqlite_code);
+	err_set(&local, code, "database: %s (%d)%s", detail, sqlite_code,
+		is_damage(sqlite_code) ? "; see RECOVERY in stagepostd(8)" : "");
+	if (db->on_broken != NULL && is_broken(db, sqlite_code))
+		db->on_broken(db->ctx, &local);
+	return err_set(why, code, "%s", local.text);
 }
 
 int db_exec(struct db *db, const char *sql, struct err *why)

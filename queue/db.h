@@ -24,6 +24,9 @@ struct db {
 		const char *sql;
 		sqlite3_stmt *statement;
 	} slots[DB_STATEMENT_SLOTS];
+	/* Called by db_error when the file itself is broken or can't be read; NULL: nobody. */
+	void (*on_broken)(void *ctx, const struct err *why);
+	void *ctx;
 };
 
 /*

@@ -109,24 +109,69 @@ int folder_prepare(const char *data_dir, struct err *why)
 	return code;
 }
 
+/* Of its two lines: the holder's process id, and whether there is a database. */
+#define HOLDER_FORMAT	"%-20ld\n"
+#define HOLDER_SIZE	21
+#define DATABASE_LINE	"database\n"
+#define DATABASE_LENGTH (sizeof(DATABASE_LINE) - 1)
+
 static int report_holder(int fd, const char *data_dir, struct err *why)
 {
-	char text[24] = "";
+	char text[HOLDER_SIZE + 1] = "";
 	ssize_t len = pread(fd, text, sizeof(text) - 1, 0);
 
-	text[len > 0 ? strcspn(text, "\n") : 0] = '\0';
+	text[len > 0 ? strcspn(text, " \n") : 0] = '\0';
 	return err_set(why, ERR_BUSY, "another daemon (process %s) holds %s",
 		       text[0] != '\0' ? text : "unknown", data_dir);
 }
 
 static int write_holder(int fd, const char *path, struct err *why)
 {
-	char text[24];
-	int len = snprintf(text, sizeof(text), "%ld\n", (long)getpid());
+	char text[HOLDER_SIZE + 4];
+	int len = snprintf(text, sizeof(text), HOLDER_FORMAT, (long)getpid());
 
-	if (ftruncate(fd, 0) != 0 || pwrite(fd, text, (size_t)len, 0) != len)
+	if (pwrite(fd, text, (size_t)len, 0) != len)
 		return system_error(why, "write", path);
 	return ERR_OK;
+}
+
+static bool had_database(int fd)
+{
+	char text[DATABASE_LENGTH];
+
+	return pread(fd, text, sizeof(text), HOLDER_SIZE) == (ssize_t)sizeof(text) &&
+	       memcmp(text, DATABASE_LINE, sizeof(text)) == 0;
+}
+
+int folder_note_database(const char *data_dir, int fd, struct err *why)
+{
+	char *path = folder_path(data_dir, FOLDER_LOCK);
+	int code = ERR_OK;
+
+	if (!had_database(fd) &&
+	    pwrite(fd, DATABASE_LINE, DATABASE_LENGTH, HOLDER_SIZE) != (ssize_t)DATABASE_LENGTH)
+		code = system_error(why, "write", path);
+	mem_free(path);
+	return code;
+}
+
+/*
+ * SQLite would make a new one, and would throw away what a log that is left
+ * over holds: so it does where the file is there and empty, too.
+ */
+static int check_not_gone(int fd, const char *data_dir, struct err *why)
+{
+	char *path = folder_path(data_dir, FOLDER_DATABASE);
+	struct stat st;
+	int code = ERR_OK;
+
+	if (had_database(fd) && (stat(path, &st) != 0 || st.st_size == 0))
+		code = err_set(why, ERR_FATAL,
+			       "%s is gone: bring it back, or remove the file '%s' beside it to "
+			       "begin with an empty queue",
+			       path, FOLDER_LOCK);
+	mem_free(path);
+	return code;
 }
 
 int folder_lock(const char *data_dir, int *fd_out, struct err *why)
@@ -144,6 +189,8 @@ int folder_lock(const char *data_dir, int *fd_out, struct err *why)
 	else
 		code = system_error(why, "lock", path);
 	mem_free(path);
+	if (code == ERR_OK)
+		code = check_not_gone(fd, data_dir, why);
 	if (code != ERR_OK) {
 		if (fd >= 0)
 			close(fd);

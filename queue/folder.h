@@ -19,9 +19,12 @@ int folder_prepare(const char *data_dir, struct err *why);
 /*
  * Take the lock file, write our process id into it. ERR_BUSY with the
  * holder's id. The database itself is never opened for this: closing it would
- * drop SQLite's own locks (DESIGN 4.2).
+ * drop SQLite's own locks (DESIGN 4.2). ERR_FATAL when the database is gone
+ * (folder_note_database): an empty one must not take its place unasked (S257).
  */
 int folder_lock(const char *data_dir, int *fd_out, struct err *why);
+/* From now on there is a database here; the lock file remembers. */
+int folder_note_database(const char *data_dir, int fd, struct err *why);
 void folder_unlock(int fd);
 /* Somebody holds the lock now. */
 bool folder_is_locked(const char *data_dir);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "queue/connection.h"
 #include "queue/folder.h"
@@ -67,12 +68,24 @@ static int prepare(struct db *db, struct err *why)
 	return code;
 }
 
-static int open_name(const char *name, struct store_reader **reader_out, struct err *why)
+/* What a reader meets concerns the writer too: the daemon must not go on beside it (DESIGN 4.2). */
+static void on_broken(void *ctx, const struct err *why)
+{
+	writer_fail(ctx, why);
+}
+
+/* `store` NULL: without a daemon. */
+static int open_name(const char *name, struct store *store, struct store_reader **reader_out,
+		     struct err *why)
 {
 	struct store_reader *reader = mem_zalloc(sizeof(*reader));
 	int code = db_open(&reader->db, name, SQLITE_OPEN_READONLY, why);
 
 	if (code == ERR_OK) {
+		if (store != NULL) {
+			reader->db.on_broken = on_broken;
+			reader->db.ctx = store;
+		}
 		code = prepare(&reader->db, why);
 		if (code != ERR_OK)
 			db_close(&reader->db);
@@ -89,7 +102,7 @@ int store_reader_open(struct store *store, struct store_reader **reader_out, str
 {
 	struct arena *arena = arena_new();
 	char *path = folder_path(store->data_dir, FOLDER_DATABASE);
-	int code = open_name(db_uri(arena, path, NULL, NULL), reader_out, why);
+	int code = open_name(db_uri(arena, path, NULL, NULL), store, reader_out, why);
 
 	mem_free(path);
 	arena_free(&arena);
@@ -107,6 +120,16 @@ static bool has_log(const char *data_dir)
 	return has;
 }
 
+/*
+ * The file by itself. Makes no file beside it and heeds no lock, so it is
+ * right only while nobody writes, and with an empty log.
+ */
+static int open_alone(const char *path, struct arena *arena, struct store_reader **reader_out,
+		      struct err *why)
+{
+	return open_name(db_uri(arena, path, "immutable", "1"), NULL, reader_out, why);
+}
+
 static int open_offline(const char *data_dir, const char *path, struct arena *arena,
 			struct store_reader **reader_out, struct err *why)
 {
@@ -116,16 +139,13 @@ static int open_offline(const char *data_dir, const char *path, struct arena *ar
 	if (stat(path, &st) != 0)
 		return err_set(why, errno == EACCES ? ERR_DENIED : ERR_NOT_FOUND,
 			       "there is no database at %s that can be read", path);
-	code = open_name(db_uri(arena, path, NULL, NULL), reader_out, why);
+	code = open_name(db_uri(arena, path, NULL, NULL), NULL, reader_out, why);
 	if (code == ERR_OK || code == ERR_UNSUPPORTED)
 		return code;
-	/*
-	 * Who may not write here can't make the shared memory that reading needs.
-	 * While nobody writes, and with an empty log, the file alone will do.
-	 */
+	/* Who may not write here can't make the shared memory that reading needs. */
 	if (folder_is_locked(data_dir) || has_log(data_dir))
 		return code;
-	return open_name(db_uri(arena, path, "immutable", "1"), reader_out, why);
+	return open_alone(path, arena, reader_out, why);
 }
 
 int store_reader_open_offline(const char *data_dir, struct store_reader **reader_out,
@@ -137,6 +157,27 @@ int store_reader_open_offline(const char *data_dir, struct store_reader **reader
 
 	mem_free(path);
 	arena_free(&arena);
+	return code;
+}
+
+int reader_open_untouched(const char *data_dir, struct store_reader **reader_out, struct err *why)
+{
+	struct arena *arena;
+	char *path;
+	int code;
+
+	if (folder_is_locked(data_dir) || has_log(data_dir))
+		return store_reader_open_offline(data_dir, reader_out, why);
+	path = folder_path(data_dir, FOLDER_DATABASE);
+	if (access(path, R_OK) != 0) {
+		code = err_set(why, errno == EACCES ? ERR_DENIED : ERR_NOT_FOUND,
+			       "there is no database at %s that can be read", path);
+	} else {
+		arena = arena_new();
+		code = open_alone(path, arena, reader_out, why);
+		arena_free(&arena);
+	}
+	mem_free(path);
 	return code;
 }
 

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "queue/folder.h"
+#include "queue/look.h"
 #include "queue/migrate.h"
 #include "queue/pauses.h"
 #include "queue/settle.h"
@@ -119,14 +120,20 @@ static int restore(struct store *store, struct err *why)
 static int open_all(struct store *store, struct err *why)
 {
 	int64_t version = 0;
+	struct look look;
 	int code = folder_prepare(store->data_dir, why);
 
+	look_at_files(store->data_dir, &look);
 	if (code == ERR_OK)
 		code = folder_lock(store->data_dir, &store->lock_fd, why);
 	if (code == ERR_OK)
 		code = open_database(store, &version, why);
 	if (code == ERR_OK)
+		code = version > 0 ? look_at_pages(&store->db, &look, why) : ERR_OK;
+	if (code == ERR_OK)
 		code = prepare_database(store, version, why);
+	if (code == ERR_OK)
+		code = folder_note_database(store->data_dir, store->lock_fd, why);
 	if (code == ERR_OK)
 		code = restore(store, why);
 	if (code == ERR_OK)

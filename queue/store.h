@@ -26,8 +26,9 @@ struct store_options {
 	int64_t max_queued_bytes; /* bytes of bodies waiting for the writer; 0: 64 MiB */
 	int64_t max_file_bytes;	  /* the database never grows past it (ERR_FULL); 0: no ceiling */
 	/* Called in the writer thread. Each may be NULL. They must not block. */
-	void (*on_fatal)(void *ctx, const char *why); /* once; the daemon must stop */
-	void (*on_due)(void *ctx);		      /* something became claimable, now or later */
+	/* Once; the daemon must stop. Also in the thread of a reader that met it. */
+	void (*on_fatal)(void *ctx, const char *why);
+	void (*on_due)(void *ctx); /* something became claimable, now or later */
 	/* After the commit of a change and before its job's `done`: publish the new list. */
 	void (*on_whitelist)(void *ctx, const struct whitelist_change *changes, size_t count,
 			     int64_t revision);

@@ -12,6 +12,7 @@
 #include "queue/upkeep.h"
 
 #define IDLE_AFTER_MS	     100
+#define LOOK_EVERY_MS	     2000
 #define BEHIND_AFTER_US	     1000000
 #define BATCH_JOBS_DEFAULT   256
 #define BATCH_BYTES_DEFAULT  ((int64_t)4 << 20)
@@ -113,7 +114,8 @@ static int commit(struct store *store, struct err *why)
 		return code;
 	}
 	counters_commit(&store->counters, oldest);
-	return ERR_OK;
+	/* What was written into a file that nobody finds again is not acknowledged (S257). */
+	return room_check_files(store, why);
 }
 
 int writer_transaction(struct store *store, int (*run)(struct store *store, struct err *why),
@@ -276,6 +278,26 @@ static void work_off(struct store *store, struct line *line, struct batch *batch
 	}
 }
 
+/*
+ * After a sleep of `slept_ms`; returns how long to sleep next. A writer without
+ * work still looks whether its files are there: else a removed database is
+ * noticed with the next mail only, hours later perhaps.
+ */
+static int spend_idle_time(struct store *store, int slept_ms)
+{
+	struct err why;
+
+	if (atomic_load(&store->failed))
+		return -1;
+	if (room_check_files(store, &why) != ERR_OK) {
+		writer_fail(store, &why);
+		return -1;
+	}
+	if (slept_ms == LOOK_EVERY_MS)
+		return LOOK_EVERY_MS;
+	return upkeep_when_idle(store) ? 0 : LOOK_EVERY_MS;
+}
+
 static void *write_all(void *arg)
 {
 	struct store *store = arg;
@@ -291,9 +313,7 @@ static void *write_all(void *arg)
 		} else if (channel_is_closed(store->channel)) {
 			break;
 		} else {
-			bool more = !atomic_load(&store->failed) && upkeep_when_idle(store);
-
-			timeout_ms = more ? 0 : -1;
+			timeout_ms = spend_idle_time(store, timeout_ms);
 		}
 	}
 	mem_free(batch);

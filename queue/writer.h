@@ -112,7 +112,7 @@ void writer_stop(struct store *store);
 /* In the writer: a transaction of its own around `run` (upkeep). */
 int writer_transaction(struct store *store, int (*run)(struct store *store, struct err *why),
 		       struct err *why);
-/* In the writer: the database can't be trusted any more. */
+/* The database can't be trusted any more. From the writer, or a reader's thread. */
 void writer_fail(struct store *store, const struct err *why);
 
 #endif

@@ -1,0 +1,33 @@
+/* queue/check.h - is the database whole? A long look for a person, a short one at every start */
+#ifndef STAGEPOST_QUEUE_CHECK_H
+#define STAGEPOST_QUEUE_CHECK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "queue/reader.h"
+
+struct check {
+	const char *data_dir;
+	/* One sentence a problem; may be called many times. */
+	void (*on_problem)(void *ctx, const char *sentence);
+	void *ctx;
+
+	bool in_use;		  /* set: a daemon holds the directory */
+	int64_t problems;	  /* set */
+	struct queue_stats stats; /* set where the database could be read at all */
+};
+
+/*
+ * Everything SQLite can say of its pages, and what our tables say of each
+ * other. Reads only: neither the database nor its log is written to or made.
+ * Beside a daemon each table is read for itself, so that its log is not held
+ * for the whole time. ERR_OK when the look came to its end, whatever it found,
+ * also when the file could not be read for being damaged; ERR_NOT_FOUND
+ * without a database; ERR_STALE when a daemon started meanwhile and what was
+ * found may be due to that; else as store_reader_open_offline.
+ */
+int queue_check(struct check *check, struct err *why);
+
+#endif
