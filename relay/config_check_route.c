@@ -28,8 +28,22 @@ static bool has_unix_host(const struct route_options *route)
 	return false;
 }
 
+/* RFC 2033 5: port 25 is SMTP's, and what an MX names speaks SMTP there. */
+static void check_lmtp(const struct place *at, const struct route_options *route)
+{
+	for (size_t i = 0; i < route->host_count; i++) {
+		struct span host = span_of(route->hosts[i]);
+
+		if (span_starts_fold(host, "mx:") ||
+		    span_is(span_skip(host, span_find_last(host, ':')), ":25"))
+			add_mistake(at, "protocol", "lmtp is not for port 25 (RFC 2033)");
+	}
+}
+
 static void check_route(const struct place *at, const struct route_options *route)
 {
+	if (route->protocol == ROUTE_LMTP)
+		check_lmtp(at, route);
 	if (route->tls != ROUTE_TLS_NONE && has_unix_host(route))
 		add_mistake(at, "tls", "a unix socket has no name that TLS could prove: tls: none");
 }

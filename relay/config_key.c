@@ -14,6 +14,7 @@ static_assert(sizeof(enum log_format) == sizeof(int), "choices are stored as int
 static_assert(sizeof(enum verdict_kind) == sizeof(int), "choices are stored as int");
 static_assert(sizeof(enum listener_auth) == sizeof(int), "choices are stored as int");
 static_assert(sizeof(enum route_tls) == sizeof(int), "choices are stored as int");
+static_assert(sizeof(enum route_protocol) == sizeof(int), "choices are stored as int");
 static_assert(sizeof(enum fault_action) == sizeof(int), "choices are stored as int");
 static_assert(sizeof(enum fault_stage) == sizeof(int), "choices are stored as int");
 static_assert(sizeof(enum listener_tls) == sizeof(int), "choices are stored as int");
@@ -56,7 +57,7 @@ static const char *const listener_auth_modes[] = {"off", "optional", "required",
 static const char *const listener_tls_modes[] = {"none", "starttls", "implicit", NULL};
 static const char *const listener_tls_client_modes[] = {"off", "optional", "required", NULL};
 static const char *const fixups[] = {"none", "msa", NULL};
-static const char *const listener_protocols[] = {"smtp", "lmtp", NULL};
+static const char *const protocols[] = {"smtp", "lmtp", NULL};
 static const char *const route_tls_modes[] = {"none", "opportunistic", "required", "implicit", NULL};
 
 static const struct config_key log_keys[] = {
@@ -106,7 +107,7 @@ static const struct config_key listener_keys[] = {
 	      "[127.0.0.0/8, \"::1\", 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16]",
 	      L_AT(networks), .count_offset = offsetof(struct listener_options, network_count),
 	      .range = {1, 1000}, .check = config_check_network),
-	CHOICE("protocol", "smtp", L_AT(protocol), .choices = listener_protocols),
+	CHOICE("protocol", "smtp", L_AT(protocol), .choices = protocols),
 	TIME("greeting_delay", "0s", L_AT(greeting_delay_ms), .range = {0, MINUTE}),
 	BOOL("resolve_client", "false", L_AT(resolve_client)),
 	TEXT("scope", "\"\"", L_AT(scope), .check = config_check_scope),
@@ -210,7 +211,7 @@ static const struct config_key route_keys[] = {
 	TIME("command_timeout", "5m", R_AT(command_timeout_ms), .range = {100, HOUR}),
 	SIZE("data_min_rate", "512", R_AT(data_min_rate), .range = {0, GIB}),
 	TIME("final_reply_timeout", "10m", R_AT(final_reply_timeout_ms), .range = {100, HOUR}),
-	LATER("protocol", "smtp"),
+	CHOICE("protocol", "smtp", R_AT(protocol), .choices = protocols),
 	END
 };
 

@@ -352,15 +352,52 @@ static void on_refused_reply(struct carry *c, const struct reply *reply)
 		stream_deadline(c->far, c->job->route->command_timeout_ms);
 }
 
+static bool is_accepted(const struct job_recipient *recipient)
+{
+	return recipient->reply.code / 100 == 2;
+}
+
+static void skip_unaccepted(struct carry *c)
+{
+	while (c->next_final < c->job->count && !is_accepted(&c->job->recipients[c->next_final]))
+		c->next_final++;
+}
+
+/* To libesmtp, which knows one reply only: yes, if the message is anybody's. */
+static int sum_up(const struct job *job, int last)
+{
+	for (size_t i = 0; i < job->count; i++)
+		if (job->recipients[i].final.code / 100 == 2)
+			return job->recipients[i].final.code;
+	return last;
+}
+
+/* RFC 2033 4.2: a reply for each recipient that was accepted, in the order of RCPT. */
+static void on_final_of_one(struct carry *c, const struct reply *reply)
+{
+	skip_unaccepted(c);
+	assert(c->next_final < c->job->count); /* there was a 354, so there was one */
+	hop_reply_keep(reply, &c->job->recipients[c->next_final++].final);
+	skip_unaccepted(c);
+	if (c->next_final < c->job->count) {
+		stream_deadline(c->far, c->job->route->final_reply_timeout_ms);
+		return;
+	}
+	c->mail_open = false;
+	finish(c, sum_up(c->job, reply->code));
+}
+
 static void on_final_reply(struct carry *c, const struct reply *reply)
 {
 	if (!is_final_code(reply->code)) {
 		carry_break(c, ERR_SYNTAX, "the next hop answered the message with no answer");
-		return;
+	} else if (job_is_lmtp(c->job)) {
+		on_final_of_one(c, reply);
+	} else {
+		hop_reply_keep(reply, &c->job->record.final);
+		c->mail_open = false;
+		finish(c, reply->code);
 	}
-	hop_reply_keep(reply, &c->job->record.final);
-	c->mail_open = false;
-	finish(c, reply->code);
 }
 
 void carry_on_reply(struct carry *c, const struct reply *reply)
@@ -461,7 +498,8 @@ void carry_begin(struct carry *c, struct loop *loop, struct job *job, int near_f
 	c->far = far;
 	c->caps = caps;
 	c->state = CARRY_COMMANDS;
-	c->slot_first = c->slot_end = c->remote_waiting = c->next_recipient = c->header_at = 0;
+	c->slot_first = c->slot_end = c->remote_waiting = c->next_recipient = c->next_final =
+		c->header_at = 0;
 	c->mail_open = c->data_asked = c->header_passed = false;
 	buf_clear(&c->near_out);
 	body_scan_init(&c->body);
@@ -475,5 +513,8 @@ bool carry_is_busy(const struct carry *c)
 
 bool carry_is_owed(const struct carry *c)
 {
-	return c->remote_waiting > 0 && (c->state == CARRY_COMMANDS || c->state == CARRY_REFUSED);
+	bool finals = c->state == CARRY_FINAL && c->next_final > 0;
+
+	return finals ||
+	       (c->remote_waiting > 0 && (c->state == CARRY_COMMANDS || c->state == CARRY_REFUSED));
 }

@@ -56,7 +56,8 @@ struct carry {
 	size_t slot_first, slot_end;
 	size_t remote_waiting; /* slots the next hop owes a reply to */
 	size_t next_recipient;
-	bool mail_open; /* the next hop has a transaction open */
+	size_t next_final; /* LMTP: recipients before this one have had their last reply */
+	bool mail_open;	   /* the next hop has a transaction open */
 	bool data_asked;
 	struct buf near_out; /* replies gathered for libesmtp */
 	struct buf line;     /* scratch */

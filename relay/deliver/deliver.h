@@ -14,13 +14,16 @@
 
 enum route_tls { ROUTE_TLS_NONE, ROUTE_TLS_OPPORTUNISTIC, ROUTE_TLS_REQUIRED, ROUTE_TLS_IMPLICIT };
 
+enum route_protocol { ROUTE_SMTP, ROUTE_LMTP };
+
 /* One of `routes:`. Borrowed strings, owned by the configuration. */
 struct route_options {
 	const char *name;
 	const char *const *domains; /* "example.com", ".example.com", "*" */
 	size_t domain_count;
-	const char *const *hosts; /* "host:port", "[::1]:25"; tried in order */
+	const char *const *hosts; /* "host:port", "[::1]:25", "unix:/path"; tried in order */
 	size_t host_count;
+	enum route_protocol protocol; /* RFC 2033: LMTP answers for each recipient */
 	enum route_tls tls;
 	const char *source_address;
 	size_t max_connections;

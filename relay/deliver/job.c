@@ -43,6 +43,7 @@ void job_forget(struct job *job)
 	buf_clear(&job->header);
 	for (size_t i = 0; i < job->count; i++) {
 		job->recipients[i].reply = (struct hop_reply){0};
+		job->recipients[i].final = (struct hop_reply){0};
 		job->recipients[i].dropped = false;
 		job->recipients[i].esmtp_code = 0;
 		job->recipients[i].esmtp_complete = false;
@@ -184,6 +185,16 @@ int job_rcpt_parameters(const struct job *job, const struct job_recipient *recip
 	if (orcpt != NULL && orcpt_may_leave(job, orcpt, snapshot, now))
 		code |= buf_printf(out, " ORCPT=%s", orcpt);
 	return code;
+}
+
+bool job_is_lmtp(const struct job *job)
+{
+	return job->route != NULL && job->route->protocol == ROUTE_LMTP;
+}
+
+const struct hop_reply *job_final(const struct job *job, const struct job_recipient *recipient)
+{
+	return job_is_lmtp(job) ? &recipient->final : &job->record.final;
 }
 
 int64_t job_wire_size(const struct job *job)

@@ -29,6 +29,7 @@ struct job_recipient {
 	char ruled[400];	      /* ruling.reason */
 	/* the uplink's record */
 	struct hop_reply reply; /* to RCPT */
+	struct hop_reply final; /* LMTP: to the final dot, for this one (RFC 2033 4.2) */
 	bool dropped;		/* the wire guard said no; ruling tells why */
 	/* libesmtp's view */
 	int esmtp_code;
@@ -43,7 +44,7 @@ struct record {
 	char remote[192]; /* "host[127.0.0.1]:25" */
 	struct hop_reply mail;
 	struct hop_reply data;	/* to DATA */
-	struct hop_reply final; /* to the final dot */
+	struct hop_reply final; /* to the final dot; not with LMTP */
 	bool dsn_offered;	/* by the next hop: it got the parameters of RFC 3461 */
 	bool mail_local;	/* `mail` is our own refusal: nothing was sent */
 	bool dot_sent;
@@ -135,6 +136,11 @@ int job_mail_parameters(const struct job *job, const struct hop_caps *caps, stru
 int job_rcpt_parameters(const struct job *job, const struct job_recipient *recipient,
 			const struct hop_caps *caps, const struct whitelist_snapshot *snapshot,
 			int64_t now, struct buf *out);
+
+/* Its route speaks LMTP, where each recipient has a final reply of its own. */
+bool job_is_lmtp(const struct job *job);
+/* What the next hop said to the final dot about this recipient; code 0: nothing. */
+const struct hop_reply *job_final(const struct job *job, const struct job_recipient *recipient);
 
 /* Octets that leave behind DATA, without the final dot. After header_ready. */
 int64_t job_wire_size(const struct job *job);

@@ -58,25 +58,35 @@ static void broke_off(struct outcome *o, const struct job *job,
 		say(o, TRANSITION_DEFER, NULL, why);
 }
 
-/* Behind a RCPT that was accepted. */
+static bool disagree(const struct job *job, const struct job_recipient *recipient)
+{
+	return job->esmtp.transfer_code / 100 != 2 || recipient->esmtp_code / 100 != 2 ||
+	       !recipient->esmtp_complete;
+}
+
+/*
+ * Behind a RCPT that was accepted. With LMTP a yes is for this recipient and
+ * stands, also when the replies for others did not come any more.
+ */
 static void decide_message(const struct job *job, const struct job_recipient *recipient,
 			   struct outcome *o)
 {
 	const struct record *r = &job->record;
+	const struct hop_reply *final = job_final(job, recipient);
+	bool stands = job_is_lmtp(job) && r->dot_sent && r->broken != ERR_OK;
 
 	if (r->data.code >= 400)
 		refused(o, &r->data, "DATA");
-	else if (r->final.code == 0)
+	else if (final->code == 0)
 		broke_off(o, job, recipient);
-	else if (!is_yes(&r->final))
-		refused(o, &r->final, "after the message");
-	else if (r->broken != ERR_OK)
-		doubt(o, recipient, &r->final, r->broken_why.text);
-	else if (job->esmtp.transfer_code / 100 != 2 || recipient->esmtp_code / 100 != 2 ||
-		 !recipient->esmtp_complete)
-		doubt(o, recipient, &r->final, "the two ends of the dialogue disagree");
+	else if (!is_yes(final))
+		refused(o, final, "after the message");
+	else if (r->broken != ERR_OK && !stands)
+		doubt(o, recipient, final, r->broken_why.text);
+	else if (!stands && disagree(job, recipient))
+		doubt(o, recipient, final, "the two ends of the dialogue disagree");
 	else
-		say(o, TRANSITION_DELIVER, &r->final,
+		say(o, TRANSITION_DELIVER, final,
 		    job->sender_replaced ? "accepted by the next hop; the sender is not allowed to "
 					   "leave and was replaced (delivery.senders)"
 					 : "accepted by the next hop");

@@ -34,9 +34,15 @@ void prologue_greeting(struct uplink *u)
 	stream_deadline(u->far, u->env.route->command_timeout_ms);
 }
 
+static bool is_lmtp(const struct uplink *u)
+{
+	return u->env.route->protocol == ROUTE_LMTP;
+}
+
+/* RFC 2033 4.1: so that nobody takes one protocol for the other. */
 void prologue_hello(struct uplink *u)
 {
-	say_hello(u, "EHLO", UPLINK_EHLO);
+	say_hello(u, is_lmtp(u) ? "LHLO" : "EHLO", UPLINK_EHLO);
 }
 
 void prologue_refused(struct uplink *u, const char *what, const struct reply *reply)
@@ -100,10 +106,10 @@ void prologue_next(struct uplink *u)
 
 static void on_ehlo_reply(struct uplink *u, const struct reply *reply)
 {
-	if (reply->code / 100 == 5 && !wants_tls(u)) {
+	if (reply->code / 100 == 5 && !wants_tls(u) && !is_lmtp(u)) {
 		say_hello(u, "HELO", UPLINK_HELO);
 	} else if (reply->code != 250) {
-		prologue_refused(u, "EHLO", reply);
+		prologue_refused(u, is_lmtp(u) ? "LHLO" : "EHLO", reply);
 	} else {
 		hop_caps_parse(reply, &u->caps);
 		prologue_next(u);

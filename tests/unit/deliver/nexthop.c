@@ -63,6 +63,7 @@ struct talk {
 	bool broken;
 	bool used;   /* has carried a message */
 	bool at_dot; /* a yes now means that the message is ours */
+	bool lmtp;   /* LHLO was said */
 };
 
 struct start {
@@ -291,6 +292,18 @@ static bool take_data(struct talk *t, bool *line_start)
 	return false;
 }
 
+/* RFC 2033 4.2 */
+static void answer_each(struct talk *t)
+{
+	struct nexthop_mail all = t->mail;
+
+	t->mail.rcpt_count = 1;
+	for (size_t i = 0; i < all.rcpt_count && !t->broken; i++) {
+		memcpy(t->mail.rcpt[0], all.rcpt[i], sizeof(all.rcpt[i]));
+		play(t, AT_DOT, all.rcpt[i], "250 2.0.0 kept\r\n");
+	}
+}
+
 static void read_message(struct talk *t)
 {
 	const struct nexthop_step *body = find_step(t, AT_BODY, "", reach(t, AT_BODY));
@@ -315,7 +328,10 @@ static void read_message(struct talk *t)
 			return;
 	}
 	t->at_dot = true;
-	play(t, AT_DOT, "", "250 2.0.0 kept\r\n");
+	if (t->lmtp)
+		answer_each(t);
+	else
+		play(t, AT_DOT, "", "250 2.0.0 kept\r\n");
 	t->at_dot = false;
 	forget(t);
 }
@@ -364,7 +380,8 @@ static void secure(struct talk *t)
 
 static void command(struct talk *t, const char *line)
 {
-	if (strncmp(line, "EHLO", 4) == 0) {
+	if (strncmp(line, "EHLO", 4) == 0 || strncmp(line, "LHLO", 4) == 0) {
+		t->lmtp = line[0] == 'L';
 		hello(t, line);
 	} else if (strncmp(line, "HELO", 4) == 0) {
 		play(t, AT_HELO, line, "250 nexthop.test\r\n");

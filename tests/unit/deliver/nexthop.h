@@ -43,7 +43,11 @@ struct nexthop_step {
 	bool used;    /* only on a connection that has carried a message */
 };
 
-/* A message that was answered 2xx after its dot. */
+/*
+ * A message that was answered 2xx after its dot. Behind LHLO there is a reply
+ * for each recipient, AT_DOT is played with its RCPT line, and each that is
+ * 2xx makes a message for this one.
+ */
 struct nexthop_mail {
 	char mail[600];	     /* the MAIL line without its CRLF */
 	char rcpt[100][400]; /* the RCPT lines that were accepted */

@@ -200,5 +200,53 @@ START_TEST(a_redial_forgets_what_was_dropped)
 }
 END_TEST
 
+/* RFC 2033 4.2: a reply of one's own is the truth, whatever happened to the others. */
+START_TEST(with_lmtp_each_has_its_own)
+{
+	static const struct {
+		int final;
+		enum err_code broken;
+		int transfer; /* libesmtp's view */
+		enum transition want;
+		bool want_doubt;
+	} rows[] = {
+		{250, ERR_OK, 250, TRANSITION_DELIVER, false},
+		{250, ERR_CLOSED, 354, TRANSITION_DELIVER, false},
+		{250, ERR_OK, 354, TRANSITION_DEFER, true}, /* it may not have said all of it */
+		{452, ERR_OK, 250, TRANSITION_DEFER, false},
+		{452, ERR_TIMEOUT, 354, TRANSITION_DEFER, false},
+		{550, ERR_OK, 250, TRANSITION_FAIL, false},
+		{550, ERR_CLOSED, 354, TRANSITION_FAIL, false},
+		{0, ERR_CLOSED, 354, TRANSITION_DEFER, true},
+		{0, ERR_TIMEOUT, 354, TRANSITION_DEFER, true},
+	};
+	static const struct route_options route = {.name = "mailboxes", .protocol = ROUTE_LMTP};
+	static struct delivery_options options;
+	static struct claimed_message message;
+	struct claimed_recipient claimed = {.id = 7};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct job *job = job_new(&message, &options, &route, 1);
+		struct outcome outcome;
+
+		job->count = 1;
+		job->recipients[0].claimed = &claimed;
+		job->record.mail.code = job->recipients[0].reply.code = 250;
+		job->record.data.code = 354;
+		job->recipients[0].final.code = rows[i].final;
+		job->record.final.code = 250; /* nobody's */
+		job->record.dot_sent = true;
+		job->record.broken = rows[i].broken;
+		job->esmtp.transfer_code = rows[i].transfer;
+		job->recipients[0].esmtp_code = 250;
+		job->recipients[0].esmtp_complete = true;
+		outcome_decide(job, &job->recipients[0], &outcome);
+		ck_assert_msg(outcome.transition == rows[i].want, "row %zu", i);
+		ck_assert_msg(outcome.in_doubt == rows[i].want_doubt, "row %zu", i);
+		job_free(&job);
+	}
+}
+END_TEST
+
 UNIT_MAIN("deliver/outcome", the_truth_table, settlements_wait_longer_in_doubt_and_expire,
-	  a_redial_forgets_what_was_dropped)
+	  a_redial_forgets_what_was_dropped, with_lmtp_each_has_its_own)

@@ -156,7 +156,8 @@ static const char full[] = "hostname: relay.example.com\n"
 			   "    hosts: [\"smtp.example.com:587\", \"[::1]:25\"]\n"
 			   "    tls: opportunistic\n"
 			   "  - name: rest\n"
-			   "    hosts: [127.0.0.1:2526]\n"
+			   "    hosts: [127.0.0.1:2526, \"unix:/run/lmtp\"]\n"
+			   "    protocol: lmtp\n"
 			   "    tls: none\n"
 			   "    source_address: 127.0.0.1\n"
 			   "admin: {listen: \"\", hosts: [localhost]}\n";
@@ -208,6 +209,9 @@ START_TEST(every_form_is_read)
 	ck_assert_int_eq(routes[0].tls, ROUTE_TLS_OPPORTUNISTIC);
 	ck_assert_str_eq(routes[1].domains[0], "*");
 	ck_assert_int_eq(routes[1].tls, ROUTE_TLS_NONE);
+	ck_assert_int_eq(routes[0].protocol, ROUTE_SMTP);
+	ck_assert_int_eq(routes[1].protocol, ROUTE_LMTP);
+	ck_assert_str_eq(routes[1].hosts[1], "unix:/run/lmtp");
 	ck_assert_str_eq(routes[1].source_address, "127.0.0.1");
 	ck_assert_int_eq(routes[1].final_reply_timeout_ms, 600000);
 	ck_assert_str_eq(config->admin.listen, "");
@@ -317,6 +321,8 @@ static const struct {
 	 "2:5 routes.0.tls: a unix socket has no name that TLS could prove: tls: none\n"},
 	{"routes:\n  - {hosts: [\"a.example:25\", \"unix:/run/lmtp\"], tls: required}\n",
 	 "2:54 routes.0.tls: a unix socket has no name that TLS could prove: tls: none\n"},
+	{"routes:\n  - hosts: [127.0.0.1:25]\n    protocol: lmtp\n",
+	 "3:15 routes.0.protocol: lmtp is not for port 25 (RFC 2033)\n"},
 	{"routes:\n  - {hosts: [\"a.example:0\"]}\n",
 	 "2:14 routes.0.hosts.0: port 0 can't be connected to\n"},
 	{"routes:\n  - {hosts: [\"a.example:25\"]}\n  - {hosts: [\"b.example:25\"]}\n",
@@ -370,9 +376,6 @@ static const struct {
 	 "and hyphens was expected, not \"\"\n"},
 	{"- a\n", "1:1 : a mapping of keys was expected, not a list\n"},
 	/* Known names of later versions: refused unless off, and the value is never repeated. */
-	{"routes:\n  - hosts: [127.0.0.1:25]\n    protocol: lmtp\n",
-	 "3:15 routes.0.protocol: is not supported by this version (leave it out or write "
-	 "smtp)\n"},
 	{"routes:\n  - {hosts: [\"a.example:25\"], password: hunter2}\n",
 	 "2:41 routes.0.password: is not supported by this version (leave it out or write \"\")\n"},
 	{"policy: {hook: {url: \"http://127.0.0.1/\"}}\n",
