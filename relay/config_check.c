@@ -9,6 +9,7 @@
 #include <sys/un.h>
 
 #include "relay/config_value.h"
+#include "relay/deliver/hop_certificate.h"
 #include "relay/mail/address.h"
 
 static int refuse(struct span text, const char *expected, struct err *why)
@@ -256,4 +257,14 @@ int config_check_address_or_empty(struct span text, struct err *why)
 	if (text.len == 0 || numeric_family(text, octets) != 0)
 		return ERR_OK;
 	return refuse(text, "a numeric address", why);
+}
+
+int config_check_pin(struct span text, struct err *why)
+{
+	struct hop_pin pin;
+	struct err reason;
+
+	if (hop_pin_parse(text, &pin, &reason) == ERR_OK)
+		return ERR_OK;
+	return refuse(text, "the SHA-256 of a public key in base64 (44 characters)", why);
 }

@@ -33,6 +33,8 @@ config_check_fn config_check_http_host;
 config_check_fn config_check_header_name;
 /* A mailbox that can be delivered to, or nothing. */
 config_check_fn config_check_mailbox_or_empty;
+/* The SHA-256 of a public key in base64 (RFC 7469 2.4). */
+config_check_fn config_check_pin;
 /* A numeric address to bind to, or nothing. */
 config_check_fn config_check_address_or_empty;
 

@@ -1,8 +1,13 @@
 /* relay/config_check_route.c - what routes say: keys that need each other */
 #include "relay/config_read.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "relay/config.h"
+#include "relay/deliver/hop_tls.h"
+
+#define DAY_MS	   ((int64_t)86400000)
+#define EXPIRES_MS (14 * DAY_MS)
 
 /* A mapping of the document. */
 struct place {
@@ -11,13 +16,23 @@ struct place {
 	const char *path;
 };
 
-static void add_mistake(const struct place *at, const char *key, const char *sentence)
+static void add_note(const struct place *at, bool warning, const char *key, const char *sentence)
 {
 	const struct document_node *node = document_find(at->node, span_of(key));
 
-	config_report_add(at->reader->report, false, node != NULL ? node : at->node,
+	config_report_add(at->reader->report, warning, node != NULL ? node : at->node,
 			  arena_printf(at->reader->scratch, "%s.%s", at->path, key), "%s",
 			  sentence);
+}
+
+static void add_mistake(const struct place *at, const char *key, const char *sentence)
+{
+	add_note(at, false, key, sentence);
+}
+
+static void add_warning(const struct place *at, const char *key, const char *sentence)
+{
+	add_note(at, true, key, sentence);
 }
 
 static bool has_unix_host(const struct route_options *route)
@@ -40,12 +55,66 @@ static void check_lmtp(const struct place *at, const struct route_options *route
 	}
 }
 
+static void warn_without_tls(const struct place *at, const struct route_options *route)
+{
+	static const char no_effect[] = "has no effect while tls is none";
+
+	if (route->tls_ca != NULL && route->tls_ca[0] != '\0')
+		add_warning(at, "tls_ca", no_effect);
+	if (route->tls_pin_count > 0)
+		add_warning(at, "tls_pin", no_effect);
+	if (route->tls_certificate != NULL && route->tls_certificate[0] != '\0')
+		add_warning(at, "tls_certificate", no_effect);
+}
+
+static void warn_of_files(const struct place *at, const struct hop_tls_notes *notes)
+{
+	int64_t left = notes->certificate_at - clock_wall_ms();
+	struct err text;
+
+	if (notes->ca_expired)
+		add_warning(at, "tls_ca", "all certificates in it have expired");
+	if (notes->certificate_at == 0 || left >= EXPIRES_MS)
+		return;
+	err_set(&text, 0, "the certificate expires in %d days", (int)(left / DAY_MS));
+	add_warning(at, "tls_certificate", text.text);
+}
+
+static void check_tls(const struct place *at, const struct route_options *route)
+{
+	struct hop_tls_notes notes;
+	struct hop_tls *tls;
+	const char *key;
+	struct err why;
+
+	if (route->tls == ROUTE_TLS_NONE) {
+		warn_without_tls(at, route);
+		return;
+	}
+	if (route->tls == ROUTE_TLS_OPPORTUNISTIC && route->tls_pin_count > 0)
+		add_mistake(at, "tls_pin",
+			    "needs tls: required or implicit; opportunistic sends "
+			    "to whoever answers");
+	else if (route->tls != ROUTE_TLS_OPPORTUNISTIC && !route->tls_verify &&
+		 route->tls_pin_count == 0)
+		add_warning(at, "tls_verify",
+			    "any certificate is taken, also that of somebody in between (tls_ca "
+			    "and tls_pin are for certificates of your own)");
+	if (hop_tls_new(route, &tls, &notes, &key, &why) == ERR_OK) {
+		warn_of_files(at, &notes);
+		hop_tls_free(&tls);
+	} else if (!span_is(span_of(key), "tls_pin")) { /* said where it was read */
+		add_mistake(at, key, why.text);
+	}
+}
+
 static void check_route(const struct place *at, const struct route_options *route)
 {
 	if (route->protocol == ROUTE_LMTP)
 		check_lmtp(at, route);
 	if (route->tls != ROUTE_TLS_NONE && has_unix_host(route))
 		add_mistake(at, "tls", "a unix socket has no name that TLS could prove: tls: none");
+	check_tls(at, route);
 }
 
 void config_check_routes(struct config_reader *reader, const struct config *config,

@@ -25,6 +25,12 @@ struct route_options {
 	size_t host_count;
 	enum route_protocol protocol; /* RFC 2033: LMTP answers for each recipient */
 	enum route_tls tls;
+	bool tls_verify;	     /* false: any certificate does, or one of tls_pins */
+	const char *tls_ca;	     /* PEM file or folder; NULL or "": the system's */
+	const char *const *tls_pins; /* SHA-256 of public keys in base64 */
+	size_t tls_pin_count;
+	const char *tls_certificate; /* what we show, with tls_key; NULL or "": nothing */
+	const char *tls_key;
 	const char *source_address;
 	size_t max_connections;
 	int64_t connect_timeout_ms;

@@ -12,6 +12,7 @@
 #include "relay/deliver/deliver.h"
 #include "relay/deliver/bouncer.h"
 #include "relay/deliver/event.h"
+#include "relay/deliver/hop_tls.h"
 #include "relay/deliver/job.h"
 #include "relay/deliver/outcome.h"
 #include "relay/deliver/resolve.h"
@@ -59,6 +60,8 @@ struct link {
 struct way {
 	struct plan *plan;
 	const struct route_options *options;
+	struct hop_tls *tls; /* NULL: none, or tls_why */
+	struct err tls_why;
 	struct job *first, *last; /* waiting for a connection and a worker */
 	size_t waiting;		  /* recipients of them */
 	size_t jobs_waiting;
@@ -81,7 +84,6 @@ struct plan {
 	struct way *ways;
 	size_t users; /* jobs and links */
 	bool old;
-	struct ssl_ctx_st *tls;
 	void (*done)(void *ctx);
 	void *done_ctx;
 };

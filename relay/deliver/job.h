@@ -13,6 +13,7 @@
 #include "relay/deliver/deliver.h"
 #include "relay/deliver/event.h"
 #include "relay/deliver/hop.h"
+#include "relay/deliver/hop_tls.h"
 #include "relay/filter/policy.h"
 
 /* RFC 5321 4.5.3.1.8: every server takes at least 100 recipients. */
@@ -41,7 +42,10 @@ struct job_recipient {
  * Written in the uplink's loop thread, read by the scheduler afterwards.
  */
 struct record {
-	char remote[192]; /* "host[127.0.0.1]:25" */
+	char remote[192];	      /* "host[127.0.0.1]:25" */
+	char tls[HOP_TLS_FACTS_SIZE]; /* "TLSv1.3 TLS_AES_256_GCM_SHA384, verified", "none: …"; "":
+				       * not asked for
+				       */
 	struct hop_reply mail;
 	struct hop_reply data;	/* to DATA */
 	struct hop_reply final; /* to the final dot; not with LMTP */

@@ -2,34 +2,24 @@
 #include <assert.h>
 #include <stdio.h>
 
-#include <openssl/ssl.h>
-
 #include "base/mem.h"
 #include "relay/deliver/inside.h"
 
-static bool wants_tls(const struct delivery_options *options)
+/*
+ * The files were good when the options were checked: what became of them
+ * since is said instead of dialling.
+ */
+static void make_tls(struct way *way)
 {
-	for (size_t i = 0; i < options->route_count; i++)
-		if (options->routes[i].tls == ROUTE_TLS_REQUIRED ||
-		    options->routes[i].tls == ROUTE_TLS_IMPLICIT)
-			return true;
-	return false;
-}
+	struct hop_tls_notes notes;
+	const char *key;
+	int code;
 
-/* The system's authorities, TLS 1.2 or later, and no connection to who can't prove the name. */
-static SSL_CTX *make_tls(void)
-{
-	SSL_CTX *tls = SSL_CTX_new(TLS_client_method());
-
-	if (tls == NULL)
-		return NULL;
-	if (SSL_CTX_set_min_proto_version(tls, TLS1_2_VERSION) != 1 ||
-	    SSL_CTX_set_default_verify_paths(tls) != 1) {
-		SSL_CTX_free(tls);
-		return NULL;
-	}
-	SSL_CTX_set_verify(tls, SSL_VERIFY_PEER, NULL);
-	return tls;
+	if (way->options->tls == ROUTE_TLS_NONE)
+		return;
+	code = hop_tls_new(way->options, &way->tls, &notes, &key, &way->tls_why);
+	if (code != ERR_OK)
+		err_prefix(&way->tls_why, code, "%s", key);
 }
 
 /* Numbers for status go on over a reload. */
@@ -60,9 +50,8 @@ struct plan *plan_new(struct deliver *d, const struct delivery_options *options)
 		plan->ways[i].plan = plan;
 		plan->ways[i].options = &options->routes[i];
 		inherit(&plan->ways[i], d->plan);
+		make_tls(&plan->ways[i]);
 	}
-	if (wants_tls(options))
-		plan->tls = make_tls();
 	plan->next = d->plans;
 	d->plans = plan;
 	return plan;
@@ -91,7 +80,8 @@ void plan_end_unused(struct deliver *d)
 			continue;
 		}
 		*link = plan->next;
-		SSL_CTX_free(plan->tls);
+		for (size_t i = 0; i < plan->options->route_count; i++)
+			hop_tls_free(&plan->ways[i].tls);
 		mem_free(plan->ways);
 		if (plan->done != NULL)
 			plan->done(plan->done_ctx);

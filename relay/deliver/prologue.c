@@ -5,15 +5,21 @@
 #include <stdio.h>
 
 static void try_next_address(struct uplink *u);
+static void dial_again(struct uplink *u);
 static void try_next_host(struct uplink *u);
 
 /* This address does not do: note it and go on with the next one. */
 void prologue_failed(struct uplink *u, int code, const char *why)
 {
+	struct err sentence;
 	char text[200];
 
 	/* It may stand in what is dropped now. */
-	snprintf(text, sizeof(text), "%.199s", why);
+	snprintf(text, sizeof(text), "%.199s", securing_explain(u, why, &sentence));
+	if (securing_goes_without(u, code, text)) {
+		dial_again(u);
+		return;
+	}
 	uplink_drop_far(u);
 	err_set(&u->why, code, "%s: %s", u->remote, text);
 	try_next_address(u);
@@ -57,56 +63,21 @@ void prologue_refused(struct uplink *u, const char *what, const struct reply *re
 static void ready(struct uplink *u)
 {
 	stream_deadline(u->far, 0);
+	securing_note(u);
 	uplink_opened(u, ERR_OK);
-}
-
-static bool wants_tls(const struct uplink *u)
-{
-	return u->env.route->tls == ROUTE_TLS_REQUIRED || u->env.route->tls == ROUTE_TLS_IMPLICIT;
-}
-
-static void secure(struct uplink *u)
-{
-	const struct stream_tls_client client = {
-		.context = u->env.tls,
-		.name = u->host.name,
-		.handshake_ms = u->env.route->command_timeout_ms,
-	};
-	struct err why;
-	size_t discarded = 0;
-	int code;
-
-	u->state = UPLINK_SECURING;
-	code = stream_start_tls_as_client(u->far, &client, &discarded, &why);
-	if (code < 0)
-		prologue_failed(u, code, why.text);
-	else if (discarded > 0)
-		/* RFC 3207 4.2, CVE-2011-0411: somebody put replies in front of the handshake. */
-		prologue_failed(u, ERR_DENIED, "plain text was injected behind STARTTLS");
-}
-
-static void start_tls(struct uplink *u)
-{
-	if (!u->caps.starttls) {
-		prologue_failed(u, ERR_UNSUPPORTED,
-				"the route wants TLS and the next hop does not offer STARTTLS");
-		return;
-	}
-	u->state = UPLINK_STARTTLS;
-	uplink_say(u, "STARTTLS\r\n", u->env.route->command_timeout_ms);
 }
 
 void prologue_next(struct uplink *u)
 {
-	if (wants_tls(u) && !u->secured)
-		start_tls(u);
+	if (securing_is_next(u))
+		securing_say(u);
 	else
 		ready(u);
 }
 
 static void on_ehlo_reply(struct uplink *u, const struct reply *reply)
 {
-	if (reply->code / 100 == 5 && !wants_tls(u) && !is_lmtp(u)) {
+	if (reply->code / 100 == 5 && !securing_is_required(u) && !is_lmtp(u)) {
 		say_hello(u, "HELO", UPLINK_HELO);
 	} else if (reply->code != 250) {
 		prologue_refused(u, is_lmtp(u) ? "LHLO" : "EHLO", reply);
@@ -132,23 +103,8 @@ void prologue_on_reply(struct uplink *u, const struct reply *reply)
 		else
 			prologue_next(u);
 		break;
-	case UPLINK_STARTTLS:
-		if (reply->code != 220)
-			prologue_refused(u, "STARTTLS", reply);
-		else
-			secure(u);
-		break;
+	case UPLINK_STARTTLS: securing_on_reply(u, reply); break;
 	default: prologue_failed(u, ERR_SYNTAX, "the next hop spoke out of turn");
-	}
-}
-
-void prologue_secured(struct uplink *u)
-{
-	u->secured = true;
-	if (u->env.route->tls == ROUTE_TLS_IMPLICIT) {
-		prologue_greeting(u);
-	} else {
-		prologue_hello(u);
 	}
 }
 
@@ -156,11 +112,10 @@ void prologue_secured(struct uplink *u)
 
 void prologue_connected(struct uplink *u)
 {
-	if (u->env.route->tls == ROUTE_TLS_IMPLICIT) {
-		secure(u);
-		return;
-	}
-	prologue_greeting(u);
+	if (u->env.route->tls == ROUTE_TLS_IMPLICIT)
+		securing_begin(u);
+	else
+		prologue_greeting(u);
 }
 
 /* source_address is numeric: the configuration was checked for it. */
@@ -195,12 +150,31 @@ static void name_remote(struct uplink *u, const struct resolve_address *address)
 			 address->text + colon);
 }
 
+static bool dial(struct uplink *u, const struct resolve_address *address)
+{
+	struct err why;
+
+	u->state = UPLINK_CONNECTING;
+	if (connect_to(u, address, &why) == ERR_OK)
+		return true;
+	err_set(&u->why, ERR_IO, "%s: %s", u->remote, why.text);
+	return false;
+}
+
+/* The same address once more, on a connection of which nothing is spoilt. */
+static void dial_again(struct uplink *u)
+{
+	uplink_drop_far(u);
+	if (!dial(u, &u->query.result.addresses[u->address_next - 1]))
+		try_next_address(u);
+}
+
 static void try_next_address(struct uplink *u)
 {
+	securing_forget(u);
 	while (u->address_next < u->query.result.count) {
 		const struct resolve_address *address =
 			&u->query.result.addresses[u->address_next++];
-		struct err why;
 
 		name_remote(u, address);
 		if (u->env.is_own_listener != NULL &&
@@ -209,10 +183,8 @@ static void try_next_address(struct uplink *u)
 				address->text);
 			continue;
 		}
-		u->state = UPLINK_CONNECTING;
-		if (connect_to(u, address, &why) == ERR_OK)
+		if (dial(u, address))
 			return;
-		err_set(&u->why, ERR_IO, "%s: %s", u->remote, why.text);
 	}
 	try_next_host(u);
 }

@@ -19,6 +19,7 @@
 
 void uplink_drop_far(struct uplink *u)
 {
+	hop_tls_end(&u->tls, u->far);
 	stream_free(&u->far);
 	reply_parser_release(&u->parser);
 	reply_parser_init(&u->parser);
@@ -164,7 +165,7 @@ static void on_far_connected(void *ctx)
 
 static void on_far_secured(void *ctx)
 {
-	prologue_secured(ctx);
+	securing_done(ctx);
 }
 
 int uplink_connect(struct uplink *u, const struct resolve_address *address,
@@ -227,6 +228,7 @@ static void begin_job(struct uplink *u, int fd)
 	static const char *const dead = "the connection was gone before the job began";
 
 	snprintf(u->job->record.remote, sizeof(u->job->record.remote), "%s", u->remote);
+	snprintf(u->job->record.tls, sizeof(u->job->record.tls), "%s", u->tls_facts);
 	if (u->state != UPLINK_IDLE) {
 		u->job->record.stale = true;
 		u->job->record.broken = ERR_CLOSED;
@@ -270,6 +272,7 @@ static void do_close(struct loop_task *task)
 		done(u, false);
 	if (u->state == UPLINK_IDLE) {
 		uplink_say(u, "QUIT\r\n", 0);
+		hop_tls_end(&u->tls, u->far);
 		stream_close(&u->far, QUIT_LINGER_MS);
 	}
 	uplink_drop_far(u);

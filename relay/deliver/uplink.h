@@ -10,7 +10,7 @@
 #include "relay/deliver/resolve.h"
 
 struct uplink;
-struct ssl_ctx_st;
+struct hop_tls;
 
 /* Called in the loop thread; the owner may use uplink_free from then on. */
 struct uplink_ops {
@@ -30,8 +30,9 @@ struct uplink_env {
 	struct loop *loop;
 	struct resolver *resolver;
 	struct whitelist *whitelist;
-	struct ssl_ctx_st *tls; /* for routes with tls required or implicit; NULL: none */
-	const char *hostname;	/* for EHLO */
+	struct hop_tls *tls;  /* of the route; NULL: it has none, or */
+	const char *tls_why;  /* this keeps it from having it */
+	const char *hostname; /* for EHLO */
 	const struct route_options *route;
 	bool (*is_own_listener)(void *ctx, const char *address);
 	void *own_ctx;

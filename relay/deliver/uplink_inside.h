@@ -4,13 +4,14 @@
 #define STAGEPOST_RELAY_DELIVER_UPLINK_INSIDE_H
 
 #include "relay/deliver/carry.h"
+#include "relay/deliver/hop_tls.h"
 #include "relay/deliver/uplink.h"
 #include "relay/loop/stream.h"
 #include "relay/wire/reply.h"
 
 enum uplink_state {
 	UPLINK_NEW,
-	/* prologue.c, in this order */
+	/* prologue.c and securing.c, in this order */
 	UPLINK_RESOLVING,
 	UPLINK_CONNECTING,
 	UPLINK_GREETING,
@@ -44,6 +45,9 @@ struct uplink {
 	bool going;	     /* the next hop said 421: not to be used again */
 	bool closing;	     /* uplink_close was called: ask nobody for more */
 	bool secured;
+	struct hop_tls_talk tls; /* of this connection */
+	bool without_tls; /* TLS failed at this address, and an opportunistic route goes on */
+	char tls_facts[HOP_TLS_FACTS_SIZE]; /* what became of TLS; "": the route has none */
 	bool far_gone;	   /* it ended, or nothing came any more, in the middle of a job */
 	size_t host_tried; /* of the route's hosts */
 	struct route_host host;
@@ -69,7 +73,6 @@ void prologue_begin(struct uplink *u);
 /* The look-up holds a part of the uplink until it is answered. */
 bool prologue_is_looking_up(const struct uplink *u);
 void prologue_connected(struct uplink *u);
-void prologue_secured(struct uplink *u);
 void prologue_on_reply(struct uplink *u, const struct reply *reply);
 /* This address does not do: note it and go on with the next one. */
 void prologue_failed(struct uplink *u, int code, const char *why);
@@ -81,5 +84,23 @@ void prologue_greeting(struct uplink *u);
 void prologue_hello(struct uplink *u);
 /* EHLO was answered: what comes next? STARTTLS, …, ready. */
 void prologue_next(struct uplink *u);
+
+/* securing.c: TLS, by STARTTLS or from the first octet on, and what follows when it fails */
+bool securing_is_required(const struct uplink *u);
+/* EHLO was answered: is STARTTLS what comes next? */
+bool securing_is_next(const struct uplink *u);
+void securing_say(struct uplink *u);
+void securing_on_reply(struct uplink *u, const struct reply *reply);
+/* The handshake. */
+void securing_begin(struct uplink *u);
+void securing_done(struct uplink *u);
+/* The best words there are for a failure; `why` itself when TLS has nothing to do with it. */
+const char *securing_explain(const struct uplink *u, const char *why, struct err *sentence_out);
+/* The connection failed with `why`. True: in TLS, which is to be left out with the next one. */
+bool securing_goes_without(struct uplink *u, int code, const char *why);
+/* Ready, with TLS or not: for the records. */
+void securing_note(struct uplink *u);
+/* The next address may be better. */
+void securing_forget(struct uplink *u);
 
 #endif

@@ -34,7 +34,8 @@ struct rig {
 	struct uplink *uplink;
 	struct claimed_message message;
 	struct claimed_recipient claimed[8];
-	SSL_CTX *server_tls, *client_tls;
+	SSL_CTX *server_tls;
+	struct hop_tls *tls;
 	struct job *job;
 	int fd; /* libesmtp's end */
 	char said[8192];
@@ -184,7 +185,7 @@ static void rig_close(struct rig *r)
 	loop_stop(r->loop);
 	loop_free(&r->loop);
 	SSL_CTX_free(r->server_tls);
-	SSL_CTX_free(r->client_tls);
+	hop_tls_free(&r->tls);
 	resolver_free(&r->resolver);
 	whitelist_free(&r->list);
 }
@@ -898,21 +899,31 @@ static void open_with_tls(struct rig *r, const struct nexthop_step *steps, size_
 	static const char *host;
 	static char text[64];
 	struct certificate certificate;
+	struct hop_tls_notes notes;
 	struct uplink_env env;
+	const char *key;
+	char file[64];
+	struct err why;
+
+	snprintf(file, sizeof(file), "/tmp/stagepost-uplink-%d.pem", (int)getpid());
 
 	certificate_make(&certificate, name);
 	rig_open(r, steps, count, "PIPELINING\nSTARTTLS");
 	r->server_tls = certificate_server(&certificate);
-	r->client_tls = certificate_client(&certificate);
+	certificate_write(&certificate, file, NULL);
 	certificate_release(&certificate);
+	r->route.tls = mode;
+	r->route.tls_verify = true;
+	r->route.tls_ca = file;
+	ck_assert_int_eq(hop_tls_new(&r->route, &r->tls, &notes, &key, &why), ERR_OK);
+	unlink(file);
 	nexthop_use_tls(r->hop, r->server_tls, mode == ROUTE_TLS_IMPLICIT);
 	snprintf(text, sizeof(text), "localhost%s", strchr(r->host, ':'));
 	host = text;
 	r->route.hosts = &host;
-	r->route.tls = mode;
 	uplink_free(&r->uplink);
 	env = rig_env(r);
-	env.tls = r->client_tls;
+	env.tls = r->tls;
 	r->uplink = uplink_new(&env, &rig_ops, r);
 	uplink_open(r->uplink);
 	await(r, &r->opened);

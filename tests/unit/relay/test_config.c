@@ -160,6 +160,11 @@ static const char full[] = "hostname: relay.example.com\n"
 			   "    protocol: lmtp\n"
 			   "    tls: none\n"
 			   "    source_address: 127.0.0.1\n"
+			   "  - name: pinned\n"
+			   "    hosts: [127.0.0.1:2527]\n"
+			   "    tls: implicit\n"
+			   "    tls_verify: false\n"
+			   "    tls_pin: [\"47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\"]\n"
 			   "admin: {listen: \"\", hosts: [localhost]}\n";
 
 START_TEST(every_form_is_read)
@@ -202,7 +207,11 @@ START_TEST(every_form_is_read)
 	ck_assert(config->delivery.capture_only);
 	ck_assert(!config->delivery.bounces);
 	routes = config->delivery.routes;
-	ck_assert_uint_eq(config->delivery.route_count, 2);
+	ck_assert_uint_eq(config->delivery.route_count, 3);
+	ck_assert(routes[0].tls_verify && !routes[2].tls_verify);
+	ck_assert_str_eq(routes[0].tls_ca, "");
+	ck_assert_uint_eq(routes[2].tls_pin_count, 1);
+	ck_assert_str_eq(routes[2].tls_pins[0], "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=");
 	ck_assert_str_eq(routes[0].name, "default");
 	ck_assert_str_eq(routes[0].domains[1], ".example.com");
 	ck_assert_str_eq(routes[0].hosts[1], "[::1]:25");
@@ -333,6 +342,38 @@ static const struct {
 	{"routes:\n  - {hosts: [\"a.example:25\"], name: \"a b\"}\n",
 	 "2:37 routes.0.name: a name of at most 63 letters, digits, dots and hyphens was expected, "
 	 "not \"a b\"\n"},
+	/* CASES S238: what is wrong with the files of a route. */
+	{"routes:\n  - {hosts: [\"a.example:25\"], tls_ca: /nonexistent/ca.pem}\n",
+	 "2:39 routes.0.tls_ca: /nonexistent/ca.pem: can't be read: No such file or directory\n"},
+	{"routes:\n  - {hosts: [\"a.example:25\"], tls_ca: /dev/null}\n",
+	 "2:39 routes.0.tls_ca: /dev/null: no certificates to trust in it\n"},
+	{"routes:\n  - {hosts: [\"a.example:25\"], tls_key: /x}\n",
+	 "2:40 routes.0.tls_key: a key without tls_certificate\n"},
+	{"routes:\n  - {hosts: [\"a.example:25\"], tls_certificate: /nonexistent/a.crt}\n",
+	 "2:48 routes.0.tls_certificate: /nonexistent/a.crt: can't be read: No such file or "
+	 "directory\n"},
+	{"routes:\n  - {hosts: [\"a.example:25\"], tls_pin: [AAAA, "
+	 "\"47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\", x y]}\n",
+	 "2:41 routes.0.tls_pin.0: the SHA-256 of a public key in base64 (44 characters) was "
+	 "expected, not \"AAAA\"\n"
+	 "2:95 routes.0.tls_pin.2: the SHA-256 of a public key in base64 (44 characters) was "
+	 "expected, not \"x y\"\n"},
+	{"routes:\n  - {hosts: [\"a.example:25\"], tls: opportunistic, tls_pin: "
+	 "[\"47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\"]}\n",
+	 "2:60 routes.0.tls_pin: needs tls: required or implicit; opportunistic sends to whoever "
+	 "answers\n"},
+	{"routes:\n  - {hosts: [\"a.example:25\"], tls: none, tls_ca: /x, tls_pin: "
+	 "[\"47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\"],\n"
+	 "    tls_certificate: /y}\n  - {hosts: [\"b.example:25\"], name: b, tls_verify: false}\n"
+	 "  - {hosts: [\"c.example:25\"], name: c, tls_verify: false, tls_pin: "
+	 "[\"47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\"]}\n"
+	 "  - {name: d}\n",
+	 "2:50 warning routes.0.tls_ca: has no effect while tls is none\n"
+	 "2:63 warning routes.0.tls_pin: has no effect while tls is none\n"
+	 "3:22 warning routes.0.tls_certificate: has no effect while tls is none\n"
+	 "4:52 warning routes.1.tls_verify: any certificate is taken, also that of somebody in "
+	 "between (tls_ca and tls_pin are for certificates of your own)\n"
+	 "6:5 routes.3.hosts: is missing\n"},
 	{"policy: {default: redirect}\n",
 	 "1:19 policy.default: redirect is not supported by this version\n"},
 	{"policy: {control_headers: [\"*\"]}\n",
