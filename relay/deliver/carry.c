@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "relay/deliver/guard.h"
@@ -39,23 +40,6 @@ static bool has_dot_left(const struct carry *c)
 	return stream_output_pending(c->far) == 0 && stream_bytes_out(c->far) >= c->dot_ends;
 }
 
-void carry_break(struct carry *c, int code, const char *why)
-{
-	struct record *record = &c->job->record;
-
-	assert(code < 0);
-	if (record->broken == ERR_OK) {
-		record->broken = code;
-		err_set(&record->broken_why, code, "%s", why);
-	}
-	/* A dot that never left our own buffer was not sent. */
-	if (record->dot_sent && !has_dot_left(c))
-		record->dot_sent = false;
-	stream_free(&c->near);
-	let_go(c);
-	c->ops->on_broken(c->ctx);
-}
-
 /* --- towards libesmtp --------------------------------------------------------- */
 
 static void tell_near(struct carry *c, int code)
@@ -73,17 +57,52 @@ static void flush_near(struct carry *c)
 	}
 }
 
+/*
+ * Every command that libesmtp has issued or will issue gets its answer, then
+ * the end. It does not survive the end of its connection while it waits for
+ * three replies or more: it goes on reading past its last state (SIGSEGV).
+ */
+static void dismiss(struct carry *c, int code)
+{
+	for (; c->near_owed > 0; c->near_owed--)
+		tell_near(c, code);
+	tell_near(c, 221);
+	/* When it is gone there is nobody to tell. */
+	(void)stream_write(c->near, buf_span(&c->near_out));
+	buf_clear(&c->near_out);
+	/* All it needs lies in its end of the socketpair; that QUIT finds nobody does no harm. */
+	stream_close(&c->near, 0);
+}
+
+void carry_break(struct carry *c, int code, const char *why)
+{
+	struct record *record = &c->job->record;
+
+	assert(code < 0);
+	if (record->broken == ERR_OK) {
+		record->broken = code;
+		err_set(&record->broken_why, code, "%s", why);
+	}
+	/* A dot that never left our own buffer was not sent. */
+	if (record->dot_sent && !has_dot_left(c))
+		record->dot_sent = false;
+	if (c->near_owed > 0)
+		dismiss(c, 451);
+	else
+		stream_free(&c->near);
+	let_go(c);
+	c->ops->on_broken(c->ctx);
+}
+
 /* The last reply of the job is known: QUIT gets its answer in advance, libesmtp needs us no more.
  */
 static void finish(struct carry *c, int code)
 {
 	bool clean = !c->mail_open;
 
-	tell_near(c, code);
-	tell_near(c, 221);
-	flush_near(c);
-	/* All it needs lies in its end of the socketpair; that QUIT finds nobody does no harm. */
-	stream_close(&c->near, 0);
+	if (c->near_owed == 0)
+		c->near_owed = 1; /* the message's own reply */
+	dismiss(c, code);
 	let_go(c);
 	c->ops->on_over(c->ctx, clean);
 }
@@ -112,6 +131,7 @@ bool carry_answer_local(struct carry *c)
 			return false;
 		}
 		tell_near(c, slot.code);
+		c->near_owed--;
 	}
 	if (!carry_has_slots(c))
 		c->slot_first = c->slot_end = 0;
@@ -271,6 +291,7 @@ static void begin_message(struct carry *c)
 	stream_deadline(c->far, 0);
 	begin_progress(c);
 	tell_near(c, 354);
+	c->near_owed = 0;
 	flush_near(c);
 	pump_near(c);
 }
@@ -326,6 +347,7 @@ static bool on_slot_reply(struct carry *c, struct carry_slot slot, const struct 
 	if (slot.command == SLOT_RCPT) {
 		hop_reply_keep(reply, &job->recipients[slot.recipient].reply);
 		tell_near(c, reply->code);
+		c->near_owed--;
 		return true;
 	}
 	hop_reply_keep(reply, &job->record.mail);
@@ -487,6 +509,18 @@ void carry_greet(int near_fd)
 	assert(put == (ssize_t)len); /* a new socketpair has room */
 }
 
+void carry_refuse(int near_fd, size_t recipients)
+{
+	static const char no[] = "451 stagepost\r\n";
+	static const char bye[] = "221 stagepost\r\n";
+
+	/* Behind each RCPT and DATA, as in dismiss(). A worker that is gone does not listen. */
+	for (size_t i = 0; i < recipients + 1; i++)
+		(void)send(near_fd, no, sizeof(no) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+	(void)send(near_fd, bye, sizeof(bye) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+	close(near_fd);
+}
+
 void carry_begin(struct carry *c, struct loop *loop, struct job *job, int near_fd,
 		 struct stream *far, const struct hop_caps *caps)
 {
@@ -501,6 +535,7 @@ void carry_begin(struct carry *c, struct loop *loop, struct job *job, int near_f
 	c->slot_first = c->slot_end = c->remote_waiting = c->next_recipient = c->next_final =
 		c->header_at = 0;
 	c->mail_open = c->data_asked = c->header_passed = false;
+	c->near_owed = job->count + 1;
 	buf_clear(&c->near_out);
 	body_scan_init(&c->body);
 	c->near = stream_new(loop, near_fd, &options, &ops, c);

@@ -60,6 +60,7 @@ struct carry {
 	bool mail_open;	   /* the next hop has a transaction open */
 	bool data_asked;
 	struct buf near_out; /* replies gathered for libesmtp */
+	size_t near_owed;    /* replies to RCPT and DATA that it has not been told yet */
 	struct buf line;     /* scratch */
 	size_t header_at;
 	bool header_passed; /* the stand-in was dropped from the near input */
@@ -80,6 +81,8 @@ void carry_release(struct carry *carry);
  * it need not wait for the loop. Any thread.
  */
 void carry_greet(int near_fd);
+/* Instead of carry_begin: a no to all that libesmtp will ask; closes near_fd, greeted. */
+void carry_refuse(int near_fd, size_t recipients);
 /*
  * Takes near_fd, greeted, whose other end libesmtp will talk to. `far` and
  * `caps` outlive the job.

@@ -6,7 +6,6 @@
 #include <assert.h>
 #include <stddef.h>
 #include <stdio.h>
-#include <unistd.h>
 
 #include "base/mem.h"
 
@@ -233,7 +232,7 @@ static void begin_job(struct uplink *u, int fd)
 		u->job->record.stale = true;
 		u->job->record.broken = ERR_CLOSED;
 		err_set(&u->job->record.broken_why, ERR_CLOSED, "%s", dead);
-		close(fd);
+		carry_refuse(fd, u->job->count);
 		done(u, false);
 		return;
 	}

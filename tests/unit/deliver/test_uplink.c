@@ -559,6 +559,59 @@ START_TEST(garbage_for_a_reply_closes_the_connection)
 }
 END_TEST
 
+/* libesmtp does not survive an end of its connection while it waits for three replies. */
+START_TEST(the_worker_hears_every_answer_before_the_end)
+{
+	static const char *const four[] = {"a@ok.test", "b@ok.test", "c@ok.test", "d@ok.test",
+					   NULL};
+	static const struct nexthop_step steps[] = {
+		{AT_MAIL, DO_REPLY, "550 no\r\n"},
+		{AT_MAIL, DO_DROP},
+		{AT_RCPT, DO_DROP},
+		{AT_RCPT, DO_DROP, .from = 3, .to = 3},
+		{AT_RCPT, DO_REPLY, "nonsense\r\n", .from = 2, .to = 2},
+		{AT_DATA, DO_DROP},
+		{AT_DATA, DO_REPLY, "451 no\r\n"},
+	};
+
+	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+		struct rig r;
+
+		rig_ready(&r, &steps[i], 1, NULL);
+		rig_assign(&r, four, "\r\n", 0);
+		talk_to_mail(&r);
+		tell_if_open(&r, "RCPT TO:<a@ok.test>\r\nRCPT TO:<b@ok.test>\r\n"
+				 "RCPT TO:<c@ok.test>\r\nRCPT TO:<d@ok.test>\r\nDATA\r\n");
+		/* To four RCPT and DATA, then to QUIT. */
+		for (int n = 0; n < 5; n++)
+			ck_assert_msg(hear(&r, " stagepost\r\n"), "step %zu, reply %d", i, n);
+		ck_assert(hear(&r, "221 stagepost\r\n"));
+		ck_assert(!hear(&r, "\r\n"));
+		await(&r, &r.done);
+		rig_close(&r);
+	}
+}
+END_TEST
+
+/* The same for a job that came to a connection that was gone. */
+START_TEST(a_refused_worker_hears_every_answer)
+{
+	struct rig r;
+
+	rig_open(&r, &(struct nexthop_step){AT_GREETING, DO_REPLY, "554 no\r\n"}, 1, NULL);
+	uplink_open(r.uplink);
+	await(&r, &r.opened);
+	rig_assign(&r, ann_bob, "\r\n", 0);
+	await(&r, &r.done);
+	ck_assert(r.job->record.stale);
+	for (int n = 0; n < 3; n++)
+		ck_assert(hear(&r, "451 stagepost\r\n"));
+	ck_assert(hear(&r, "221 stagepost\r\n"));
+	ck_assert(!hear(&r, "\r\n"));
+	rig_close(&r);
+}
+END_TEST
+
 /* S231: long, many and strange but well formed; stored cut and harmless. */
 START_TEST(strange_replies_are_kept_harmless)
 {
@@ -1036,6 +1089,7 @@ UNIT_MAIN("deliver/uplink", a_message_goes_through_with_its_real_header,
 	  without_a_recipient_there_is_no_data, a_body_that_does_not_add_up_gets_no_dot,
 	  a_worker_that_breaks_off_leaves_no_message, a_worker_that_never_begins_does_no_harm,
 	  replies_out_of_turn_close_the_connection, garbage_for_a_reply_closes_the_connection,
+	  the_worker_hears_every_answer_before_the_end, a_refused_worker_hears_every_answer,
 	  strange_replies_are_kept_harmless, replies_without_text_are_understood,
 	  without_pipelining_commands_go_one_by_one, a_dripping_reply_meets_its_deadline,
 	  a_message_over_the_next_hops_size_is_not_sent, a_connection_serves_several_messages,
