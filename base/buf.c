@@ -8,6 +8,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/secret.h"
 
 #define BUF_SMALLEST 64
 
@@ -26,6 +27,13 @@ void buf_release(struct buf *buf)
 {
 	mem_free(block_of(buf));
 	buf_init(buf, buf->max);
+}
+
+void buf_wipe(struct buf *buf)
+{
+	if (buf->data != NULL)
+		secret_wipe(block_of(buf), buf->front + buf->room);
+	buf_release(buf);
 }
 
 void buf_clear(struct buf *buf)

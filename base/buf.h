@@ -22,6 +22,8 @@ struct buf {
 
 void buf_init(struct buf *buf, size_t max);
 void buf_release(struct buf *buf);
+/* The same for secrets: whatever is in its memory is overwritten first. */
+void buf_wipe(struct buf *buf);
 /* Forget the bytes, keep the memory. */
 void buf_clear(struct buf *buf);
 

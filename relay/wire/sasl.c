@@ -2,7 +2,6 @@
 #include "relay/wire/sasl.h"
 
 #include <assert.h>
-#include <gsasl.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <stdint.h>
@@ -12,6 +11,7 @@
 #include "base/mem.h"
 #include "base/secret.h"
 #include "relay/wire/base64.h"
+#include "relay/wire/sasl_inside.h"
 
 #define PASSWORD_MAX 1024 /* octets; longer ones are nobody's */
 
@@ -258,6 +258,8 @@ static int on_property(Gsasl *gsasl, Gsasl_session *session, Gsasl_property name
 {
 	struct sasl *sasl = gsasl_session_hook_get(session);
 
+	if (sasl == NULL) /* a client: what it has was set */
+		return GSASL_NO_CALLBACK;
 	switch ((int)name) {
 	case GSASL_VALIDATE_SIMPLE: return check_password(sasl);
 	case GSASL_VALIDATE_EXTERNAL: return check_external(sasl);
@@ -292,6 +294,11 @@ void sasl_library_free(struct sasl_library **library)
 	*library = NULL;
 }
 
+Gsasl *sasl_library_gsasl(const struct sasl_library *library)
+{
+	return library->gsasl;
+}
+
 struct sasl *sasl_server_new(const struct sasl_library *library, enum sasl_mechanism mechanism,
 			     const struct sasl_server_ops *ops, void *ctx)
 {
@@ -307,15 +314,20 @@ struct sasl *sasl_server_new(const struct sasl_library *library, enum sasl_mecha
 	return sasl;
 }
 
+void sasl_wipe_properties(Gsasl_session *session)
+{
+	static const Gsasl_property secrets[] = {GSASL_PASSWORD, GSASL_SCRAM_SALTED_PASSWORD,
+						 GSASL_SCRAM_STOREDKEY, GSASL_SCRAM_SERVERKEY};
+
+	for (size_t i = 0; i < sizeof(secrets) / sizeof(secrets[0]); i++)
+		wipe_text((char *)(uintptr_t)gsasl_property_fast(session, secrets[i]));
+}
+
 void sasl_free(struct sasl **sasl)
 {
-	static const Gsasl_property secrets[] = {GSASL_PASSWORD, GSASL_SCRAM_STOREDKEY,
-						 GSASL_SCRAM_SERVERKEY};
-
 	if (*sasl == NULL)
 		return;
-	for (size_t i = 0; i < sizeof(secrets) / sizeof(secrets[0]); i++)
-		wipe_text((char *)(uintptr_t)gsasl_property_fast((*sasl)->session, secrets[i]));
+	sasl_wipe_properties((*sasl)->session);
 	gsasl_finish((*sasl)->session);
 	secret_wipe(*sasl, sizeof(**sasl));
 	mem_free(*sasl);
