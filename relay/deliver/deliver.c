@@ -94,6 +94,7 @@ static void release(struct deliver *d)
 		assert(plan->users == 0);
 	}
 	plan_end_unused(d);
+	keyring_free(&d->keyring);
 	upkeep_stop(d);
 	/* A wake that nobody needs any more; it is a part of `d`. */
 	while (channel_take(d->inbox) != NULL)

@@ -16,6 +16,16 @@ enum route_tls { ROUTE_TLS_NONE, ROUTE_TLS_OPPORTUNISTIC, ROUTE_TLS_REQUIRED, RO
 
 enum route_protocol { ROUTE_SMTP, ROUTE_LMTP };
 
+/* In the order of `auth:`. */
+enum route_auth {
+	ROUTE_AUTH_AUTO, /* the best that is offered; with a token XOAUTH2 */
+	ROUTE_AUTH_PLAIN,
+	ROUTE_AUTH_LOGIN,
+	ROUTE_AUTH_CRAM_MD5,
+	ROUTE_AUTH_SCRAM_SHA_256,
+	ROUTE_AUTH_XOAUTH2
+};
+
 /* One of `routes:`. Borrowed strings, owned by the configuration. */
 struct route_options {
 	const char *name;
@@ -31,6 +41,16 @@ struct route_options {
 	size_t tls_pin_count;
 	const char *tls_certificate; /* what we show, with tls_key; NULL or "": nothing */
 	const char *tls_key;
+	/* To log in with; no name (NULL, ""): no login. Then there is one of the secret's forms. */
+	const char *username;
+	enum route_auth auth;
+	bool auth_without_tls; /* also where others can read along */
+	const char *password;
+	const char *password_file;
+	const char *token;
+	const char *token_file;
+	const char *token_command;
+	const char *secret; /* the password or token itself where it is one that stays */
 	const char *source_address;
 	size_t max_connections;
 	int64_t connect_timeout_ms;
@@ -93,6 +113,7 @@ struct route_status {
 	uint64_t delivered;
 	uint64_t deferred;
 	uint64_t failed;
+	bool login_refused; /* nothing leaves until its credentials are corrected */
 	char last_error[200];
 	int64_t last_error_at;
 };

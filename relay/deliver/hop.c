@@ -2,6 +2,9 @@
 #include "relay/deliver/hop.h"
 
 #include <stdio.h>
+#include <string.h>
+
+#include "relay/wire/sasl_client.h"
 
 static void parse_size(struct span value, struct hop_caps *caps)
 {
@@ -11,6 +14,28 @@ static void parse_size(struct span value, struct hop_caps *caps)
 	/* RFC 1870 4: no number or 0 means no fixed limit; a number beyond int64 is none either. */
 	if (span_to_u64(span_trim(value), INT64_MAX, &limit) == ERR_OK)
 		caps->size_max = (int64_t)limit;
+}
+
+/* RFC 4954 3: names separated by blanks. Some servers say it twice, in an old form with "=". */
+static void parse_auth(struct span names, struct hop_caps *caps)
+{
+	while (names.len > 0) {
+		struct span name = span_cut(&names, ' ');
+		size_t at = strlen(caps->auth_names);
+		enum sasl_client_mechanism mechanism;
+
+		if (name.len == 0)
+			continue;
+		if (sasl_client_find(name, &mechanism))
+			caps->auth |= SASL_CLIENT_BIT(mechanism);
+		if (at + name.len + 2 > sizeof(caps->auth_names))
+			continue;
+		snprintf(caps->auth_names + at, sizeof(caps->auth_names) - at, "%s%.*s",
+			 at > 0 ? " " : "", SPAN_ARG(name));
+	}
+	for (char *c = caps->auth_names; *c != '\0'; c++)
+		if (*c < ' ' || *c >= 0x7f)
+			*c = '?';
 }
 
 void hop_caps_parse(const struct reply *ehlo, struct hop_caps *caps_out)
@@ -35,6 +60,12 @@ void hop_caps_parse(const struct reply *ehlo, struct hop_caps *caps_out)
 			caps_out->enhanced = true;
 		else if (span_is_fold(keyword, "STARTTLS"))
 			caps_out->starttls = true;
+		else if (span_is_fold(keyword, "AUTH"))
+			parse_auth(rest, caps_out);
+		else if (span_starts_fold(keyword, "AUTH=") && caps_out->auth == 0) {
+			parse_auth(span_skip(keyword, 5), caps_out);
+			parse_auth(rest, caps_out);
+		}
 	}
 }
 

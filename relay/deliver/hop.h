@@ -17,6 +17,8 @@ struct hop_caps {
 	bool dsn;
 	bool enhanced; /* ENHANCEDSTATUSCODES */
 	bool starttls;
+	unsigned auth;	     /* the mechanisms we know: SASL_CLIENT_BIT()s */
+	char auth_names[64]; /* AUTH as offered, cut and printable; "" none */
 };
 
 /* From a 250 reply to EHLO. Unknown keywords (CHUNKING among them) are passed over. Pure. */

@@ -14,6 +14,7 @@
 #include "relay/deliver/event.h"
 #include "relay/deliver/hop_tls.h"
 #include "relay/deliver/job.h"
+#include "relay/deliver/keyring.h"
 #include "relay/deliver/outcome.h"
 #include "relay/deliver/resolve.h"
 #include "relay/deliver/uplink.h"
@@ -29,6 +30,10 @@
 #define REST_FIRST_MS  1000 /* after trouble with a next hop, doubling */
 #define REST_MAX_MS    (60 * 1000)
 #define REDIALS_MAX    2
+
+/* After credentials were refused, doubling. */
+#define LOGIN_REST_MS	  (60 * 1000)
+#define LOGIN_REST_MAX_MS (15 * 60 * 1000)
 
 /* The memory of one claim: lives until its last recipient is settled. */
 struct batch {
@@ -69,6 +74,10 @@ struct way {
 	size_t opening, idle, busy, closing;
 	int failures;	       /* outages in a row */
 	int64_t trouble_ms;    /* when the last of them was noticed */
+	struct key *key;       /* to log in with; NULL: the route does not */
+	bool logged_in;	       /* its credentials were right the last time */
+	int login_failures;    /* refusals of them in a row */
+	int64_t refused_ms;    /* when the last of them was noticed */
 	bool paused;	       /* when it was looked at last */
 	bool unreachable;      /* the last dial failed and there is no other connection */
 	int64_t rest_until_ms; /* monotonic: no dial before */
@@ -118,6 +127,7 @@ struct deliver {
 	pthread_t thread;
 	struct channel *inbox;
 	struct resolver *resolver;
+	struct keyring *keyring; /* NULL while no route has logged in */
 	struct bouncer *bouncer;
 	struct worker **workers;
 	struct worker **idle_workers; /* a stack */

@@ -40,6 +40,16 @@ static void inherit(struct way *way, const struct plan *from)
 	}
 }
 
+/* Credentials belong to the version: with the next one come new connections and another try. */
+static struct key *make_key(struct deliver *d, const struct route_options *route)
+{
+	if (route->username == NULL || route->username[0] == '\0')
+		return NULL;
+	if (d->keyring == NULL)
+		d->keyring = keyring_new();
+	return key_new(d->keyring, route);
+}
+
 struct plan *plan_new(struct deliver *d, const struct delivery_options *options)
 {
 	struct plan *plan = mem_zalloc(sizeof(*plan));
@@ -49,6 +59,7 @@ struct plan *plan_new(struct deliver *d, const struct delivery_options *options)
 	for (size_t i = 0; i < options->route_count; i++) {
 		plan->ways[i].plan = plan;
 		plan->ways[i].options = &options->routes[i];
+		plan->ways[i].key = make_key(d, &options->routes[i]);
 		inherit(&plan->ways[i], d->plan);
 		make_tls(&plan->ways[i]);
 	}
@@ -80,8 +91,10 @@ void plan_end_unused(struct deliver *d)
 			continue;
 		}
 		*link = plan->next;
-		for (size_t i = 0; i < plan->options->route_count; i++)
+		for (size_t i = 0; i < plan->options->route_count; i++) {
 			hop_tls_free(&plan->ways[i].tls);
+			key_free(&plan->ways[i].key);
+		}
 		mem_free(plan->ways);
 		if (plan->done != NULL)
 			plan->done(plan->done_ctx);

@@ -99,6 +99,24 @@ static void rest(struct way *way, int64_t since_ms, const char *why)
 	way->rest_until_ms = way->trouble_ms + (wait < REST_MAX_MS ? wait : REST_MAX_MS);
 }
 
+/*
+ * Wrong credentials do not get right by trying, and some servers lock the
+ * account (S239): a longer rest, until the configuration is read again.
+ */
+static void rest_login(struct way *way, int64_t since_ms)
+{
+	int64_t wait = LOGIN_REST_MAX_MS;
+
+	if (way->login_failures > 0 && since_ms <= way->refused_ms)
+		return; /* it was under way when the others were refused */
+	if (way->login_failures < 4)
+		wait = LOGIN_REST_MS << way->login_failures;
+	way->login_failures++;
+	way->logged_in = false;
+	way->refused_ms = clock_mono_ms();
+	way->rest_until_ms = way->refused_ms + wait;
+}
+
 /* --- one connection ------------------------------------------------------------------------ */
 
 static void end_link(struct link *link)
@@ -162,12 +180,18 @@ static void arrive_opened(struct deliver *d, struct event *event)
 		return; /* closed comes */
 	if (link->open_code == ERR_OK) {
 		way->unreachable = false;
+		way->logged_in = true;
+		way->login_failures = 0;
 		set_state(link, LINK_IDLE);
 		return;
 	}
 	rest(way, link->since_ms, link->open_why);
-	log_warning("next hop unreachable", LOG_S("route", way->options->name),
-		    LOG_S("error", link->open_why), LOG_I("waiting", way->waiting));
+	if (link->open_code == ERR_DENIED)
+		rest_login(way, link->since_ms);
+	log_warning(link->open_code == ERR_DENIED ? "next hop refuses the credentials"
+						  : "next hop unreachable",
+		    LOG_S("route", way->options->name), LOG_S("error", link->open_why),
+		    LOG_I("waiting", way->waiting));
 	forget(link);
 	if (way->opening + way->idle + way->busy == 0) {
 		way->unreachable = true;
@@ -295,6 +319,7 @@ static void dial(struct deliver *d, struct way *way)
 		.tls_why = way->tls_why.text,
 		.hostname = way->plan->options->hostname,
 		.route = way->options,
+		.key = way->key,
 		.is_own_listener = d->env.is_own_listener,
 		.own_ctx = d->env.ctx,
 	};
@@ -349,6 +374,11 @@ void pool_dial(struct deliver *d, struct way *way)
 		fresh = 1;
 	if (max > d->worker_count)
 		max = d->worker_count;
+	/* Credentials that were not taken yet are tried once, not by many at a time. */
+	if (way->key != NULL && !way->logged_in) {
+		want = want > 1 ? 1 : want;
+		fresh = fresh > 1 ? 1 : fresh;
+	}
 	/* There is room for the fresh ones: each comes from a connection that ended. */
 	while ((want > way->opening + way->idle || fresh > way->opening + way->idle - used) &&
 	       pool_links(way) < max)

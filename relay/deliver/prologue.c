@@ -14,6 +14,10 @@ void prologue_failed(struct uplink *u, int code, const char *why)
 	struct err sentence;
 	char text[200];
 
+	if (login_is_away(u)) {
+		login_note_failure(u, code, why);
+		return;
+	}
 	/* It may stand in what is dropped now. */
 	snprintf(text, sizeof(text), "%.199s", securing_explain(u, why, &sentence));
 	if (securing_goes_without(u, code, text)) {
@@ -71,6 +75,8 @@ void prologue_next(struct uplink *u)
 {
 	if (securing_is_next(u))
 		securing_say(u);
+	else if (login_is_wanted(u))
+		login_begin(u);
 	else
 		ready(u);
 }
@@ -104,6 +110,11 @@ void prologue_on_reply(struct uplink *u, const struct reply *reply)
 			prologue_next(u);
 		break;
 	case UPLINK_STARTTLS: securing_on_reply(u, reply); break;
+	case UPLINK_LOGIN:
+		if (!login_is_away(u)) {
+			login_on_reply(u, reply);
+			break;
+		} /* fall through */
 	default: prologue_failed(u, ERR_SYNTAX, "the next hop spoke out of turn");
 	}
 }
@@ -194,8 +205,7 @@ static void on_resolved(struct loop_task *task)
 	struct uplink *u = (struct uplink *)((char *)task - offsetof(struct uplink, query.task));
 
 	if (u->closing) { /* uplink_close had to wait for us */
-		u->state = UPLINK_DEAD;
-		u->ops->on_closed(u->ctx);
+		uplink_closed(u);
 		return;
 	}
 	if (u->query.code < 0) {

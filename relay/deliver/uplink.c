@@ -24,7 +24,16 @@ void uplink_drop_far(struct uplink *u)
 	reply_parser_init(&u->parser);
 	u->caps = (struct hop_caps){0};
 	u->secured = false;
+	u->logged_in = false;
 	u->going = false;
+	login_free(&u->login);
+}
+
+void uplink_closed(struct uplink *u)
+{
+	uplink_drop_far(u);
+	u->state = UPLINK_DEAD;
+	u->ops->on_closed(u->ctx);
 }
 
 void uplink_opened(struct uplink *u, int code)
@@ -263,7 +272,7 @@ static void do_close(struct loop_task *task)
 	struct uplink *u = (struct uplink *)((char *)task - offsetof(struct uplink, close_task));
 
 	u->closing = true;
-	if (prologue_is_looking_up(u))
+	if (prologue_is_looking_up(u) || login_is_away(u))
 		return; /* its answer closes */
 	if (u->state == UPLINK_BUSY)
 		carry_break(&u->carry, ERR_CLOSED, "delivery was stopped");
@@ -274,9 +283,7 @@ static void do_close(struct loop_task *task)
 		hop_tls_end(&u->tls, u->far);
 		stream_close(&u->far, QUIT_LINGER_MS);
 	}
-	uplink_drop_far(u);
-	u->state = UPLINK_DEAD;
-	u->ops->on_closed(u->ctx);
+	uplink_closed(u);
 }
 
 /* In the loop, so that no callback of ours is still under way. */

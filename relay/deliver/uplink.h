@@ -9,13 +9,15 @@
 #include "relay/deliver/job.h"
 #include "relay/deliver/resolve.h"
 
+struct key;
 struct uplink;
 struct hop_tls;
 
 /* Called in the loop thread; the owner may use uplink_free from then on. */
 struct uplink_ops {
 	/* Answer to uplink_open, unless uplink_close came first. code ERR_OK: ready for a job; else
-	 * it is dead and why tells. */
+	 * it is dead and why tells. ERR_DENIED: the next hop refused the credentials; to try them
+	 * again soon would lock the account. */
 	void (*on_open)(void *ctx, int code, const char *why);
 	/* Answer to uplink_assign: the job is over; `alive`: ready for another one. */
 	void (*on_done)(void *ctx, struct job *job, bool alive);
@@ -34,6 +36,7 @@ struct uplink_env {
 	const char *tls_why;  /* this keeps it from having it */
 	const char *hostname; /* for EHLO */
 	const struct route_options *route;
+	struct key *key; /* to log in with; NULL: it does not */
 	bool (*is_own_listener)(void *ctx, const char *address);
 	void *own_ctx;
 };

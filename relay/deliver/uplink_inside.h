@@ -5,6 +5,7 @@
 
 #include "relay/deliver/carry.h"
 #include "relay/deliver/hop_tls.h"
+#include "relay/deliver/login.h"
 #include "relay/deliver/uplink.h"
 #include "relay/loop/stream.h"
 #include "relay/wire/reply.h"
@@ -19,6 +20,7 @@ enum uplink_state {
 	UPLINK_HELO,
 	UPLINK_STARTTLS,
 	UPLINK_SECURING,
+	UPLINK_LOGIN,
 	/* uplink.c */
 	UPLINK_IDLE,
 	UPLINK_BUSY,
@@ -48,8 +50,10 @@ struct uplink {
 	struct hop_tls_talk tls; /* of this connection */
 	bool without_tls; /* TLS failed at this address, and an opportunistic route goes on */
 	char tls_facts[HOP_TLS_FACTS_SIZE]; /* what became of TLS; "": the route has none */
-	bool far_gone;	   /* it ended, or nothing came any more, in the middle of a job */
-	size_t host_tried; /* of the route's hosts */
+	bool logged_in;
+	struct login *login; /* in UPLINK_LOGIN */
+	bool far_gone;	     /* it ended, or nothing came any more, in the middle of a job */
+	size_t host_tried;   /* of the route's hosts */
 	struct route_host host;
 	struct resolve_query query;
 	size_t address_next;
@@ -58,6 +62,8 @@ struct uplink {
 };
 
 /* uplink.c */
+/* uplink_close had to wait for an answer, which is here. */
+void uplink_closed(struct uplink *u);
 /* Forget the connection and what was learnt on it. */
 void uplink_drop_far(struct uplink *u);
 /* on_open is called: ready for a job, or dead with u->why. */

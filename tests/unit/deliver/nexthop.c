@@ -34,6 +34,8 @@ struct nexthop {
 	const char *ehlo;
 	SSL_CTX *tls;
 	bool implicit;
+	void (*answer)(void *ctx, const char *line, bool first, char *reply_out);
+	void *answer_ctx;
 	bool nagle;
 	int listener;
 	char address[120];
@@ -61,9 +63,10 @@ struct talk {
 	struct nexthop_mail mail;
 	struct buf data;
 	bool broken;
-	bool used;   /* has carried a message */
-	bool at_dot; /* a yes now means that the message is ours */
-	bool lmtp;   /* LHLO was said */
+	bool used;    /* has carried a message */
+	bool at_dot;  /* a yes now means that the message is ours */
+	bool lmtp;    /* LHLO was said */
+	bool in_auth; /* a 334 was said last */
 };
 
 struct start {
@@ -378,8 +381,25 @@ static void secure(struct talk *t)
 		t->broken = true;
 }
 
+static void auth(struct talk *t, const char *line, bool first)
+{
+	char usual[NEXTHOP_REPLY_SIZE] = "235 2.7.0 ok\r\n";
+
+	if (t->n->answer != NULL)
+		t->n->answer(t->n->answer_ctx, line, first, usual);
+	t->in_auth = play(t, first ? AT_AUTH : AT_AUTH_LINE, line, usual) == 3;
+}
+
 static void command(struct talk *t, const char *line)
 {
+	if (t->in_auth) {
+		auth(t, line, false);
+		return;
+	}
+	if (strncmp(line, "AUTH", 4) == 0) {
+		auth(t, line, true);
+		return;
+	}
 	if (strncmp(line, "EHLO", 4) == 0 || strncmp(line, "LHLO", 4) == 0) {
 		t->lmtp = line[0] == 'L';
 		hello(t, line);
@@ -411,7 +431,7 @@ static void *talk_run(void *arg)
 {
 	struct start *start = arg;
 	struct talk *t = calloc(1, sizeof(*t));
-	char line[4096];
+	char line[16384];
 	sigset_t all;
 
 	/* SSL_write to a peer that left raises SIGPIPE. */
@@ -530,6 +550,14 @@ void nexthop_use_tls(struct nexthop *n, SSL_CTX *context, bool implicit)
 void nexthop_use_nagle(struct nexthop *n)
 {
 	n->nagle = true;
+}
+
+void nexthop_use_auth(struct nexthop *n,
+		      void (*answer)(void *ctx, const char *line, bool first, char *reply_out),
+		      void *ctx)
+{
+	n->answer = answer;
+	n->answer_ctx = ctx;
 }
 
 void nexthop_stop(struct nexthop **nexthop)

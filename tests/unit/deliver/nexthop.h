@@ -11,6 +11,8 @@ enum nexthop_stage {
 	AT_EHLO,
 	AT_HELO,
 	AT_STARTTLS,
+	AT_AUTH,      /* the command */
+	AT_AUTH_LINE, /* what follows a 334 */
 	AT_MAIL,
 	AT_RCPT,
 	AT_DATA,
@@ -66,6 +68,14 @@ struct nexthop *nexthop_start(const struct nexthop_step *steps, size_t count, co
 void nexthop_use_tls(struct nexthop *nexthop, struct ssl_ctx_st *context, bool implicit);
 /* Before the first connection: each reply waits for the ACK of the one before (Nagle). */
 void nexthop_use_nagle(struct nexthop *nexthop);
+/*
+ * Before the first connection: who answers AUTH (`first`) and what follows it when no step does.
+ * The usual answer is 235.
+ */
+#define NEXTHOP_REPLY_SIZE 2000
+void nexthop_use_auth(struct nexthop *nexthop,
+		      void (*answer)(void *ctx, const char *line, bool first, char *reply_out),
+		      void *ctx);
 void nexthop_stop(struct nexthop **nexthop);
 /* The same on a unix socket of its own; its address is "unix:/path". */
 struct nexthop *nexthop_start_unix(const struct nexthop_step *steps, size_t count,
