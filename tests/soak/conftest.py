@@ -1,11 +1,11 @@
-"""The fixtures of tests/flow."""
+"""The fixtures of tests/flow and the helpers of tests/fault."""
 
 import importlib.util
 import pathlib
 import sys
 
 FLOW = pathlib.Path(__file__).resolve().parent.parent / "flow"
-sys.path.insert(0, str(FLOW))
+sys.path[:0] = [str(FLOW), str(FLOW.parent / "fault")]
 spec = importlib.util.spec_from_file_location("flow_conftest", FLOW / "conftest.py")
 flow = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(flow)
