@@ -174,6 +174,7 @@ static json_t *view_history_item(const struct history_item *item)
 	set(json, "event", view_text(item->event));
 	set(json, "state", view_text(item->state));
 	set(json, "reason", view_text(item->reason));
+	set(json, "kind", view_text(item->kind));
 	set(json, "actor", view_text(item->actor));
 	set(json, "route", view_text(item->route));
 	set(json, "remote", view_text(item->remote));
@@ -214,6 +215,7 @@ json_t *view_recipient(const struct recipient_view *recipient, bool with_history
 	set(json, "next_attempt_at", view_time(recipient->next_attempt_at));
 	set(json, "last_reply",
 	    view_reply(recipient->reply_code, recipient->reply_enhanced, recipient->reply_text));
+	set(json, "kind", view_text(recipient->kind));
 	set(json, "notify", view_text(recipient->notify));
 	set(json, "orcpt", view_text(recipient->orcpt));
 	set(json, "origin", view_text(recipient->origin));

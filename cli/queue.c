@@ -218,6 +218,7 @@ static void print_history_item(const json_t *item)
 	add_part(line, sizeof(line), "  ", tool_text(item, "event"));
 	if (strcmp(tool_text(item, "state"), tool_text(item, "event")) != 0)
 		add_part(line, sizeof(line), ", now ", tool_text(item, "state"));
+	add_part(line, sizeof(line), ", trouble: ", tool_text(item, "kind"));
 	add_part(line, sizeof(line), ": ", tool_text(item, "reason"));
 	/* Often the reason quotes it already. */
 	if (json_is_object(reply) &&

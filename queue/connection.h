@@ -36,6 +36,6 @@ void recipient_take(struct query *query, struct arena *arena, struct recipient_v
 	" r.id, r.address, r.state, r.wish, r.verdict, r.verdict_reason, r.entry, r.revision,"     \
 	" r.nearest, coalesce(r.reason, r.verdict_reason), r.route, r.attempts,"                   \
 	" coalesce(r.due_at, 0), r.reply_code, r.reply_enhanced, r.reply_text, r.notify, r.orcpt," \
-	" r.origin, r.updated_at"
+	" r.origin, r.updated_at, r.kind"
 
 #endif

@@ -90,6 +90,7 @@ struct settlement {
 	int64_t next_attempt_at;     /* for _DEFER and _UNCLAIM; the latter also DUE_ON_RESUME */
 	const char *reason;	     /* a sentence; NULL for _UNCLAIM */
 	bool in_doubt;		     /* the final dot went unanswered */
+	const char *kind;	     /* of trouble, a word: "timeout"; NULL: none */
 	const struct ruling *ruling; /* the judgement made before the attempt, or NULL: unchanged */
 	const char *route;
 	const char *remote; /* "host[address]:port" or NULL */

@@ -32,6 +32,7 @@ struct history_item {
 	const char *event; /* "accepted", "attempt", "delivered", "deferred", "held", ... */
 	const char *state; /* the state it led to */
 	const char *reason;
+	const char *kind;  /* of trouble, for programs: "refused", "timeout", …; NULL: none */
 	const char *actor; /* NULL: the relay itself */
 	const char *route;
 	const char *remote;
@@ -50,6 +51,7 @@ struct recipient_view {
 	enum wish wish;
 	struct ruling ruling;
 	const char *reason; /* why it is in this state */
+	const char *kind;   /* of trouble in the last attempt; NULL: none */
 	const char *route;
 	int attempts;
 	int64_t next_attempt_at; /* 0: none, or not before its route is resumed */

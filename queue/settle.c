@@ -54,6 +54,7 @@ static struct history_item item_of(const struct settlement *settlement, const ch
 	return (struct history_item){.at = now,
 				     .event = event,
 				     .reason = settlement->reason,
+				     .kind = settlement->kind,
 				     .route = settlement->route,
 				     .remote = settlement->remote,
 				     .reply_code = settlement->reply_code,
@@ -80,7 +81,8 @@ static bool is_attempt(const struct settlement *settlement)
 static const char sql_settle[] =
 	"UPDATE recipient SET state = ?2, due_at = ?3, lease = NULL, lease_until = NULL, wish = 0,"
 	" attempts = ?4, in_doubt = ?5, events = ?6, reason = ?7, route = coalesce(?8, route),"
-	" reply_code = ?9, reply_enhanced = ?10, reply_text = ?11, updated_at = ?12 WHERE id = ?1";
+	" reply_code = ?9, reply_enhanced = ?10, reply_text = ?11, updated_at = ?12, kind = ?13 "
+	"WHERE id = ?1";
 /* Nothing happened, so nothing is said. */
 static const char sql_give_back[] =
 	"UPDATE recipient SET state = ?2, due_at = ?3, lease = NULL, lease_until = NULL, wish = 0,"
@@ -120,6 +122,7 @@ static int write_outcome(struct store *store, const struct settlement *settlemen
 	query_give_text(&query, settlement->reply_enhanced);
 	query_give_text(&query, settlement->reply_text);
 	query_give_int(&query, now);
+	query_give_text(&query, settlement->kind);
 	return query_run(&query, why);
 }
 

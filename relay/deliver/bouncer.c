@@ -47,12 +47,12 @@ static enum bounce_action action_of(const struct job *job, const struct outcome 
 		/* RFC 3461 5.2.1: what was asked went on with the message. */
 		if (job->record.dsn_offered)
 			return BOUNCE_NOTHING;
-		return BOUNCE_RELAYED;
+		return job_is_lmtp(job) ? BOUNCE_DELIVERED : BOUNCE_RELAYED;
 	default: return BOUNCE_NOTHING;
 	}
 }
 
-enum bounce_action bouncer_tells(const struct job *job, size_t index)
+static enum bounce_action told(const struct job *job, size_t index)
 {
 	const struct outcome *outcome = &job->outcomes[index];
 	enum bounce_action action = action_of(job, outcome);
@@ -63,14 +63,17 @@ enum bounce_action bouncer_tells(const struct job *job, size_t index)
 	return action;
 }
 
-bool bouncer_is_needed(const struct job *job)
+bool bouncer_decide(struct job *job)
 {
+	bool any = false;
+
 	if (!bounce_has_addressee(job->message->sender, job->message->origin))
 		return false;
-	for (size_t i = 0; i < job->count; i++)
-		if (bouncer_tells(job, i) != BOUNCE_NOTHING)
-			return true;
-	return false;
+	for (size_t i = 0; i < job->count; i++) {
+		job->outcomes[i].told = told(job, i);
+		any |= job->outcomes[i].told != BOUNCE_NOTHING;
+	}
+	return any;
 }
 
 static void fill_recipients(const struct job *job, struct arena *arena, struct bounce *bounce)
@@ -80,7 +83,7 @@ static void fill_recipients(const struct job *job, struct arena *arena, struct b
 	for (size_t i = 0; i < job->count; i++) {
 		const struct outcome *outcome = &job->outcomes[i];
 		const struct hop_reply *reply = outcome->reply;
-		enum bounce_action action = bouncer_tells(job, i);
+		enum bounce_action action = job->outcomes[i].told;
 		bool said = reply != NULL;
 
 		if (action == BOUNCE_NOTHING)
@@ -89,6 +92,7 @@ static void fill_recipients(const struct job *job, struct arena *arena, struct b
 			.action = action,
 			.address = job->recipients[i].claimed->address,
 			.orcpt = job->recipients[i].claimed->orcpt,
+			.status = outcome_status(job, outcome),
 			.reply_code = said ? reply->code : 0,
 			.reply_enhanced = said ? reply->enhanced : NULL,
 			.reply_text = said ? reply->text : NULL,

@@ -32,12 +32,11 @@ int bouncer_start(struct store *store, struct whitelist *whitelist, struct chann
 void bouncer_stop(struct bouncer **bouncer);
 
 /*
- * What is told to the sender of this outcome: what was asked for (NOTIFY), as
- * far as delivery.bounces lets it be told, and not what the next hop tells.
+ * Fill outcome.told: what the sender asked for (NOTIFY), as far as
+ * delivery.bounces lets it be told, and not what the next hop tells itself.
+ * True: there is something to tell.
  */
-enum bounce_action bouncer_tells(const struct job *job, size_t index);
-/* Some outcome of the job must be told to its sender. */
-bool bouncer_is_needed(const struct job *job);
+bool bouncer_decide(struct job *job);
 /*
  * Give it a job whose outcomes are decided. job->reported is sent to the
  * inbox when job->report is there, or NULL because there is nobody to tell,

@@ -21,6 +21,7 @@ void fault_outcome(const struct fate *fate, const struct claimed_recipient *clai
 	*outcome_out = (struct outcome){
 		.transition = fate->action == FAULT_BOUNCE ? TRANSITION_FAIL : TRANSITION_DEFER,
 		.on_demand = true,
+		.trouble = TROUBLE_POLICY,
 		.reply = &recipient_out->reply};
 	snprintf(outcome_out->reason, sizeof(outcome_out->reason), "fault rule %s: %d %s %s",
 		 fate->rule, fate->code, fate->enhanced, fate->reply);

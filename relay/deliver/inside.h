@@ -55,6 +55,7 @@ struct link {
 	struct event opened, done, lost, closed;
 	int open_code;
 	char open_why[240];
+	enum trouble open_trouble;
 	struct job *done_job;
 	bool done_alive;
 	char lost_why[240];
@@ -80,6 +81,7 @@ struct way {
 	int64_t refused_ms;    /* when the last of them was noticed */
 	bool paused;	       /* when it was looked at last */
 	bool unreachable;      /* the last dial failed and there is no other connection */
+	enum trouble trouble;  /* of the last dial that failed */
 	int64_t rest_until_ms; /* monotonic: no dial before */
 	uint64_t delivered, deferred, failed;
 	char last_error[200];
@@ -194,7 +196,7 @@ void way_give_up(struct deliver *d, struct way *way, enum transition transition,
 void settle_start(struct deliver *d);
 struct job *settle_new_job(struct deliver *d, struct batch *batch,
 			   const struct claimed_message *message, struct way *way);
-/* Every recipient gets the same outcome. */
+/* Every recipient gets the same outcome; job->trouble is what kind it is. */
 void settle_all(struct deliver *d, struct job *job, enum transition transition, const char *reason,
 		int64_t again_at);
 /*

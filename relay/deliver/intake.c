@@ -33,6 +33,7 @@ static void refuse(struct dividing *v, const struct job_recipient *recipient,
 	if (recipient->ruling.reason != NULL)
 		job->recipients[0].ruling.reason = job->recipients[0].ruled;
 	job->count = 1;
+	job->trouble = transition == TRANSITION_DEFER ? TROUBLE_CONFIGURATION : TROUBLE_POLICY;
 	settle_all(v->d, job, transition, reason, 0);
 }
 

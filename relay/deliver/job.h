@@ -14,6 +14,7 @@
 #include "relay/deliver/event.h"
 #include "relay/deliver/hop.h"
 #include "relay/deliver/hop_tls.h"
+#include "relay/deliver/trouble.h"
 #include "relay/filter/policy.h"
 
 /* RFC 5321 4.5.3.1.8: every server takes at least 100 recipients. */
@@ -79,6 +80,7 @@ struct job {
 	int running; /* worker, uplink: how many are not through yet */
 	int redials;
 	int64_t started_ms;	  /* monotonic */
+	enum trouble trouble;	  /* of what settle_all says of it */
 	struct outcome *outcomes; /* once decided, one a recipient */
 	struct event worker_done;
 	struct event reported; /* the bouncer is through; owner: the job */

@@ -92,26 +92,58 @@ static void decide_message(const struct job *job, const struct job_recipient *re
 					 : "accepted by the next hop");
 }
 
-void outcome_decide(const struct job *job, const struct job_recipient *recipient,
-		    struct outcome *outcome_out)
+static enum trouble trouble_behind(const struct job *job, const struct outcome *o)
 {
 	const struct record *r = &job->record;
 
-	*outcome_out = (struct outcome){.transition = TRANSITION_DEFER};
+	if (o->transition == TRANSITION_DELIVER)
+		return TROUBLE_NONE;
+	if (o->transition == TRANSITION_DROP || r->mail_local)
+		return TROUBLE_POLICY;
+	if (job->prepare_code != ERR_OK)
+		return TROUBLE_LOCAL;
+	if (o->reply != NULL && !is_yes(o->reply))
+		return trouble_of_reply(o->reply->code);
+	return r->broken != ERR_OK ? trouble_of_code(r->broken) : TROUBLE_PROTOCOL;
+}
+
+static void decide(const struct job *job, const struct job_recipient *recipient, struct outcome *o)
+{
+	const struct record *r = &job->record;
+
 	if (recipient->dropped)
-		say(outcome_out, TRANSITION_DROP, NULL, recipient->ruled);
+		say(o, TRANSITION_DROP, NULL, recipient->ruled);
 	else if (job->prepare_code == ERR_LIMIT)
-		say(outcome_out, TRANSITION_HOLD, NULL, job->prepare_why.text);
+		say(o, TRANSITION_HOLD, NULL, job->prepare_why.text);
 	else if (job->prepare_code != ERR_OK)
-		say(outcome_out, TRANSITION_DEFER, NULL, job->prepare_why.text);
+		say(o, TRANSITION_DEFER, NULL, job->prepare_why.text);
 	else if (r->mail.code != 0 && !is_yes(&r->mail))
-		refused(outcome_out, &r->mail, r->mail_local ? "not sent" : "MAIL FROM");
+		refused(o, &r->mail, r->mail_local ? "not sent" : "MAIL FROM");
 	else if (recipient->reply.code == 0)
-		broke_off(outcome_out, job, recipient);
+		broke_off(o, job, recipient);
 	else if (!is_yes(&recipient->reply))
-		refused(outcome_out, &recipient->reply, "RCPT TO");
+		refused(o, &recipient->reply, "RCPT TO");
 	else
-		decide_message(job, recipient, outcome_out);
+		decide_message(job, recipient, o);
+}
+
+void outcome_decide(const struct job *job, const struct job_recipient *recipient,
+		    struct outcome *outcome_out)
+{
+	*outcome_out = (struct outcome){.transition = TRANSITION_DEFER};
+	decide(job, recipient, outcome_out);
+	outcome_out->trouble = trouble_behind(job, outcome_out);
+}
+
+const char *outcome_status(const struct job *job, const struct outcome *outcome)
+{
+	const char *status = trouble_status(outcome->trouble, job->record.remote[0] != '\0');
+
+	/* RFC 3463 3.5: that of the trouble where it is known, rather than that it took too long.
+	 */
+	if (status == NULL && outcome->transition == TRANSITION_EXPIRE)
+		status = "5.4.7";
+	return outcome->reply == NULL ? status : NULL;
 }
 
 void outcome_expire(const struct job *job, const struct job_recipient *recipient, int64_t now,
@@ -145,6 +177,7 @@ void outcome_settle(const struct job *job, const struct job_recipient *recipient
 		.next_attempt_at = outcome->again_at,
 		.reason = outcome->transition != TRANSITION_UNCLAIM ? outcome->reason : NULL,
 		.in_doubt = outcome->in_doubt,
+		.kind = trouble_name(outcome->trouble),
 		.ruling = recipient->ruling.verdict != NULL ? &recipient->ruling : NULL,
 		.route = job->route != NULL ? job->route->name : NULL,
 		.remote = job->record.remote[0] != '\0' ? job->record.remote : NULL,

@@ -5,7 +5,9 @@
 #include <stdint.h>
 
 #include "queue/delivery.h"
+#include "relay/deliver/bounce.h"
 #include "relay/deliver/job.h"
+#include "relay/deliver/trouble.h"
 
 /* How one recipient came out. `reply` points into the job, NULL: none. */
 struct outcome {
@@ -15,6 +17,8 @@ struct outcome {
 			 */
 	int64_t again_at; /* for UNCLAIM; DEFER goes by the schedule */
 	const struct hop_reply *reply;
+	enum trouble trouble;	 /* why it is not delivered */
+	enum bounce_action told; /* to the sender; decided with the outcomes of the whole job */
 	char reason[400];
 };
 
@@ -29,6 +33,9 @@ struct outcome {
  */
 void outcome_decide(const struct job *job, const struct job_recipient *recipient,
 		    struct outcome *outcome_out);
+
+/* RFC 3463, of an outcome that no reply tells of. NULL: the reply does, or nothing is known. */
+const char *outcome_status(const struct job *job, const struct outcome *outcome);
 
 /* One more wait is one too many (delivery.expire_after): what would be put off has expired. */
 void outcome_expire(const struct job *job, const struct job_recipient *recipient, int64_t now,

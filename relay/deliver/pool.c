@@ -74,8 +74,10 @@ void way_give_up(struct deliver *d, struct way *way, enum transition transition,
 {
 	struct job *job;
 
-	while ((job = way_pop(way)) != NULL)
+	while ((job = way_pop(way)) != NULL) {
+		job->trouble = way->trouble;
 		settle_all(d, job, transition, reason, again_at);
+	}
 }
 
 /* --- trouble ---------------------------------------------------------------------------- */
@@ -185,6 +187,7 @@ static void arrive_opened(struct deliver *d, struct event *event)
 		set_state(link, LINK_IDLE);
 		return;
 	}
+	way->trouble = link->open_trouble;
 	rest(way, link->since_ms, link->open_why);
 	if (link->open_code == ERR_DENIED)
 		rest_login(way, link->since_ms);
@@ -276,6 +279,7 @@ static void on_open(void *ctx, int code, const char *why)
 	struct link *link = ctx;
 
 	link->open_code = code;
+	link->open_trouble = uplink_trouble(link->uplink);
 	snprintf(link->open_why, sizeof(link->open_why), "%s", why);
 	scheduler_answer(link->deliver, &link->opened);
 }

@@ -8,8 +8,7 @@ static void try_next_address(struct uplink *u);
 static void dial_again(struct uplink *u);
 static void try_next_host(struct uplink *u);
 
-/* This address does not do: note it and go on with the next one. */
-void prologue_failed(struct uplink *u, int code, const char *why)
+static void fail(struct uplink *u, enum trouble trouble, int code, const char *why)
 {
 	struct err sentence;
 	char text[200];
@@ -26,7 +25,27 @@ void prologue_failed(struct uplink *u, int code, const char *why)
 	}
 	uplink_drop_far(u);
 	err_set(&u->why, code, "%s: %s", u->remote, text);
+	u->trouble = trouble;
 	try_next_address(u);
+}
+
+/*
+ * Between the wish for TLS and the end of the handshake what fails is TLS;
+ * behind it, too, when TLS 1.3 complains about our certificate.
+ */
+static bool is_about_tls(const struct uplink *u, int code)
+{
+	return u->state == UPLINK_STARTTLS || u->state == UPLINK_SECURING ||
+	       (u->state == UPLINK_EHLO && (code == ERR_UNSUPPORTED || u->tls.alert != 0));
+}
+
+void prologue_failed(struct uplink *u, int code, const char *why)
+{
+	enum trouble trouble = trouble_of_code(code);
+
+	if (code != ERR_TIMEOUT && is_about_tls(u, code))
+		trouble = TROUBLE_TLS;
+	fail(u, trouble, code, why);
 }
 
 static void say_hello(struct uplink *u, const char *verb, enum uplink_state next)
@@ -61,7 +80,8 @@ void prologue_refused(struct uplink *u, const char *what, const struct reply *re
 
 	reply_summary(reply, text, sizeof(text));
 	snprintf(whole, sizeof(whole), "%s: %d %s", what, reply->code, text);
-	prologue_failed(u, ERR_IO, whole);
+	fail(u, is_about_tls(u, ERR_IO) ? TROUBLE_TLS : trouble_of_reply(reply->code), ERR_IO,
+	     whole);
 }
 
 static void ready(struct uplink *u)
@@ -169,6 +189,7 @@ static bool dial(struct uplink *u, const struct resolve_address *address)
 	if (connect_to(u, address, &why) == ERR_OK)
 		return true;
 	err_set(&u->why, ERR_IO, "%s: %s", u->remote, why.text);
+	u->trouble = TROUBLE_NETWORK;
 	return false;
 }
 
@@ -192,6 +213,7 @@ static void try_next_address(struct uplink *u)
 		    u->env.is_own_listener(u->env.own_ctx, address->text)) {
 			err_set(&u->why, ERR_DENIED, "%s is a listener of our own: mail would loop",
 				address->text);
+			u->trouble = TROUBLE_CONFIGURATION;
 			continue;
 		}
 		if (dial(u, address))
@@ -210,6 +232,7 @@ static void on_resolved(struct loop_task *task)
 	}
 	if (u->query.code < 0) {
 		u->why = u->query.why;
+		u->trouble = TROUBLE_NETWORK;
 		try_next_host(u);
 		return;
 	}
@@ -228,6 +251,7 @@ static void try_next_host(struct uplink *u)
 	u->query.result.count = 0;
 	u->address_next = 0;
 	if (route_host_parse(span_of(route->hosts[u->host_tried++]), &u->host, &u->why) < 0) {
+		u->trouble = TROUBLE_CONFIGURATION;
 		try_next_host(u);
 		return;
 	}
@@ -245,6 +269,7 @@ static void try_next_host(struct uplink *u)
 void prologue_begin(struct uplink *u)
 {
 	err_set(&u->why, ERR_IO, "the route has no hosts");
+	u->trouble = TROUBLE_CONFIGURATION;
 	try_next_host(u);
 }
 

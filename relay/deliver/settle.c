@@ -164,7 +164,7 @@ void settle_told(struct deliver *d, struct job *job)
 
 	for (size_t i = 0; i < job->count; i++)
 		outcome_expire(job, &job->recipients[i], now, &job->outcomes[i]);
-	if (!bouncer_is_needed(job)) {
+	if (!bouncer_decide(job)) {
 		decided(d, job);
 		return;
 	}
@@ -189,6 +189,7 @@ void settle_all(struct deliver *d, struct job *job, enum transition transition, 
 		struct outcome *outcome = &job->outcomes[i];
 
 		outcome->transition = transition;
+		outcome->trouble = transition == TRANSITION_UNCLAIM ? TROUBLE_NONE : job->trouble;
 		outcome->again_at = again_at;
 		snprintf(outcome->reason, sizeof(outcome->reason), "%s", reason);
 	}
@@ -233,7 +234,7 @@ static void fill(struct settle *settle, struct job *jobs)
 			secret_random(&random, sizeof(random));
 			outcome_settle(job, &job->recipients[i], &job->outcomes[i], settle->now,
 				       random, &settlements[at]);
-			if (job->report != NULL && bouncer_tells(job, i) != BOUNCE_NOTHING)
+			if (job->report != NULL && job->outcomes[i].told != BOUNCE_NOTHING)
 				settlements[at].report = job->report->number;
 			at++;
 		}

@@ -325,6 +325,11 @@ void uplink_open(struct uplink *uplink)
 	post(uplink, &uplink->open_task);
 }
 
+enum trouble uplink_trouble(const struct uplink *uplink)
+{
+	return uplink->trouble;
+}
+
 void uplink_assign(struct uplink *uplink, struct job *job, int fd)
 {
 	uplink->order_job = job;

@@ -48,6 +48,8 @@ struct uplink_env {
 struct uplink *uplink_new(const struct uplink_env *env, const struct uplink_ops *ops, void *ctx);
 /* Resolve, connect (each host, each address in turn), greeting, TLS, EHLO. */
 void uplink_open(struct uplink *uplink);
+/* What kind of trouble it was, in on_open only. */
+enum trouble uplink_trouble(const struct uplink *uplink);
 /* fd: the uplink's end of the worker's socketpair, taken. */
 void uplink_assign(struct uplink *uplink, struct job *job, int fd);
 /* Idle: QUIT. Busy or opening: at once, without a dot. */

@@ -58,7 +58,8 @@ struct uplink {
 	struct resolve_query query;
 	size_t address_next;
 	char remote[192];
-	struct err why; /* the last failure while opening */
+	struct err why;	      /* the last failure while opening */
+	enum trouble trouble; /* and what kind it was */
 };
 
 /* uplink.c */

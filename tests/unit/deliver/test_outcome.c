@@ -131,6 +131,25 @@ START_TEST(the_truth_table)
 }
 END_TEST
 
+/* RFC 3463: ours only where no reply speaks; that it took too long only where nothing is known. */
+START_TEST(the_status_of_what_nobody_said)
+{
+	static const struct hop_reply said = {.code = 450};
+	struct job job = {.count = 1};
+	struct outcome outcome = {.transition = TRANSITION_EXPIRE};
+
+	ck_assert_str_eq(outcome_status(&job, &outcome), "5.4.7");
+	outcome.transition = TRANSITION_FAIL;
+	ck_assert_ptr_null(outcome_status(&job, &outcome));
+	outcome.trouble = TROUBLE_NETWORK;
+	ck_assert_str_eq(outcome_status(&job, &outcome), "4.4.1");
+	snprintf(job.record.remote, sizeof(job.record.remote), "[::1]:25");
+	ck_assert_str_eq(outcome_status(&job, &outcome), "4.4.2");
+	outcome.reply = &said;
+	ck_assert_ptr_null(outcome_status(&job, &outcome));
+}
+END_TEST
+
 START_TEST(settlements_wait_longer_in_doubt_and_expire)
 {
 	struct delivery_options options = {
@@ -248,5 +267,6 @@ START_TEST(with_lmtp_each_has_its_own)
 }
 END_TEST
 
-UNIT_MAIN("deliver/outcome", the_truth_table, settlements_wait_longer_in_doubt_and_expire,
-	  a_redial_forgets_what_was_dropped, with_lmtp_each_has_its_own)
+UNIT_MAIN("deliver/outcome", the_truth_table, the_status_of_what_nobody_said,
+	  settlements_wait_longer_in_doubt_and_expire, a_redial_forgets_what_was_dropped,
+	  with_lmtp_each_has_its_own)

@@ -278,6 +278,53 @@ START_TEST(success_is_told_once_by_whoever_can)
 }
 END_TEST
 
+/* Behind LMTP there is nobody who would pass it on: delivered (RFC 3464 2.3.3). */
+START_TEST(success_by_lmtp_is_delivery)
+{
+	struct ulid id;
+	struct rig r;
+
+	rig_open(&r, NULL, 0, NULL);
+	nexthop_stop(&r.hop);
+	r.hop = nexthop_start_unix(NULL, 0, "PIPELINING");
+	r.host = nexthop_address(r.hop);
+	r.route.protocol = ROUTE_LMTP;
+	r.options.bounces = true;
+	r.notify = "SUCCESS";
+	rig_deliver(&r);
+	id = accept_from(&r, "app@ok.test", bob);
+	rig_await(&r, &id, "bob@ok.test", STATE_DELIVERED);
+	expect(report_to(&r, 1, "app@ok.test"),
+	       (const char *const[]){"rfc822; bob@ok.test\r\nAction: delivered\r\n",
+				     "It was delivered to:", NULL},
+	       (const char *const[]){"Remote-MTA", NULL});
+	rig_stop(&r);
+}
+END_TEST
+
+/* Nobody answers until it is too late: the status is that of the trouble (RFC 3463 3.5). */
+START_TEST(the_status_is_that_of_the_trouble)
+{
+	static const struct nexthop_step step = {AT_MAIL, DO_DROP, .from = 1, .to = 1};
+	struct ulid id;
+	struct rig r;
+
+	rig_open(&r, &step, 1, NULL);
+	r.options.expire_after_ms = 1;
+	r.options.bounces = true;
+	rig_deliver(&r);
+	id = accept_from(&r, "app@ok.test", bob);
+	rig_await(&r, &id, "bob@ok.test", STATE_EXPIRED);
+	expect(report_to(&r, 0, "app@ok.test"),
+	       (const char *const[]){"Action: failed\r\nStatus: 4.4.2\r\n",
+				     "waited longer than allowed; last: the next hop closed the "
+				     "connection\r\n",
+				     NULL},
+	       (const char *const[]){"Diagnostic-Code", NULL});
+	rig_stop(&r);
+}
+END_TEST
+
 /* Some were taken and one refused, and the sender wants to know of both: one report. */
 START_TEST(success_and_failure_in_one_report)
 {
@@ -304,4 +351,5 @@ END_TEST
 UNIT_MAIN("deliver/report", what_the_next_hop_refused_is_told_once,
 	  a_refused_message_is_told_for_each, s224_what_waited_too_long_is_told, who_is_not_told,
 	  no_report_about_a_report, success_is_told_once_by_whoever_can,
+	  success_by_lmtp_is_delivery, the_status_is_that_of_the_trouble,
 	  success_and_failure_in_one_report, dropped_and_cancelled_mail_is_not_told)
