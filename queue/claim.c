@@ -108,7 +108,7 @@ static const char sql_message[] =
 	" envid, ret, scope, received_field, added_fields, origin, client_address, client_name, "
 	"client_port, "
 	"helo,"
-	" user FROM message WHERE id = ?1";
+	" user, protocol, listener FROM message WHERE id = ?1";
 
 static void take_message(struct query *query, struct arena *arena, struct claimed_message *message)
 {
@@ -131,6 +131,8 @@ static void take_message(struct query *query, struct arena *arena, struct claime
 	message->client_port = (int)query_take_int(query);
 	message->helo = query_take_copy(query, arena);
 	message->user = query_take_copy(query, arena);
+	message->protocol = query_take_copy(query, arena);
+	message->listener = query_take_copy(query, arena);
 }
 
 static int read_message(struct store *store, int64_t number, struct arena *arena,

@@ -47,6 +47,8 @@ struct claimed_message {
 	int client_port;
 	const char *helo;
 	const char *user;
+	const char *protocol; /* as in new_message, like listener */
+	const char *listener;
 	struct claimed_recipient *recipients;
 	size_t recipient_count;
 	size_t order; /* private */

@@ -15,6 +15,7 @@
 enum route_tls { ROUTE_TLS_NONE, ROUTE_TLS_OPPORTUNISTIC, ROUTE_TLS_REQUIRED, ROUTE_TLS_IMPLICIT };
 
 enum route_protocol { ROUTE_SMTP, ROUTE_LMTP };
+enum route_proxy { ROUTE_PROXY_OFF, ROUTE_PROXY_V1, ROUTE_PROXY_V2 };
 
 /* In the order of `auth:`. */
 enum route_auth {
@@ -51,6 +52,8 @@ struct route_options {
 	const char *token_file;
 	const char *token_command;
 	const char *secret; /* the password or token itself where it is one that stays */
+	enum route_proxy proxy_protocol; /* a header that names the original client */
+	bool xclient;			 /* the same by XCLIENT, which must be offered */
 	const char *source_address;
 	size_t max_connections;
 	int64_t connect_timeout_ms;

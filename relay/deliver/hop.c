@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "relay/wire/sasl_client.h"
+#include "relay/wire/xclient.h"
 
 static void parse_size(struct span value, struct hop_caps *caps)
 {
@@ -38,6 +39,21 @@ static void parse_auth(struct span names, struct hop_caps *caps)
 			*c = '?';
 }
 
+/* "NAME ADDR ...": what we do not know is not said. */
+static unsigned parse_xclient(struct span names)
+{
+	unsigned taken = 0;
+
+	while (names.len > 0) {
+		struct span name = span_cut(&names, ' ');
+
+		for (unsigned i = XCLIENT_NAME; i <= XCLIENT_DESTPORT; i++)
+			if (span_is_fold(name, xclient_name_text((enum xclient_name)i)))
+				taken |= 1U << i;
+	}
+	return taken;
+}
+
 void hop_caps_parse(const struct reply *ehlo, struct hop_caps *caps_out)
 {
 	*caps_out = (struct hop_caps){0};
@@ -65,7 +81,8 @@ void hop_caps_parse(const struct reply *ehlo, struct hop_caps *caps_out)
 		else if (span_starts_fold(keyword, "AUTH=") && caps_out->auth == 0) {
 			parse_auth(span_skip(keyword, 5), caps_out);
 			parse_auth(rest, caps_out);
-		}
+		} else if (span_is_fold(keyword, "XCLIENT"))
+			caps_out->xclient = parse_xclient(rest);
 	}
 }
 

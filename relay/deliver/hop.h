@@ -19,6 +19,7 @@ struct hop_caps {
 	bool starttls;
 	unsigned auth;	     /* the mechanisms we know: SASL_CLIENT_BIT()s */
 	char auth_names[64]; /* AUTH as offered, cut and printable; "" none */
+	unsigned xclient;    /* what XCLIENT takes, 1 << enum xclient_name each; 0: not offered */
 };
 
 /* From a 250 reply to EHLO. Unknown keywords (CHUNKING among them) are passed over. Pure. */

@@ -4,6 +4,8 @@
 #include <stddef.h>
 #include <stdio.h>
 
+#include "relay/deliver/vouch.h"
+
 static void try_next_address(struct uplink *u);
 static void dial_again(struct uplink *u);
 static void try_next_host(struct uplink *u);
@@ -50,9 +52,10 @@ void prologue_failed(struct uplink *u, int code, const char *why)
 
 static void say_hello(struct uplink *u, const char *verb, enum uplink_state next)
 {
+	const char *name = vouch_hello(u);
 	char line[300];
 
-	snprintf(line, sizeof(line), "%s %.255s\r\n", verb, u->env.hostname);
+	snprintf(line, sizeof(line), "%s %.255s\r\n", verb, name != NULL ? name : u->env.hostname);
 	u->state = next;
 	uplink_say(u, line, u->env.route->command_timeout_ms);
 }
@@ -95,6 +98,9 @@ void prologue_next(struct uplink *u)
 {
 	if (securing_is_next(u))
 		securing_say(u);
+	/* Before AUTH: XCLIENT begins the session anew, and a login would be forgotten. */
+	else if (vouch_is_wanted(u))
+		vouch_begin(u);
 	else if (login_is_wanted(u))
 		login_begin(u);
 	else
@@ -130,6 +136,7 @@ void prologue_on_reply(struct uplink *u, const struct reply *reply)
 			prologue_next(u);
 		break;
 	case UPLINK_STARTTLS: securing_on_reply(u, reply); break;
+	case UPLINK_VOUCHING: vouch_on_reply(u, reply); break;
 	case UPLINK_LOGIN:
 		if (!login_is_away(u)) {
 			login_on_reply(u, reply);
@@ -143,6 +150,7 @@ void prologue_on_reply(struct uplink *u, const struct reply *reply)
 
 void prologue_connected(struct uplink *u)
 {
+	vouch_header(u);
 	if (u->env.route->tls == ROUTE_TLS_IMPLICIT)
 		securing_begin(u);
 	else

@@ -25,6 +25,8 @@ void uplink_drop_far(struct uplink *u)
 	u->caps = (struct hop_caps){0};
 	u->secured = false;
 	u->logged_in = false;
+	u->vouched = false;
+	u->vouch_said = 0;
 	u->going = false;
 	login_free(&u->login);
 }

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 
+#include "relay/deliver/client.h"
 #include "relay/deliver/deliver.h"
 #include "relay/deliver/hop.h"
 #include "relay/deliver/job.h"
@@ -36,7 +37,8 @@ struct uplink_env {
 	const char *tls_why;  /* this keeps it from having it */
 	const char *hostname; /* for EHLO */
 	const struct route_options *route;
-	struct key *key; /* to log in with; NULL: it does not */
+	struct key *key;      /* to log in with; NULL: it does not */
+	struct client client; /* of all jobs, when the route tells the next hop of it */
 	bool (*is_own_listener)(void *ctx, const char *address);
 	void *own_ctx;
 };

@@ -21,6 +21,7 @@ enum uplink_state {
 	UPLINK_STARTTLS,
 	UPLINK_SECURING,
 	UPLINK_LOGIN,
+	UPLINK_VOUCHING, /* vouch.c */
 	/* uplink.c */
 	UPLINK_IDLE,
 	UPLINK_BUSY,
@@ -54,6 +55,8 @@ struct uplink {
 	struct login *login; /* in UPLINK_LOGIN */
 	bool far_gone;	     /* it ended, or nothing came any more, in the middle of a job */
 	size_t host_tried;   /* of the route's hosts */
+	bool vouched;	     /* XCLIENT was taken: the session is the client's */
+	size_t vouch_said;   /* of its commands */
 	struct route_host host;
 	struct resolve_query query;
 	size_t address_next;

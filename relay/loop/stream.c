@@ -295,14 +295,26 @@ uint64_t stream_bytes_out(const struct stream *stream)
 	return transport_bytes_out(&stream->transport);
 }
 
+static void name_end(const struct stream *stream,
+		     int (*ask)(int fd, struct sockaddr *address, socklen_t *len),
+		     char text_out[STREAM_NAME_SIZE])
+{
+	struct sockaddr_storage end;
+	socklen_t len = sizeof(end);
+
+	if (ask(stream->transport.fd, (struct sockaddr *)&end, &len) < 0) {
+		end.ss_family = AF_UNSPEC;
+		len = sizeof(end.ss_family);
+	}
+	socket_format(&end, len, text_out, STREAM_NAME_SIZE);
+}
+
 void stream_peer_name(const struct stream *stream, char text_out[STREAM_NAME_SIZE])
 {
-	struct sockaddr_storage peer;
-	socklen_t len = sizeof(peer);
+	name_end(stream, getpeername, text_out);
+}
 
-	if (getpeername(stream->transport.fd, (struct sockaddr *)&peer, &len) < 0) {
-		peer.ss_family = AF_UNSPEC;
-		len = sizeof(peer.ss_family);
-	}
-	socket_format(&peer, len, text_out, STREAM_NAME_SIZE);
+void stream_own_name(const struct stream *stream, char text_out[STREAM_NAME_SIZE])
+{
+	name_end(stream, getsockname, text_out);
 }

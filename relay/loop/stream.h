@@ -148,5 +148,7 @@ uint64_t stream_bytes_out(const struct stream *stream);
 /* "127.0.0.1:2525", "[::1]:25", "unix:/path". */
 #define STREAM_NAME_SIZE 128
 void stream_peer_name(const struct stream *stream, char text_out[STREAM_NAME_SIZE]);
+/* Our own end. */
+void stream_own_name(const struct stream *stream, char text_out[STREAM_NAME_SIZE]);
 
 #endif

@@ -37,6 +37,7 @@ struct nexthop {
 	void (*answer)(void *ctx, const char *line, bool first, char *reply_out);
 	void *answer_ctx;
 	bool nagle;
+	bool proxied;
 	int listener;
 	char address[120];
 	pthread_t acceptor;
@@ -49,6 +50,8 @@ struct nexthop {
 	int connections;
 	char peer[16]; /* of the last one */
 	int reached[AT_QUIT + 1];
+	char header[NEXTHOP_HEADER_SIZE]; /* the last PROXY header */
+	size_t header_len;
 	struct buf record;
 	struct nexthop_mail *mails[MAILS_MAX];
 	size_t mail_count;
@@ -390,6 +393,37 @@ static void auth(struct talk *t, const char *line, bool first)
 	t->in_auth = play(t, first ? AT_AUTH : AT_AUTH_LINE, line, usual) == 3;
 }
 
+/* What is whole of a PROXY header; 0: it is not there yet. */
+static size_t header_size(const struct talk *t)
+{
+	const char *end = memmem(t->in, t->in_len, "\r\n", 2);
+
+	if (t->in_len > 0 && t->in[0] == 'P')
+		return end != NULL ? (size_t)(end - t->in) + 2 : 0;
+	if (t->in_len < 16)
+		return 0;
+	return 16 + ((size_t)(unsigned char)t->in[14] << 8 | (unsigned char)t->in[15]);
+}
+
+static void take_header(struct talk *t)
+{
+	struct nexthop *n = t->n;
+	size_t size;
+
+	while (((size = header_size(t)) == 0 || size > t->in_len) && fill(t, sizeof(t->in)))
+		;
+	if (t->broken || size >= NEXTHOP_HEADER_SIZE) {
+		t->broken = true;
+		return;
+	}
+	pthread_mutex_lock(&n->lock);
+	memcpy(n->header, t->in, size);
+	n->header[size] = '\0';
+	n->header_len = size;
+	pthread_mutex_unlock(&n->lock);
+	eat(t, size);
+}
+
 static void command(struct talk *t, const char *line)
 {
 	if (t->in_auth) {
@@ -408,6 +442,8 @@ static void command(struct talk *t, const char *line)
 	} else if (strcmp(line, "STARTTLS") == 0 && t->n->tls != NULL) {
 		if (play(t, AT_STARTTLS, line, "220 go\r\n") == 2)
 			secure(t);
+	} else if (strncmp(line, "XCLIENT", 7) == 0) {
+		play(t, AT_XCLIENT, line, "220 nexthop.test again\r\n");
 	} else if (strncmp(line, "MAIL", 4) == 0) {
 		forget(t);
 		if (play(t, AT_MAIL, line, "250 2.1.0 ok\r\n") == 2)
@@ -442,7 +478,9 @@ static void *talk_run(void *arg)
 	t->number = start->number;
 	free(start);
 	buf_init(&t->data, RECORD_MAX);
-	if (t->n->tls != NULL && t->n->implicit)
+	if (t->n->proxied)
+		take_header(t);
+	if (t->n->tls != NULL && t->n->implicit && !t->broken)
 		secure(t);
 	if (!t->broken)
 		play(t, AT_GREETING, "", "220 nexthop.test\r\n");
@@ -558,6 +596,11 @@ void nexthop_use_auth(struct nexthop *n,
 {
 	n->answer = answer;
 	n->answer_ctx = ctx;
+}
+
+void nexthop_use_proxy(struct nexthop *n)
+{
+	n->proxied = true;
 }
 
 void nexthop_stop(struct nexthop **nexthop)
@@ -687,6 +730,17 @@ size_t nexthop_bytes(struct nexthop *n)
 
 	pthread_mutex_lock(&n->lock);
 	len = n->record.len;
+	pthread_mutex_unlock(&n->lock);
+	return len;
+}
+
+size_t nexthop_header(struct nexthop *n, char header_out[NEXTHOP_HEADER_SIZE])
+{
+	size_t len;
+
+	pthread_mutex_lock(&n->lock);
+	len = n->header_len;
+	memcpy(header_out, n->header, sizeof(n->header));
 	pthread_mutex_unlock(&n->lock);
 	return len;
 }

@@ -13,6 +13,7 @@ enum nexthop_stage {
 	AT_STARTTLS,
 	AT_AUTH,      /* the command */
 	AT_AUTH_LINE, /* what follows a 334 */
+	AT_XCLIENT,
 	AT_MAIL,
 	AT_RCPT,
 	AT_DATA,
@@ -76,6 +77,8 @@ void nexthop_use_nagle(struct nexthop *nexthop);
 void nexthop_use_auth(struct nexthop *nexthop,
 		      void (*answer)(void *ctx, const char *line, bool first, char *reply_out),
 		      void *ctx);
+/* The same: a PROXY header comes first, of each connection. */
+void nexthop_use_proxy(struct nexthop *nexthop);
 void nexthop_stop(struct nexthop **nexthop);
 /* The same on a unix socket of its own; its address is "unix:/path". */
 struct nexthop *nexthop_start_unix(const struct nexthop_step *steps, size_t count,
@@ -100,6 +103,9 @@ void nexthop_peer(struct nexthop *nexthop, char peer_out[16]);
 int nexthop_reached(struct nexthop *nexthop, enum nexthop_stage stage);
 /* Did these bytes come in, on any connection? */
 bool nexthop_saw(struct nexthop *nexthop, const char *text);
+/* The last PROXY header, with a NUL behind; its length, 0: none came. */
+#define NEXTHOP_HEADER_SIZE 600
+size_t nexthop_header(struct nexthop *nexthop, char header_out[NEXTHOP_HEADER_SIZE]);
 /* Bytes received so far, all connections together. */
 size_t nexthop_bytes(struct nexthop *nexthop);
 
