@@ -9,6 +9,8 @@
 #include <malloc.h>
 #endif
 
+#include "base/secret.h"
+
 #define ARENA_BLOCK_BYTES 4064
 #define ARENA_ALIGN	  16
 
@@ -116,6 +118,15 @@ void arena_free(struct arena **arena)
 	}
 	mem_free(*arena);
 	*arena = NULL;
+}
+
+void arena_wipe(struct arena **arena)
+{
+	if (*arena == NULL)
+		return;
+	for (struct arena_block *block = (*arena)->blocks; block != NULL; block = block->next)
+		secret_wipe(block->bytes, block->used);
+	arena_free(arena);
 }
 
 /* Large wishes get a block of their own behind the head, so that the head's rest stays usable. */

@@ -36,6 +36,8 @@ struct arena;
 
 struct arena *arena_new(void);
 void arena_free(struct arena **arena);
+/* The same when secrets are in it: overwritten first. */
+void arena_wipe(struct arena **arena);
 void *arena_alloc(struct arena *arena, size_t size) __attribute__((malloc, returns_nonnull));
 void *arena_zalloc(struct arena *arena, size_t size) __attribute__((malloc, returns_nonnull));
 void *arena_array(struct arena *arena, size_t count, size_t size)

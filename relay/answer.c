@@ -101,6 +101,47 @@ static void tell_descriptors(const struct daemon *daemon, const struct config *c
 	row(row_ctx, sentence);
 }
 
+/* DESIGN 4.7: servers that want a login often refuse mail from <>. */
+static void tell_senders(const struct config *config,
+			 void (*row)(void *row_ctx, const char *sentence), void *row_ctx)
+{
+	char sentence[300];
+
+	if (config->policy.bounce_to != NULL && config->policy.bounce_to[0] != '\0')
+		return;
+	for (size_t i = 0; i < config->delivery.route_count; i++) {
+		const struct route_options *route = &config->delivery.routes[i];
+
+		if (route->username == NULL || route->username[0] == '\0')
+			continue;
+		snprintf(sentence, sizeof(sentence),
+			 "delivery.bounce_to is empty and route %s logs in: senders that are not "
+			 "allowed become <>, which servers with a login often refuse",
+			 route->name);
+		row(row_ctx, sentence);
+		return;
+	}
+}
+
+/* S239 */
+static void tell_logins(struct daemon *daemon, void (*row)(void *row_ctx, const char *sentence),
+			void *row_ctx)
+{
+	struct route_status routes[STATUS_ROUTES];
+	size_t count = deliver_status(daemon->deliver, routes, STATUS_ROUTES);
+	char sentence[400];
+
+	for (size_t i = 0; i < count && i < STATUS_ROUTES; i++) {
+		if (!routes[i].login_refused)
+			continue;
+		snprintf(
+			sentence, sizeof(sentence),
+			"nothing leaves by route %.63s until its credentials are corrected: %.199s",
+			routes[i].name, routes[i].last_error);
+		row(row_ctx, sentence);
+	}
+}
+
 void daemon_tell_warnings(void *ctx, void (*row)(void *row_ctx, const char *sentence),
 			  void *row_ctx)
 {
@@ -118,6 +159,9 @@ void daemon_tell_warnings(void *ctx, void (*row)(void *row_ctx, const char *sent
 		row(row_ctx, "delivery.capture_only is on: nothing leaves");
 	else if (config->delivery.route_count == 0)
 		row(row_ctx, "there is no route: allowed mail stays in the queue");
+	else
+		tell_senders(config, row, row_ctx);
+	tell_logins(daemon, row, row_ctx);
 	versions_release(daemon->versions, config);
 	whitelist_release(&snapshot);
 }

@@ -54,7 +54,7 @@ static struct document_node *load_document(struct config_reader *reader, const c
 		config_report_add(reader->report, false, root, "", "%s", why.text);
 	else
 		root = config_read_document(reader, buf_span(&text), path, "");
-	buf_release(&text);
+	buf_wipe(&text);
 	if (root->kind == DOCUMENT_MAPPING)
 		return root;
 	if (!config_read_is_absent(root))
@@ -151,8 +151,9 @@ int config_load(const char *path, const char *const *overrides, size_t override_
 	config_check_listeners(&reader, config, root);
 	config_check_trusted(&reader, config, root);
 	config_check_routes(&reader, config, root);
+	config_read_logins(&reader, config, root);
 	config_report_sort(report);
-	arena_free(&reader.scratch);
+	arena_wipe(&reader.scratch); /* passwords stood in it */
 	if (report->mistakes > 0) {
 		config_free(&config);
 		return ERR_SYNTAX;
@@ -170,5 +171,5 @@ void config_free(struct config **config)
 	users_free(&(*config)->users);
 	arena = (*config)->arena; /* the struct lies in it */
 	*config = NULL;
-	arena_free(&arena);
+	arena_wipe(&arena);
 }

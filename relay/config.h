@@ -90,7 +90,8 @@ int config_reloadable(const struct config *now, const struct config *next, struc
 
 /*
  * All keys as they are in force, as YAML that config_load accepts and reads
- * back as the same configuration. Returns 0, or ERR_IO when writing failed.
+ * back as the same configuration, but for passwords and tokens: "(hidden)"
+ * stands in their place, which config_load refuses. Returns 0, or ERR_IO when writing failed.
  */
 int config_print(const struct config *config, FILE *out);
 

@@ -13,6 +13,7 @@
 static_assert(sizeof(enum log_format) == sizeof(int), "choices are stored as int");
 static_assert(sizeof(enum verdict_kind) == sizeof(int), "choices are stored as int");
 static_assert(sizeof(enum listener_auth) == sizeof(int), "choices are stored as int");
+static_assert(sizeof(enum route_auth) == sizeof(int), "choices are stored as int");
 static_assert(sizeof(enum route_tls) == sizeof(int), "choices are stored as int");
 static_assert(sizeof(enum route_protocol) == sizeof(int), "choices are stored as int");
 static_assert(sizeof(enum fault_action) == sizeof(int), "choices are stored as int");
@@ -58,6 +59,9 @@ static const char *const listener_tls_modes[] = {"none", "starttls", "implicit",
 static const char *const listener_tls_client_modes[] = {"off", "optional", "required", NULL};
 static const char *const fixups[] = {"none", "msa", NULL};
 static const char *const protocols[] = {"smtp", "lmtp", NULL};
+/* As enum route_auth. */
+static const char *const route_auth_modes[] = {"auto", "plain", "login", "cram-md5",
+					       "scram-sha-256", "xoauth2", NULL};
 static const char *const route_tls_modes[] = {"none", "opportunistic", "required", "implicit", NULL};
 
 static const struct config_key log_keys[] = {
@@ -197,13 +201,14 @@ static const struct config_key route_keys[] = {
 	      .check = config_check_pin),
 	TEXT("tls_certificate", "\"\"", R_AT(tls_certificate)),
 	TEXT("tls_key", "\"\"", R_AT(tls_key)),
-	LATER("username", "\"\""),
-	LATER("password", "\"\""),
-	LATER("password_file", "\"\""),
-	LATER("token", "\"\""),
-	LATER("token_file", "\"\""),
-	LATER("token_command", "\"\""),
-	LATER("auth", "auto"),
+	TEXT("username", "\"\"", R_AT(username)),
+	TEXT("password", "\"\"", R_AT(password), .secret = true),
+	TEXT("password_file", "\"\"", R_AT(password_file)),
+	TEXT("token", "\"\"", R_AT(token), .secret = true),
+	TEXT("token_file", "\"\"", R_AT(token_file)),
+	TEXT("token_command", "\"\"", R_AT(token_command)),
+	CHOICE("auth", "auto", R_AT(auth), .choices = route_auth_modes),
+	BOOL("auth_without_tls", "false", R_AT(auth_without_tls)),
 	LATER("proxy_protocol", "off"),
 	LATER("xclient", "false"),
 	TEXT("source_address", "\"\"", R_AT(source_address), .check = config_check_address_or_empty),

@@ -37,6 +37,7 @@ struct config_key {
 	const char *fallback;
 	bool required;
 	bool restart;		   /* a change needs a restart */
+	bool secret;		   /* CONFIG_TEXT: never shown */
 	bool unique;		   /* CONFIG_TEXT in items: no two may be equal */
 	struct config_range range; /* of the value; of a list: how many items */
 	struct config_range each;  /* CONFIG_TIMES: of one item */

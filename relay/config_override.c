@@ -74,6 +74,11 @@ void config_read_override(struct config_reader *reader, struct document_node *ro
 				     path, "KEY=VALUE was expected, as in smtp.max_recipients=5");
 		return;
 	}
+	if (span_ends_fold(keys, span_of(".password")) || span_ends_fold(keys, span_of(".token")))
+		config_report_add_at(reader->report, true, SOURCE, (struct document_mark){0, 0},
+				     path,
+				     "everybody on this machine can read a command line: "
+				     "password_file and token_file are for secrets");
 	while (keys.data != NULL && node != NULL)
 		node = step(reader, node, span_cut(&keys, '.'), path);
 	if (node != NULL)

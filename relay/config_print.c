@@ -121,7 +121,12 @@ void config_print_value(const struct config_key *key, const char *base, struct b
 	const char *at = base + key->offset;
 
 	switch (key->type) {
-	case CONFIG_TEXT: print_text_at(at, out); break;
+	case CONFIG_TEXT:
+		if (key->secret && span_of(pointer_at(at)).len > 0)
+			print_text(span_of(CONFIG_HIDDEN), out);
+		else
+			print_text_at(at, out);
+		break;
 	case CONFIG_BOOL: print_bool_at(at, out); break;
 	case CONFIG_CHOICE: print_choice(key, at, out); break;
 	case CONFIG_COUNT: buf_printf(out, "%zu", count_at(at)); break;
@@ -130,7 +135,7 @@ void config_print_value(const struct config_key *key, const char *base, struct b
 	case CONFIG_TEXTS:
 	case CONFIG_TIMES:
 	case CONFIG_PATTERNS: print_list(key, base, out); break;
-	/* What is in force. Secrets are among these, so none can show. */
+	/* What is in force. */
 	case CONFIG_LATER: buf_append_text(out, key->fallback); break;
 	case CONFIG_SECTION:
 	case CONFIG_ITEMS: break;

@@ -5,6 +5,9 @@
 #include "base/buf.h"
 #include "relay/config_key.h"
 
+/* Stands in place of a secret. */
+#define CONFIG_HIDDEN "(hidden)"
+
 /*
  * Append the value of a scalar or list key as it stands behind "name: ", on
  * one line. `base` is the struct of the key's table. Not for sections and items.

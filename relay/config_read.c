@@ -104,7 +104,7 @@ static bool read_text(struct config_reader *reader, const struct place *at, stru
 		*text_out = span_make(arena_span_dup(reader->arena, buf_span(&text)), text.len);
 	else
 		complain(reader, at, why.text);
-	buf_release(&text);
+	buf_wipe(&text);
 	return code == ERR_OK;
 }
 

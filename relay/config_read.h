@@ -45,6 +45,13 @@ void config_read_keys(struct config_reader *reader, const struct config_key *key
 void config_read_users(struct config_reader *reader, struct config *config,
 		       const struct document_node *root);
 
+/*
+ * config_login.c: report logins at next hops that can't work, and read the
+ * passwords that stand in files.
+ */
+void config_read_logins(struct config_reader *reader, struct config *config,
+			const struct document_node *root);
+
 /* config_fault.c: report what in `faults:` does not go together. */
 void config_check_faults(struct config_reader *reader, const struct config *config,
 			 const struct document_node *root);

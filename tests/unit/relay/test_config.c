@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -417,8 +418,35 @@ static const struct {
 	 "and hyphens was expected, not \"\"\n"},
 	{"- a\n", "1:1 : a mapping of keys was expected, not a list\n"},
 	/* Known names of later versions: refused unless off, and the value is never repeated. */
-	{"routes:\n  - {hosts: [\"a.example:25\"], password: hunter2}\n",
-	 "2:41 routes.0.password: is not supported by this version (leave it out or write \"\")\n"},
+	/* Logins at next hops; no value is ever repeated. */
+	{"routes:\n  - {hosts: [\"a.example:25\"], password: hunter2, auth: plain}\n",
+	 "2:41 routes.0.password: needs username\n"
+	 "2:56 warning routes.0.auth: has no effect without username\n"},
+	{"routes:\n  - {hosts: [\"a.example:25\"], username: u}\n",
+	 "2:41 routes.0.username: needs password, password_file, token, token_file or "
+	 "token_command\n"},
+	{"routes:\n  - {hosts: [\"a.example:25\"], username: u, password: hunter2, token: t}\n",
+	 "2:70 routes.0.token: there can be only one of password, password_file, token, "
+	 "token_file or token_command\n"},
+	{"routes:\n  - {hosts: [\"a.example:25\"], username: u, password: hunter2, auth: "
+	 "xoauth2}\n",
+	 "2:69 routes.0.auth: xoauth2 needs token, token_file or token_command\n"},
+	{"routes:\n  - {hosts: [\"a.example:25\"], username: u, token: hunter2, auth: login}\n",
+	 "2:66 routes.0.auth: a token is for xoauth2\n"},
+	{"routes:\n  - {hosts: [\"a.example:25\"], username: u, token: hunter 2}\n",
+	 "2:51 routes.0.token: a token holds printable ASCII characters and no blanks\n"},
+	{"routes:\n  - {hosts: [\"a.example:25\"], username: u, password: \"hunter\\t2\"}\n",
+	 "2:54 routes.0.password: a password holds no control characters\n"},
+	{"routes:\n  - {hosts: [\"a.example:25\"], username: u, password: (hidden)}\n",
+	 "2:54 routes.0.password: (hidden) is what is shown in place of a secret, not a secret\n"},
+	{"routes:\n  - {hosts: [\"a.example:25\"], username: u, password: hunter2, tls: none}\n",
+	 "2:41 routes.0.username: no login is possible: credentials are sent inside TLS only, and "
+	 "this route has none (or set auth_without_tls: true)\n"},
+	{"routes:\n  - {hosts: [\"a.example:25\"], username: u, password_file: /nonexistent/p}\n",
+	 "2:59 routes.0.password_file: /nonexistent/p can't be read: No such file or directory\n"},
+	{"routes:\n  - {hosts: [\"a.example:25\"], username: u, auth: pain, password: x}\n",
+	 "2:50 routes.0.auth: auto, plain, login, cram-md5, scram-sha-256 or xoauth2 was expected, "
+	 "not \"pain\"; did you mean plain?\n"},
 	{"policy: {hook: {url: \"http://127.0.0.1/\"}}\n",
 	 "1:22 policy.hook.url: is not supported by this version (leave it out or write \"\")\n"},
 	{"webhooks: [{url: x}]\n",
@@ -503,6 +531,69 @@ START_TEST(hostnames)
 	ck_assert_int_eq(loaded.code, ERR_SYNTAX);
 	loaded_release(&loaded);
 	buf_release(&text);
+}
+END_TEST
+
+static void write_secret(char path[64], const char *text, mode_t mode)
+{
+	write_file(path, text);
+	ck_assert_int_eq(chmod(path, mode), 0);
+}
+
+/* The forms of a secret; one that everybody can read is none. Nothing of it is printed. */
+START_TEST(secrets_of_routes)
+{
+	static const char route[] =
+		"routes: [{hosts: [\"127.0.0.1:25\"], username: staging, %s: %s}]\n";
+	static const struct {
+		const char *key;
+		const char *text; /* of the file; NULL: it stands in the configuration */
+		mode_t mode;
+		const char *secret, *notes;
+	} rows[] = {
+		{"password", NULL, 0, "hunter2", ""},
+		{"token", NULL, 0, "hunter2", ""},
+		{"token_command", NULL, 0, NULL, ""},
+		{"password_file", "hunter2\n", 0600, "hunter2", ""},
+		{"password_file", " hunter 2 \r\nmore", 0640, " hunter 2 ", ""},
+		{"password_file", "hunter2\n", 0644, NULL, "can be read by everybody"},
+		{"password_file", "\n", 0600, NULL, "has nothing in its first line"},
+		{"password_file", "hunter\a2\n", 0600, NULL, "no control characters"},
+		{"token_file", "hunter2\n", 0600, NULL, ""},
+		{"token_file", "hunter2\n", 0644, NULL, "can be read by everybody"},
+	};
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		char path[64] = "hunter2", text[300], *printed = NULL;
+		struct loaded loaded;
+		size_t size = 0;
+		FILE *out;
+
+		if (rows[i].text != NULL)
+			write_secret(path, rows[i].text, rows[i].mode);
+		snprintf(text, sizeof(text), route, rows[i].key, path);
+		load(&loaded, text, NULL, 0);
+		ck_assert_ptr_nonnull(strstr(notes_of(&loaded), rows[i].notes));
+		ck_assert_ptr_null(strstr(notes_of(&loaded), "hunter"));
+		ck_assert_int_eq(loaded.code, rows[i].notes[0] == '\0' ? ERR_OK : ERR_SYNTAX);
+		if (loaded.code == ERR_OK) {
+			const struct route_options *one = &loaded.config->delivery.routes[0];
+
+			ck_assert_str_eq(one->username, "staging");
+			ck_assert_pstr_eq(one->secret, rows[i].secret);
+			out = open_memstream(&printed, &size);
+			ck_assert_int_eq(config_print(loaded.config, out), ERR_OK);
+			fclose(out);
+			if (rows[i].secret != NULL)
+				ck_assert_ptr_null(strstr(printed, rows[i].secret));
+			ck_assert_int_eq(strstr(printed, "\"(hidden)\"") != NULL,
+					 rows[i].text == NULL && rows[i].secret != NULL);
+			free(printed);
+		}
+		loaded_release(&loaded);
+		if (rows[i].text != NULL)
+			unlink(path);
+	}
 }
 END_TEST
 
@@ -946,7 +1037,8 @@ START_TEST(many_mistakes_do_not_pile_up)
 END_TEST
 
 UNIT_MAIN("relay/config", defaults_are_those_of_the_interface, every_form_is_read,
-	  mistakes_are_reported_with_place_and_name, hostnames, values_in_force_of_later_versions,
-	  users_are_read, mistakes_in_users, users_that_nobody_wants, sections_without_a_value,
-	  environment, overrides, unreadable_files, notes_for_people, printed_and_read_back,
-	  man_page_names_every_key, fault_rules, reload, values, many_mistakes_do_not_pile_up)
+	  mistakes_are_reported_with_place_and_name, hostnames, secrets_of_routes,
+	  values_in_force_of_later_versions, users_are_read, mistakes_in_users,
+	  users_that_nobody_wants, sections_without_a_value, environment, overrides,
+	  unreadable_files, notes_for_people, printed_and_read_back, man_page_names_every_key,
+	  fault_rules, reload, values, many_mistakes_do_not_pile_up)
