@@ -130,7 +130,7 @@ static void format(const struct uplink *u, enum xclient_name name, struct buf *o
  * a later command does not repeat them, and may not take a second one once it
  * knows the address: so what matters most is said last.
  */
-static size_t compose(const struct uplink *u, char lines[LINES_MAX][LINE_MAX_BYTES + 3])
+static size_t compose(const struct uplink *u, char lines[LINES_MAX][LINE_MAX_BYTES + 1])
 {
 	static const enum xclient_name order[] = {XCLIENT_ADDR,	    XCLIENT_LOGIN,   XCLIENT_PROTO,
 						  XCLIENT_NAME,	    XCLIENT_HELO,    XCLIENT_PORT,
@@ -146,10 +146,10 @@ static size_t compose(const struct uplink *u, char lines[LINES_MAX][LINE_MAX_BYT
 		format(u, order[i], &text);
 		if (text.len > 0 && (count == 0 || len + text.len > LINE_MAX_BYTES)) {
 			assert(count < LINES_MAX); /* two values of 255 fit in any case */
-			len = (size_t)snprintf(lines[count++], LINE_MAX_BYTES + 3, "XCLIENT");
+			len = (size_t)snprintf(lines[count++], LINE_MAX_BYTES + 1, "XCLIENT");
 		}
 		if (text.len > 0)
-			len += (size_t)snprintf(lines[count - 1] + len, LINE_MAX_BYTES + 3 - len,
+			len += (size_t)snprintf(lines[count - 1] + len, LINE_MAX_BYTES + 1 - len,
 						"%.*s", SPAN_ARG(buf_span(&text)));
 		buf_release(&text);
 	}
@@ -158,7 +158,8 @@ static size_t compose(const struct uplink *u, char lines[LINES_MAX][LINE_MAX_BYT
 
 static void say_next(struct uplink *u)
 {
-	char lines[LINES_MAX][LINE_MAX_BYTES + 3];
+	char lines[LINES_MAX][LINE_MAX_BYTES + 1];
+	char line[LINE_MAX_BYTES + 3];
 	size_t count = compose(u, lines);
 
 	if (u->vouch_said == count) {
@@ -168,8 +169,8 @@ static void say_next(struct uplink *u)
 	}
 	u->state = UPLINK_VOUCHING;
 	u->vouch_said++;
-	strcat(lines[count - u->vouch_said], "\r\n");
-	uplink_say(u, lines[count - u->vouch_said], u->env.route->command_timeout_ms);
+	(void)snprintf(line, sizeof(line), "%s\r\n", lines[count - u->vouch_said]);
+	uplink_say(u, line, u->env.route->command_timeout_ms);
 }
 
 bool vouch_is_wanted(const struct uplink *u)
