@@ -55,6 +55,8 @@ class NextHop:
         self.unfinished = []  # what came of messages whose connection ended before the dot
         self.raw_bodies = []  # as on the wire, with stuffing, without the terminator
         self.connections = 0
+        self.open_connections = 0
+        self.most_at_once = 0
         self.journal = []  # what was seen and said, for the ledger
         self.listener = socket.create_server(("127.0.0.1", port), backlog=200)
         self.port = self.listener.getsockname()[1]
@@ -103,6 +105,8 @@ class NextHop:
                 return
             with self.lock:
                 self.connections += 1
+                self.open_connections += 1
+                self.most_at_once = max(self.most_at_once, self.open_connections)
                 number = self.connections
             threading.Thread(target=self._serve, args=(connection, number), daemon=True).start()
 
@@ -118,6 +122,8 @@ class NextHop:
         finally:
             # By TLS it is another object than the one that was accepted.
             conversation.connection.close()
+            with self.lock:
+                self.open_connections -= 1
 
     def converse(self, connection, number):
         return Conversation(self, connection, number)
@@ -143,12 +149,15 @@ class Conversation:
     def answer(self, event, usual, **members):
         """Say `usual` and note it; the code."""
         line = self.hop.note(self, event, **members)
-        self.say(line, usual.encode() + b"\r\n")
+        self.respond(line, usual.encode() + b"\r\n")
         return line["code"]
+
+    def respond(self, line, usual):
+        self.say(line, usual)
 
     def say(self, line, data):
         """What is said to `line` of the journal."""
-        line["code"] = int(data[:3]) if re.match(rb"[2-5][0-9]{2}[ -]", data) else None
+        line["code"] = code_of(data)
         self.write(data)
         line["sent"] = True
 
@@ -300,6 +309,11 @@ class Conversation:
         self.hop.note(self, "cut", recipients=self.recipients, size=len(self.buffer))
         with self.hop.lock:
             self.hop.unfinished.append((list(self.recipients), bytes(self.buffer)))
+
+
+def code_of(data):
+    """None: this is no reply."""
+    return int(data[:3]) if re.match(rb"[2-5][0-9]{2}[ \r-]", data) else None
 
 
 def is_yes(code):
