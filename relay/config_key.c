@@ -14,6 +14,7 @@ static_assert(sizeof(enum log_format) == sizeof(int), "choices are stored as int
 static_assert(sizeof(enum verdict_kind) == sizeof(int), "choices are stored as int");
 static_assert(sizeof(enum listener_auth) == sizeof(int), "choices are stored as int");
 static_assert(sizeof(enum route_auth) == sizeof(int), "choices are stored as int");
+static_assert(sizeof(enum route_balance) == sizeof(int), "choices are stored as int");
 static_assert(sizeof(enum route_tls) == sizeof(int), "choices are stored as int");
 static_assert(sizeof(enum route_protocol) == sizeof(int), "choices are stored as int");
 static_assert(sizeof(enum fault_action) == sizeof(int), "choices are stored as int");
@@ -62,6 +63,7 @@ static const char *const protocols[] = {"smtp", "lmtp", NULL};
 /* As enum route_auth. */
 static const char *const route_auth_modes[] = {"auto", "plain", "login", "cram-md5",
 					       "scram-sha-256", "xoauth2", NULL};
+static const char *const route_balances[] = {"failover", "round-robin", NULL};
 static const char *const route_tls_modes[] = {"none", "opportunistic", "required", "implicit", NULL};
 
 static const struct config_key log_keys[] = {
@@ -192,7 +194,7 @@ static const struct config_key route_keys[] = {
 	TEXTS("hosts", NULL, R_AT(hosts),
 	      .count_offset = offsetof(struct route_options, host_count), .range = {1, 100},
 	      .required = true, .check = config_check_next_hop),
-	LATER("balance", "failover"),
+	CHOICE("balance", "failover", R_AT(balance), .choices = route_balances),
 	CHOICE("tls", "required", R_AT(tls), .choices = route_tls_modes),
 	BOOL("tls_verify", "true", R_AT(tls_verify)),
 	TEXT("tls_ca", "\"\"", R_AT(tls_ca)),

@@ -12,6 +12,7 @@
 #include "relay/filter/whitelist.h"
 #include "relay/loop/loop.h"
 
+enum route_balance { ROUTE_FAILOVER, ROUTE_ROUND_ROBIN };
 enum route_tls { ROUTE_TLS_NONE, ROUTE_TLS_OPPORTUNISTIC, ROUTE_TLS_REQUIRED, ROUTE_TLS_IMPLICIT };
 
 enum route_protocol { ROUTE_SMTP, ROUTE_LMTP };
@@ -32,9 +33,10 @@ struct route_options {
 	const char *name;
 	const char *const *domains; /* "example.com", ".example.com", "*" */
 	size_t domain_count;
-	const char *const *hosts; /* "host:port", "[::1]:25", "unix:/path"; tried in order */
+	const char *const *hosts; /* "host:port", "[::1]:25", "unix:/path" */
 	size_t host_count;
 	enum route_protocol protocol; /* RFC 2033: LMTP answers for each recipient */
+	enum route_balance balance;
 	enum route_tls tls;
 	bool tls_verify;	     /* false: any certificate does, or one of tls_pins */
 	const char *tls_ca;	     /* PEM file or folder; NULL or "": the system's */

@@ -13,6 +13,7 @@
 #include "relay/deliver/bouncer.h"
 #include "relay/deliver/event.h"
 #include "relay/deliver/hop_tls.h"
+#include "relay/deliver/host.h"
 #include "relay/deliver/job.h"
 #include "relay/deliver/keyring.h"
 #include "relay/deliver/outcome.h"
@@ -20,16 +21,17 @@
 #include "relay/deliver/uplink.h"
 #include "relay/deliver/worker.h"
 
-#define IN_HAND_MAX    256 /* recipients claimed and not settled */
-#define IN_HAND_LOW    128 /* claim more below this */
-#define LEASE_MS       (10 * 60 * 1000)
-#define EXPIRE_EACH_MS (60 * 1000)
-#define TICK_MS	       1000
-#define IDLE_LINK_MS   (10 * 1000) /* a connection nobody needs is closed */
-#define LINK_LIFE_MS   (5 * 60 * 1000)
-#define REST_FIRST_MS  1000 /* after trouble with a next hop, doubling */
-#define REST_MAX_MS    (60 * 1000)
-#define REDIALS_MAX    2
+#define IN_HAND_MAX	 256 /* recipients claimed and not settled */
+#define IN_HAND_LOW	 128 /* claim more below this */
+#define LEASE_MS	 (10 * 60 * 1000)
+#define EXPIRE_EACH_MS	 (60 * 1000)
+#define TICK_MS		 1000
+#define IDLE_LINK_MS	 (10 * 1000) /* a connection nobody needs is closed */
+#define LINK_LIFE_MS	 (5 * 60 * 1000)
+#define STARVED_MS	 1000 /* no descriptors to be had: so long nothing is started */
+#define TURN_MS		 1000 /* a connection serves so long before it makes room for others */
+#define REDIALS_MAX	 2
+#define DESTINATIONS_MAX 1000 /* of a route, those that are only remembered */
 
 /* After credentials were refused, doubling. */
 #define LOGIN_REST_MS	  (60 * 1000)
@@ -45,11 +47,13 @@ struct batch {
 struct link {
 	struct link *next;
 	struct deliver *deliver;
-	struct way *way;
+	struct destination *to;
+	struct host *host;
 	struct uplink *uplink;
 	enum link_state { LINK_OPENING, LINK_IDLE, LINK_BUSY, LINK_CLOSING } state;
 	int64_t opened_ms;
 	int64_t since_ms; /* in this state */
+	bool probe;	  /* dialled to find out whether the host is well again */
 	bool used;	  /* a job was given to it */
 	/* answers on their way from the loop; each fills its own fields */
 	struct event opened, done, lost, closed;
@@ -62,27 +66,52 @@ struct link {
 	bool is_lost; /* `lost` has arrived; `done` of a crossing job is still to come */
 };
 
+/* Connections by state; `probing` of those that are opening are probes. */
+struct link_counts {
+	size_t opening, probing, idle, busy, closing;
+};
+
+/*
+ * Where mail of a route goes that may share connections: all of it, as a rule.
+ * Made when there is mail for it, freed when it is idle (destination.c).
+ */
+struct destination {
+	struct destination *next;
+	struct way *way;
+	char *key;
+	struct target *targets;
+	size_t target_count;
+	struct job *first, *last; /* waiting for a connection and a worker */
+	size_t waiting;		  /* recipients of them */
+	size_t jobs_waiting;
+	size_t jobs_running;	  /* with a worker or an uplink */
+	int64_t waiting_since_ms; /* the line was empty before */
+	struct link *links;
+	struct link_counts count;
+};
+
 /* A route at work. */
 struct way {
+	struct deliver *deliver;
 	struct plan *plan;
 	const struct route_options *options;
 	struct hop_tls *tls; /* NULL: none, or tls_why */
 	struct err tls_why;
-	struct job *first, *last; /* waiting for a connection and a worker */
-	size_t waiting;		  /* recipients of them */
+	struct key *key;    /* to log in with; NULL: the route does not */
+	bool logged_in;	    /* its credentials were right the last time */
+	int login_failures; /* refusals of them in a row */
+	int64_t refused_ms; /* when the last of them was noticed */
+	int64_t login_rest_until_ms;
+	char login_error[200];
+	struct host *hosts; /* those of the options first, in their order */
+	struct destination *destinations;
+	size_t destination_count;
+	struct link_counts count; /* of all destinations, as are */
+	size_t waiting;
 	size_t jobs_waiting;
-	struct link *links;
-	size_t opening, idle, busy, closing;
-	int failures;	       /* outages in a row */
-	int64_t trouble_ms;    /* when the last of them was noticed */
-	struct key *key;       /* to log in with; NULL: the route does not */
-	bool logged_in;	       /* its credentials were right the last time */
-	int login_failures;    /* refusals of them in a row */
-	int64_t refused_ms;    /* when the last of them was noticed */
-	bool paused;	       /* when it was looked at last */
-	bool unreachable;      /* the last dial failed and there is no other connection */
-	enum trouble trouble;  /* of the last dial that failed */
-	int64_t rest_until_ms; /* monotonic: no dial before */
+	enum trouble trouble; /* of the last dial that failed */
+	bool paused;	      /* when it was looked at last */
+	int64_t starved_until_ms;
 	uint64_t delivered, deferred, failed;
 	char last_error[200];
 	int64_t last_error_at;
@@ -180,17 +209,39 @@ void plan_end_unused(struct deliver *d);
 void intake_start(struct deliver *d);
 void intake_claim(struct deliver *d, int64_t now);
 
-/* pool.c: connections */
-void pool_start_jobs(struct deliver *d);
-void pool_dial(struct deliver *d, struct way *way);
-void pool_tidy(struct deliver *d, struct way *way, int64_t now_ms);
-void pool_close(struct way *way, bool busy_too);
-size_t pool_links(const struct way *way);
+/* destination.c: what waits, and for whom */
+/* The job stands in the line of its destination, which is made if need be. */
 void way_push(struct way *way, struct job *job, bool front);
-struct job *way_pop(struct way *way);
 /* Give up all that wait: `transition` DEFER with the reason, or UNCLAIM until `again_at`. */
 void way_give_up(struct deliver *d, struct way *way, enum transition transition, const char *reason,
 		 int64_t again_at);
+/* A connection could be had or be dialled: false means that all its hosts rest. */
+bool way_may_try(const struct way *way, int64_t now_ms);
+/* Its credentials were refused, which is not tried again now. */
+bool way_login_rests(const struct way *way, int64_t now_ms);
+/* Those of `before`, of the same route in the version that ends, are as they were. */
+void way_init(struct deliver *d, struct way *way, struct plan *plan,
+	      const struct route_options *options, const struct way *before);
+void way_release(struct way *way);
+/* Forget destinations that nobody needs any more. */
+void way_forget(struct way *way);
+void destination_give_up(struct deliver *d, struct destination *to, enum transition transition,
+			 const char *reason, int64_t again_at);
+/* For a connection that carried something before, or not. NULL: none of them wants it. */
+struct job *destination_take(struct destination *to, bool used);
+/* How many of the waiting want a connection that carried nothing yet: they stand in front. */
+size_t destination_fresh_wanted(const struct destination *to);
+bool destination_may_try(const struct destination *to, int64_t now_ms);
+/* Why nothing can be sent there now, every host with its own reason. */
+void destination_trouble(const struct destination *to, char *text_out, size_t size);
+
+/* pool.c: connections */
+void pool_start_jobs(struct deliver *d);
+/* What can't be sent now, because the next hop rests, is given up. */
+void pool_relieve(struct deliver *d);
+void pool_tidy(struct deliver *d, struct way *way, int64_t now_ms);
+void pool_close(struct way *way, bool busy_too);
+size_t pool_links(const struct way *way);
 
 /* settle.c: outcomes */
 void settle_start(struct deliver *d);

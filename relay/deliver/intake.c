@@ -129,21 +129,14 @@ static void relieve(struct deliver *d)
 {
 	const struct delivery_options *options = d->plan->options;
 	int64_t now = clock_wall_ms();
-	char reason[300];
 
+	pool_relieve(d);
 	for (size_t i = 0; i < options->route_count; i++) {
 		struct way *way = &d->plan->ways[i];
 
-		if (way->first == NULL || way->paused)
-			continue;
-		if (way->unreachable && clock_mono_ms() < way->rest_until_ms) {
-			snprintf(reason, sizeof(reason), "not tried, the next hop rests: %s",
-				 way->last_error);
-			way_give_up(d, way, TRANSITION_DEFER, reason, 0);
-		} else if (options->route_count > 1 && way->waiting > IN_HAND_MAX / 2 &&
-			   way->busy + way->idle == 0) {
+		if (!way->paused && options->route_count > 1 && way->waiting > IN_HAND_MAX / 2 &&
+		    way->count.busy + way->count.idle == 0)
 			way_give_up(d, way, TRANSITION_UNCLAIM, "", now + TICK_MS);
-		}
 	}
 }
 

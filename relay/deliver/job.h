@@ -75,6 +75,7 @@ struct job {
 	struct job *all_next, *all_prev; /* of all that are in hand */
 	struct batch *batch;		 /* keeps `message` alive */
 	struct way *way;		 /* the route and its connections; NULL: goes nowhere */
+	struct destination *to;		 /* of `way`, since it is in its line */
 	struct plan *plan;		 /* keeps `route` and `options` alive */
 	struct worker *worker;
 	int running; /* worker, uplink: how many are not through yet */

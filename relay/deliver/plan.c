@@ -22,22 +22,13 @@ static void make_tls(struct way *way)
 		err_prefix(&way->tls_why, code, "%s", key);
 }
 
-/* Numbers for status go on over a reload. */
-static void inherit(struct way *way, const struct plan *from)
+/* The route of the same name in the version before, NULL: it is new. */
+static const struct way *find_way(const struct plan *plan, const char *name)
 {
-	if (from == NULL)
-		return;
-	for (size_t i = 0; i < from->options->route_count; i++) {
-		const struct way *old = &from->ways[i];
-
-		if (!span_is(span_of(old->options->name), way->options->name))
-			continue;
-		way->delivered = old->delivered;
-		way->deferred = old->deferred;
-		way->failed = old->failed;
-		memcpy(way->last_error, old->last_error, sizeof(way->last_error));
-		way->last_error_at = old->last_error_at;
-	}
+	for (size_t i = 0; plan != NULL && i < plan->options->route_count; i++)
+		if (span_is(span_of(plan->ways[i].options->name), name))
+			return &plan->ways[i];
+	return NULL;
 }
 
 /* Credentials belong to the version: with the next one come new connections and another try. */
@@ -57,10 +48,10 @@ struct plan *plan_new(struct deliver *d, const struct delivery_options *options)
 	plan->options = options;
 	plan->ways = mem_array(options->route_count + 1, sizeof(*plan->ways));
 	for (size_t i = 0; i < options->route_count; i++) {
-		plan->ways[i].plan = plan;
-		plan->ways[i].options = &options->routes[i];
-		plan->ways[i].key = make_key(d, &options->routes[i]);
-		inherit(&plan->ways[i], d->plan);
+		const struct route_options *route = &options->routes[i];
+
+		way_init(d, &plan->ways[i], plan, route, find_way(d->plan, route->name));
+		plan->ways[i].key = make_key(d, route);
 		make_tls(&plan->ways[i]);
 	}
 	plan->next = d->plans;
@@ -92,6 +83,7 @@ void plan_end_unused(struct deliver *d)
 		}
 		*link = plan->next;
 		for (size_t i = 0; i < plan->options->route_count; i++) {
+			way_release(&plan->ways[i]);
 			hop_tls_free(&plan->ways[i].tls);
 			key_free(&plan->ways[i].key);
 		}

@@ -4,11 +4,11 @@
 #include <stddef.h>
 #include <stdio.h>
 
+#include "base/clock.h"
 #include "relay/deliver/vouch.h"
 
 static void try_next_address(struct uplink *u);
 static void dial_again(struct uplink *u);
-static void try_next_host(struct uplink *u);
 
 static void fail(struct uplink *u, enum trouble trouble, int code, const char *why)
 {
@@ -26,7 +26,7 @@ static void fail(struct uplink *u, enum trouble trouble, int code, const char *w
 		return;
 	}
 	uplink_drop_far(u);
-	err_set(&u->why, code, "%s: %s", u->remote, text);
+	u->why_code = err_set(&u->why, code, "%s: %s", u->remote, text);
 	u->trouble = trouble;
 	try_next_address(u);
 }
@@ -169,6 +169,11 @@ static int connect_to(struct uplink *u, const struct resolve_address *address, s
 		if (resolve_numeric(&host, &from) < 0)
 			return err_set(why, ERR_SYNTAX, "source_address \"%s\" is no address",
 				       source);
+		/* Not from another one then: who asks for an address may have a rule behind it. */
+		if (from.addresses[0].sockaddr.ss_family != address->sockaddr.ss_family)
+			return err_set(why, ERR_UNSUPPORTED,
+				       "source_address %s is of another family than this address",
+				       source);
 	}
 	return uplink_connect(u, address, from.count > 0 ? &from.addresses[0] : NULL, why);
 }
@@ -196,7 +201,7 @@ static bool dial(struct uplink *u, const struct resolve_address *address)
 	u->state = UPLINK_CONNECTING;
 	if (connect_to(u, address, &why) == ERR_OK)
 		return true;
-	err_set(&u->why, ERR_IO, "%s: %s", u->remote, why.text);
+	u->why_code = err_set(&u->why, ERR_IO, "%s: %s", u->remote, why.text);
 	u->trouble = TROUBLE_NETWORK;
 	return false;
 }
@@ -212,22 +217,41 @@ static void dial_again(struct uplink *u)
 static void try_next_address(struct uplink *u)
 {
 	securing_forget(u);
-	while (u->address_next < u->query.result.count) {
+	while (u->address_next < u->query.result.count && clock_mono_ms() < u->give_up_ms) {
 		const struct resolve_address *address =
 			&u->query.result.addresses[u->address_next++];
 
 		name_remote(u, address);
 		if (u->env.is_own_listener != NULL &&
 		    u->env.is_own_listener(u->env.own_ctx, address->text)) {
-			err_set(&u->why, ERR_DENIED, "%s is a listener of our own: mail would loop",
-				address->text);
+			u->why_code = err_set(&u->why, ERR_CONFLICT,
+					      "%s is a listener of our own: mail would loop",
+					      u->remote);
 			u->trouble = TROUBLE_CONFIGURATION;
 			continue;
 		}
 		if (dial(u, address))
 			return;
 	}
-	try_next_host(u);
+	/* ERR_DENIED is for credentials only (login.c). */
+	uplink_opened(u, u->why_code == ERR_CONFLICT ? ERR_CONFLICT : ERR_IO);
+}
+
+/*
+ * However many addresses never answer (S229): all together they take no
+ * longer than two of them would, and the last one is tried too.
+ */
+static void begin_connecting(struct uplink *u)
+{
+	int64_t limit = u->env.route->connect_timeout_ms;
+	int64_t count = (int64_t)u->query.result.count;
+
+	u->why_code = err_set(&u->why, ERR_IO, "%s has no address", u->host.name);
+	u->trouble = TROUBLE_NETWORK;
+	u->address_next = 0;
+	u->give_up_ms = clock_mono_ms() + 2 * limit;
+	u->connect_ms = count > 2 ? 2 * limit / count : limit;
+	try_next_address(u);
 }
 
 static void on_resolved(struct loop_task *task)
@@ -241,30 +265,16 @@ static void on_resolved(struct loop_task *task)
 	if (u->query.code < 0) {
 		u->why = u->query.why;
 		u->trouble = TROUBLE_NETWORK;
-		try_next_host(u);
+		uplink_opened(u, u->query.code);
 		return;
 	}
-	u->address_next = 0;
-	try_next_address(u);
+	begin_connecting(u);
 }
 
-static void try_next_host(struct uplink *u)
+void prologue_begin(struct uplink *u)
 {
-	const struct route_options *route = u->env.route;
-
-	if (u->host_tried >= route->host_count) {
-		uplink_opened(u, ERR_IO);
-		return;
-	}
-	u->query.result.count = 0;
-	u->address_next = 0;
-	if (route_host_parse(span_of(route->hosts[u->host_tried++]), &u->host, &u->why) < 0) {
-		u->trouble = TROUBLE_CONFIGURATION;
-		try_next_host(u);
-		return;
-	}
 	if (resolve_numeric(&u->host, &u->query.result) == ERR_OK) {
-		try_next_address(u);
+		begin_connecting(u);
 		return;
 	}
 	u->state = UPLINK_RESOLVING;
@@ -272,13 +282,6 @@ static void try_next_host(struct uplink *u)
 	u->query.loop = u->env.loop;
 	u->query.task.run = on_resolved;
 	resolver_ask(u->env.resolver, &u->query);
-}
-
-void prologue_begin(struct uplink *u)
-{
-	err_set(&u->why, ERR_IO, "the route has no hosts");
-	u->trouble = TROUBLE_CONFIGURATION;
-	try_next_host(u);
 }
 
 bool prologue_is_looking_up(const struct uplink *u)

@@ -148,8 +148,8 @@ static void fill(struct deliver *d, const struct way *way, struct route_status *
 {
 	snprintf(status->name, sizeof(status->name), "%s", way->options->name);
 	status->paused = way->paused;
-	status->connections = way->idle + way->busy;
-	status->busy = way->busy;
+	status->connections = way->count.idle + way->count.busy;
+	status->busy = way->count.busy;
 	status->delivered = way->delivered;
 	status->deferred = way->deferred;
 	status->failed = way->failed;

@@ -190,8 +190,7 @@ int uplink_connect(struct uplink *u, const struct resolve_address *address,
 
 	return stream_connect(u->env.loop, &address->sockaddr, address->len,
 			      from != NULL ? &from->sockaddr : NULL, from != NULL ? from->len : 0,
-			      u->env.route->connect_timeout_ms, &options, &ops, u, on_far_connected,
-			      &u->far, why);
+			      u->connect_ms, &options, &ops, u, on_far_connected, &u->far, why);
 }
 
 /* --- a job ------------------------------------------------------------------------------- */
@@ -311,6 +310,7 @@ struct uplink *uplink_new(const struct uplink_env *env, const struct uplink_ops 
 	struct uplink *u = mem_zalloc(sizeof(*u));
 
 	u->env = *env;
+	u->host = env->host;
 	u->ops = ops;
 	u->ctx = ctx;
 	u->open_task.run = do_open;

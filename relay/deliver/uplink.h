@@ -37,8 +37,9 @@ struct uplink_env {
 	const char *tls_why;  /* this keeps it from having it */
 	const char *hostname; /* for EHLO */
 	const struct route_options *route;
-	struct key *key;      /* to log in with; NULL: it does not */
-	struct client client; /* of all jobs, when the route tells the next hop of it */
+	struct key *key;	/* to log in with; NULL: it does not */
+	struct client client;	/* of all jobs, when the route tells the next hop of it */
+	struct route_host host; /* one of the route's: its name is what TLS verifies */
 	bool (*is_own_listener)(void *ctx, const char *address);
 	void *own_ctx;
 };
@@ -48,7 +49,7 @@ struct uplink_env {
  * below come from one thread (the scheduler), one open, then one assign at a time.
  */
 struct uplink *uplink_new(const struct uplink_env *env, const struct uplink_ops *ops, void *ctx);
-/* Resolve, connect (each host, each address in turn), greeting, TLS, EHLO. */
+/* Resolve, connect (each address in turn), greeting, TLS, EHLO. */
 void uplink_open(struct uplink *uplink);
 /* What kind of trouble it was, in on_open only. */
 enum trouble uplink_trouble(const struct uplink *uplink);

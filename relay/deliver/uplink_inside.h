@@ -52,17 +52,19 @@ struct uplink {
 	bool without_tls; /* TLS failed at this address, and an opportunistic route goes on */
 	char tls_facts[HOP_TLS_FACTS_SIZE]; /* what became of TLS; "": the route has none */
 	bool logged_in;
-	struct login *login; /* in UPLINK_LOGIN */
-	bool far_gone;	     /* it ended, or nothing came any more, in the middle of a job */
-	size_t host_tried;   /* of the route's hosts */
-	bool vouched;	     /* XCLIENT was taken: the session is the client's */
-	size_t vouch_said;   /* of its commands */
-	struct route_host host;
+	struct login *login;	/* in UPLINK_LOGIN */
+	bool far_gone;		/* it ended, or nothing came any more, in the middle of a job */
+	bool vouched;		/* XCLIENT was taken: the session is the client's */
+	size_t vouch_said;	/* of its commands */
+	struct route_host host; /* env.host */
 	struct resolve_query query;
 	size_t address_next;
+	int64_t connect_ms; /* one address may take so long, */
+	int64_t give_up_ms; /* and no further one is tried then (monotonic) */
 	char remote[192];
-	struct err why;	      /* the last failure while opening */
-	enum trouble trouble; /* and what kind it was */
+	struct err why;	      /* the last failure while opening, */
+	enum trouble trouble; /* what kind it was, */
+	int why_code;	      /* and its code */
 };
 
 /* uplink.c */
