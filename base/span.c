@@ -163,6 +163,22 @@ static size_t utf8_length(struct span s)
 	return len;
 }
 
+bool span_has_8bit(struct span s)
+{
+	uint64_t seen = 0;
+	size_t i = 0;
+
+	for (; i + 8 <= s.len; i += 8) {
+		uint64_t word;
+
+		memcpy(&word, s.data + i, 8);
+		seen |= word;
+	}
+	for (; i < s.len; i++)
+		seen |= (unsigned char)s.data[i];
+	return (seen & UINT64_C(0x8080808080808080)) != 0;
+}
+
 bool span_is_utf8(struct span s)
 {
 	while (s.len > 0) {

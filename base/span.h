@@ -84,5 +84,7 @@ int span_to_u64(struct span s, uint64_t max, uint64_t *value_out);
 bool span_is_ascii(struct span s);
 /* Valid UTF-8 (no overlong forms, no surrogates, at most U+10FFFF). NUL is allowed. */
 bool span_is_utf8(struct span s);
+/* An octet above 127 is in it. */
+bool span_has_8bit(struct span s);
 
 #endif

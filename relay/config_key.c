@@ -16,6 +16,7 @@ static_assert(sizeof(enum listener_auth) == sizeof(int), "choices are stored as 
 static_assert(sizeof(enum route_auth) == sizeof(int), "choices are stored as int");
 static_assert(sizeof(enum route_balance) == sizeof(int), "choices are stored as int");
 static_assert(sizeof(enum route_tls) == sizeof(int), "choices are stored as int");
+static_assert(sizeof(enum eight_bit) == sizeof(int), "choices are stored as int");
 static_assert(sizeof(enum route_protocol) == sizeof(int), "choices are stored as int");
 static_assert(sizeof(enum fault_action) == sizeof(int), "choices are stored as int");
 static_assert(sizeof(enum fault_stage) == sizeof(int), "choices are stored as int");
@@ -64,6 +65,7 @@ static const char *const protocols[] = {"smtp", "lmtp", NULL};
 static const char *const route_auth_modes[] = {"auto", "plain", "login", "cram-md5",
 					       "scram-sha-256", "xoauth2", NULL};
 static const char *const route_balances[] = {"failover", "round-robin", NULL};
+static const char *const eight_bit_modes[] = {"pass", "fail", NULL};
 static const char *const route_tls_modes[] = {"none", "opportunistic", "required", "implicit", NULL};
 
 static const struct config_key log_keys[] = {
@@ -179,6 +181,7 @@ static const struct config_key delivery_keys[] = {
 	TIME("expire_after", "2d", AT(delivery.expire_after_ms), .range = {1000, 365 * DAY}),
 	COUNT("workers", "8", AT(delivery.workers), .range = {1, 256}),
 	BOOL("bounces", "true", AT(delivery.bounces)),
+	CHOICE("eight_bit", "pass", AT(delivery.eight_bit), .choices = eight_bit_modes),
 	{.name = "senders", .type = CONFIG_PATTERNS, .fallback = "[]",
 	 LIST(policy.senders, policy.sender_count), .range = {0, 10000}},
 	TEXT("bounce_to", "\"\"", AT(policy.bounce_to), .check = config_check_mailbox_or_empty),

@@ -115,14 +115,6 @@ static void put_date(struct writing *w, const char *name, int64_t wall_ms)
 /* --- what goes back of the original ------------------------------------------------------------
  */
 
-static bool has_8bit(struct span text)
-{
-	for (size_t i = 0; i < text.len; i++)
-		if ((unsigned char)text.data[i] >= 0x80)
-			return true;
-	return false;
-}
-
 /* No NUL, and no line that is too long: it can stand in another message as it is. */
 static bool is_text(struct span text)
 {
@@ -160,16 +152,16 @@ static void choose_original(struct writing *w)
 	w->original = w->whole ? span_first(bounce->head, (size_t)bounce->size) : header_of(bounce);
 	if (!w->whole && !is_text(w->original))
 		w->original.len = 0;
-	w->original_8bit = has_8bit(w->original);
+	w->original_8bit = span_has_8bit(w->original);
 }
 
 /* RFC 6533 1: only where something needs it. */
 static bool needs_utf8(const struct bounce *bounce)
 {
-	bool needed = bounce->smtputf8 || has_8bit(span_of(bounce->sender));
+	bool needed = bounce->smtputf8 || span_has_8bit(span_of(bounce->sender));
 
 	for (size_t i = 0; i < bounce->recipient_count; i++)
-		needed = needed || has_8bit(span_of(bounce->recipients[i].address));
+		needed = needed || span_has_8bit(span_of(bounce->recipients[i].address));
 	return needed;
 }
 
@@ -401,7 +393,7 @@ static void put_recipient(struct writing *w, const struct bounce_recipient *reci
 							    [BOUNCE_DELAYED] = "delayed",
 							    [BOUNCE_RELAYED] = "relayed",
 							    [BOUNCE_DELIVERED] = "delivered"};
-	bool high = has_8bit(span_of(recipient->address));
+	bool high = span_has_8bit(span_of(recipient->address));
 
 	put(w, "\r\n");
 	if (recipient->orcpt != NULL)
@@ -480,7 +472,7 @@ int bounce_write(const struct bounce *bounce, struct buf *out, struct bounce_fac
 	put(&w, w.id);
 	put(&w, "--\r\n");
 	facts_out->has_8bit = w.utf8 || w.original_8bit;
-	facts_out->smtputf8 = has_8bit(span_of(bounce->sender));
+	facts_out->smtputf8 = span_has_8bit(span_of(bounce->sender));
 	return w.code;
 }
 

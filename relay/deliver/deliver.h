@@ -65,12 +65,16 @@ struct route_options {
 	int64_t final_reply_timeout_ms;
 };
 
+/* What becomes of 8-bit content when the next hop does not offer 8BITMIME (RFC 6152). */
+enum eight_bit { EIGHT_BIT_PASS, EIGHT_BIT_FAIL };
+
 struct delivery_options {
 	const int64_t *schedule_ms; /* waits after the 1st, 2nd, … attempt; the last repeats */
 	size_t schedule_count;
 	int64_t expire_after_ms;
 	size_t workers;
 	bool capture_only;
+	enum eight_bit eight_bit;
 	bool bounces;	      /* reports to senders; those that a fault rule demands come anyway */
 	const char *hostname; /* EHLO name */
 	const struct route_options *routes;

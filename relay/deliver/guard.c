@@ -45,6 +45,13 @@ static bool refuse_message(struct carry *c, struct hop_reply *refusal)
 				"the message needs SMTPUTF8, which the next hop does not offer");
 		return true;
 	}
+	if (job->needs_8bit && !c->caps->eightbit) {
+		hop_reply_local(
+			refusal, 554, "5.6.3",
+			"the message has 8-bit content, the next hop does not offer 8BITMIME "
+			"(delivery.eight_bit)");
+		return true;
+	}
 	return false;
 }
 

@@ -100,6 +100,7 @@ struct job {
 	/* the worker's, before it says MAIL: `header_ready` publishes them */
 	struct buf header; /* the header section of the copy that leaves */
 	int64_t body_size; /* octets that follow it */
+	bool needs_8bit;   /* it has 8-bit octets, and delivery.eight_bit says fail */
 	atomic_bool header_ready;
 	int prepare_code; /* ERR_OK, or why no session was started */
 	struct err prepare_why;

@@ -135,6 +135,36 @@ void outcome_decide(const struct job *job, const struct job_recipient *recipient
 	outcome_out->trouble = trouble_behind(job, outcome_out);
 }
 
+/*
+ * 452 without a word on the mailbox itself (4.2.2 is one that is full); 552
+ * stood for it in RFC 821, and is taken so when its status leaves no doubt.
+ */
+static bool is_too_many(const struct hop_reply *reply)
+{
+	struct span enhanced = span_of(reply->enhanced);
+
+	if (reply->code == 552)
+		return span_is(enhanced, "5.5.3");
+	return reply->code == 452 && !span_starts_fold(enhanced, "4.1.") &&
+	       !span_starts_fold(enhanced, "4.2.");
+}
+
+void outcome_next_transaction(struct job *job)
+{
+	bool some = false;
+
+	for (size_t i = 0; i < job->count; i++)
+		some |= job->outcomes[i].transition == TRANSITION_DELIVER;
+	for (size_t i = 0; some && i < job->count; i++) {
+		struct outcome *outcome = &job->outcomes[i];
+
+		if (outcome->reply == &job->recipients[i].reply && is_too_many(outcome->reply))
+			*outcome = (struct outcome){.transition = TRANSITION_UNCLAIM,
+						    /* In front of what came later. */
+						    .again_at = job->message->received_at};
+	}
+}
+
 const char *outcome_status(const struct job *job, const struct outcome *outcome)
 {
 	const char *status = trouble_status(outcome->trouble, job->record.remote[0] != '\0');

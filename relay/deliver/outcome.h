@@ -34,6 +34,14 @@ struct outcome {
 void outcome_decide(const struct job *job, const struct job_recipient *recipient,
 		    struct outcome *outcome_out);
 
+/*
+ * RFC 5321 4.5.3.1.10: a next hop that takes some recipients and then says
+ * "too many" gets the others in a transaction of their own, at once: that is
+ * no failed attempt of theirs. With job->outcomes decided; as some were
+ * delivered each time, there is an end to it.
+ */
+void outcome_next_transaction(struct job *job);
+
 /* RFC 3463, of an outcome that no reply tells of. NULL: the reply does, or nothing is known. */
 const char *outcome_status(const struct job *job, const struct outcome *outcome);
 

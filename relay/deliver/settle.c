@@ -178,6 +178,7 @@ void settle_attempt(struct deliver *d, struct job *job)
 	job->outcomes = mem_array(job->count, sizeof(*job->outcomes));
 	for (size_t i = 0; i < job->count; i++)
 		outcome_decide(job, &job->recipients[i], &job->outcomes[i]);
+	outcome_next_transaction(job);
 	settle_told(d, job);
 }
 

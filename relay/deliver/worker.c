@@ -65,6 +65,24 @@ static int read_chunk(struct worker *w, struct err *why)
 	return code;
 }
 
+/* What a client declared (BODY) may be too much: the octets decide. */
+static int look_for_8bit(struct worker *w, struct err *why)
+{
+	struct job *job = w->order.job;
+	int64_t seen = 0;
+	int code = ERR_OK;
+
+	while (code == ERR_OK && seen < job->message->size && !job->needs_8bit) {
+		buf_clear(&w->chunk);
+		code = read_chunk(w, why);
+		job->needs_8bit = span_has_8bit(buf_span(&w->chunk));
+		seen += (int64_t)w->chunk.len;
+	}
+	buf_clear(&w->chunk);
+	w->sequence = 0;
+	return code;
+}
+
 /* Read as far as the header section goes and write the header of the copy that leaves. */
 static int prepare(struct worker *w, struct err *why)
 {
@@ -78,6 +96,12 @@ static int prepare(struct worker *w, struct err *why)
 	if (m->header_size > JOB_HEADER_MAX / 2)
 		return err_set(why, ERR_LIMIT, "a header section of %lld bytes can't be rewritten",
 			       (long long)m->header_size);
+	job->needs_8bit = false;
+	if (m->body_8bit && job->options->eight_bit == EIGHT_BIT_FAIL) {
+		code = look_for_8bit(w, why);
+		if (code < 0)
+			return code;
+	}
 	do {
 		code = m->size > 0 ? read_chunk(w, why) : ERR_OK;
 		if (code < 0)

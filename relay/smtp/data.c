@@ -16,28 +16,12 @@ static void end_line(struct data *data)
 	data->line = 0;
 }
 
-static bool has_high_bit(struct span s)
-{
-	uint64_t seen = 0;
-	size_t i = 0;
-
-	for (; i + 8 <= s.len; i += 8) {
-		uint64_t word;
-
-		memcpy(&word, s.data + i, 8);
-		seen |= word;
-	}
-	for (; i < s.len; i++)
-		seen |= (unsigned char)s.data[i];
-	return (seen & UINT64_C(0x8080808080808080)) != 0;
-}
-
 static enum data_step give(struct data *data, struct span piece, struct span *piece_out)
 {
 	struct smtp_data_facts *facts = &data->facts;
 
 	facts->size += (int64_t)piece.len;
-	facts->has_8bit = facts->has_8bit || has_high_bit(piece);
+	facts->has_8bit = facts->has_8bit || span_has_8bit(piece);
 	facts->has_nul = facts->has_nul || memchr(piece.data, '\0', piece.len) != NULL;
 	*piece_out = piece;
 	return DATA_PIECE;

@@ -97,6 +97,23 @@ START_TEST(utf8)
 }
 END_TEST
 
+START_TEST(eight_bits)
+{
+	char text[40];
+
+	memset(text, 0x7f, sizeof(text));
+	ck_assert(!span_has_8bit(span_make(text, 0)));
+	for (size_t len = 0; len < sizeof(text); len++) {
+		ck_assert(!span_has_8bit(span_make(text, sizeof(text))));
+		text[len] = (char)0x80;
+		ck_assert(span_has_8bit(span_make(text, sizeof(text))));
+		ck_assert(span_has_8bit(span_make(text, len + 1)));
+		ck_assert(!span_has_8bit(span_make(text, len)));
+		text[len] = '\0';
+	}
+}
+END_TEST
+
 START_TEST(err_sentences)
 {
 	struct err why;
@@ -110,4 +127,4 @@ START_TEST(err_sentences)
 }
 END_TEST
 
-UNIT_MAIN("base/span", numbers, cutting, folding_is_ascii_only, utf8, err_sentences)
+UNIT_MAIN("base/span", numbers, cutting, folding_is_ascii_only, utf8, eight_bits, err_sentences)

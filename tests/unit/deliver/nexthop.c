@@ -347,7 +347,9 @@ static void hello(struct talk *t, const char *line)
 	char usual[1200] = "250-nexthop.test\r\n", keywords[800];
 	char *save = NULL;
 
+	pthread_mutex_lock(&t->n->lock);
 	snprintf(keywords, sizeof(keywords), "%s", t->n->ehlo);
+	pthread_mutex_unlock(&t->n->lock);
 	for (char *word = strtok_r(keywords, "\n", &save); word != NULL;
 	     word = strtok_r(NULL, "\n", &save)) {
 		size_t at = strlen(usual);
@@ -635,6 +637,16 @@ void nexthop_stop(struct nexthop **nexthop)
 const char *nexthop_address(const struct nexthop *n)
 {
 	return n->address;
+}
+
+void nexthop_offer(struct nexthop *n, const char *ehlo)
+{
+	pthread_mutex_lock(&n->lock);
+	n->ehlo = ehlo;
+	for (int i = 0; i < n->connections; i++)
+		if (n->fds[i] >= 0)
+			shutdown(n->fds[i], SHUT_RDWR);
+	pthread_mutex_unlock(&n->lock);
 }
 
 void nexthop_go(struct nexthop *n)

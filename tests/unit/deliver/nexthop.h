@@ -86,6 +86,8 @@ struct nexthop *nexthop_start_unix(const struct nexthop_step *steps, size_t coun
 /* "127.0.0.1:port" */
 const char *nexthop_address(const struct nexthop *nexthop);
 
+/* Ends all connections; those that come then are offered this. */
+void nexthop_offer(struct nexthop *nexthop, const char *ehlo);
 /* Let what is paused or stalled go on, now and later. */
 void nexthop_go(struct nexthop *nexthop);
 /* False when it was not reached in time. */

@@ -164,7 +164,7 @@ void rig_stop(struct rig *r)
 struct ulid rig_accept(struct rig *r, const char *sender, const char *const *recipients,
 		       const char *bytes, size_t len)
 {
-	struct new_recipient rows[100] = {{0}};
+	static struct new_recipient rows[RIG_RECIPIENTS_MAX];
 	struct new_message m = {
 		.sender = sender, .scope = "", .received_field = "Received: here\r\n"};
 	struct accept accept = {.message = &m};
@@ -182,7 +182,8 @@ struct ulid rig_accept(struct rig *r, const char *sender, const char *const *rec
 	m.client_address = "127.0.0.1";
 	m.protocol = "ESMTP";
 	m.recipients = rows;
-	for (; recipients[m.recipient_count] != NULL; m.recipient_count++)
+	for (; recipients[m.recipient_count] != NULL; m.recipient_count++) {
+		ck_assert_uint_lt(m.recipient_count, RIG_RECIPIENTS_MAX);
 		rows[m.recipient_count] = (struct new_recipient){
 			.address = recipients[m.recipient_count],
 			.state = STATE_QUEUED,
@@ -193,6 +194,7 @@ struct ulid rig_accept(struct rig *r, const char *sender, const char *const *rec
 					 ? r->fault
 					 : NULL,
 			.next_attempt_at = m.received_at};
+	}
 	for (size_t at = 0; at < len; at += 65536) {
 		while (body_is_backed_up(body))
 			usleep(1000);

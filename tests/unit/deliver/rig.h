@@ -16,7 +16,8 @@
 #include "relay/loop/loop.h"
 #include "tests/unit/deliver/nexthop.h"
 
-#define RIG_WAIT_MS 20000
+#define RIG_WAIT_MS	   20000
+#define RIG_RECIPIENTS_MAX 300 /* of one message */
 
 struct rig {
 	char folder[64];

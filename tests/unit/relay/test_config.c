@@ -118,6 +118,7 @@ START_TEST(defaults_are_those_of_the_interface)
 	ck_assert_uint_eq(config->delivery.workers, 8);
 	ck_assert(!config->delivery.capture_only);
 	ck_assert(config->delivery.bounces);
+	ck_assert_int_eq(config->delivery.eight_bit, EIGHT_BIT_PASS);
 	ck_assert_uint_eq(config->delivery.route_count, 0);
 	ck_assert_ptr_eq(config->delivery.policy, &config->policy);
 	ck_assert_str_eq(config->admin.listen, "127.0.0.1:8025");
@@ -152,6 +153,7 @@ static const char full[] = "hostname: relay.example.com\n"
 			   "  bounce_to: qa@example.com\n"
 			   "  capture_only: true\n"
 			   "  bounces: false\n"
+			   "  eight_bit: fail\n"
 			   "routes:\n"
 			   "  - domains: [Example.com, .example.com]\n"
 			   "    hosts: [\"smtp.example.com:587\", \"[::1]:25\"]\n"
@@ -207,6 +209,7 @@ START_TEST(every_form_is_read)
 	ck_assert_str_eq(config->policy.bounce_to, "qa@example.com");
 	ck_assert(config->delivery.capture_only);
 	ck_assert(!config->delivery.bounces);
+	ck_assert_int_eq(config->delivery.eight_bit, EIGHT_BIT_FAIL);
 	routes = config->delivery.routes;
 	ck_assert_uint_eq(config->delivery.route_count, 3);
 	ck_assert(routes[0].tls_verify && !routes[2].tls_verify);
