@@ -161,7 +161,7 @@ static void on_far_end(void *ctx, int code, const char *why)
 {
 	struct uplink *u = ctx;
 
-	if (code == ERR_TIMEOUT)
+	if (code == ERR_TIMEOUT && u->state != UPLINK_SECURING)
 		why = "the next hop did not answer in time";
 	else if (code == ERR_CLOSED)
 		why = "the next hop closed the connection";

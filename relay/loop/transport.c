@@ -201,6 +201,21 @@ static enum transport_result tls_read(struct transport *transport, char *data, s
 	return TRANSPORT_DONE;
 }
 
+/*
+ * A server of TLS 1.3 that refuses the client's certificate says so behind the
+ * handshake and closes; what we write then fails first. Its alert, which came
+ * before the reset, goes to the info callback of the context.
+ */
+static void hear_alert(SSL *tls)
+{
+	char byte;
+	size_t got;
+
+	forget_errors();
+	(void)SSL_peek_ex(tls, &byte, sizeof(byte), &got);
+	ERR_clear_error();
+}
+
 static enum transport_result tls_write(struct transport *transport, const char *data, size_t len,
 				       size_t *len_out, struct err *why)
 {
@@ -215,6 +230,8 @@ static enum transport_result tls_write(struct transport *transport, const char *
 		result = judge(transport->tls, ret, "TLS", why);
 		*len_out += put;
 	}
+	if (result == TRANSPORT_FAILED && SSL_is_server(transport->tls) == 0)
+		hear_alert(transport->tls);
 	return result;
 }
 

@@ -48,16 +48,21 @@ static void start_server_tls_now(void *arg)
 	start_server_tls(arg);
 }
 
-static void build(struct house *house)
+static void build_with(struct house *house, const char *names)
 {
 	house->handshake_ms = 10000;
 	house->loop = rig_start();
-	certificate_make(&house->certificate, NAME);
+	certificate_make(&house->certificate, names);
 	house->server = certificate_server(&house->certificate);
 	house->client = certificate_client(NULL);
 	house->rig.arg = house;
 	rig_tcp_pair(house->fds);
 	rig_open(&house->rig, house->loop, house->fds[0]);
+}
+
+static void build(struct house *house)
+{
+	build_with(house, NAME);
 }
 
 static void tear_down(struct house *house)
@@ -695,6 +700,7 @@ struct meeting {
 	struct house house; /* the server's side */
 	struct rig_stream client;
 	const char *name;
+	const char *names; /* of the certificate; NULL: NAME */
 	SSL_CTX *context;
 };
 
@@ -730,7 +736,7 @@ static void meet(struct meeting *meeting, const char *name, bool trusted)
 	struct certificate other;
 
 	meeting->house.rig.on_secured = note_secured;
-	build(&meeting->house);
+	build_with(&meeting->house, meeting->names != NULL ? meeting->names : NAME);
 	certificate_make(&other, NAME);
 	meeting->name = name;
 	meeting->context = certificate_client(trusted ? &meeting->house.certificate : &other);
@@ -784,6 +790,37 @@ START_TEST(a_client_refuses_another_name)
 	ck_assert_str_eq(meeting.client.end_why,
 			 "TLS handshake: the peer's certificate: hostname mismatch");
 	part(&meeting);
+}
+END_TEST
+
+/* RFC 9525 6.3: a wildcard is the whole first label, and stands for one. */
+START_TEST(a_client_takes_wildcards_for_whole_labels)
+{
+	static const struct {
+		const char *names, *name;
+		bool good;
+	} rows[] = {
+		{"DNS:*.test.example,DNS:x", NAME, true},
+		{"DNS:*.TEST.example,DNS:x", NAME, true},
+		{"DNS:r*.test.example,DNS:x", NAME, false},
+		{"DNS:*y.test.example,DNS:x", NAME, false},
+		{"DNS:relay.*.example,DNS:x", NAME, false},
+		{"DNS:*.example,DNS:x", NAME, false},
+		{"DNS:*.relay.test.example,DNS:x", NAME, false},
+		{"DNS:*.test.example,DNS:x", "test.example", false},
+		{"DNS:*,DNS:x", NAME, false},
+		{"DNS:127.0.0.1,DNS:x", "127.0.0.1", false},
+		{"DNS:x,IP:::1", "::1", true},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct meeting meeting = {.names = rows[i].names};
+
+		meet(&meeting, rows[i].name, true);
+		ck_assert_msg(meeting.client.secured == rows[i].good, "%s for %s: %s",
+			      rows[i].names, rows[i].name, meeting.client.end_why);
+		part(&meeting);
+	}
 }
 END_TEST
 
@@ -901,5 +938,6 @@ UNIT_MAIN("loop/tls", big_transfers_come_back_whole, what_waits_inside_of_tls_is
 	  an_end_without_close_notify_is_a_truncation,
 	  s071_a_bad_record_ends_only_its_own_connection, a_client_verifies_the_name_and_sends_it,
 	  a_client_verifies_an_address_without_sni, a_client_refuses_another_name,
-	  a_client_refuses_an_unknown_signer, closing_sends_close_notify, freed_in_on_secured,
+	  a_client_takes_wildcards_for_whole_labels, a_client_refuses_an_unknown_signer,
+	  closing_sends_close_notify, freed_in_on_secured,
 	  an_idle_tls_stream_costs_what_openssl_costs)
