@@ -135,6 +135,21 @@ static void forget(struct destination **at)
 	mem_free(to);
 }
 
+/*
+ * What keeps mail of one route apart: whom the next hop is told of (a
+ * connection never serves two clients, DESIGN 4.4).
+ */
+static void key_of(const struct way *way, const struct job *job, struct client *client_out,
+		   char key_out[CLIENT_KEY_SIZE])
+{
+	key_out[0] = '\0';
+	*client_out = (struct client){.port = 0};
+	if (way->options->proxy_protocol == ROUTE_PROXY_OFF && !way->options->xclient)
+		return;
+	client_of(job->message, client_out);
+	client_key(client_out, key_out);
+}
+
 static struct destination *find(const struct way *way, const char *key)
 {
 	for (struct destination *to = way->destinations; to != NULL; to = to->next)
@@ -145,11 +160,16 @@ static struct destination *find(const struct way *way, const char *key)
 
 void way_push(struct way *way, struct job *job, bool front)
 {
-	const char *key = "";
-	struct destination *to = find(way, key);
+	char key[CLIENT_KEY_SIZE];
+	struct client client;
+	struct destination *to;
 
-	if (to == NULL)
+	key_of(way, job, &client, key);
+	to = find(way, key);
+	if (to == NULL) {
 		to = make(way, key);
+		to->client = client;
+	}
 	job->to = to;
 	push(to, job, front);
 }

@@ -11,6 +11,7 @@
 #include "queue/delivery.h"
 #include "relay/deliver/deliver.h"
 #include "relay/deliver/bouncer.h"
+#include "relay/deliver/client.h"
 #include "relay/deliver/event.h"
 #include "relay/deliver/hop_tls.h"
 #include "relay/deliver/host.h"
@@ -79,6 +80,7 @@ struct destination {
 	struct destination *next;
 	struct way *way;
 	char *key;
+	struct client client; /* the next hop is told of it; else unknown */
 	struct target *targets;
 	size_t target_count;
 	struct job *first, *last; /* waiting for a connection and a worker */

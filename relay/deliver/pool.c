@@ -298,6 +298,7 @@ static void dial(struct deliver *d, struct destination *to, struct host *host, b
 		.route = way->options,
 		.key = way->key,
 		.host = host->at,
+		.client = to->client,
 		.is_own_listener = d->env.is_own_listener,
 		.own_ctx = d->env.ctx,
 	};

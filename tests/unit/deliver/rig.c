@@ -179,7 +179,7 @@ struct ulid rig_accept(struct rig *r, const char *sender, const char *const *rec
 	m.body_8bit = r->body_8bit;
 	m.smtputf8 = r->smtputf8;
 	m.listener = "test";
-	m.client_address = "127.0.0.1";
+	m.client_address = r->client != NULL ? r->client : "127.0.0.1";
 	m.protocol = "ESMTP";
 	m.recipients = rows;
 	for (; recipients[m.recipient_count] != NULL; m.recipient_count++) {

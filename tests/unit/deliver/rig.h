@@ -36,6 +36,7 @@ struct rig {
 	pthread_mutex_t gate;	    /* keeps on_due apart from deliver_stop */
 	struct arena *arena;	    /* of what rig_recipient returned last */
 	bool own;		    /* the next hop is one of our own listeners */
+	const char *client;	    /* who hands in what is accepted from now on; NULL: 127.0.0.1 */
 	bool body_8bit, smtputf8;   /* said of the messages that are accepted from now on */
 	const char *fault, *notify; /* and of their recipients; */
 	const char *fault_for;	    /* of this one only, NULL: of all */

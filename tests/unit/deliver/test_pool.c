@@ -422,6 +422,54 @@ START_TEST(round_robin_spreads_evenly)
 }
 END_TEST
 
+/* --- one original client a connection ------------------------------------------------------- */
+
+/* Connections are used again, but never for another client; an idle one makes room (DESIGN 4.4). */
+START_TEST(no_connection_serves_two_clients)
+{
+	static const char *const clients[] = {"192.0.2.1", "192.0.2.2", "192.0.2.1"};
+	struct rig r;
+
+	rig_open(&r, NULL, 0, "PIPELINING\nXCLIENT NAME ADDR PORT PROTO HELO");
+	r.route.xclient = true;
+	r.route.max_connections = 1;
+	rig_deliver(&r);
+	for (size_t i = 0; i < 3; i++) {
+		r.client = clients[i];
+		for (int k = 0; k < 3; k++)
+			deliver_one(&r);
+		ck_assert_int_eq(nexthop_connections(r.hop), (int)i + 1);
+		ck_assert_int_eq(nexthop_reached(r.hop, AT_XCLIENT), (int)i + 1);
+	}
+	ck_assert(nexthop_saw(r.hop, "ADDR=192.0.2.1"));
+	ck_assert(nexthop_saw(r.hop, "ADDR=192.0.2.2"));
+	rig_stop(&r);
+}
+END_TEST
+
+/* Many clients at once share what the route has. */
+START_TEST(clients_take_turns)
+{
+	char addresses[40][16];
+	struct ulid ids[40];
+	struct rig r;
+
+	rig_open(&r, NULL, 0, "PIPELINING\nXCLIENT NAME ADDR PORT PROTO HELO");
+	r.route.xclient = true;
+	r.route.max_connections = 2;
+	for (int i = 0; i < 40; i++) {
+		snprintf(addresses[i], sizeof(addresses[i]), "192.0.2.%d", i + 1);
+		r.client = addresses[i];
+		ids[i] = rig_accept_plain(&r, "ann@ok.test");
+	}
+	rig_deliver(&r);
+	for (int i = 0; i < 40; i++)
+		rig_await(&r, &ids[i], "ann@ok.test", STATE_DELIVERED);
+	ck_assert_int_eq(nexthop_connections(r.hop), 40);
+	rig_stop(&r);
+}
+END_TEST
+
 /* A queue full of connections that nobody accepts: no SYN is answered any more. */
 static int black_hole(char address_out[32], int fillers[4])
 {
@@ -485,4 +533,5 @@ UNIT_MAIN("deliver/pool", connections_are_used_again_and_limited,
 	  the_rest_grows_with_each_outage, the_source_address_is_where_we_come_from,
 	  a_source_address_that_is_not_ours_means_no_mail, the_next_host_is_tried,
 	  all_hosts_are_tried_before_mail_is_put_off, the_first_host_comes_back,
-	  round_robin_spreads_evenly, a_black_hole_is_waited_for_once)
+	  round_robin_spreads_evenly, no_connection_serves_two_clients, clients_take_turns,
+	  a_black_hole_is_waited_for_once)
