@@ -178,6 +178,7 @@ static json_t *view_history_item(const struct history_item *item)
 	set(json, "actor", view_text(item->actor));
 	set(json, "route", view_text(item->route));
 	set(json, "remote", view_text(item->remote));
+	set(json, "tls", view_text(item->tls));
 	set(json, "reply", view_reply(item->reply_code, item->reply_enhanced, item->reply_text));
 	set(json, "entry", view_id(item->entry));
 	set(json, "revision", view_id(item->revision));

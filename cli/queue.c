@@ -229,6 +229,7 @@ static void print_history_item(const json_t *item)
 		add_part(line, sizeof(line), " ", tool_text(reply, "text"));
 	}
 	add_part(line, sizeof(line), ", at ", tool_text(item, "remote"));
+	add_part(line, sizeof(line), ", TLS: ", tool_text(item, "tls"));
 	add_part(line, sizeof(line), ", by ", tool_text(item, "actor"));
 	tool_print_field("   ", line);
 }

@@ -96,6 +96,7 @@ struct settlement {
 	const struct ruling *ruling; /* the judgement made before the attempt, or NULL: unchanged */
 	const char *route;
 	const char *remote; /* "host[address]:port" or NULL */
+	const char *tls;    /* what TLS there was, in words; NULL: none was asked for */
 	int reply_code;	    /* 0: no reply */
 	const char *reply_enhanced;
 	const char *reply_text;

@@ -5,8 +5,8 @@
 
 static const char sql_add[] =
 	"INSERT INTO history(recipient, sequence, at, event, state, reason, actor, route, remote,"
-	" reply_code, reply_enhanced, reply_text, entry, revision, kind)"
-	" VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
+	" reply_code, reply_enhanced, reply_text, entry, revision, kind, tls)"
+	" VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)";
 
 int history_add(struct store *store, int64_t recipient, int64_t sequence,
 		const struct history_item *item, enum state state, struct err *why)
@@ -31,6 +31,7 @@ int history_add(struct store *store, int64_t recipient, int64_t sequence,
 	query_give_int(&query, item->entry);
 	query_give_int(&query, item->revision);
 	query_give_text(&query, item->kind);
+	query_give_text(&query, item->tls);
 	return query_run(&query, why);
 }
 
@@ -78,7 +79,7 @@ int history_new_ruling(struct store *store, int64_t recipient, const struct ruli
 
 static const char sql_read[] =
 	"SELECT sequence, at, event, state, reason, actor, route, remote, reply_code,"
-	" reply_enhanced, reply_text, entry, revision, kind FROM history WHERE recipient = ?1"
+	" reply_enhanced, reply_text, entry, revision, kind, tls FROM history WHERE recipient = ?1"
 	" ORDER BY sequence";
 
 static void take_item(struct query *query, struct arena *arena, struct history_item *item)
@@ -96,6 +97,7 @@ static void take_item(struct query *query, struct arena *arena, struct history_i
 	item->entry = query_take_int(query);
 	item->revision = query_take_int(query);
 	item->kind = query_take_copy(query, arena);
+	item->tls = query_take_copy(query, arena);
 }
 
 /* Not kept as a row of its own: the recipient's row still says it. */

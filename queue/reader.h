@@ -36,6 +36,7 @@ struct history_item {
 	const char *actor; /* NULL: the relay itself */
 	const char *route;
 	const char *remote;
+	const char *tls; /* of the attempt, in words; NULL: none was asked for */
 	int reply_code;
 	const char *reply_enhanced;
 	const char *reply_text;

@@ -57,6 +57,7 @@ static struct history_item item_of(const struct settlement *settlement, const ch
 				     .kind = settlement->kind,
 				     .route = settlement->route,
 				     .remote = settlement->remote,
+				     .tls = settlement->tls,
 				     .reply_code = settlement->reply_code,
 				     .reply_enhanced = settlement->reply_enhanced,
 				     .reply_text = settlement->reply_text,

@@ -211,6 +211,7 @@ void outcome_settle(const struct job *job, const struct job_recipient *recipient
 		.ruling = recipient->ruling.verdict != NULL ? &recipient->ruling : NULL,
 		.route = job->route != NULL ? job->route->name : NULL,
 		.remote = job->record.remote[0] != '\0' ? job->record.remote : NULL,
+		.tls = job->record.tls[0] != '\0' ? job->record.tls : NULL,
 		.reply_code = reply != NULL ? reply->code : 0,
 		.reply_enhanced = reply != NULL && reply->enhanced[0] ? reply->enhanced : NULL,
 		.reply_text = reply != NULL ? reply->text : NULL,

@@ -209,6 +209,7 @@ size_t settle_as(struct fixture *f, int64_t recipient, int64_t lease, enum trans
 					.reason = silent ? NULL : "the next hop said so",
 					.route = silent ? NULL : "default",
 					.remote = silent ? NULL : "mx.example.com[192.0.2.9]:25",
+					.tls = silent ? NULL : "TLSv1.3 X, verified",
 					.reply_code = silent ? 0 : 250,
 					.reply_text = silent ? NULL : "ok"};
 	struct settle settle = {.now = NOW + 5, .settlements = &settlement, .count = 1};

@@ -246,6 +246,7 @@ START_TEST(every_outcome_is_kept_with_its_story)
 		ck_assert_str_eq(r->history[0].reason, "allowed by example.com");
 		ck_assert_str_eq(r->history[1].event, state_name(outcomes[i].state));
 		ck_assert_str_eq(r->history[1].remote, "mx.example.com[192.0.2.9]:25");
+		ck_assert_str_eq(r->history[1].tls, "TLSv1.3 X, verified");
 		ck_assert_str_eq(r->history[1].reply_text, "ok");
 		ck_assert_int_eq(r->history[1].at, NOW + 5);
 		store_stats(f.store, &stats);
