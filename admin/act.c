@@ -114,6 +114,18 @@ static void read_recipients(struct call *call, struct act *act)
 	act->address_count = json_array_size(list);
 }
 
+static const char *detail_of(const struct act *act)
+{
+	if (act->refused > 0)
+		return act->job.why.text;
+	if (act->wished == 0)
+		return NULL;
+	/* A hold that was wished, taken back: that is done at once. */
+	return act->transition == TRANSITION_RELEASE
+		       ? "what was asked while it is being delivered is taken back"
+		       : "asked: it is being delivered, and what comes of that is what counts";
+}
+
 static void act_done(struct call *call)
 {
 	const struct work *work = call->work;
@@ -123,10 +135,11 @@ static void act_done(struct call *call)
 		call_error(call, act->job.code, &act->job.why);
 		return;
 	}
-	call_reply(call, 200,
+	/* RFC 9110 15.3.3: asked for, and what comes of it is not ours to say. */
+	call_reply(call, act->wished > 0 ? 202 : 200,
 		   json_pack("{s:I, s:I, s:I, s:s?}", "changed", (json_int_t)act->changed, "wished",
 			     (json_int_t)act->wished, "refused", (json_int_t)act->refused, "detail",
-			     act->refused > 0 ? act->job.why.text : NULL));
+			     detail_of(act)));
 }
 
 static void act_on(struct call *call, enum transition transition)

@@ -36,8 +36,14 @@ def check_one_whole_copy(hop):
 
 def test_cancel_while_sending(paused):
     relay, hop, number, _ = paused
-    relay.post("/messages/%s/cancel" % number)
+    answer = relay.post("/messages/%s/cancel" % number, want=(202,)).json
+    assert (answer["changed"], answer["wished"]) == (0, 1)
+    assert "it is being delivered" in answer["detail"]
+    assert relay.message(number)["recipients"][0]["wish"] == "cancel"
     assert relay.states(number) == {LISTED: "delivering"}
+    # Now or never is too late: it is on its way.
+    answer = relay.post("/messages/%s/retry" % number, want=(409,)).json
+    assert answer["detail"] == LISTED + " is being delivered"
     go_on(hop)
     # It was taken: that is what the state says, not the wish.
     relay.wait_states(number, {LISTED: "delivered"})
