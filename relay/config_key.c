@@ -17,6 +17,7 @@ static_assert(sizeof(enum route_auth) == sizeof(int), "choices are stored as int
 static_assert(sizeof(enum route_balance) == sizeof(int), "choices are stored as int");
 static_assert(sizeof(enum route_tls) == sizeof(int), "choices are stored as int");
 static_assert(sizeof(enum eight_bit) == sizeof(int), "choices are stored as int");
+static_assert(sizeof(enum route_proxy) == sizeof(int), "choices are stored as int");
 static_assert(sizeof(enum route_protocol) == sizeof(int), "choices are stored as int");
 static_assert(sizeof(enum fault_action) == sizeof(int), "choices are stored as int");
 static_assert(sizeof(enum fault_stage) == sizeof(int), "choices are stored as int");
@@ -66,6 +67,7 @@ static const char *const route_auth_modes[] = {"auto", "plain", "login", "cram-m
 					       "scram-sha-256", "xoauth2", NULL};
 static const char *const route_balances[] = {"failover", "round-robin", NULL};
 static const char *const eight_bit_modes[] = {"pass", "fail", NULL};
+static const char *const route_proxy_modes[] = {"off", "v1", "v2", NULL};
 static const char *const route_tls_modes[] = {"none", "opportunistic", "required", "implicit", NULL};
 
 static const struct config_key log_keys[] = {
@@ -214,8 +216,8 @@ static const struct config_key route_keys[] = {
 	TEXT("token_command", "\"\"", R_AT(token_command)),
 	CHOICE("auth", "auto", R_AT(auth), .choices = route_auth_modes),
 	BOOL("auth_without_tls", "false", R_AT(auth_without_tls)),
-	LATER("proxy_protocol", "off"),
-	LATER("xclient", "false"),
+	CHOICE("proxy_protocol", "off", R_AT(proxy_protocol), .choices = route_proxy_modes),
+	BOOL("xclient", "false", R_AT(xclient)),
 	TEXT("source_address", "\"\"", R_AT(source_address), .check = config_check_address_or_empty),
 	COUNT("max_connections", "4", R_AT(max_connections), .range = {1, 1000}),
 	LATER("rate", "0"),

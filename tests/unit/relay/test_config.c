@@ -162,6 +162,8 @@ static const char full[] = "hostname: relay.example.com\n"
 			   "    hosts: [127.0.0.1:2526, \"unix:/run/lmtp\"]\n"
 			   "    protocol: lmtp\n"
 			   "    tls: none\n"
+			   "    proxy_protocol: v2\n"
+			   "    xclient: true\n"
 			   "    source_address: 127.0.0.1\n"
 			   "  - name: pinned\n"
 			   "    hosts: [127.0.0.1:2527]\n"
@@ -224,6 +226,9 @@ START_TEST(every_form_is_read)
 	ck_assert_int_eq(routes[1].tls, ROUTE_TLS_NONE);
 	ck_assert_int_eq(routes[0].protocol, ROUTE_SMTP);
 	ck_assert_int_eq(routes[1].protocol, ROUTE_LMTP);
+	ck_assert_int_eq(routes[0].proxy_protocol, ROUTE_PROXY_OFF);
+	ck_assert_int_eq(routes[1].proxy_protocol, ROUTE_PROXY_V2);
+	ck_assert(!routes[0].xclient && routes[1].xclient);
 	ck_assert_str_eq(routes[1].hosts[1], "unix:/run/lmtp");
 	ck_assert_str_eq(routes[1].source_address, "127.0.0.1");
 	ck_assert_int_eq(routes[1].final_reply_timeout_ms, 600000);
@@ -334,6 +339,8 @@ static const struct {
 	 "2:5 routes.0.tls: a unix socket has no name that TLS could prove: tls: none\n"},
 	{"routes:\n  - {hosts: [\"a.example:25\", \"unix:/run/lmtp\"], tls: required}\n",
 	 "2:54 routes.0.tls: a unix socket has no name that TLS could prove: tls: none\n"},
+	{"routes:\n  - {hosts: [\"a.example:25\"], proxy_protocol: on}\n",
+	 "2:47 routes.0.proxy_protocol: off, v1 or v2 was expected, not \"on\"\n"},
 	{"routes:\n  - hosts: [127.0.0.1:25]\n    protocol: lmtp\n",
 	 "3:15 routes.0.protocol: lmtp is not for port 25 (RFC 2033)\n"},
 	{"routes:\n  - {hosts: [\"a.example:0\"]}\n",
