@@ -177,6 +177,7 @@ static void rig_open(struct rig *r, const struct nexthop_step *steps, size_t cou
 				     .resolver = r->resolver,
 				     .hostname = "relay.test",
 				     .route = &r->route};
+	ck_assert_int_eq(route_host_parse(span_of(r->host), &r->env.host, &why), ERR_OK);
 	client_of(&stored, &r->env.client);
 }
 
