@@ -93,6 +93,40 @@ static void put_clean(struct writing *w, struct span text)
 	}
 }
 
+/* The first character of valid UTF-8; its octets are taken off `text`. */
+static unsigned take_character(struct span *text)
+{
+	unsigned char first = (unsigned char)text->data[0];
+	size_t more = first < 0xc0 ? 0 : first < 0xe0 ? 1 : first < 0xf0 ? 2 : 3;
+	unsigned value = more == 0 ? first : first & (0x3fu >> more);
+
+	for (size_t i = 1; i <= more; i++)
+		value = value << 6 | ((unsigned char)text->data[i] & 0x3f);
+	*text = span_skip(*text, more + 1);
+	return value;
+}
+
+/*
+ * An address that is not ASCII, where only ASCII may stand: utf-8-addr-xtext
+ * (RFC 6533 3). `coded`: an ORCPT parameter, in which the rest is coded already.
+ */
+static void put_address(struct writing *w, struct span text, bool coded)
+{
+	if (w->utf8 || !span_has_8bit(text) || text.len > PARAMETER_MAX || !span_is_utf8(text)) {
+		put_clean(w, text);
+		return;
+	}
+	while (text.len > 0 && w->code == ERR_OK) {
+		unsigned c = take_character(&text);
+		bool plain = c > ' ' && c < 0x7f && c != '+' && c != '=' && c != '\\';
+
+		if (plain || (coded && c < 0x7f && c >= ' '))
+			w->code = buf_append_char(w->out, (char)c);
+		else
+			w->code = buf_printf(w->out, "\\x{%02X}", c);
+	}
+}
+
 /* "Name: value" and a line end; nothing when there is no value. */
 static void put_field(struct writing *w, const char *name, struct span value)
 {
@@ -155,14 +189,14 @@ static void choose_original(struct writing *w)
 	w->original_8bit = span_has_8bit(w->original);
 }
 
-/* RFC 6533 1: only where something needs it. */
+/*
+ * RFC 6533 1: only where something needs it. That a client asked for SMTPUTF8
+ * says nothing: some always do. The addresses of others have an ASCII form.
+ */
 static bool needs_utf8(const struct bounce *bounce)
 {
-	bool needed = bounce->smtputf8 || span_has_8bit(span_of(bounce->sender));
-
-	for (size_t i = 0; i < bounce->recipient_count; i++)
-		needed = needed || span_has_8bit(span_of(bounce->recipients[i].address));
-	return needed;
+	return span_has_8bit(span_of(bounce->sender)) ||
+	       (bounce->smtputf8 && span_has_8bit(header_of(bounce)));
 }
 
 /* --- the header
@@ -244,7 +278,7 @@ static void begin_part(struct writing *w, const char *type, bool eightbit)
 static void put_word(struct writing *w, const struct bounce_recipient *recipient)
 {
 	put(w, "<");
-	put_clean(w, span_of(recipient->address));
+	put_address(w, span_of(recipient->address), false);
 	put(w, ">:\r\n    ");
 	put_clean(w, span_of(recipient->reason));
 	if (recipient->remote != NULL) {
@@ -314,6 +348,14 @@ static void put_decoded(struct writing *w, const char *name, const char *type, s
 	buf_release(&value);
 }
 
+/* "utf-8;address", as it came (RFC 6533 3) but for what must not stand here. */
+static void put_typed(struct writing *w, const char *name, struct span value)
+{
+	put(w, name);
+	put_address(w, value, true);
+	put(w, "\r\n");
+}
+
 static void put_original_recipient(struct writing *w, const char *orcpt)
 {
 	struct span coded = span_of(orcpt);
@@ -324,7 +366,7 @@ static void put_original_recipient(struct writing *w, const char *orcpt)
 	if (span_is_fold(type, "rfc822"))
 		put_decoded(w, "Original-Recipient", "rfc822; ", coded);
 	else
-		put_field(w, "Original-Recipient", span_of(orcpt));
+		put_typed(w, "Original-Recipient: ", span_of(orcpt));
 }
 
 /*
@@ -399,7 +441,7 @@ static void put_recipient(struct writing *w, const struct bounce_recipient *reci
 	if (recipient->orcpt != NULL)
 		put_original_recipient(w, recipient->orcpt);
 	put(w, high ? "Final-Recipient: utf-8; " : "Final-Recipient: rfc822; ");
-	put_clean(w, span_of(recipient->address));
+	put_address(w, span_of(recipient->address), false);
 	put(w, "\r\n");
 	put_field(w, "Action", span_of(actions[recipient->action]));
 	put_status(w, recipient);

@@ -88,8 +88,9 @@ const char *bounce_subject(const struct bounce *bounce);
 
 /*
  * The whole report, CRLF line ends: for people, for programs (message/
- * delivery-status), and the original or its header. With an address that is
- * not ASCII, or an original that came with SMTPUTF8, in the form of RFC 6533.
+ * delivery-status), and the original or its header. In the form of RFC 6533
+ * when the sender's address or the original's header is UTF-8; else addresses
+ * that are not ASCII are written in ASCII (utf-8-addr-xtext).
  * ERR_OK, or ERR_LIMIT (out's ceiling; BOUNCE_MAX is enough for 100 recipients).
  */
 int bounce_write(const struct bounce *bounce, struct buf *out, struct bounce_facts *facts_out);
