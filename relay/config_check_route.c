@@ -74,6 +74,8 @@ static void warn_of_files(const struct place *at, const struct hop_tls_notes *no
 
 	if (notes->ca_expired)
 		add_warning(at, "tls_ca", "all certificates in it have expired");
+	if (notes->crl_expired)
+		add_warning(at, "tls_crl", "a revocation list in it has expired");
 	if (notes->certificate_at == 0 || left >= EXPIRES_MS)
 		return;
 	err_set(&text, 0, "the certificate expires in %d days", (int)(left / DAY_MS));

@@ -203,6 +203,7 @@ static const struct config_key route_keys[] = {
 	CHOICE("tls", "required", R_AT(tls), .choices = route_tls_modes),
 	BOOL("tls_verify", "true", R_AT(tls_verify)),
 	TEXT("tls_ca", "\"\"", R_AT(tls_ca)),
+	TEXT("tls_crl", "\"\"", R_AT(tls_crl)),
 	TEXTS("tls_pin", "[]", R_AT(tls_pins),
 	      .count_offset = offsetof(struct route_options, tls_pin_count), .range = {0, 100},
 	      .check = config_check_pin),

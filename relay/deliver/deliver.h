@@ -40,6 +40,7 @@ struct route_options {
 	enum route_tls tls;
 	bool tls_verify;	     /* false: any certificate does, or one of tls_pins */
 	const char *tls_ca;	     /* PEM file or folder; NULL or "": the system's */
+	const char *tls_crl;	     /* PEM file of revocation lists; NULL or "": none are read */
 	const char *const *tls_pins; /* SHA-256 of public keys in base64 */
 	size_t tls_pin_count;
 	const char *tls_certificate; /* what we show, with tls_key; NULL or "": nothing */

@@ -57,20 +57,28 @@ static int read_certificates(X509_STORE *store, BIO *bio, struct found *found)
 	return ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE ? ERR_OK : ERR_SYNTAX;
 }
 
-static int trust_file(X509_STORE *store, const char *file, struct found *found, struct err *why)
+static int open_file(const char *file, BIO **bio_out, struct err *why)
 {
-	BIO *bio;
 	int code;
 
 	ERR_clear_error();
 	errno = 0;
-	bio = BIO_new_file(file, "r");
-	if (bio == NULL) {
-		code = errno == ENOENT ? ERR_NOT_FOUND : ERR_SYNTAX;
-		ERR_clear_error();
-		return err_set(why, code, "%.150s: can't be read: %s", file,
-			       errno != 0 ? strerror(errno) : "unknown reason");
-	}
+	*bio_out = BIO_new_file(file, "r");
+	if (*bio_out != NULL)
+		return ERR_OK;
+	code = errno == ENOENT ? ERR_NOT_FOUND : ERR_SYNTAX;
+	ERR_clear_error();
+	return err_set(why, code, "%.150s: can't be read: %s", file,
+		       errno != 0 ? strerror(errno) : "unknown reason");
+}
+
+static int trust_file(X509_STORE *store, const char *file, struct found *found, struct err *why)
+{
+	BIO *bio;
+	int code = open_file(file, &bio, why);
+
+	if (code != ERR_OK)
+		return code;
 	code = read_certificates(store, bio, found);
 	BIO_free(bio);
 	ERR_clear_error();
@@ -116,6 +124,45 @@ int hop_certificate_trust(X509_STORE *store, const char *path, bool *expired_out
 		return err_set(why, ERR_SYNTAX, "%.150s: no certificates to trust in it", path);
 	X509_STORE_set_flags(store, X509_V_FLAG_PARTIAL_CHAIN);
 	*expired_out = found.valid == 0;
+	return ERR_OK;
+}
+
+static int read_lists(X509_STORE *store, BIO *bio, size_t *count_out, bool *expired_out)
+{
+	X509_CRL *list;
+	bool added = true;
+
+	while (added && (list = PEM_read_bio_X509_CRL(bio, NULL, no_passphrase, NULL)) != NULL) {
+		const ASN1_TIME *until = X509_CRL_get0_nextUpdate(list);
+
+		added = X509_STORE_add_crl(store, list) == 1;
+		*expired_out = *expired_out || (until != NULL && X509_cmp_current_time(until) <= 0);
+		(*count_out)++;
+		X509_CRL_free(list);
+	}
+	return added && ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE ? ERR_OK
+										     : ERR_SYNTAX;
+}
+
+int hop_certificate_distrust(X509_STORE *store, const char *file, bool *expired_out,
+			     struct err *why)
+{
+	size_t count = 0;
+	bool expired = false;
+	BIO *bio;
+	int code = open_file(file, &bio, why);
+
+	if (code != ERR_OK)
+		return code;
+	code = read_lists(store, bio, &count, &expired);
+	BIO_free(bio);
+	ERR_clear_error();
+	if (code != ERR_OK)
+		return err_set(why, code, "%.150s: a revocation list in it is broken", file);
+	if (count == 0)
+		return err_set(why, ERR_SYNTAX, "%.150s: no revocation list in it", file);
+	X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK);
+	*expired_out = expired;
 	return ERR_OK;
 }
 
@@ -345,6 +392,15 @@ static void explain(X509_STORE_CTX *store, const char *host, char *text_out, siz
 	case X509_V_ERR_CA_MD_TOO_WEAK:
 		snprintf(text_out, size, "%s is signed with %s, which is too weak", whose,
 			 OBJ_nid2ln(X509_get_signature_nid(x509)));
+		break;
+	case X509_V_ERR_CERT_REVOKED: snprintf(text_out, size, "%s was revoked", whose); break;
+	case X509_V_ERR_UNABLE_TO_GET_CRL:
+		say_issuer(x509, "tls_crl has no revocation list of the certificate's signer",
+			   text_out, size);
+		break;
+	case X509_V_ERR_CRL_HAS_EXPIRED:
+		say_issuer(x509, "the revocation list of the certificate's signer has expired",
+			   text_out, size);
 		break;
 	case X509_V_ERR_INVALID_PURPOSE:
 		snprintf(text_out, size, "%s is not meant for servers", whose);

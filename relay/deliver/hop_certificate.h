@@ -23,6 +23,14 @@ struct x509_store_ctx_st; /* OpenSSL's X509_STORE_CTX */
 int hop_certificate_trust(struct x509_store_st *store, const char *path, bool *expired_out,
 			  struct err *why);
 
+/*
+ * Whom not to trust any more: the revocation lists of a PEM file (RFC 5280 5).
+ * From now on each certificate needs the list of its signer, in force.
+ * *expired_out: one of them is not. Errors as above.
+ */
+int hop_certificate_distrust(struct x509_store_st *store, const char *file, bool *expired_out,
+			     struct err *why);
+
 /* SHA-256 of a subject public key info (RFC 7469 2.4). */
 struct hop_pin {
 	unsigned char digest[32];

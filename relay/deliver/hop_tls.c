@@ -86,9 +86,20 @@ static int set_trust(struct hop_tls *tls, const struct route_options *route,
 	if (is_given(route->tls_ca))
 		return hop_certificate_trust(SSL_CTX_get_cert_store(tls->context), route->tls_ca,
 					     &notes->ca_expired, why);
+	/* A folder of small files with hashed names: looked at when a handshake needs one. */
 	if (SSL_CTX_set_default_verify_paths(tls->context) != 1)
 		return err_set(why, ERR_IO, "the system's authorities can't be used");
 	return ERR_OK;
+}
+
+static int set_revoked(struct hop_tls *tls, const struct route_options *route,
+		       struct hop_tls_notes *notes, const char **key_out, struct err *why)
+{
+	*key_out = "tls_crl";
+	if (!is_given(route->tls_crl))
+		return ERR_OK;
+	return hop_certificate_distrust(SSL_CTX_get_cert_store(tls->context), route->tls_crl,
+					&notes->crl_expired, why);
 }
 
 static int set_certificate(struct hop_tls *tls, const struct route_options *route,
@@ -163,6 +174,8 @@ int hop_tls_new(const struct route_options *route, struct hop_tls **tls_out,
 	code = set_context(tls, key_out, why);
 	if (code == ERR_OK)
 		code = set_trust(tls, route, &notes, key_out, why);
+	if (code == ERR_OK)
+		code = set_revoked(tls, route, &notes, key_out, why);
 	if (code == ERR_OK)
 		code = set_certificate(tls, route, &notes, key_out, why);
 	if (code == ERR_OK)

@@ -20,6 +20,7 @@ struct hop_tls;
 /* What hop_tls_new found that is no mistake. */
 struct hop_tls_notes {
 	bool ca_expired;	/* none of tls_ca is valid any more */
+	bool crl_expired;	/* one of the lists in tls_crl */
 	int64_t certificate_at; /* when tls_certificate expires; 0: there is none */
 };
 

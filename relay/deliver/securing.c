@@ -79,6 +79,12 @@ const char *securing_explain(const struct uplink *u, const char *why, struct err
 	return u->tls.tls != NULL ? hop_tls_explain(&u->tls, why, sentence_out) : why;
 }
 
+/* A login that there is no clear text for would only end there, and hide why. */
+static bool may_go_without(const struct uplink *u)
+{
+	return is_opportunistic(u) && (!login_is_wanted(u) || u->env.route->auth_without_tls);
+}
+
 /*
  * RFC 7435 3: what would have gone in clear anyway is not kept back because
  * TLS does not work. Injection is not such a case: somebody is there. In TLS
@@ -89,7 +95,7 @@ bool securing_goes_without(struct uplink *u, int code, const char *why)
 	bool in_tls = u->state == UPLINK_STARTTLS || u->state == UPLINK_SECURING ||
 		      (u->secured && u->state == UPLINK_EHLO && u->tls.alert != 0);
 
-	if (!is_opportunistic(u) || !in_tls || code == ERR_DENIED || u->without_tls)
+	if (!may_go_without(u) || !in_tls || code == ERR_DENIED || u->without_tls)
 		return false;
 	u->without_tls = true;
 	snprintf(u->tls_facts, sizeof(u->tls_facts), "none: %s", why);

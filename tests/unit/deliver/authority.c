@@ -85,6 +85,32 @@ SSL_CTX *authority_server(const struct issued *issued)
 	return context;
 }
 
+void authority_revoke(const struct issued *signer, const struct issued *revoked, int days,
+		      const char *file)
+{
+	X509_CRL *list = X509_CRL_new();
+	ASN1_TIME *time = X509_time_adj_ex(NULL, -20, 0, NULL);
+	FILE *out = fopen(file, "w");
+
+	X509_CRL_set_version(list, X509_CRL_VERSION_2);
+	X509_CRL_set_issuer_name(list, X509_get_subject_name(signer->x509));
+	X509_CRL_set1_lastUpdate(list, time);
+	if (revoked != NULL) {
+		X509_REVOKED *one = X509_REVOKED_new();
+
+		X509_REVOKED_set_serialNumber(one, X509_get_serialNumber(revoked->x509));
+		X509_REVOKED_set_revocationDate(one, time);
+		X509_CRL_add0_revoked(list, one);
+	}
+	X509_time_adj_ex(time, days, 0, NULL);
+	X509_CRL_set1_nextUpdate(list, time);
+	ck_assert_int_gt(X509_CRL_sign(list, signer->key, EVP_sha256()), 0);
+	ck_assert_int_eq(PEM_write_X509_CRL(out, list), 1);
+	fclose(out);
+	ASN1_TIME_free(time);
+	X509_CRL_free(list);
+}
+
 void authority_pin(const struct issued *issued, char pin_out[64])
 {
 	unsigned char *der = NULL;

@@ -28,6 +28,12 @@ void authority_write(const struct issued *issued, const char *certificate_file,
 		     const char *key_file);
 /* A server that shows it, and would show anything. */
 SSL_CTX *authority_server(const struct issued *issued);
+/*
+ * A revocation list of `signer`: that `revoked` (NULL: nothing) is not to be
+ * trusted, until `days` from now.
+ */
+void authority_revoke(const struct issued *signer, const struct issued *revoked, int days,
+		      const char *file);
 /* Its pin as the configuration has it. */
 void authority_pin(const struct issued *issued, char pin_out[64]);
 

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "relay/deliver/keyring.h"
 #include "relay/filter/whitelist.h"
 #include "tests/unit/deliver/authority.h"
 #include "tests/unit/deliver/nexthop.h"
@@ -34,6 +35,9 @@ struct rig {
 	const char *host; /* of the route */
 	struct route_options route;
 	struct hop_tls *tls;
+	const char *tls_why;
+	struct keyring *keyring;
+	struct key *key; /* NULL: no login */
 
 	/* the last dial */
 	pthread_mutex_t lock;
@@ -146,14 +150,19 @@ static void make_tls(struct rig *r)
 static void dial(struct rig *r)
 {
 	static const struct uplink_ops ops = {.on_open = on_open, .on_closed = on_closed};
-	const struct uplink_env env = {.loop = r->loop,
-				       .resolver = r->resolver,
-				       .whitelist = r->list,
-				       .tls = r->tls,
-				       .hostname = "relay.test",
-				       .route = &r->route};
-	struct uplink *uplink = uplink_new(&env, &ops, r);
+	struct uplink_env env = {.loop = r->loop,
+				 .resolver = r->resolver,
+				 .whitelist = r->list,
+				 .tls = r->tls,
+				 .tls_why = r->tls_why,
+				 .key = r->key,
+				 .hostname = "relay.test",
+				 .route = &r->route};
+	struct uplink *uplink;
+	struct err why;
 
+	ck_assert_int_eq(route_host_parse(span_of(r->address), &env.host, &why), ERR_OK);
+	uplink = uplink_new(&env, &ops, r);
 	uplink_open(uplink);
 	await(r, &r->opened);
 	snprintf(r->facts, sizeof(r->facts), "%s", uplink->tls_facts);
@@ -176,6 +185,8 @@ static void rig_end(struct rig *r)
 	loop_stop(r->loop);
 	loop_free(&r->loop);
 	hop_tls_free(&r->tls);
+	key_free(&r->key);
+	keyring_free(&r->keyring);
 	SSL_CTX_free(r->server);
 	authority_release(&r->shown);
 	authority_release(&r->ca);
@@ -338,6 +349,45 @@ START_TEST(s234_signers_that_will_not_do)
 		}
 		rig_end(&r);
 		authority_release(&signer);
+	}
+}
+END_TEST
+
+/* With tls_crl: in a list, in none of a list in force, of an expired list, and without a list. */
+START_TEST(s234_revoked_certificates)
+{
+	static const struct {
+		bool own, revoked;
+		int days;
+		const char *why;
+	} rows[] = {
+		{true, true, 2, "the certificate was revoked"},
+		{true, false, 2, NULL},
+		{true, false, -2,
+		 "the revocation list of the certificate's signer has expired (issuer CN=Our CA)"},
+		{false, false, 2,
+		 "tls_crl has no revocation list of the certificate's signer (issuer CN=Our CA)"},
+	};
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct hop_tls_notes notes;
+		struct issued other;
+		const char *key;
+		struct err why;
+		struct rig r;
+
+		rig_init(&r);
+		rig_start(&r, NULL, 0, OFFERS);
+		authority_issue(&(struct request){.name = "Other CA", .signs = true}, &other);
+		authority_revoke(rows[i].own ? &r.ca : &other, rows[i].revoked ? &r.shown : NULL,
+				 rows[i].days, r.key_file);
+		r.route.tls_crl = r.key_file;
+		ck_assert_int_eq(hop_tls_new(&r.route, &r.tls, &notes, &key, &why), ERR_OK);
+		ck_assert(notes.crl_expired == (rows[i].days < 0));
+		dial(&r);
+		expect(&r, rows[i].why == NULL, rows[i].why != NULL ? rows[i].why : "verified");
+		rig_end(&r);
+		authority_release(&other);
 	}
 }
 END_TEST
@@ -664,6 +714,11 @@ START_TEST(s238_files_that_will_not_do)
 		expect_bad(&r, "tls_ca", "Permission denied");
 		ck_assert_int_eq(chmod(r.ca_file, 0600), 0);
 	}
+	r.route.tls_crl = r.ca_file;
+	expect_bad(&r, "tls_crl", "no revocation list in it");
+	r.route.tls_crl = "/nonexistent.pem";
+	expect_bad(&r, "tls_crl", "No such file");
+	r.route.tls_crl = NULL;
 	authority_issue(&(struct request){.name = "us"}, &ours);
 	authority_issue(&(struct request){.name = "other"}, &other);
 	authority_write(&ours, r.crt_file, NULL);
@@ -718,26 +773,13 @@ END_TEST
 
 START_TEST(without_its_files_a_route_says_so)
 {
-	static const struct uplink_ops ops = {.on_open = on_open, .on_closed = on_closed};
-	struct uplink *uplink;
-	struct uplink_env env;
 	struct rig r;
 
 	rig_init(&r);
 	rig_start(&r, NULL, 0, OFFERS);
-	env = (struct uplink_env){.loop = r.loop,
-				  .resolver = r.resolver,
-				  .whitelist = r.list,
-				  .tls_why = "tls_ca: it is gone",
-				  .hostname = "relay.test",
-				  .route = &r.route};
-	uplink = uplink_new(&env, &ops, &r);
-	uplink_open(uplink);
-	await(&r, &r.opened);
+	r.tls_why = "tls_ca: it is gone";
+	dial(&r);
 	expect(&r, false, "tls_ca: it is gone");
-	uplink_close(uplink);
-	await(&r, &r.closed);
-	uplink_free(&uplink);
 	rig_end(&r);
 }
 END_TEST
@@ -745,7 +787,26 @@ END_TEST
 /* --- sessions
  * ------------------------------------------------------------------------------------------ */
 
-#define DIALS 6
+#define DIALS 20
+
+/* The time of DIALS dials; with `forget` each is the first one. */
+static int64_t time_dials(struct rig *r, bool forget, const char *words)
+{
+	int64_t spent = 0;
+
+	for (int i = 0; i < DIALS; i++) {
+		int64_t begin;
+
+		if (forget)
+			make_tls(r);
+		begin = clock_mono_us();
+		dial(r);
+		spent += clock_mono_us() - begin;
+		expect(r, true, words);
+		ck_assert((strstr(r->facts, "resumed") == NULL) == forget);
+	}
+	return spent / DIALS;
+}
 
 static void check_resumption(int version, const struct request *shown)
 {
@@ -755,29 +816,16 @@ static void check_resumption(int version, const struct request *shown)
 	rig_init(&r);
 	r.route.tls = ROUTE_TLS_IMPLICIT;
 	rig_serve(&r, shown, "localhost", NULL, 0, OFFERS);
-	if (shown->signer == NULL)
-		authority_write(&r.shown, r.ca_file, NULL);
+	authority_write(&r.shown, r.ca_file, NULL);
 	SSL_CTX_set_max_proto_version(r.server, version);
-	make_tls(&r);
-	full_us = clock_mono_us();
-	dial(&r);
-	full_us = clock_mono_us() - full_us;
-	expect(&r, true, ", verified");
-	ck_assert(strstr(r.facts, "resumed") == NULL);
-	resumed_us = clock_mono_us();
-	for (int i = 0; i < DIALS; i++) {
-		dial(&r);
-		expect(&r, true, ", verified, resumed");
-	}
-	resumed_us = (clock_mono_us() - resumed_us) / DIALS;
+	/* Each in a version of the options of its own: nothing of the one before is known. */
+	full_us = time_dials(&r, true, ", verified");
+	ck_assert_int_eq(SSL_CTX_sess_hits(r.server), 0);
+	resumed_us = time_dials(&r, false, ", verified, resumed");
 	ck_assert_int_eq(SSL_CTX_sess_hits(r.server), DIALS);
-	printf("# %s: %lld us for the first dial, %lld for the others\n",
+	printf("# %s, RSA: %lld us a dial, %lld us with a session\n",
 	       version == TLS1_3_VERSION ? "TLS 1.3" : "TLS 1.2", (long long)full_us,
 	       (long long)resumed_us);
-	/* Another version of the options knows nothing of them. */
-	make_tls_and_dial(&r);
-	expect(&r, true, ", verified");
-	ck_assert_int_eq(SSL_CTX_sess_hits(r.server), DIALS);
 	rig_end(&r);
 }
 
@@ -809,6 +857,30 @@ START_TEST(a_resumed_session_is_as_good_as_the_first)
 }
 END_TEST
 
+/* Refused in TLS, and there is a login: what failed is TLS, and nothing goes on in clear. */
+START_TEST(s239_no_clear_text_where_there_is_a_login)
+{
+	static const struct nexthop_step refused = {AT_STARTTLS, DO_REPLY, "454 not now\r\n"};
+
+	for (size_t i = 0; i < 2; i++) {
+		struct rig r;
+
+		rig_init(&r);
+		r.route.tls = ROUTE_TLS_OPPORTUNISTIC;
+		r.route.auth_without_tls = i == 1;
+		r.route.username = "staging";
+		r.route.password = r.route.secret = "secret";
+		r.keyring = keyring_new();
+		r.key = key_new(r.keyring, &r.route);
+		rig_start(&r, &refused, 1, OFFERS);
+		make_tls_and_dial(&r);
+		expect(&r, false, i == 0 ? "STARTTLS: 454 not now" : "does not offer AUTH");
+		ck_assert_int_eq(nexthop_connections(r.hop), i == 0 ? 1 : 2);
+		rig_end(&r);
+	}
+}
+END_TEST
+
 /* A server that has forgotten its ticket keys makes a full handshake, with its certificate. */
 START_TEST(a_next_hop_that_was_restarted)
 {
@@ -831,11 +903,12 @@ START_TEST(a_next_hop_that_was_restarted)
 END_TEST
 
 UNIT_MAIN("deliver/securing", s234_certificates_that_will_not_do, s234_signers_that_will_not_do,
-	  names_in_certificates_are_made_harmless, s234_old_versions_of_tls, pinned_keys,
-	  s233_next_hops_without_tls, an_opportunistic_route_uses_what_there_is,
-	  injected_replies_end_the_attempt, implicit_tls, implicit_tls_to_who_speaks_first,
-	  a_dribbled_handshake_is_cut, a_next_hop_that_wants_our_certificate,
-	  a_certificate_that_the_next_hop_does_not_take, s238_files_that_will_not_do,
-	  authorities_in_a_folder, a_certificate_may_be_trusted_itself,
-	  without_its_files_a_route_says_so, sessions_are_resumed,
-	  a_resumed_session_is_as_good_as_the_first, a_next_hop_that_was_restarted)
+	  s234_revoked_certificates, names_in_certificates_are_made_harmless,
+	  s234_old_versions_of_tls, pinned_keys, s233_next_hops_without_tls,
+	  an_opportunistic_route_uses_what_there_is, injected_replies_end_the_attempt, implicit_tls,
+	  implicit_tls_to_who_speaks_first, a_dribbled_handshake_is_cut,
+	  a_next_hop_that_wants_our_certificate, a_certificate_that_the_next_hop_does_not_take,
+	  s238_files_that_will_not_do, authorities_in_a_folder, a_certificate_may_be_trusted_itself,
+	  without_its_files_a_route_says_so, s239_no_clear_text_where_there_is_a_login,
+	  sessions_are_resumed, a_resumed_session_is_as_good_as_the_first,
+	  a_next_hop_that_was_restarted)
