@@ -4,6 +4,7 @@
 #include <assert.h>
 
 #include "queue/body.h"
+#include "queue/lane.h"
 #include "queue/message.h"
 #include "queue/room.h"
 #include "queue/upkeep.h"
@@ -60,9 +61,11 @@ static int insert_message(struct store *store, int64_t number, const struct new_
 static const char sql_recipient[] =
 	"INSERT INTO recipient(id, address, state, accepted_state, due_at, waiting_since,"
 	" updated_at, verdict, verdict_reason, entry, revision, nearest, notify, orcpt, origin,"
-	" fault) VALUES(?1, ?2, ?3, ?3, ?4, ?5, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+	" fault, lane) VALUES(?1, ?2, ?3, ?3, ?4, ?5, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14,"
+	" ?15)";
 
-static int insert_recipient(struct store *store, int64_t id, const struct new_message *message,
+static int insert_recipient(struct store *store, int64_t id, int64_t lane,
+			    const struct new_message *message,
 			    const struct new_recipient *recipient, struct err *why)
 {
 	struct query query;
@@ -87,25 +90,30 @@ static int insert_recipient(struct store *store, int64_t id, const struct new_me
 	query_give_text(&query, recipient->orcpt);
 	query_give_text(&query, message->origin);
 	query_give_text(&query, recipient->fault);
+	query_give_int(&query, lane);
 	return query_run(&query, why);
 }
 
 static int insert_recipients(struct store *store, int64_t number, const struct new_message *message,
 			     struct err *why)
 {
+	int64_t lane = lane_of(message);
+
 	if ((int64_t)message->recipient_count > MESSAGE_PARTS_MAX)
 		return err_set(why, ERR_LIMIT, "a message can't have %zu recipients",
 			       message->recipient_count);
 	for (size_t i = 0; i < message->recipient_count; i++) {
 		const struct new_recipient *recipient = &message->recipients[i];
-		int code = insert_recipient(store, part_id(number, (int64_t)i), message, recipient,
-					    why);
+		int code = insert_recipient(store, part_id(number, (int64_t)i), lane, message,
+					    recipient, why);
 
 		if (code != ERR_OK)
 			return code;
 		counters_move(&store->counters, 0, recipient->state);
-		if (recipient->state == STATE_QUEUED)
-			store->due = true;
+		if (recipient->state != STATE_QUEUED)
+			continue;
+		counters_waits(&store->counters, part_id(number, (int64_t)i));
+		store->due = true;
 	}
 	return ERR_OK;
 }

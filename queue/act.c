@@ -188,7 +188,7 @@ static bool wish_for(enum transition transition, enum wish present, enum wish *w
 
 static const char sql_move[] =
 	"UPDATE recipient SET state = ?2, due_at = ?3, waiting_since = coalesce(?3, waiting_since),"
-	" reason = ?4, events = ?5, updated_at = ?6 WHERE id = ?1";
+	" parked = NULL, reason = ?4, events = ?5, updated_at = ?6 WHERE id = ?1";
 
 static int write_move(struct store *store, const struct act *act, const struct subject *subject,
 		      enum state to, struct err *why)
@@ -213,8 +213,10 @@ static int write_move(struct store *store, const struct act *act, const struct s
 	if (code != ERR_OK)
 		return code;
 	counters_move(&store->counters, subject->state, to);
-	if (state_is_due_state(to))
-		store->due = true;
+	if (!state_is_due_state(to))
+		return ERR_OK;
+	counters_waits(&store->counters, subject->id);
+	store->due = true;
 	return ERR_OK;
 }
 

@@ -1,5 +1,4 @@
-/* queue/act.h - what a person does to recipients: retry, hold, release, cancel, delete; and expiry
- */
+/* queue/act.h - what a person does to recipients: retry, hold, release, cancel, delete */
 #ifndef STAGEPOST_QUEUE_ACT_H
 #define STAGEPOST_QUEUE_ACT_H
 
@@ -58,20 +57,6 @@ struct message_delete {
 	bool wished; /* out */
 };
 void queue_message_delete(struct store *store, struct store_job *job);
-
-/*
- * Recipients that are queued or deferred and have waited since before
- * `received_before`: expired, the oldest first. Waiting begins with acceptance,
- * and anew when a person released or retried it. Cost is that of what expires.
- */
-struct expire {
-	struct store_job job; /* first */
-	int64_t received_before;
-	int64_t now;
-	size_t max;
-	size_t expired; /* out */
-};
-void queue_expire(struct store *store, struct store_job *job);
 
 /* Delivery as a whole or one route (name; NULL: all) stands still; kept over restarts. */
 struct pause {

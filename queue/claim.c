@@ -2,52 +2,50 @@
 #include <stdlib.h>
 
 #include "queue/delivery.h"
+#include "queue/lane.h"
 #include "queue/writer.h"
 
 #define CLAIM_MAX 10000
 
-/* A due recipient as it was found. */
+#define PROBES_MAX 512 /* steps down the index of lanes, of 2 us each */
+
+/* A recipient that is taken. */
 struct due {
 	struct claimed_recipient recipient;
 	enum state state;
+	int64_t lane;
 	size_t order;
+};
+
+/* One claim being made. */
+struct taking {
+	struct store *store;
+	struct claim *claim;
+	int64_t *ids;
+	struct due *taken;
+	size_t room, count;
 };
 
 /*
  * Walks the partial index of what waits, so the cost is that of what is
- * taken. One more than wanted is asked for, to see whether a message would be cut.
+ * found, and no row is read for it.
  */
 static const char sql_due[] =
-	"SELECT id, state, address, attempts, in_doubt, waiting_since, notify, orcpt, fault"
-	" FROM recipient"
-	" WHERE due_at <= ?1 ORDER BY due_at LIMIT ?2";
+	"SELECT id FROM recipient WHERE due_at <= ?1 ORDER BY due_at LIMIT ?2";
 
-static int find_due(struct store *store, const struct claim *claim, size_t limit, struct due *found,
-		    size_t *count_out, struct err *why)
+static int find_due(struct taking *t, size_t limit, size_t *count_out, struct err *why)
 {
 	struct query query;
 	size_t count = 0;
 	bool row;
-	int code = query_begin(&query, &store->db, sql_due, why);
+	int code = query_begin(&query, &t->store->db, sql_due, why);
 
 	if (code != ERR_OK)
 		return code;
-	query_give_int(&query, claim->now);
+	query_give_int(&query, t->claim->now);
 	query_give_int(&query, (int64_t)limit);
-	while ((code = query_row(&query, &row, why)) == ERR_OK && row) {
-		struct due *due = &found[count];
-
-		due->recipient.id = query_take_int(&query);
-		due->state = (enum state)query_take_int(&query);
-		due->recipient.address = query_take_copy(&query, claim->arena);
-		due->recipient.attempts = (int)query_take_int(&query);
-		due->recipient.in_doubt = (int)query_take_int(&query);
-		due->recipient.waiting_since = query_take_int(&query);
-		due->recipient.notify = query_take_copy(&query, claim->arena);
-		due->recipient.orcpt = query_take_copy(&query, claim->arena);
-		due->recipient.fault = query_take_copy(&query, claim->arena);
-		due->order = count++;
-	}
+	while ((code = query_row(&query, &row, why)) == ERR_OK && row)
+		t->ids[count++] = query_take_int(&query);
 	*count_out = count;
 	return code;
 }
@@ -63,22 +61,59 @@ static int by_id(const void *a, const void *b)
 
 /*
  * More than `max` were found: leave the message that the limit cuts for the
- * next time, unless it is the only one. Returns how many are taken; `found`
- * is in the order of the index.
+ * next time, unless there is nothing else. Returns how many are taken.
  */
-static size_t cut_between_messages(const struct due *found, size_t count, size_t max)
+static size_t cut_between_messages(const struct taking *t, size_t count, size_t max)
 {
-	int64_t cut = message_of(found[count - 1].recipient.id);
+	int64_t cut = message_of(t->ids[count - 1]);
 	size_t keep = max;
 
-	while (keep > 0 && message_of(found[keep - 1].recipient.id) == cut)
+	while (keep > 0 && message_of(t->ids[keep - 1]) == cut)
 		keep--;
-	return keep > 0 ? keep : max;
+	return keep > 0 || t->count > 0 ? keep : max;
+}
+
+static const char sql_read[] =
+	"SELECT state, address, attempts, in_doubt, waiting_since, notify, orcpt, fault, reason,"
+	" reply_code, reply_enhanced, reply_text, kind, lane FROM recipient WHERE id = ?1";
+
+static int read_due(struct taking *t, int64_t id, struct due *due, struct err *why)
+{
+	struct arena *arena = t->claim->arena;
+	struct query query;
+	bool row;
+	int code = query_begin(&query, &t->store->db, sql_read, why);
+
+	if (code != ERR_OK)
+		return code;
+	query_give_int(&query, id);
+	code = query_row(&query, &row, why);
+	if (code != ERR_OK)
+		return code;
+	if (!row)
+		return err_set(why, ERR_FATAL, "the index of what is due names no recipient");
+	due->recipient.id = id;
+	due->state = (enum state)query_take_int(&query);
+	due->recipient.address = query_take_copy(&query, arena);
+	due->recipient.attempts = (int)query_take_int(&query);
+	due->recipient.in_doubt = (int)query_take_int(&query);
+	due->recipient.waiting_since = query_take_int(&query);
+	due->recipient.notify = query_take_copy(&query, arena);
+	due->recipient.orcpt = query_take_copy(&query, arena);
+	due->recipient.fault = query_take_copy(&query, arena);
+	due->recipient.last_reason = query_take_copy(&query, arena);
+	due->recipient.last_code = (int)query_take_int(&query);
+	due->recipient.last_enhanced = query_take_copy(&query, arena);
+	due->recipient.last_text = query_take_copy(&query, arena);
+	due->recipient.last_kind = query_take_copy(&query, arena);
+	due->lane = query_take_int(&query);
+	query_end(&query);
+	return ERR_OK;
 }
 
 static const char sql_claim[] =
 	"UPDATE recipient SET state = ?2, due_at = NULL, lease = ?3, lease_until = ?4,"
-	" updated_at = ?5, wish = 0 WHERE id = ?1";
+	" updated_at = ?5, wish = 0, parked = NULL WHERE id = ?1";
 
 static int lease_one(struct store *store, const struct claim *claim, struct due *due,
 		     struct err *why)
@@ -180,6 +215,7 @@ static int group(struct store *store, struct claim *claim, struct due *found, si
 		if (code != ERR_OK)
 			return code;
 		message->order = found[i].order;
+		message->app = (int)lane_app(found[i].lane);
 		for (; end < count && message_of(found[end].recipient.id) == number; end++)
 			if (found[end].order < message->order)
 				message->order = found[end].order;
@@ -194,21 +230,74 @@ static int group(struct store *store, struct claim *claim, struct due *found, si
 	return ERR_OK;
 }
 
-static int take_due(struct store *store, struct claim *claim, struct due *found, struct err *why)
+static int take(struct taking *t, size_t count, struct err *why)
 {
-	size_t max = claim->max_recipients < CLAIM_MAX ? claim->max_recipients : CLAIM_MAX;
+	int code = ERR_OK;
+
+	for (size_t i = 0; code == ERR_OK && i < count; i++) {
+		struct due *due = &t->taken[t->count];
+
+		due->order = t->count++;
+		code = read_due(t, t->ids[i], due, why);
+		if (code == ERR_OK)
+			code = lease_one(t->store, t->claim, due, why);
+	}
+	return code;
+}
+
+/* Up to `fill` in all, by turns. */
+static int take_turns(struct taking *t, size_t fill, struct err *why)
+{
+	struct lanes *lanes = t->store->lanes;
+	int probes = PROBES_MAX;
+	int code = ERR_OK;
+
+	while (code == ERR_OK && t->count < fill) {
+		size_t room = t->room - t->count;
+		size_t count = 0, keep;
+		int64_t lane = 0;
+
+		code = lane_turn(&t->store->db, lanes, t->claim->now, room + 1, &probes, t->ids,
+				 &count, &lane, why);
+		if (code != ERR_OK || count == 0)
+			return code;
+		keep = count > room ? cut_between_messages(t, count, room) : count;
+		if (keep == 0)
+			return ERR_OK; /* it is first the next time */
+		lane_passed(lanes, lane);
+		code = take(t, keep, why);
+	}
+	return code;
+}
+
+/* What has been due for the longest time, as far as there is room. */
+static int take_oldest(struct taking *t, struct err *why)
+{
+	size_t room = t->room - t->count;
 	size_t count = 0;
-	int code = find_due(store, claim, max + 1, found, &count, why);
+	int code = find_due(t, room + 1, &count, why);
 
 	if (code != ERR_OK || count == 0)
 		return code;
-	if (count > max)
-		count = cut_between_messages(found, count, max);
-	qsort(found, count, sizeof(*found), by_id);
-	store->next_lease++;
-	for (size_t i = 0; code == ERR_OK && i < count; i++)
-		code = lease_one(store, claim, &found[i], why);
-	return code == ERR_OK ? group(store, claim, found, count, why) : code;
+	return take(t, count > room ? cut_between_messages(t, count, room) : count, why);
+}
+
+/*
+ * Little is due: all of it. Much: by turns, so that whoever hands in a hundred
+ * thousand messages holds up nobody else; and a part in the order of time, so that
+ * nothing waits for ever in a lane that the turns reach late.
+ */
+static int take_due(struct taking *t, struct err *why)
+{
+	size_t count = 0;
+	int code = find_due(t, t->room + 1, &count, why);
+
+	if (code != ERR_OK || count <= t->room)
+		return code == ERR_OK ? take(t, count, why) : code;
+	code = take_turns(t, t->room - t->room / 4, why);
+	if (code == ERR_OK && t->count < t->room)
+		code = take_oldest(t, why);
+	return code;
 }
 
 static const char sql_next_due[] =
@@ -230,22 +319,36 @@ static int find_next_due(struct store *store, int64_t *next_out, struct err *why
 	return ERR_OK;
 }
 
+static int claim_due(struct store *store, struct claim *claim, size_t room, struct err *why)
+{
+	struct taking t = {.store = store, .claim = claim, .room = room};
+	int code;
+
+	t.ids = mem_array(room + 1, sizeof(*t.ids));
+	t.taken = mem_array(room, sizeof(*t.taken));
+	store->next_lease++;
+	code = take_due(&t, why);
+	if (code == ERR_OK && t.count > 0) {
+		qsort(t.taken, t.count, sizeof(*t.taken), by_id);
+		code = group(store, claim, t.taken, t.count, why);
+	}
+	mem_free(t.ids);
+	mem_free(t.taken);
+	return code;
+}
+
 static int run_claim(struct store *store, struct store_job *job)
 {
 	struct claim *claim = (struct claim *)job;
 	size_t room = claim->max_recipients < CLAIM_MAX ? claim->max_recipients : CLAIM_MAX;
-	struct due *found;
 	int code = ERR_OK;
 
 	arena_free(&claim->arena);
 	claim->arena = arena_new();
 	claim->messages = NULL;
 	claim->message_count = 0;
-	if (room > 0) {
-		found = mem_array(room + 1, sizeof(*found));
-		code = take_due(store, claim, found, &job->why);
-		mem_free(found);
-	}
+	if (room > 0)
+		code = claim_due(store, claim, room, &job->why);
 	if (code == ERR_OK)
 		code = find_next_due(store, &claim->next_due_at, &job->why);
 	return code;

@@ -27,7 +27,14 @@ void counters_message(struct counters *counters, int64_t messages, int64_t bytes
 	counters->change.bytes += bytes;
 }
 
-void counters_commit(struct counters *counters, int64_t oldest_due_at)
+void counters_waits(struct counters *counters, int64_t recipient)
+{
+	/* Not undone by a rollback: to look from too far back is no mistake. */
+	if (recipient < counters->passed)
+		counters->passed = recipient;
+}
+
+void counters_commit(struct counters *counters, const struct oldest *oldest)
 {
 	struct queue_stats *sums = &counters->sums;
 
@@ -36,8 +43,9 @@ void counters_commit(struct counters *counters, int64_t oldest_due_at)
 	sums->bytes += counters->change.bytes;
 	for (int i = 1; i < STATE_COUNT; i++)
 		sums->by_state[i] += counters->change.by_state[i];
-	sums->oldest_due_at = oldest_due_at;
+	sums->oldest_due_at = oldest->waiting_since;
 	pthread_mutex_unlock(&counters->lock);
+	counters->passed = oldest->passed;
 	counters_rollback(counters);
 }
 
@@ -55,8 +63,40 @@ void counters_read(struct counters *counters, struct queue_stats *stats_out)
 
 static const char sql_count_messages[] = "SELECT count(*), coalesce(sum(size), 0) FROM message";
 static const char sql_count_states[] = "SELECT state, count(*) FROM recipient GROUP BY state";
-static const char sql_oldest[] = "SELECT waiting_since FROM recipient WHERE due_at IS NOT NULL "
-				 "ORDER BY waiting_since LIMIT 1";
+static const char sql_first[] =
+	"SELECT min(coalesce((SELECT min(id) FROM recipient INDEXED BY recipient_due"
+	" WHERE due_at IS NOT NULL), ?1),"
+	" coalesce((SELECT min(id) FROM recipient INDEXED BY recipient_leased"
+	" WHERE lease IS NOT NULL), ?1))";
+static const char sql_since[] = "SELECT waiting_since FROM recipient WHERE id = ?1";
+
+/* One walk through the index of what waits, not through all there is. */
+static int find_first(struct db *db, int64_t *first_out, int64_t *since_out, struct err *why)
+{
+	struct query query;
+	bool row;
+	int code = query_begin(&query, db, sql_first, why);
+
+	if (code != ERR_OK)
+		return code;
+	query_give_int(&query, INT64_MAX);
+	code = query_row(&query, &row, why);
+	if (code != ERR_OK)
+		return code;
+	*first_out = query_take_int(&query);
+	query_end(&query);
+	code = query_begin(&query, db, sql_since, why);
+	if (code != ERR_OK)
+		return code;
+	query_give_int(&query, *first_out);
+	code = query_row(&query, &row, why);
+	if (code != ERR_OK)
+		return code;
+	*since_out = row ? query_take_int(&query) : 0;
+	if (row)
+		query_end(&query);
+	return ERR_OK;
+}
 
 static int count_messages(struct db *db, struct queue_stats *stats, struct err *why)
 {
@@ -89,7 +129,8 @@ static int count_states(struct db *db, struct queue_stats *stats, struct err *wh
 	return code;
 }
 
-int counters_count(struct db *db, struct queue_stats *stats_out, struct err *why)
+static int count_all(struct db *db, struct queue_stats *stats_out, int64_t *first_out,
+		     struct err *why)
 {
 	struct queue_stats stats = {0};
 	int code = count_messages(db, &stats, why);
@@ -97,27 +138,69 @@ int counters_count(struct db *db, struct queue_stats *stats_out, struct err *why
 	if (code == ERR_OK)
 		code = count_states(db, &stats, why);
 	if (code == ERR_OK)
-		code = counters_oldest(db, &stats.oldest_due_at, why);
+		code = find_first(db, first_out, &stats.oldest_due_at, why);
 	if (code == ERR_OK)
 		*stats_out = stats;
 	return code;
 }
 
-int counters_oldest(struct db *db, int64_t *oldest_due_at_out, struct err *why)
+int counters_count(struct db *db, struct queue_stats *stats_out, struct err *why)
 {
-	struct query query;
-	int64_t oldest = 0;
-	bool row;
-	int code = query_begin(&query, db, sql_oldest, why);
+	int64_t first;
 
-	if (code == ERR_OK)
-		code = query_row(&query, &row, why);
+	return count_all(db, stats_out, &first, why);
+}
+
+int counters_load(struct counters *counters, struct db *db, struct err *why)
+{
+	return count_all(db, &counters->sums, &counters->passed, why);
+}
+
+/* --- who waits longest ------------------------------------------------------------------- */
+
+static int64_t waiting(const struct counters *counters)
+{
+	static const enum state states[] = {STATE_QUEUED, STATE_DEFERRED, STATE_DELIVERING};
+	int64_t count = 0;
+
+	for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++)
+		count += counters->sums.by_state[states[i]] + counters->change.by_state[states[i]];
+	return count;
+}
+
+static const char sql_from[] =
+	"SELECT id, state, waiting_since FROM recipient WHERE id >= ?1 ORDER BY id LIMIT 64";
+
+int counters_oldest(struct counters *counters, struct db *db, struct oldest *oldest_out,
+		    struct err *why)
+{
+	/* Not found in this many: what is known is not newer than the truth. */
+	struct oldest oldest = {counters->sums.oldest_due_at, counters->passed};
+	struct query query;
+	bool row;
+	int code;
+
+	if (waiting(counters) == 0) {
+		*oldest_out = (struct oldest){0, INT64_MAX};
+		return ERR_OK;
+	}
+	code = query_begin(&query, db, sql_from, why);
 	if (code != ERR_OK)
 		return code;
-	if (row) {
-		oldest = query_take_int(&query);
-		query_end(&query);
+	query_give_int(&query, counters->passed);
+	while ((code = query_row(&query, &row, why)) == ERR_OK && row) {
+		int64_t id = query_take_int(&query);
+		enum state state = (enum state)query_take_int(&query);
+
+		if (state_is_due_state(state) || state == STATE_DELIVERING) {
+			oldest.passed = id;
+			oldest.waiting_since = query_take_int(&query);
+			query_end(&query);
+			break;
+		}
+		oldest.passed = id + 1;
 	}
-	*oldest_due_at_out = oldest;
-	return ERR_OK;
+	if (code == ERR_OK)
+		*oldest_out = oldest;
+	return code;
 }

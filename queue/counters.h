@@ -17,6 +17,7 @@ struct counters {
 	pthread_mutex_t lock;
 	struct queue_stats sums;   /* under the lock */
 	struct queue_stats change; /* the writer's: of the transaction under way */
+	int64_t passed;		   /* the writer's: no recipient below waits */
 };
 
 void counters_init(struct counters *counters);
@@ -25,13 +26,26 @@ void counters_release(struct counters *counters);
 /* One recipient appears (from 0), moves, or disappears (to 0). */
 void counters_move(struct counters *counters, enum state from, enum state to);
 void counters_message(struct counters *counters, int64_t messages, int64_t bytes);
-/* The transaction was committed; `oldest_due_at` is what is true now. */
-void counters_commit(struct counters *counters, int64_t oldest_due_at);
+/* A recipient waits that was accepted long ago, or is accepted now. */
+void counters_waits(struct counters *counters, int64_t recipient);
+/*
+ * Who waits longest, before the transaction is committed. Looks at a few
+ * recipients from where the last look ended, so it may be some commits behind.
+ */
+struct oldest {
+	int64_t waiting_since; /* 0: nobody waits */
+	int64_t passed;
+};
+int counters_oldest(struct counters *counters, struct db *db, struct oldest *oldest_out,
+		    struct err *why);
+/* The transaction was committed; `oldest` is what is true now. */
+void counters_commit(struct counters *counters, const struct oldest *oldest);
 void counters_rollback(struct counters *counters);
 void counters_read(struct counters *counters, struct queue_stats *stats_out);
 
 /* Counted from the tables: at start, and for the tool. */
 int counters_count(struct db *db, struct queue_stats *stats_out, struct err *why);
-int counters_oldest(struct db *db, int64_t *oldest_due_at_out, struct err *why);
+/* The same, and where to look for the oldest. */
+int counters_load(struct counters *counters, struct db *db, struct err *why);
 
 #endif

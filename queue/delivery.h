@@ -24,6 +24,13 @@ struct claimed_recipient {
 	const char *notify;
 	const char *orcpt;
 	const char *fault; /* new_recipient.fault */
+	/* how it came to wait: of the last attempt, or why it was put off; NULL and 0: nothing yet
+	 */
+	const char *last_reason;
+	int last_code;
+	const char *last_enhanced;
+	const char *last_text;
+	const char *last_kind;
 };
 
 /* One message with those of its recipients that were due. All memory is the claim's arena. */
@@ -51,14 +58,17 @@ struct claimed_message {
 	const char *listener;
 	struct claimed_recipient *recipients;
 	size_t recipient_count;
+	int app;      /* who handed it in, as a small number: for taking turns */
 	size_t order; /* private */
 };
 
 /*
- * Take up to `max_recipients` (at most 10,000) due recipients, oldest due
- * first. A message that would be cut by that limit is left for the next claim
- * unless it is the first. Cost does not depend on the length of the queue.
- * Nothing due: ERR_OK with count 0.
+ * Take up to `max_recipients` (at most 10,000) due recipients. When that is
+ * all of them: oldest due first. When there are more: by turns between those
+ * who handed them in, and then between their domains and senders, so that
+ * nobody waits behind somebody else's flood; a part oldest first. A message that
+ * would be cut by the limit is left for the next claim unless it is the first.
+ * Cost does not depend on the length of the queue. Nothing due: ERR_OK with count 0.
  */
 struct claim {
 	struct store_job job; /* first */
@@ -73,13 +83,6 @@ struct claim {
 };
 void queue_claim(struct store *store, struct store_job *job);
 
-/*
- * For TRANSITION_UNCLAIM instead of a time: `route` stands still. The recipient
- * is parked, found by no claim, until queue_unpark; due at once when the route
- * was resumed in the meantime.
- */
-#define DUE_ON_RESUME INT64_MAX
-
 /* How one recipient's attempt ended. Borrowed strings. */
 struct settlement {
 	int64_t recipient;
@@ -89,8 +92,13 @@ struct settlement {
 	 * _UNCLAIM (counts no attempt and writes no history).
 	 */
 	enum transition outcome;
-	int64_t next_attempt_at;     /* for _DEFER and _UNCLAIM; the latter also DUE_ON_RESUME */
-	const char *reason;	     /* a sentence; NULL for _UNCLAIM */
+	int64_t next_attempt_at; /* for _DEFER and _UNCLAIM */
+	/*
+	 * For _UNCLAIM, or NULL: what it waits for, a name that queue_unpark knows.
+	 * No claim finds it before next_attempt_at unless it is unparked.
+	 */
+	const char *parked;
+	const char *reason;	     /* a sentence; for _UNCLAIM NULL leaves what is there */
 	bool in_doubt;		     /* the final dot went unanswered */
 	const char *kind;	     /* of trouble, a word: "timeout"; NULL: none */
 	const struct ruling *ruling; /* the judgement made before the attempt, or NULL: unchanged */
@@ -134,11 +142,16 @@ struct settle {
 void queue_settle(struct store *store, struct store_job *job);
 
 /*
- * Up to `max` parked recipients become due, those of all routes: what still
- * stands still is parked again when it is claimed. Call until none is left.
+ * `max` (at least 1) of what is parked becomes due, and the rest of the last of their
+ * messages, in the order in which they were accepted: what is parked as `parked`; with NULL, what
+ * is parked as anything that is not among `keep`. Fewer than `max`: there is no more. Cost is that
+ * of what is found and of the number of names.
  */
 struct unpark {
 	struct store_job job; /* first */
+	const char *parked;
+	const char *const *keep;
+	size_t keep_count;
 	int64_t now;
 	size_t max;
 	size_t unparked; /* out */

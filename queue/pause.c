@@ -1,4 +1,6 @@
-/* queue/pause.c - standing still, kept over restarts */
+/* queue/pause.c - standing still, kept over restarts; and what is parked comes back */
+#include <string.h>
+
 #include "queue/act.h"
 #include "queue/audit.h"
 #include "queue/delivery.h"
@@ -65,30 +67,115 @@ bool store_is_paused(struct store *store, const char *route)
 	return pauses_has(store->pauses, route != NULL ? route : "");
 }
 
-/* --- what waits for a resume ---------------------------------------------------------- */
+/* --- what waits for more than time ------------------------------------------------------ */
 
-/* In the order in which they came. */
+/*
+ * In the order in which it came, and before what came after it: due as long as
+ * it has waited. A message is not divided: its recipients leave together.
+ */
+static const char sql_last[] =
+	"SELECT id FROM recipient WHERE parked = ?1 ORDER BY id LIMIT 1 OFFSET ?2";
 static const char sql_unpark[] =
-	"UPDATE recipient SET due_at = ?1 WHERE id IN"
-	" (SELECT id FROM recipient WHERE due_at = ?2 ORDER BY id LIMIT ?3)";
+	"UPDATE recipient SET due_at = min(waiting_since, ?1), parked = NULL WHERE id IN"
+	" (SELECT id FROM recipient WHERE parked = ?2 AND id < ?3)";
+
+/* Where the message ends that has the last one to be taken. */
+static int find_end(struct store *store, const char *parked, size_t max, int64_t *end_out,
+		    struct err *why)
+{
+	struct query query;
+	bool row;
+	int code = query_begin(&query, &store->db, sql_last, why);
+
+	if (code != ERR_OK)
+		return code;
+	query_give_text(&query, parked);
+	query_give_int(&query, (int64_t)max - 1);
+	code = query_row(&query, &row, why);
+	if (code != ERR_OK)
+		return code;
+	*end_out = row ? part_id(message_of(query_take_int(&query)) + 1, 0) : INT64_MAX;
+	if (row)
+		query_end(&query);
+	return ERR_OK;
+}
+
+static int unpark_named(struct store *store, struct unpark *unpark, const char *parked,
+			struct err *why)
+{
+	struct query query;
+	int64_t end = 0;
+	int code = find_end(store, parked, unpark->max - unpark->unparked, &end, why);
+
+	if (code == ERR_OK)
+		code = query_begin(&query, &store->db, sql_unpark, why);
+	if (code != ERR_OK)
+		return code;
+	query_give_int(&query, unpark->now);
+	query_give_text(&query, parked);
+	query_give_int(&query, end);
+	code = query_run(&query, why);
+	if (code == ERR_OK)
+		unpark->unparked += (size_t)sqlite3_changes64(store->db.handle);
+	return code;
+}
+
+/* From one name to the next, however many lie between them. */
+static const char sql_next_name[] =
+	"SELECT parked FROM recipient WHERE parked > ?1 ORDER BY parked LIMIT 1";
+
+static int next_name(struct store *store, const char *after, const char **name_out, struct err *why)
+{
+	struct query query;
+	bool row;
+	int code = query_begin(&query, &store->db, sql_next_name, why);
+
+	if (code != ERR_OK)
+		return code;
+	query_give_text(&query, after);
+	code = query_row(&query, &row, why);
+	if (code != ERR_OK)
+		return code;
+	*name_out = row ? query_take_copy(&query, store->scratch) : NULL;
+	if (row)
+		query_end(&query);
+	return ERR_OK;
+}
+
+static bool is_kept(const struct unpark *unpark, const char *name)
+{
+	for (size_t i = 0; i < unpark->keep_count; i++)
+		if (strcmp(unpark->keep[i], name) == 0)
+			return true;
+	return false;
+}
+
+static int unpark_others(struct store *store, struct unpark *unpark, struct err *why)
+{
+	const char *name = "";
+	int code = ERR_OK;
+
+	while (code == ERR_OK && unpark->unparked < unpark->max) {
+		code = next_name(store, name, &name, why);
+		if (code != ERR_OK || name == NULL)
+			return code;
+		if (!is_kept(unpark, name))
+			code = unpark_named(store, unpark, name, why);
+	}
+	return code;
+}
 
 static int run_unpark(struct store *store, struct store_job *job)
 {
 	struct unpark *unpark = (struct unpark *)job;
-	struct query query;
-	int code = query_begin(&query, &store->db, sql_unpark, &job->why);
+	int code;
 
-	if (code != ERR_OK)
-		return code;
-	query_give_int(&query, unpark->now);
-	query_give_int(&query, DUE_ON_RESUME);
-	query_give_int(&query, (int64_t)unpark->max);
-	code = query_run(&query, &job->why);
-	if (code != ERR_OK)
-		return code;
-	unpark->unparked = (size_t)sqlite3_changes64(store->db.handle);
-	store->due |= unpark->unparked > 0;
-	return ERR_OK;
+	unpark->unparked = 0;
+	code = unpark->parked != NULL ? unpark_named(store, unpark, unpark->parked, &job->why)
+				      : unpark_others(store, unpark, &job->why);
+	if (code == ERR_OK)
+		store->due |= unpark->unparked > 0;
+	return code;
 }
 
 static const struct store_verb verb_unpark = {

@@ -73,6 +73,8 @@ static bool is_attempt(const struct settlement *settlement)
 	case TRANSITION_DELIVER:
 	case TRANSITION_DEFER:
 	case TRANSITION_FAIL: return true;
+	/* Its reply is that of an earlier attempt unless there was one now. */
+	case TRANSITION_EXPIRE: return settlement->in_doubt || settlement->remote != NULL;
 	default:
 		return settlement->in_doubt || settlement->reply_code != 0 ||
 		       settlement->remote != NULL;
@@ -82,12 +84,12 @@ static bool is_attempt(const struct settlement *settlement)
 static const char sql_settle[] =
 	"UPDATE recipient SET state = ?2, due_at = ?3, lease = NULL, lease_until = NULL, wish = 0,"
 	" attempts = ?4, in_doubt = ?5, events = ?6, reason = ?7, route = coalesce(?8, route),"
-	" reply_code = ?9, reply_enhanced = ?10, reply_text = ?11, updated_at = ?12, kind = ?13 "
-	"WHERE id = ?1";
-/* Nothing happened, so nothing is said. */
+	" reply_code = ?9, reply_enhanced = ?10, reply_text = ?11, updated_at = ?12, kind = ?13,"
+	" parked = NULL WHERE id = ?1";
+/* Nothing happened, so the history says nothing. */
 static const char sql_give_back[] =
 	"UPDATE recipient SET state = ?2, due_at = ?3, lease = NULL, lease_until = NULL, wish = 0,"
-	" events = ?4, updated_at = ?5 WHERE id = ?1";
+	" events = ?4, updated_at = ?5, parked = ?6, reason = coalesce(?7, reason) WHERE id = ?1";
 
 /* Either statement begins with these: the recipient, its new state, when it is due. */
 static int begin_write(struct query *query, struct store *store, const char *sql,
@@ -127,44 +129,19 @@ static int write_outcome(struct store *store, const struct settlement *settlemen
 	return query_run(&query, why);
 }
 
-static const char sql_stands_still[] = "SELECT 1 FROM pause WHERE route = ?1";
-
-/* Asked in the transaction: a resume comes before it or after it, never beside it. */
-static int due_when_resumed(struct store *store, const char *route, int64_t now, int64_t *due_out,
-			    struct err *why)
-{
-	struct query query;
-	bool row = false;
-	int code = query_begin(&query, &store->db, sql_stands_still, why);
-
-	if (code != ERR_OK)
-		return code;
-	query_give_text(&query, route);
-	code = query_row(&query, &row, why);
-	if (code != ERR_OK)
-		return code;
-	if (row)
-		query_end(&query);
-	*due_out = row ? DUE_ON_RESUME : now;
-	return ERR_OK;
-}
-
 static int write_back(struct store *store, const struct settlement *settlement,
 		      const struct present *after, int64_t now, struct err *why)
 {
-	struct settlement given_back = *settlement;
+	bool waits = state_is_due_state(after->state);
 	struct query query;
-	int code = ERR_OK;
+	int code = begin_write(&query, store, sql_give_back, settlement, after->state, why);
 
-	if (settlement->next_attempt_at == DUE_ON_RESUME)
-		code = due_when_resumed(store, settlement->route, now, &given_back.next_attempt_at,
-					why);
-	if (code == ERR_OK)
-		code = begin_write(&query, store, sql_give_back, &given_back, after->state, why);
 	if (code != ERR_OK)
 		return code;
 	query_give_int(&query, after->events);
 	query_give_int(&query, now);
+	query_give_text(&query, waits ? settlement->parked : NULL);
+	query_give_text(&query, waits ? settlement->reason : NULL);
 	return query_run(&query, why);
 }
 
@@ -342,7 +319,7 @@ void queue_settle(struct store *store, struct store_job *job)
 
 /* --- start --------------------------------------------------------------------------- */
 
-static const char sql_leased[] = "SELECT id, lease FROM recipient WHERE state = ?1";
+static const char sql_leased[] = "SELECT id, lease FROM recipient WHERE lease IS NOT NULL";
 
 static int find_leased(struct store *store, struct settlement **found_out, size_t *count_out,
 		       struct err *why)
@@ -355,7 +332,6 @@ static int find_leased(struct store *store, struct settlement **found_out, size_
 
 	if (code != ERR_OK)
 		return code;
-	query_give_int(&query, STATE_DELIVERING);
 	while ((code = query_row(&query, &row, why)) == ERR_OK && row) {
 		if (*count_out == room) {
 			room = room > 0 ? room * 2 : 64;

@@ -54,8 +54,6 @@ void recipient_take(struct query *query, struct arena *arena, struct recipient_v
 	recipient->route = query_take_copy(query, arena);
 	recipient->attempts = (int)query_take_int(query);
 	recipient->next_attempt_at = query_take_int(query);
-	if (recipient->next_attempt_at == DUE_ON_RESUME)
-		recipient->next_attempt_at = 0;
 	recipient->reply_code = (int)query_take_int(query);
 	recipient->reply_enhanced = query_take_copy(query, arena);
 	recipient->reply_text = query_take_copy(query, arena);

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "queue/folder.h"
+#include "queue/lane.h"
 #include "queue/look.h"
 #include "queue/migrate.h"
 #include "queue/pauses.h"
@@ -107,7 +108,7 @@ static int restore(struct store *store, struct err *why)
 	int code = restore_numbers(store, why);
 
 	if (code == ERR_OK)
-		code = counters_count(&store->db, &store->counters.sums, why);
+		code = counters_load(&store->counters, &store->db, why);
 	if (code == ERR_OK)
 		code = pauses_load(store->pauses, &store->db, why);
 	if (code == ERR_OK)
@@ -150,6 +151,7 @@ static void free_all(struct store *store)
 	for (size_t i = 0; i < ROOM_FILES; i++)
 		mem_free(store->paths[i]);
 	doomed_free(&store->doomed);
+	mem_free(store->lanes);
 	pauses_free(&store->pauses);
 	counters_release(&store->counters);
 	channel_free(&store->channel);
@@ -169,6 +171,7 @@ int store_open(const struct store_options *options, struct store **store_out, st
 	store->channel = channel_new();
 	store->pauses = pauses_new();
 	store->doomed = doomed_new();
+	store->lanes = mem_zalloc(sizeof(*store->lanes));
 	counters_init(&store->counters);
 	code = open_all(store, why);
 	if (code != ERR_OK) {

@@ -104,8 +104,8 @@ static void rollback(struct store *store)
 
 static int commit(struct store *store, struct err *why)
 {
-	int64_t oldest;
-	int code = counters_oldest(&store->db, &oldest, why);
+	struct oldest oldest;
+	int code = counters_oldest(&store->counters, &store->db, &oldest, why);
 
 	if (code == ERR_OK)
 		code = run_statement(store, sql_commit, why);
@@ -113,7 +113,7 @@ static int commit(struct store *store, struct err *why)
 		rollback(store);
 		return code;
 	}
-	counters_commit(&store->counters, oldest);
+	counters_commit(&store->counters, &oldest);
 	/* What was written into a file that nobody finds again is not acknowledged (S257). */
 	return room_check_files(store, why);
 }

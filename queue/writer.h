@@ -69,6 +69,7 @@ static inline int64_t store_job_weight(const struct store_job *job)
 
 struct pauses;
 struct doomed;
+struct lanes;
 
 #define STORE_PAGE_BYTES 4096
 #define ROOM_FILES	 2 /* the database and its log */
@@ -89,6 +90,7 @@ struct store {
 	/* The writer's own from here on. */
 	struct db db;
 	int64_t next_lease;
+	struct lanes *lanes;	 /* queue/lane.h */
 	bool due;		 /* this transaction made something claimable */
 	bool unsynced;		 /* SQLite was told synchronous=NORMAL, else FULL */
 	struct arena *scratch;	 /* strings shown to on_whitelist and done, for one batch */

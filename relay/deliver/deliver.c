@@ -46,7 +46,7 @@ static void arrive_reload(struct deliver *d, struct event *event)
 	old->old = true;
 	old->done = reload->done;
 	old->done_ctx = reload->ctx;
-	d->unpark_wanted = true; /* it may have another route now */
+	d->others_parked = true; /* it may have another route now */
 	d->maybe_due = true;
 	mem_free(reload);
 }
@@ -95,7 +95,7 @@ static void release(struct deliver *d)
 	}
 	plan_end_unused(d);
 	keyring_free(&d->keyring);
-	upkeep_stop(d);
+	park_stop(d);
 	/* A wake that nobody needs any more; it is a part of `d`. */
 	while (channel_take(d->inbox) != NULL)
 		;
@@ -139,7 +139,7 @@ int deliver_start(const struct deliver_env *env, const struct delivery_options *
 	d->plan = plan_new(d, options);
 	intake_start(d);
 	settle_start(d);
-	upkeep_start(d);
+	park_start(d);
 	code = bouncer_start(env->store, env->whitelist, d->inbox, &d->bouncer, why);
 	if (code == ERR_OK)
 		code = start_workers(d, workers_wanted(options), why);

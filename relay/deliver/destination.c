@@ -8,17 +8,50 @@
 
 /* --- the line ------------------------------------------------------------------------- */
 
+/*
+ * A job that met a dead connection gets one that carried nothing yet: what is
+ * in the pool beside it may have died with it. Such jobs stand in front.
+ */
+static bool wants_fresh(const struct job *job)
+{
+	return job->redials > 0;
+}
+
+/*
+ * Those who handed the mail in take turns: each of their messages has the turn
+ * after their one before it, and the first has the one that is on now.
+ * Returns the job behind which it stands; NULL: it is first.
+ */
+static struct job *find_place(const struct destination *to, struct job *job)
+{
+	int app = job->message->app;
+	struct job *at = NULL;
+
+	job->turn = to->turn;
+	if (to->last != NULL && to->last->message->app == app) {
+		job->turn = to->last->turn + 1;
+		return to->last;
+	}
+	for (struct job *other = to->first; other != NULL; other = other->next)
+		if (other->message->app == app)
+			job->turn = other->turn + 1;
+	for (struct job *other = to->first; other != NULL; other = other->next)
+		if (wants_fresh(other) || other->turn <= job->turn)
+			at = other;
+	return at;
+}
+
 static void push(struct destination *to, struct job *job, bool front)
 {
+	struct job *behind = front ? NULL : find_place(to, job);
+	struct job **at = behind != NULL ? &behind->next : &to->first;
+
 	if (to->first == NULL)
 		to->waiting_since_ms = clock_mono_ms();
-	job->next = front ? to->first : NULL;
-	if (to->first == NULL)
-		to->first = to->last = job;
-	else if (front)
-		to->first = job;
-	else
-		to->last = to->last->next = job;
+	job->next = *at;
+	*at = job;
+	if (job->next == NULL)
+		to->last = job;
 	to->waiting += job->count;
 	to->jobs_waiting++;
 	to->way->waiting += job->count;
@@ -36,20 +69,13 @@ static struct job *take_behind(struct destination *to, struct job *prev)
 	*at = job->next;
 	if (to->last == job)
 		to->last = prev;
+	if (job->turn > to->turn)
+		to->turn = job->turn;
 	to->waiting -= job->count;
 	to->jobs_waiting--;
 	to->way->waiting -= job->count;
 	to->way->jobs_waiting--;
 	return job;
-}
-
-/*
- * A job that met a dead connection gets one that carried nothing yet: what is
- * in the pool beside it may have died with it. Such jobs stand in front.
- */
-static bool wants_fresh(const struct job *job)
-{
-	return job->redials > 0;
 }
 
 struct job *destination_take(struct destination *to, bool used)
@@ -68,6 +94,11 @@ size_t destination_fresh_wanted(const struct destination *to)
 	for (const struct job *job = to->first; job != NULL && wants_fresh(job); job = job->next)
 		count++;
 	return count;
+}
+
+void destination_push(struct destination *to, struct job *job)
+{
+	push(to, job, false);
 }
 
 void destination_give_up(struct deliver *d, struct destination *to, enum transition transition,

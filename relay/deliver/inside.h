@@ -25,7 +25,8 @@
 #define IN_HAND_MAX	 256 /* recipients claimed and not settled */
 #define IN_HAND_LOW	 128 /* claim more below this */
 #define LEASE_MS	 (10 * 60 * 1000)
-#define EXPIRE_EACH_MS	 (60 * 1000)
+#define IDLE_MS		 (60 * 1000) /* so long it may sleep when nothing is to be done */
+#define CLAIM_EACH_MS	 250	     /* also with half of our hands full */
 #define TICK_MS		 1000
 #define IDLE_LINK_MS	 (10 * 1000) /* a connection nobody needs is closed */
 #define LINK_LIFE_MS	 (5 * 60 * 1000)
@@ -88,6 +89,7 @@ struct destination {
 	size_t jobs_waiting;
 	size_t jobs_running;	  /* with a worker or an uplink */
 	int64_t waiting_since_ms; /* the line was empty before */
+	int64_t turn;		  /* of the job that left the line last */
 	struct link *links;
 	struct link_counts count;
 };
@@ -117,6 +119,18 @@ struct way {
 	uint64_t delivered, deferred, failed;
 	char last_error[200];
 	int64_t last_error_at;
+
+	/* park.c */
+	char *parked_as;   /* the name its mail is parked under */
+	bool maybe_parked; /* there may be such mail */
+	size_t coming;	   /* recipients made due for it that were not claimed yet */
+	int64_t coming_since_ms;
+	bool parked_again; /* of what came back some could not be taken */
+	int64_t return_wait_ms, no_return_before_ms;
+	bool paced; /* `pace` is known: settled a second, in the last one */
+	size_t pace;
+	int64_t paced_since_ms;
+	uint64_t paced_from;
 };
 
 /* One version of the options. */
@@ -152,8 +166,7 @@ struct renew_call {
 	bool busy;
 	int64_t next_ms;
 };
-struct expire_call; /* these are defined in upkeep.c */
-struct unpark_call;
+struct unpark_call; /* park.c */
 
 struct deliver {
 	struct deliver_env env;
@@ -176,11 +189,11 @@ struct deliver {
 	struct claim_call claim;
 	struct settle_call settle;
 	struct renew_call renew;
-	struct expire_call *expire;
 	struct unpark_call *unpark;
-	bool unpark_wanted;  /* something may be parked that need not be any more */
+	size_t next_unpark;
+	bool others_parked;  /* there may be mail parked for a route that is no more */
 	int64_t next_due_at; /* wall clock */
-	int64_t claimed_ms;  /* monotonic: when room for more was last found or made */
+	int64_t claimed_ms;  /* monotonic: the last claim */
 	bool maybe_due;	     /* claim without asking the clock */
 
 	struct event wake_event, stop_event;
@@ -231,6 +244,8 @@ void destination_give_up(struct deliver *d, struct destination *to, enum transit
 			 const char *reason, int64_t again_at);
 /* For a connection that carried something before, or not. NULL: none of them wants it. */
 struct job *destination_take(struct destination *to, bool used);
+/* Behind the others. */
+void destination_push(struct destination *to, struct job *job);
 /* How many of the waiting want a connection that carried nothing yet: they stand in front. */
 size_t destination_fresh_wanted(const struct destination *to);
 bool destination_may_try(const struct destination *to, int64_t now_ms);
@@ -239,8 +254,6 @@ void destination_trouble(const struct destination *to, char *text_out, size_t si
 
 /* pool.c: connections */
 void pool_start_jobs(struct deliver *d);
-/* What can't be sent now, because the next hop rests, is given up. */
-void pool_relieve(struct deliver *d);
 void pool_tidy(struct deliver *d, struct way *way, int64_t now_ms);
 void pool_close(struct way *way, bool busy_too);
 size_t pool_links(const struct way *way);
@@ -263,13 +276,35 @@ void settle_attempt(struct deliver *d, struct job *job);
 void settle_submit(struct deliver *d);
 void settle_renew(struct deliver *d, int64_t now_ms);
 
-/* upkeep.c: expiry, pauses that ended, numbers */
-void upkeep_start(struct deliver *d);
-void upkeep_stop(struct deliver *d);
-void upkeep_expire(struct deliver *d, int64_t now_ms);
-/* Look at the pauses; what waited for one that has ended is made due. */
-void upkeep_unpark(struct deliver *d, int64_t now_ms);
-bool upkeep_is_busy(const struct deliver *d);
+/*
+ * park.c: what a route can't take now (it is paused, its next hop rests, its
+ * line is long) goes back into the store under the route's name, found by no
+ * claim, with the reason; no attempt is counted. It comes back in steps, the oldest first,
+ * when the route has room, and one of it when a next hop that had trouble may be tried again.
+ */
+void park_start(struct deliver *d);
+void park_stop(struct deliver *d);
+void park_name_ways(struct plan *plan);
+void park_forget_names(struct plan *plan);
+/* All that waits. `reason`: "it is paused". */
+void way_park(struct deliver *d, struct way *way, const char *reason);
+/* No dial made it: that was an attempt for the first in the line, the others only wait. */
+void destination_unreachable(struct deliver *d, struct destination *to, const char *why);
+/* How many more recipients its line takes. */
+size_t way_room(const struct way *way);
+/* So many more recipients are in our hands that go this way. */
+void way_claimed(struct way *way, size_t count);
+/* Look at all routes: what can't be taken goes. */
+void park_relieve(struct deliver *d);
+/* The outcomes of the job are stored. */
+void park_settled(struct deliver *d, const struct job *job);
+/* Look at the pauses; have made due what can be taken again. */
+void park_return(struct deliver *d, int64_t now_ms);
+/* Something may be parked: look again soon. */
+bool park_is_awaited(const struct deliver *d);
+bool park_is_busy(const struct deliver *d);
+
+/* upkeep.c: numbers */
 void upkeep_status(struct deliver *d);
 
 #endif

@@ -11,7 +11,6 @@
 #include "relay/deliver/route.h"
 
 #define RETRY_MS 1000
-#define STUCK_MS 2000 /* so long without a claim, while mail is due: somebody is slow */
 
 /* One message while it is being divided. `open` has a job in the making a route, NULL: none. */
 struct dividing {
@@ -21,7 +20,7 @@ struct dividing {
 	const struct whitelist_snapshot *snapshot;
 	int64_t now;
 	struct job **open;
-	struct job *struck; /* what fault rules decided, in the making */
+	struct job *ended; /* what is decided without an attempt, in the making */
 };
 
 static void refuse(struct dividing *v, const struct job_recipient *recipient,
@@ -43,6 +42,7 @@ static void close_job(struct dividing *v, size_t route)
 
 	v->open[route] = NULL;
 	job_choose_sender(job, v->snapshot, v->now);
+	way_claimed(job->way, job->count);
 	way_push(job->way, job, false);
 }
 
@@ -62,30 +62,81 @@ static void add(struct dividing *v, size_t route, const struct job_recipient *re
 		close_job(v, route);
 }
 
-static void close_struck(struct dividing *v)
+static void close_ended(struct dividing *v)
 {
-	struct job *job = v->struck;
+	struct job *job = v->ended;
 
-	v->struck = NULL;
+	v->ended = NULL;
 	if (job != NULL)
 		settle_told(v->d, job);
+}
+
+static size_t room_of(const struct dividing *v)
+{
+	size_t count = v->message->recipient_count;
+
+	return count < JOB_RECIPIENTS_MAX ? count : JOB_RECIPIENTS_MAX;
+}
+
+/* Both are filled by the caller, then end_next is called. */
+static void end_begin(struct dividing *v, struct job_recipient **recipient_out,
+		      struct outcome **outcome_out)
+{
+	if (v->ended == NULL) {
+		v->ended = settle_new_job(v->d, v->batch, v->message, NULL);
+		v->ended->outcomes = mem_array(room_of(v), sizeof(*v->ended->outcomes));
+	}
+	*recipient_out = &v->ended->recipients[v->ended->count];
+	*outcome_out = &v->ended->outcomes[v->ended->count];
+}
+
+static void end_next(struct dividing *v)
+{
+	if (++v->ended->count == room_of(v))
+		close_ended(v);
 }
 
 static void strike(struct dividing *v, const struct claimed_recipient *claimed,
 		   const struct fate *fate)
 {
-	size_t room = v->message->recipient_count;
-	struct job *job = v->struck;
+	struct job_recipient *recipient;
+	struct outcome *outcome;
 
-	if (room > JOB_RECIPIENTS_MAX)
-		room = JOB_RECIPIENTS_MAX;
-	if (job == NULL) {
-		job = v->struck = settle_new_job(v->d, v->batch, v->message, NULL);
-		job->outcomes = mem_array(room, sizeof(*job->outcomes));
+	end_begin(v, &recipient, &outcome);
+	fault_outcome(fate, claimed, recipient, outcome);
+	end_next(v);
+}
+
+/* What was only just found, and never tried or put off, is tried once however old it is. */
+static bool is_too_old(const struct dividing *v, const struct claimed_recipient *claimed)
+{
+	int64_t after = v->d->plan->options->expire_after_ms;
+
+	return after > 0 && v->now >= claimed->waiting_since + after &&
+	       (claimed->attempts > 0 || claimed->last_reason != NULL);
+}
+
+/* One more wait is one too many: settle_told makes an expiry of it. */
+static void expire(struct dividing *v, const struct job_recipient *judged)
+{
+	const struct claimed_recipient *claimed = judged->claimed;
+	struct job_recipient *recipient;
+	struct outcome *outcome;
+
+	end_begin(v, &recipient, &outcome);
+	*recipient = *judged;
+	recipient->ruling.reason = recipient->ruled;
+	outcome->transition = TRANSITION_DEFER;
+	outcome->trouble = trouble_of_name(claimed->last_kind);
+	if (claimed->last_code != 0) {
+		hop_reply_local(&recipient->reply, claimed->last_code,
+				claimed->last_enhanced != NULL ? claimed->last_enhanced : "",
+				claimed->last_text != NULL ? claimed->last_text : "");
+		outcome->reply = &recipient->reply;
 	}
-	fault_outcome(fate, claimed, &job->recipients[job->count], &job->outcomes[job->count]);
-	if (++job->count == room)
-		close_struck(v);
+	snprintf(outcome->reason, sizeof(outcome->reason), "%s",
+		 claimed->last_reason != NULL ? claimed->last_reason : "no reason is known");
+	end_next(v);
 }
 
 static void divide_one(struct dividing *v, const struct claimed_recipient *claimed)
@@ -104,6 +155,10 @@ static void divide_one(struct dividing *v, const struct claimed_recipient *claim
 		refuse(v, &recipient, TRANSITION_DROP, recipient.ruled);
 		return;
 	}
+	if (is_too_old(v, claimed)) {
+		expire(v, &recipient);
+		return;
+	}
 	route = route_match(options->routes, options->route_count,
 			    span_of(recipient.address.domain));
 	if (route != ROUTE_NONE) {
@@ -118,26 +173,10 @@ static void divide(struct dividing *v)
 {
 	for (size_t i = 0; i < v->message->recipient_count; i++)
 		divide_one(v, &v->message->recipients[i]);
-	close_struck(v);
+	close_ended(v);
 	for (size_t i = 0; i < v->d->plan->options->route_count; i++)
 		if (v->open[i] != NULL)
 			close_job(v, i);
-}
-
-/* What a route can't take now goes back, so that other routes get their turn. */
-static void relieve(struct deliver *d)
-{
-	const struct delivery_options *options = d->plan->options;
-	int64_t now = clock_wall_ms();
-
-	pool_relieve(d);
-	for (size_t i = 0; i < options->route_count; i++) {
-		struct way *way = &d->plan->ways[i];
-
-		if (!way->paused && options->route_count > 1 && way->waiting > IN_HAND_MAX / 2 &&
-		    way->count.busy + way->count.idle == 0)
-			way_give_up(d, way, TRANSITION_UNCLAIM, "", now + TICK_MS);
-	}
 }
 
 static void on_claimed(struct deliver *d, struct event *event)
@@ -174,7 +213,7 @@ static void on_claimed(struct deliver *d, struct event *event)
 	}
 	whitelist_release(&v.snapshot);
 	mem_free(v.open);
-	relieve(d);
+	park_relieve(d);
 }
 
 static void claim_done(struct store_job *job)
@@ -193,29 +232,22 @@ void intake_start(struct deliver *d)
 }
 
 /*
- * A next hop that takes its time fills our hands with its own mail. What only
- * waits for it goes to the back, so that the mail of other routes is seen.
+ * By the half, as long as it goes fast. Where it goes slowly, what comes in
+ * now may be for somebody else: a few at a time then.
  */
-static void make_room(struct deliver *d, int64_t now)
+static bool has_room(const struct deliver *d)
 {
-	const struct plan *plan = d->plan;
-
-	if (plan->options->route_count < 2 || clock_mono_ms() - d->claimed_ms < STUCK_MS)
-		return;
-	d->claimed_ms = clock_mono_ms();
-	for (size_t i = 0; i < plan->options->route_count; i++)
-		way_give_up(d, &plan->ways[i], TRANSITION_UNCLAIM, "", now + TICK_MS);
+	return d->in_hand <= IN_HAND_LOW ||
+	       (d->in_hand < IN_HAND_MAX && clock_mono_ms() - d->claimed_ms >= CLAIM_EACH_MS);
 }
 
 void intake_claim(struct deliver *d, int64_t now)
 {
 	struct claim *claim = &d->claim.claim;
 
-	if (d->in_hand > IN_HAND_LOW && !d->stopping && (d->maybe_due || now >= d->next_due_at))
-		make_room(d, now);
-	if (d->claim.busy || d->stopping || d->plan->options->capture_only ||
-	    d->in_hand > IN_HAND_LOW || (!d->maybe_due && now < d->next_due_at) ||
-	    store_is_failed(d->env.store) || store_is_paused(d->env.store, NULL))
+	if (d->claim.busy || d->stopping || d->plan->options->capture_only || !has_room(d) ||
+	    (!d->maybe_due && now < d->next_due_at) || store_is_failed(d->env.store) ||
+	    store_is_paused(d->env.store, NULL))
 		return;
 	d->maybe_due = false;
 	d->claim.busy = true;

@@ -197,6 +197,9 @@ void outcome_settle(const struct job *job, const struct job_recipient *recipient
 {
 	const struct delivery_options *options = job->options;
 	const struct hop_reply *reply = outcome->reply;
+	int64_t latest = options->expire_after_ms > 0
+				 ? recipient->claimed->waiting_since + options->expire_after_ms
+				 : 0;
 	int64_t wait = backoff_wait_ms(options->schedule_ms, options->schedule_count,
 				       recipient->claimed->attempts + 1, random);
 
@@ -205,7 +208,10 @@ void outcome_settle(const struct job *job, const struct job_recipient *recipient
 		.lease = recipient->claimed->lease,
 		.outcome = outcome->transition,
 		.next_attempt_at = outcome->again_at,
-		.reason = outcome->transition != TRANSITION_UNCLAIM ? outcome->reason : NULL,
+		.parked = outcome->parked,
+		.reason = outcome->transition != TRANSITION_UNCLAIM || outcome->parked != NULL
+				  ? outcome->reason
+				  : NULL,
 		.in_doubt = outcome->in_doubt,
 		.kind = trouble_name(outcome->trouble),
 		.ruling = recipient->ruling.verdict != NULL ? &recipient->ruling : NULL,
@@ -221,4 +227,7 @@ void outcome_settle(const struct job *job, const struct job_recipient *recipient
 	if (outcome->in_doubt)
 		wait *= BACKOFF_DOUBT_FACTOR;
 	settlement_out->next_attempt_at = now + wait;
+	/* Its expiry is noticed when it is claimed. */
+	if (latest > 0 && settlement_out->next_attempt_at > latest)
+		settlement_out->next_attempt_at = latest > now ? latest : now;
 }

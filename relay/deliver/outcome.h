@@ -15,7 +15,8 @@ struct outcome {
 	bool in_doubt;
 	bool on_demand; /* a fault rule wants it: its report is made whatever delivery.bounces says
 			 */
-	int64_t again_at; /* for UNCLAIM; DEFER goes by the schedule */
+	int64_t again_at;   /* for UNCLAIM; DEFER goes by the schedule */
+	const char *parked; /* for UNCLAIM, or NULL: settlement.parked */
 	const struct hop_reply *reply;
 	enum trouble trouble;	 /* why it is not delivered */
 	enum bounce_action told; /* to the sender; decided with the outcomes of the whole job */

@@ -54,6 +54,7 @@ struct plan *plan_new(struct deliver *d, const struct delivery_options *options)
 		plan->ways[i].key = make_key(d, route);
 		make_tls(&plan->ways[i]);
 	}
+	park_name_ways(plan);
 	plan->next = d->plans;
 	d->plans = plan;
 	return plan;
@@ -87,6 +88,7 @@ void plan_end_unused(struct deliver *d)
 			hop_tls_free(&plan->ways[i].tls);
 			key_free(&plan->ways[i].key);
 		}
+		park_forget_names(plan);
 		mem_free(plan->ways);
 		if (plan->done != NULL)
 			plan->done(plan->done_ctx);

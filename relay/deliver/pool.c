@@ -144,7 +144,7 @@ static void give_up_untried(struct deliver *d, struct destination *to)
 				 to->waiting_since_ms))
 		return;
 	destination_trouble(to, reason, sizeof(reason));
-	destination_give_up(d, to, TRANSITION_DEFER, reason, 0);
+	destination_unreachable(d, to, reason);
 }
 
 static void arrive_opened(struct deliver *d, struct event *event)
@@ -548,7 +548,7 @@ static void serve_way(struct deliver *d, struct way *way)
 {
 	if (way->waiting > 0 && store_is_paused(d->env.store, way->options->name)) {
 		way->paused = true;
-		way_give_up(d, way, TRANSITION_UNCLAIM, "", DUE_ON_RESUME);
+		way_park(d, way, "it is paused");
 	}
 	if (way->waiting == 0)
 		return;
@@ -569,28 +569,6 @@ void pool_start_jobs(struct deliver *d)
 	for (size_t i = 0; i < routes; i++)
 		serve_way(d, &d->plan->ways[(d->next_way + i) % routes]);
 	d->next_way++;
-}
-
-static void relieve(struct deliver *d, struct destination *to)
-{
-	char trouble[REASON_SIZE], reason[REASON_SIZE + 40];
-
-	if (to->first == NULL || destination_may_try(to, clock_mono_ms()))
-		return;
-	destination_trouble(to, trouble, sizeof(trouble));
-	snprintf(reason, sizeof(reason), "not tried, the next hop rests: %s", trouble);
-	destination_give_up(d, to, TRANSITION_DEFER, reason, 0);
-}
-
-void pool_relieve(struct deliver *d)
-{
-	for (size_t i = 0; i < d->plan->options->route_count; i++) {
-		struct way *way = &d->plan->ways[i];
-
-		for (struct destination *to = way->destinations; to != NULL && !way->paused;
-		     to = to->next)
-			relieve(d, to);
-	}
 }
 
 /* --- closing ------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ static bool has_links(const struct deliver *d)
 static bool is_quiet(const struct deliver *d)
 {
 	return d->jobs == NULL && !d->claim.busy && !d->settle.busy && !d->renew.busy &&
-	       !upkeep_is_busy(d) && !has_links(d);
+	       !park_is_busy(d) && !has_links(d);
 }
 
 /* Old versions of the options, and all of them when stopping: nothing new, what waits goes back. */
@@ -55,8 +55,8 @@ static void tick(struct deliver *d)
 			way_give_up(d, &d->plan->ways[i], TRANSITION_UNCLAIM, "", clock_wall_ms());
 	if (!d->stopping) {
 		settle_renew(d, now_ms);
-		upkeep_expire(d, now_ms);
-		upkeep_unpark(d, now_ms);
+		park_return(d, now_ms);
+		park_relieve(d);
 	}
 }
 
@@ -72,17 +72,18 @@ static void turn(struct deliver *d)
 
 static int patience(const struct deliver *d)
 {
-	int64_t wait = EXPIRE_EACH_MS;
 	int64_t due = d->next_due_at - clock_wall_ms();
+	int64_t wait = IDLE_MS;
 
 	if (d->stopping)
 		return 50;
-	if (d->jobs != NULL || has_links(d) || store_is_paused(d->env.store, NULL))
-		return TICK_MS;
-	if (due < wait)
-		wait = due > 0 ? due : 0;
-	/* Something is due that intake did not take (capture_only, a failed store): no spinning. */
-	return wait > 0 ? (int)wait : TICK_MS;
+	if (d->jobs != NULL || has_links(d) || store_is_paused(d->env.store, NULL) ||
+	    park_is_awaited(d))
+		wait = TICK_MS;
+	/* Something is due that intake did not take: our hands are full, or it must not. */
+	if (due <= 0 || d->maybe_due)
+		return d->jobs != NULL ? CLAIM_EACH_MS : TICK_MS;
+	return (int)(due < wait ? due : wait);
 }
 
 void *scheduler_run(void *arg)

@@ -310,6 +310,7 @@ static void on_settled(struct deliver *d, struct event *event)
 	while (jobs != NULL) {
 		struct job *next = jobs->next;
 
+		park_settled(d, jobs);
 		end_job(d, jobs);
 		jobs = next;
 	}

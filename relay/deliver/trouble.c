@@ -1,6 +1,8 @@
 /* relay/deliver/trouble.c - what kind of trouble kept mail from being delivered */
 #include "relay/deliver/trouble.h"
 
+#include <string.h>
+
 #include <stddef.h>
 
 #include "base/err.h"
@@ -20,6 +22,14 @@ const char *trouble_name(enum trouble trouble)
 	case TROUBLE_LOCAL: return "local";
 	}
 	return NULL;
+}
+
+enum trouble trouble_of_name(const char *name)
+{
+	for (int i = TROUBLE_REFUSED; name != NULL && i <= TROUBLE_LOCAL; i++)
+		if (strcmp(trouble_name((enum trouble)i), name) == 0)
+			return (enum trouble)i;
+	return TROUBLE_NONE;
 }
 
 enum trouble trouble_of_code(int code)

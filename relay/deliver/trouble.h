@@ -20,6 +20,8 @@ enum trouble {
 
 /* NULL for TROUBLE_NONE. */
 const char *trouble_name(enum trouble trouble);
+/* TROUBLE_NONE for NULL and what is no name. */
+enum trouble trouble_of_name(const char *name);
 
 /* Of a next hop's connection, by the ERR_ code that it ended with. */
 enum trouble trouble_of_code(int code);

@@ -74,7 +74,7 @@ static void set_pause(struct rig *r, const char *route, bool paused)
 
 static int64_t parked(struct rig *r)
 {
-	return ask_sql(r, "SELECT count(*) FROM recipient WHERE due_at = 9223372036854775807");
+	return ask_sql(r, "SELECT count(*) FROM recipient WHERE parked IS NOT NULL");
 }
 
 /* Until the scheduler has put away what it had in hand for the paused route. */

@@ -337,43 +337,6 @@ START_TEST(a_wished_delete_is_kept_over_a_restart)
 }
 END_TEST
 
-static size_t expire_before(struct fixture *f, int64_t before, size_t max)
-{
-	struct expire expire = {.received_before = before, .now = NOW + 9, .max = max};
-	struct err why;
-
-	ck_assert_int_eq(store_wait(f->store, queue_expire, &expire.job, &why), ERR_OK);
-	return expire.expired;
-}
-
-START_TEST(expiry_takes_what_waited_too_long)
-{
-	struct arena *arena = arena_new();
-	struct fixture f;
-	struct act act = {0};
-	struct message_view view;
-	struct ulid id;
-	struct ulid held;
-
-	fixture_open(&f);
-	id = accept_queued(&f, 2);
-	ck_assert_int_eq(accept_one(f.store, 10, 0, 1, STATE_HELD, &held), ERR_OK);
-	ck_assert_uint_eq(expire_before(&f, NOW, 100), 0);
-	ck_assert_uint_eq(expire_before(&f, NOW + 1, 1), 1);
-	ck_assert_uint_eq(expire_before(&f, NOW + 1, 100), 1);
-	view = show(&f, &id, arena);
-	ck_assert_int_eq(view.by_state[STATE_EXPIRED], 2);
-	ck_assert_str_eq(view.recipients[0].history[1].event, "expired");
-	ck_assert_int_eq(state_of(&f, &held, 0), STATE_HELD);
-	/* Retried: waits anew, and is not expired on the spot. */
-	ck_assert_int_eq(act_on(&f, &id, TRANSITION_RETRY, &act), ERR_OK);
-	ck_assert_uint_eq(expire_before(&f, NOW + 1, 100), 0);
-	ck_assert_int_eq(state_of(&f, &id, 0), STATE_QUEUED);
-	fixture_remove(&f);
-	arena_free(&arena);
-}
-END_TEST
-
 static void set_pause(struct fixture *f, const char *route, bool paused)
 {
 	struct pause pause = {.route = route, .paused = paused, .now = NOW, .actor = "socket:0"};
@@ -404,12 +367,16 @@ START_TEST(pauses_are_kept_over_restarts)
 }
 END_TEST
 
-/* Claim one recipient and give it back until `route` is resumed. */
-static int64_t park(struct fixture *f, const char *route)
+#define EXPIRY (NOW + 1000)
+
+/* Claim one recipient and put it away under `name`. */
+static int64_t park(struct fixture *f, const char *name)
 {
 	struct claim claim = claim_at(f, NOW, 1);
-	struct settlement settlement = {
-		.outcome = TRANSITION_UNCLAIM, .next_attempt_at = DUE_ON_RESUME, .route = route};
+	struct settlement settlement = {.outcome = TRANSITION_UNCLAIM,
+					.next_attempt_at = EXPIRY,
+					.parked = name,
+					.reason = "waits for its route"};
 	struct settle settle = {.now = NOW + 5, .settlements = &settlement, .count = 1};
 	struct err why;
 
@@ -421,13 +388,20 @@ static int64_t park(struct fixture *f, const char *route)
 	return settlement.recipient;
 }
 
-static size_t unpark(struct fixture *f, size_t max)
+static size_t unpark_as(struct fixture *f, struct unpark *unpark)
 {
-	struct unpark unpark = {.now = NOW + 50, .max = max};
 	struct err why;
 
-	ck_assert_int_eq(store_wait(f->store, queue_unpark, &unpark.job, &why), ERR_OK);
-	return unpark.unparked;
+	unpark->now = NOW + 50;
+	ck_assert_int_eq(store_wait(f->store, queue_unpark, &unpark->job, &why), ERR_OK);
+	return unpark->unparked;
+}
+
+static size_t unpark(struct fixture *f, size_t max)
+{
+	struct unpark unpark = {.parked = "default", .max = max};
+
+	return unpark_as(f, &unpark);
 }
 
 /* How many messages a claim at that time finds. */
@@ -440,7 +414,7 @@ static size_t due_at(struct fixture *f, int64_t now)
 	return found;
 }
 
-START_TEST(what_is_parked_waits_for_the_resume)
+START_TEST(what_is_parked_waits_until_it_is_unparked)
 {
 	struct arena *arena = arena_new();
 	struct message_view view;
@@ -450,49 +424,53 @@ START_TEST(what_is_parked_waits_for_the_resume)
 	int before;
 
 	fixture_open(&f);
-	set_pause(&f, "default", true);
 	id = accept_queued(&f, 1);
 	park(&f, "default");
-	claim = claim_at(&f, INT64_MAX - 1, 1);
+	claim = claim_at(&f, EXPIRY - 1, 1);
 	ck_assert_uint_eq(claim.message_count, 0);
-	ck_assert_int_eq(claim.next_due_at, INT64_MAX); /* the scheduler may sleep */
+	ck_assert_int_eq(claim.next_due_at, EXPIRY); /* the scheduler may sleep */
 	arena_free(&claim.arena);
 	view = show(&f, &id, arena);
 	ck_assert_int_eq(view.recipients[0].state, STATE_QUEUED);
 	ck_assert_int_eq(view.recipients[0].next_attempt_at, 0);
 	ck_assert_int_eq(view.recipients[0].attempts, 0);
+	ck_assert_str_eq(view.recipients[0].reason, "waits for its route");
 	ck_assert_uint_eq(view.recipients[0].history_count, 1);
 	/* over a restart too */
 	fixture_reopen(&f);
-	ck_assert_uint_eq(due_at(&f, INT64_MAX - 1), 0);
+	ck_assert_uint_eq(due_at(&f, EXPIRY - 1), 0);
 	before = f.watch.due;
-	set_pause(&f, "default", false);
-	ck_assert_uint_eq(due_at(&f, INT64_MAX - 1), 0);
-	ck_assert_int_eq(f.watch.due, before + 1);
 	ck_assert_uint_eq(unpark(&f, 10), 1);
-	ck_assert_uint_eq(due_at(&f, NOW + 50), 1);
 	ck_assert_uint_eq(unpark(&f, 10), 0);
+	ck_assert_int_eq(f.watch.due, before + 1);
+	ck_assert_uint_eq(due_at(&f, NOW + 50), 1);
 	fixture_remove(&f);
 	arena_free(&arena);
 }
 END_TEST
 
-/* The resume came first: then there is nobody left to wake it. */
-START_TEST(nothing_is_parked_for_a_route_that_moves)
+/* Delivery looks at its age then, whatever it waits for. */
+START_TEST(what_is_parked_is_claimed_at_its_expiry)
 {
+	struct claim claim;
 	struct fixture f;
 
 	fixture_open(&f);
-	set_pause(&f, "other", true);
 	accept_queued(&f, 1);
 	park(&f, "default");
-	ck_assert_uint_eq(due_at(&f, NOW + 4), 0);
-	ck_assert_uint_eq(due_at(&f, NOW + 5), 1);
+	claim = claim_at(&f, EXPIRY, 1);
+	ck_assert_uint_eq(claim.message_count, 1);
+	ck_assert_int_eq(claim.messages[0].recipients[0].waiting_since, NOW);
+	ck_assert_str_eq(claim.messages[0].recipients[0].last_reason, "waits for its route");
+	settle_as(&f, claim.messages[0].recipients[0].id, claim.messages[0].recipients[0].lease,
+		  TRANSITION_DEFER);
+	arena_free(&claim.arena);
+	ck_assert_uint_eq(unpark(&f, 10), 0);
 	fixture_remove(&f);
 }
 END_TEST
 
-START_TEST(people_and_time_reach_what_is_parked)
+START_TEST(people_reach_what_is_parked)
 {
 	static const struct {
 		enum transition transition;
@@ -502,29 +480,75 @@ START_TEST(people_and_time_reach_what_is_parked)
 		{TRANSITION_HOLD, STATE_HELD, 0},
 		{TRANSITION_CANCEL, STATE_CANCELLED, 0},
 		{TRANSITION_RETRY, STATE_QUEUED, 1},
-		{TRANSITION_EXPIRE, STATE_EXPIRED, 0},
 	};
 
 	for (size_t i = 0; i < sizeof(acts) / sizeof(acts[0]); i++) {
-		struct expire expire = {.received_before = NOW + 1, .now = NOW, .max = 2};
 		struct act act = {0};
 		struct fixture f;
 		struct ulid id;
 
 		fixture_open(&f);
-		set_pause(&f, "default", true);
 		id = accept_queued(&f, 1);
 		park(&f, "default");
-		if (acts[i].transition == TRANSITION_EXPIRE)
-			ck_assert_int_eq(store_wait(f.store, queue_expire, &expire.job, NULL),
-					 ERR_OK);
-		else
-			ck_assert_int_eq(act_on(&f, &id, acts[i].transition, &act), ERR_OK);
+		ck_assert_int_eq(act_on(&f, &id, acts[i].transition, &act), ERR_OK);
 		ck_assert_int_eq(state_of(&f, &id, 0), acts[i].state);
 		ck_assert_uint_eq(unpark(&f, 10), 0);
-		ck_assert_uint_eq(due_at(&f, NOW + 7), acts[i].due);
+		ck_assert_uint_eq(due_at(&f, EXPIRY + 7), acts[i].due);
 		fixture_remove(&f);
 	}
+}
+END_TEST
+
+/* A hold that was wished in the meantime wins, and there is nothing to come back. */
+START_TEST(a_wish_wins_over_the_parking)
+{
+	struct settlement settlement = {.outcome = TRANSITION_UNCLAIM,
+					.next_attempt_at = EXPIRY,
+					.parked = "default",
+					.reason = "waits for its route"};
+	struct settle settle = {.now = NOW + 5, .settlements = &settlement, .count = 1};
+	struct claimed_recipient claimed;
+	struct act act = {0};
+	struct fixture f;
+	struct ulid id;
+
+	fixture_open(&f);
+	id = accept_queued(&f, 1);
+	claimed = claim_single(&f);
+	ck_assert_int_eq(act_on(&f, &id, TRANSITION_HOLD, &act), ERR_OK);
+	settlement.recipient = claimed.id;
+	settlement.lease = claimed.lease;
+	ck_assert_int_eq(store_wait(f.store, queue_settle, &settle.job, NULL), ERR_OK);
+	ck_assert_int_eq(state_of(&f, &id, 0), STATE_HELD);
+	ck_assert_uint_eq(unpark(&f, 10), 0);
+	ck_assert_int_eq(ask_sql(f.dir, "SELECT count(*) FROM recipient WHERE parked IS NOT NULL"
+					" OR due_at IS NOT NULL OR reason LIKE 'waits%'"),
+			 0);
+	fixture_remove(&f);
+}
+END_TEST
+
+/* Those of routes that are no more, and only those. */
+START_TEST(what_is_parked_under_other_names_comes_back)
+{
+	static const char *const keep[] = {"b", "d"};
+	static const char *const names[] = {"a", "b", "c", "c", "d", "e"};
+	struct unpark others = {.keep = keep, .keep_count = 2, .max = 3};
+	struct fixture f;
+
+	fixture_open(&f);
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		accept_queued(&f, 1);
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		park(&f, names[i]);
+	ck_assert_uint_eq(unpark_as(&f, &others), 3);
+	ck_assert_uint_eq(unpark_as(&f, &others), 1);
+	ck_assert_uint_eq(unpark_as(&f, &others), 0);
+	ck_assert_int_eq(ask_sql(f.dir, "SELECT count(*) FROM recipient WHERE parked IN ('b',"
+					" 'd') AND due_at > 0"),
+			 2);
+	ck_assert_uint_eq(due_at(&f, NOW + 50), 4);
+	fixture_remove(&f);
 }
 END_TEST
 
@@ -534,7 +558,6 @@ START_TEST(parked_mail_comes_back_in_pieces_and_in_order)
 	struct fixture f;
 
 	fixture_open(&f);
-	set_pause(&f, "default", true);
 	for (size_t i = 0; i < 5; i++)
 		accept_queued(&f, 1);
 	for (size_t i = 0; i < 5; i++)
@@ -559,7 +582,7 @@ UNIT_MAIN("queue/act", hold_release_cancel_retry, release_passes_the_same_check,
 	  only_the_named_recipients, a_wish_in_flight_waits_for_the_outcome,
 	  wishes_grow_and_can_be_taken_back, a_wish_is_kept_over_a_restart,
 	  delete_removes_everything, delete_waits_for_what_is_in_flight,
-	  a_wished_delete_is_kept_over_a_restart, expiry_takes_what_waited_too_long,
-	  pauses_are_kept_over_restarts, what_is_parked_waits_for_the_resume,
-	  nothing_is_parked_for_a_route_that_moves, people_and_time_reach_what_is_parked,
-	  parked_mail_comes_back_in_pieces_and_in_order)
+	  a_wished_delete_is_kept_over_a_restart, pauses_are_kept_over_restarts,
+	  what_is_parked_waits_until_it_is_unparked, what_is_parked_is_claimed_at_its_expiry,
+	  a_wish_wins_over_the_parking, what_is_parked_under_other_names_comes_back,
+	  people_reach_what_is_parked, parked_mail_comes_back_in_pieces_and_in_order)
