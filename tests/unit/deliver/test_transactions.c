@@ -16,7 +16,7 @@ static const char eight[] = "Subject: test\r\n\r\nw\xc3\xb6rt\r\n";
 /* "r000@ok.test" and on; lives until the next call. */
 static const char *const *many(size_t count)
 {
-	static char names[RIG_RECIPIENTS_MAX][24];
+	static char names[RIG_RECIPIENTS_MAX][40];
 	static const char *list[RIG_RECIPIENTS_MAX + 1];
 
 	for (size_t i = 0; i < count; i++) {
