@@ -64,10 +64,19 @@ struct pause {
 	const char *route;
 	bool paused;
 	const char *actor;
+	const char *reason; /* of a pause; NULL: none */
 	int64_t now;
+	bool changed; /* out: it was not so already */
 };
 void queue_pause(struct store *store, struct store_job *job);
 /* Any thread, from memory. */
 bool store_is_paused(struct store *store, const char *route);
+/* The same, telling who did it and why. A plain value. */
+struct pause_view {
+	char actor[100];
+	char reason[240]; /* "": none was given */
+	int64_t paused_at;
+};
+bool store_pause_view(struct store *store, const char *route, struct pause_view *view_out);
 
 #endif

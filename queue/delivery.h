@@ -158,6 +158,26 @@ struct unpark {
 };
 void queue_unpark(struct store *store, struct store_job *job);
 
+/*
+ * How many recipients were offered to next hops, by minute of the wall clock; for
+ * policy.breaker. SAVE adds `slots` to what is there for their minutes and forgets
+ * what is older than a day before `now`; LOAD appends what is there to `slots`, room for
+ * OFFERED_SLOTS_MAX; CLEAR forgets all.
+ */
+#define OFFERED_SLOTS_MAX (24 * 60 + 2)
+struct offered_slot {
+	int64_t minute; /* since 1970 */
+	int64_t recipients;
+};
+struct offered {
+	struct store_job job; /* first */
+	enum { OFFERED_LOAD, OFFERED_SAVE, OFFERED_CLEAR } what;
+	int64_t now;
+	struct offered_slot *slots;
+	size_t count;
+};
+void queue_offered(struct store *store, struct store_job *job);
+
 struct renew {
 	struct store_job job; /* first */
 	int64_t until;

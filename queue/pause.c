@@ -2,12 +2,16 @@
 #include <string.h>
 
 #include "queue/act.h"
+
+#include <stdio.h>
+
 #include "queue/audit.h"
 #include "queue/delivery.h"
 #include "queue/pauses.h"
 #include "queue/writer.h"
 
-static const char sql_pause[] = "INSERT INTO pause(route, paused_at, actor) VALUES(?1, ?2, ?3)"
+static const char sql_pause[] = "INSERT INTO pause(route, paused_at, actor, reason)"
+				" VALUES(?1, ?2, ?3, ?4)"
 				" ON CONFLICT(route) DO NOTHING";
 static const char sql_resume[] = "DELETE FROM pause WHERE route = ?1";
 
@@ -27,6 +31,7 @@ static int write_pause(struct store *store, const struct pause *pause, struct er
 	if (pause->paused) {
 		query_give_int(&query, pause->now);
 		query_give_text(&query, pause->actor);
+		query_give_text(&query, pause->reason);
 	}
 	return query_run(&query, why);
 }
@@ -40,9 +45,10 @@ static int run_pause(struct store *store, struct store_job *job)
 				  .subject = pause->route};
 	int code = write_pause(store, pause, &job->why);
 
-	if (code != ERR_OK || sqlite3_changes64(store->db.handle) == 0)
-		return code; /* it was so already */
-	store->due = true;   /* either way delivery has something to do at once */
+	pause->changed = code == ERR_OK && sqlite3_changes64(store->db.handle) > 0;
+	if (!pause->changed)
+		return code;
+	store->due = true; /* either way delivery has something to do at once */
 	return audit_add(store, &line, &job->why);
 }
 
@@ -50,8 +56,15 @@ static void finish_pause(struct store *store, struct store_job *job)
 {
 	const struct pause *pause = (const struct pause *)job;
 
-	if (job->code == ERR_OK)
-		pauses_set(store->pauses, route_of(pause), pause->paused);
+	struct pause_view view = {.paused_at = pause->now};
+
+	if (job->code != ERR_OK || !pause->changed)
+		return; /* it was so already */
+	(void)snprintf(view.actor, sizeof(view.actor), "%s",
+		       pause->actor != NULL ? pause->actor : "");
+	(void)snprintf(view.reason, sizeof(view.reason), "%s",
+		       pause->reason != NULL ? pause->reason : "");
+	pauses_set(store->pauses, route_of(pause), pause->paused ? &view : NULL);
 }
 
 static const struct store_verb verb_pause = {
@@ -64,7 +77,12 @@ void queue_pause(struct store *store, struct store_job *job)
 
 bool store_is_paused(struct store *store, const char *route)
 {
-	return pauses_has(store->pauses, route != NULL ? route : "");
+	return pauses_has(store->pauses, route != NULL ? route : "", NULL);
+}
+
+bool store_pause_view(struct store *store, const char *route, struct pause_view *view_out)
+{
+	return pauses_has(store->pauses, route != NULL ? route : "", view_out);
 }
 
 /* --- what waits for more than time ------------------------------------------------------ */

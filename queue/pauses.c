@@ -2,11 +2,17 @@
 #include "queue/pauses.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
+
+#include "base/mem.h"
 
 struct pauses {
 	pthread_mutex_t lock;
-	char **routes;
+	struct one {
+		char *route;
+		struct pause_view view;
+	} * all;
 	size_t count;
 };
 
@@ -23,8 +29,8 @@ void pauses_free(struct pauses **pauses)
 	if (*pauses == NULL)
 		return;
 	for (size_t i = 0; i < (*pauses)->count; i++)
-		mem_free((*pauses)->routes[i]);
-	mem_free((*pauses)->routes);
+		mem_free((*pauses)->all[i].route);
+	mem_free((*pauses)->all);
 	pthread_mutex_destroy(&(*pauses)->lock);
 	mem_free(*pauses);
 	*pauses = NULL;
@@ -35,39 +41,50 @@ static size_t find(const struct pauses *pauses, const char *route)
 {
 	size_t i = 0;
 
-	while (i < pauses->count && strcmp(pauses->routes[i], route) != 0)
+	while (i < pauses->count && strcmp(pauses->all[i].route, route) != 0)
 		i++;
 	return i;
 }
 
-void pauses_set(struct pauses *pauses, const char *route, bool paused)
+void pauses_set(struct pauses *pauses, const char *route, const struct pause_view *view)
 {
 	size_t at;
 
 	pthread_mutex_lock(&pauses->lock);
 	at = find(pauses, route);
-	if (paused && at == pauses->count) {
-		pauses->routes = mem_regrow(pauses->routes, at + 1, sizeof(*pauses->routes));
-		pauses->routes[at] = mem_strdup(route);
+	if (view != NULL && at == pauses->count) {
+		pauses->all = mem_regrow(pauses->all, at + 1, sizeof(*pauses->all));
+		pauses->all[at] = (struct one){mem_strdup(route), *view};
 		pauses->count++;
-	} else if (!paused && at < pauses->count) {
-		mem_free(pauses->routes[at]);
-		pauses->routes[at] = pauses->routes[--pauses->count];
+	} else if (view == NULL && at < pauses->count) {
+		mem_free(pauses->all[at].route);
+		pauses->all[at] = pauses->all[--pauses->count];
 	}
 	pthread_mutex_unlock(&pauses->lock);
 }
 
-bool pauses_has(struct pauses *pauses, const char *route)
+bool pauses_has(struct pauses *pauses, const char *route, struct pause_view *view_out)
 {
+	size_t at;
 	bool has;
 
 	pthread_mutex_lock(&pauses->lock);
-	has = find(pauses, route) < pauses->count;
+	at = find(pauses, route);
+	has = at < pauses->count;
+	if (has && view_out != NULL)
+		*view_out = pauses->all[at].view;
 	pthread_mutex_unlock(&pauses->lock);
 	return has;
 }
 
-static const char sql_pauses[] = "SELECT route FROM pause";
+static const char sql_pauses[] = "SELECT route, paused_at, actor, reason FROM pause";
+
+static void take_text(struct query *query, char *text_out, size_t size)
+{
+	const char *text = query_take_text(query);
+
+	(void)snprintf(text_out, size, "%s", text != NULL ? text : "");
+}
 
 int pauses_load(struct pauses *pauses, struct db *db, struct err *why)
 {
@@ -75,7 +92,15 @@ int pauses_load(struct pauses *pauses, struct db *db, struct err *why)
 	bool row;
 	int code = query_begin(&query, db, sql_pauses, why);
 
-	while (code == ERR_OK && (code = query_row(&query, &row, why)) == ERR_OK && row)
-		pauses_set(pauses, query_take_text(&query), true);
+	while (code == ERR_OK && (code = query_row(&query, &row, why)) == ERR_OK && row) {
+		struct pause_view view = {.paused_at = 0};
+		char *route = mem_strdup(query_take_text(&query));
+
+		view.paused_at = query_take_int(&query);
+		take_text(&query, view.actor, sizeof(view.actor));
+		take_text(&query, view.reason, sizeof(view.reason));
+		pauses_set(pauses, route, &view);
+		mem_free(route);
+	}
 	return code;
 }

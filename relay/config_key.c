@@ -157,8 +157,9 @@ static const struct config_key hook_keys[] = {
 };
 
 static const struct config_key breaker_keys[] = {
-	LATER("recipients_per_minute", "0"),
-	LATER("recipients_per_day", "0"),
+	COUNT("recipients_per_minute", "0", AT(delivery.breaker.per_minute),
+	      .range = {0, 1000000000}),
+	COUNT("recipients_per_day", "0", AT(delivery.breaker.per_day), .range = {0, 1000000000}),
 	END
 };
 

@@ -96,6 +96,7 @@ static void release(struct deliver *d)
 	plan_end_unused(d);
 	keyring_free(&d->keyring);
 	park_stop(d);
+	halt_stop(d);
 	/* A wake that nobody needs any more; it is a part of `d`. */
 	while (channel_take(d->inbox) != NULL)
 		;
@@ -140,7 +141,9 @@ int deliver_start(const struct deliver_env *env, const struct delivery_options *
 	intake_start(d);
 	settle_start(d);
 	park_start(d);
-	code = bouncer_start(env->store, env->whitelist, d->inbox, &d->bouncer, why);
+	code = halt_start(d, why);
+	if (code == ERR_OK)
+		code = bouncer_start(env->store, env->whitelist, d->inbox, &d->bouncer, why);
 	if (code == ERR_OK)
 		code = start_workers(d, workers_wanted(options), why);
 	if (code < 0) {
@@ -169,6 +172,13 @@ void deliver_stop(struct deliver **deliver, int64_t grace_ms)
 	pthread_join(d->thread, NULL);
 	release(d);
 	*deliver = NULL;
+}
+
+void deliver_breaker(struct deliver *d, struct breaker_status *status_out)
+{
+	pthread_mutex_lock(&d->status_lock);
+	*status_out = d->breaker_status;
+	pthread_mutex_unlock(&d->status_lock);
 }
 
 size_t deliver_status(struct deliver *d, struct route_status *routes_out, size_t max)

@@ -11,6 +11,7 @@
 #include "relay/filter/policy.h"
 #include "relay/filter/whitelist.h"
 #include "relay/loop/loop.h"
+#include "relay/deliver/breaker.h"
 
 enum route_balance { ROUTE_FAILOVER, ROUTE_ROUND_ROBIN };
 enum route_tls { ROUTE_TLS_NONE, ROUTE_TLS_OPPORTUNISTIC, ROUTE_TLS_REQUIRED, ROUTE_TLS_IMPLICIT };
@@ -81,6 +82,7 @@ struct delivery_options {
 	const struct route_options *routes;
 	size_t route_count;
 	const struct policy_options *policy;
+	struct breaker_limits breaker;
 };
 
 struct deliver;
@@ -127,6 +129,15 @@ struct route_status {
 	char last_error[200];
 	int64_t last_error_at;
 };
+/* policy.breaker: its limits (0: off), what is in its windows now, and whether it has tripped. */
+struct breaker_status {
+	size_t per_minute, per_day;
+	int64_t minute, day;
+	bool tripped;
+	uint64_t trips; /* since the start */
+};
+/* Any thread. */
+void deliver_breaker(struct deliver *deliver, struct breaker_status *status_out);
 /* Any thread. Fills at most `max`; returns the number of routes. */
 size_t deliver_status(struct deliver *deliver, struct route_status *routes_out, size_t max);
 

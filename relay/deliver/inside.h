@@ -167,6 +167,7 @@ struct renew_call {
 	int64_t next_ms;
 };
 struct unpark_call; /* park.c */
+struct halt;	    /* halt.c */
 
 struct deliver {
 	struct deliver_env env;
@@ -203,7 +204,10 @@ struct deliver {
 	bool stopping, closed_links;
 	int64_t stop_deadline_ms;
 
+	struct halt *halt;
+
 	pthread_mutex_t status_lock;
+	struct breaker_status breaker_status;
 	struct route_status *status;
 	size_t status_count;
 };
@@ -303,6 +307,19 @@ void park_return(struct deliver *d, int64_t now_ms);
 /* Something may be parked: look again soon. */
 bool park_is_awaited(const struct deliver *d);
 bool park_is_busy(const struct deliver *d);
+
+/* halt.c: policy.breaker */
+int halt_start(struct deliver *d, struct err *why);
+void halt_stop(struct deliver *d);
+/* May the job be given to a worker? It is counted then. False: delivery stands still. */
+bool halt_allows(struct deliver *d, const struct job *job);
+bool halt_is_on(const struct deliver *d);
+/* A job for more recipients than this would never be allowed. */
+size_t halt_room(const struct deliver *d, size_t most);
+void halt_note(struct deliver *d, int64_t minute, int64_t recipients);
+void halt_watch(struct deliver *d, int64_t now_ms);
+bool halt_is_busy(const struct deliver *d);
+void halt_status(struct deliver *d, struct breaker_status *status_out);
 
 /* upkeep.c: numbers */
 void upkeep_status(struct deliver *d);

@@ -58,7 +58,7 @@ static void add(struct dividing *v, size_t route, const struct job_recipient *re
 	slot = &job->recipients[job->count++];
 	*slot = *recipient;
 	slot->ruling.reason = slot->ruled;
-	if (job->count == JOB_RECIPIENTS_MAX)
+	if (job->count == halt_room(v->d, JOB_RECIPIENTS_MAX))
 		close_job(v, route);
 }
 
@@ -247,7 +247,7 @@ void intake_claim(struct deliver *d, int64_t now)
 
 	if (d->claim.busy || d->stopping || d->plan->options->capture_only || !has_room(d) ||
 	    (!d->maybe_due && now < d->next_due_at) || store_is_failed(d->env.store) ||
-	    store_is_paused(d->env.store, NULL))
+	    store_is_paused(d->env.store, NULL) || halt_is_on(d))
 		return;
 	d->maybe_due = false;
 	d->claim.busy = true;

@@ -472,6 +472,12 @@ static bool start_job(struct deliver *d, struct link *link)
 		way_push(to->way, job, true);
 		return false;
 	}
+	if (!halt_allows(d, job)) {
+		close(ends[0]);
+		close(ends[1]);
+		way_push(to->way, job, true);
+		return false;
+	}
 	if (job->started_ms == 0)
 		job->started_ms = clock_mono_ms();
 	job->running = 2;
@@ -566,7 +572,7 @@ void pool_start_jobs(struct deliver *d)
 
 	if (d->stopping || routes == 0 || store_is_failed(d->env.store))
 		return;
-	for (size_t i = 0; i < routes; i++)
+	for (size_t i = 0; i < routes && !halt_is_on(d); i++)
 		serve_way(d, &d->plan->ways[(d->next_way + i) % routes]);
 	d->next_way++;
 }

@@ -24,7 +24,7 @@ static bool has_links(const struct deliver *d)
 static bool is_quiet(const struct deliver *d)
 {
 	return d->jobs == NULL && !d->claim.busy && !d->settle.busy && !d->renew.busy &&
-	       !park_is_busy(d) && !has_links(d);
+	       !park_is_busy(d) && !halt_is_busy(d) && !has_links(d);
 }
 
 /* Old versions of the options, and all of them when stopping: nothing new, what waits goes back. */
@@ -50,9 +50,10 @@ static void tick(struct deliver *d)
 			for (size_t i = 0; i < plan->options->route_count; i++)
 				pool_tidy(d, &plan->ways[i], now_ms);
 	}
-	if (store_is_paused(d->env.store, NULL))
+	if (store_is_paused(d->env.store, NULL) || halt_is_on(d))
 		for (size_t i = 0; i < d->plan->options->route_count; i++)
 			way_give_up(d, &d->plan->ways[i], TRANSITION_UNCLAIM, "", clock_wall_ms());
+	halt_watch(d, now_ms);
 	if (!d->stopping) {
 		settle_renew(d, now_ms);
 		park_return(d, now_ms);
@@ -78,7 +79,7 @@ static int patience(const struct deliver *d)
 	if (d->stopping)
 		return 50;
 	if (d->jobs != NULL || has_links(d) || store_is_paused(d->env.store, NULL) ||
-	    park_is_awaited(d))
+	    halt_is_on(d) || park_is_awaited(d))
 		wait = TICK_MS;
 	/* Something is due that intake did not take: our hands are full, or it must not. */
 	if (due <= 0 || d->maybe_due)

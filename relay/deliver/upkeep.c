@@ -24,6 +24,7 @@ void upkeep_status(struct deliver *d)
 	size_t count = d->plan->options->route_count;
 
 	pthread_mutex_lock(&d->status_lock);
+	halt_status(d, &d->breaker_status);
 	if (d->status_count != count) {
 		d->status = mem_regrow(d->status, count + 1, sizeof(*d->status));
 		d->status_count = count;

@@ -367,6 +367,65 @@ START_TEST(pauses_are_kept_over_restarts)
 }
 END_TEST
 
+/* Who paused it and why is there for everybody, and the first one stays. */
+START_TEST(a_pause_has_a_reason)
+{
+	struct pause pause = {.paused = true, .now = NOW, .actor = "breaker", .reason = "too much"};
+	struct pause_view view;
+	struct fixture f;
+	struct err why;
+
+	fixture_open(&f);
+	ck_assert(!store_pause_view(f.store, NULL, &view));
+	ck_assert_int_eq(store_wait(f.store, queue_pause, &pause.job, &why), ERR_OK);
+	ck_assert(pause.changed);
+	set_pause(&f, NULL, true);
+	for (int i = 0; i < 2; i++) {
+		ck_assert(store_pause_view(f.store, NULL, &view));
+		ck_assert_str_eq(view.actor, "breaker");
+		ck_assert_str_eq(view.reason, "too much");
+		ck_assert_int_eq(view.paused_at, NOW);
+		fixture_reopen(&f);
+	}
+	set_pause(&f, NULL, false);
+	set_pause(&f, NULL, true);
+	ck_assert(store_pause_view(f.store, NULL, &view));
+	ck_assert_str_eq(view.actor, "socket:0");
+	ck_assert_str_eq(view.reason, "");
+	fixture_remove(&f);
+}
+END_TEST
+
+/* By minute; what is saved adds up, and a day later it is forgotten. */
+START_TEST(what_was_offered_lately)
+{
+	struct offered_slot slots[OFFERED_SLOTS_MAX] = {{1000, 5}, {1001, 7}};
+	struct offered offered = {
+		.what = OFFERED_SAVE, .now = 1001 * 60000, .slots = slots, .count = 2};
+	struct fixture f;
+
+	fixture_open(&f);
+	ck_assert_int_eq(store_wait(f.store, queue_offered, &offered.job, NULL), ERR_OK);
+	ck_assert_int_eq(store_wait(f.store, queue_offered, &offered.job, NULL), ERR_OK);
+	fixture_reopen(&f);
+	offered.what = OFFERED_LOAD;
+	ck_assert_int_eq(store_wait(f.store, queue_offered, &offered.job, NULL), ERR_OK);
+	ck_assert_uint_eq(offered.count, 2);
+	ck_assert(slots[0].minute == 1001 && slots[0].recipients == 14);
+	ck_assert(slots[1].minute == 1000 && slots[1].recipients == 10);
+	slots[0] = (struct offered_slot){1001 + 24 * 60, 1};
+	offered.what = OFFERED_SAVE;
+	offered.now = slots[0].minute * 60000;
+	offered.count = 1;
+	ck_assert_int_eq(store_wait(f.store, queue_offered, &offered.job, NULL), ERR_OK);
+	ck_assert_int_eq(ask_sql(f.dir, "SELECT sum(recipients) FROM offered"), 15);
+	offered.what = OFFERED_CLEAR;
+	ck_assert_int_eq(store_wait(f.store, queue_offered, &offered.job, NULL), ERR_OK);
+	ck_assert_int_eq(ask_sql(f.dir, "SELECT count(*) FROM offered"), 0);
+	fixture_remove(&f);
+}
+END_TEST
+
 #define EXPIRY (NOW + 1000)
 
 /* Claim one recipient and put it away under `name`. */
@@ -583,6 +642,7 @@ UNIT_MAIN("queue/act", hold_release_cancel_retry, release_passes_the_same_check,
 	  wishes_grow_and_can_be_taken_back, a_wish_is_kept_over_a_restart,
 	  delete_removes_everything, delete_waits_for_what_is_in_flight,
 	  a_wished_delete_is_kept_over_a_restart, pauses_are_kept_over_restarts,
-	  what_is_parked_waits_until_it_is_unparked, what_is_parked_is_claimed_at_its_expiry,
-	  a_wish_wins_over_the_parking, what_is_parked_under_other_names_comes_back,
-	  people_reach_what_is_parked, parked_mail_comes_back_in_pieces_and_in_order)
+	  a_pause_has_a_reason, what_was_offered_lately, what_is_parked_waits_until_it_is_unparked,
+	  what_is_parked_is_claimed_at_its_expiry, a_wish_wins_over_the_parking,
+	  what_is_parked_under_other_names_comes_back, people_reach_what_is_parked,
+	  parked_mail_comes_back_in_pieces_and_in_order)

@@ -86,6 +86,8 @@ static void use_everything(struct fixture *f)
 	struct act_judge judge = {let_go, NULL};
 	struct act act = {.judge = &judge};
 	struct pause pause = {.paused = true, .now = NOW};
+	struct offered_slot slots[OFFERED_SLOTS_MAX] = {{1, 1}};
+	struct offered offered = {.now = NOW, .slots = slots};
 	struct whitelist_change change = {
 		.operation = ENTRY_ADD,
 		.entry = {.pattern = "a@b.test", .kind = 1, .action = 1, .scope = ""}};
@@ -116,6 +118,8 @@ static void use_everything(struct fixture *f)
 	ck_assert_int_eq(store_wait(f->store, queue_unpark, &others.job, NULL), ERR_OK);
 	arena_free(&claim.arena);
 	ck_assert_int_eq(store_wait(f->store, queue_pause, &pause.job, NULL), ERR_OK);
+	for (offered.what = OFFERED_LOAD; offered.what <= OFFERED_CLEAR; offered.what++)
+		ck_assert_int_eq(store_wait(f->store, queue_offered, &offered.job, NULL), ERR_OK);
 	ck_assert_int_eq(store_wait(f->store, queue_whitelist_apply, &apply.job, NULL), ERR_OK);
 	change.operation = ENTRY_REPLACE;
 	ck_assert_int_eq(store_wait(f->store, queue_whitelist_apply, &apply.job, NULL), ERR_OK);
@@ -134,7 +138,8 @@ static int run_look(struct store *store, struct store_job *job)
 		"SELECT state, count(*) FROM recipient GROUP BY state",
 		"SELECT count(*), coalesce(sum(size), 0) FROM message",
 		"SELECT id, lease FROM recipient WHERE lease IS NOT NULL",
-		"SELECT route FROM pause",
+		"SELECT route, paused_at, actor, reason FROM pause",
+		"SELECT minute, recipients FROM offered",
 		"SELECT message FROM staging",
 		/* The recipients of one message. */
 		"WHERE id >= ?1 AND id < ?2 GROUP BY state",
