@@ -167,7 +167,6 @@ static void say_next(struct uplink *u)
 		prologue_hello(u);
 		return;
 	}
-	u->state = UPLINK_VOUCHING;
 	u->vouch_said++;
 	(void)snprintf(line, sizeof(line), "%s\r\n", lines[count - u->vouch_said]);
 	uplink_say(u, line, u->env.route->command_timeout_ms);
@@ -180,6 +179,7 @@ bool vouch_is_wanted(const struct uplink *u)
 
 void vouch_begin(struct uplink *u)
 {
+	u->state = UPLINK_VOUCHING;
 	if (u->caps.xclient == 0) {
 		prologue_failed(u, ERR_UNSUPPORTED,
 				"the route wants XCLIENT and the next hop does not offer it to us");
@@ -189,10 +189,22 @@ void vouch_begin(struct uplink *u)
 	say_next(u);
 }
 
+/* Who takes XCLIENT from whom is a matter of configuration, there and here. */
+static void refused(struct uplink *u, const struct reply *reply)
+{
+	char text[160], whole[200];
+
+	reply_summary(reply, text, sizeof(text));
+	(void)snprintf(whole, sizeof(whole), "XCLIENT: %d %s", reply->code, text);
+	prologue_failed(u, ERR_UNSUPPORTED, whole);
+}
+
 void vouch_on_reply(struct uplink *u, const struct reply *reply)
 {
 	/* 220 begins the session anew; some say 250 as to other commands. */
-	if (reply->code != 220 && reply->code != 250)
+	if (reply->code / 100 == 5)
+		refused(u, reply);
+	else if (reply->code != 220 && reply->code != 250)
 		prologue_refused(u, "XCLIENT", reply);
 	else
 		say_next(u);

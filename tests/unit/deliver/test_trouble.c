@@ -81,6 +81,7 @@ struct row {
 	const char *ehlo;
 	enum route_tls tls;
 	const char *host; /* NULL: the scripted one */
+	bool xclient;
 	enum state want;
 	const char *kind;
 };
@@ -95,6 +96,7 @@ static void play(const struct row *row)
 		 row->ehlo);
 	r.route.command_timeout_ms = r.route.final_reply_timeout_ms = 500;
 	r.route.tls = row->tls;
+	r.route.xclient = row->xclient;
 	if (row->host != NULL)
 		r.host = row->host;
 	rig_deliver(&r);
@@ -147,6 +149,22 @@ START_TEST(each_kind_of_failure_has_its_word)
 		 .tls = ROUTE_TLS_REQUIRED,
 		 .want = STATE_DEFERRED,
 		 .kind = "tls"},
+		{.name = "no XCLIENT",
+		 .xclient = true,
+		 .want = STATE_DEFERRED,
+		 .kind = "configuration"},
+		{.name = "XCLIENT refused",
+		 .step = {AT_XCLIENT, DO_REPLY, "550 5.7.0 insufficient authorization\r\n"},
+		 .ehlo = "XCLIENT NAME ADDR",
+		 .xclient = true,
+		 .want = STATE_DEFERRED,
+		 .kind = "configuration"},
+		{.name = "XCLIENT put off",
+		 .step = {AT_XCLIENT, DO_REPLY, "421 4.3.2 busy\r\n"},
+		 .ehlo = "XCLIENT NAME ADDR",
+		 .xclient = true,
+		 .want = STATE_DEFERRED,
+		 .kind = "put_off"},
 		{.name = "S225 530 at MAIL",
 		 .step = {AT_MAIL, DO_REPLY, "530 5.7.0 log in\r\n"},
 		 .want = STATE_DEFERRED,
