@@ -20,6 +20,14 @@ struct admin_options {
 };
 
 /* What delivery tells of one route. A plain value. */
+#define ADMIN_TROUBLES_MAX 16
+
+/* Failed and put off recipients of one kind. */
+struct admin_trouble {
+	const char *kind; /* a constant */
+	uint64_t count;
+};
+
 struct admin_route_status {
 	char name[64];
 	bool paused;
@@ -28,6 +36,8 @@ struct admin_route_status {
 	uint64_t delivered;
 	uint64_t deferred;
 	uint64_t failed;
+	struct admin_trouble troubles[ADMIN_TROUBLES_MAX];
+	size_t trouble_count;
 	char last_error[200]; /* "" = none */
 	int64_t last_error_at;
 };

@@ -34,14 +34,24 @@ void handle_readyz(struct call *call)
 		call_reply(call, 200, json_pack("{s:s}", "status", "ready"));
 }
 
+static json_t *view_troubles(const struct admin_route_status *status)
+{
+	json_t *json = json_object();
+
+	for (size_t i = 0; i < status->trouble_count; i++)
+		(void)json_object_set_new(json, status->troubles[i].kind,
+					  json_integer((json_int_t)status->troubles[i].count));
+	return json;
+}
+
 static json_t *view_route(const struct admin_route_status *status)
 {
 	return json_pack(
-		"{s:o, s:b, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "name", view_text(status->name),
-		"paused", status->paused ? 1 : 0, "connections", (json_int_t)status->connections,
-		"busy", (json_int_t)status->busy, "delivered", (json_int_t)status->delivered,
-		"deferred", (json_int_t)status->deferred, "failed", (json_int_t)status->failed,
-		"last_error",
+		"{s:o, s:b, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o}", "name",
+		view_text(status->name), "paused", status->paused ? 1 : 0, "connections",
+		(json_int_t)status->connections, "busy", (json_int_t)status->busy, "delivered",
+		(json_int_t)status->delivered, "deferred", (json_int_t)status->deferred, "failed",
+		(json_int_t)status->failed, "troubles", view_troubles(status), "last_error",
 		status->last_error[0] != '\0' ? view_text(status->last_error) : json_null(),
 		"last_error_at", view_time(status->last_error_at));
 }

@@ -61,6 +61,9 @@ def test_s221_each_recipient_its_own(make_daemon, hop):
     kinds = {r["address"][0]: r["kind"] for r in relay.message(message)["recipients"]}
     assert kinds == {"a": None, "b": "refused", "c": "put_off", "d": None, "e": "refused",
                      "f": None, "g": "put_off", "h": "refused", "i": None, "j": "refused"}
+    troubles = relay.get("/routes")["items"][0]["troubles"]
+    assert set(troubles) == {"refused", "put_off"}
+    assert troubles["refused"] == 4 and troubles["put_off"] >= 2
     hop.replies = {}
     want.update({"c@example.com": "delivered", "g@example.com": "delivered"})
     relay.wait_states(message, want)

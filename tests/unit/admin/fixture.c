@@ -37,6 +37,8 @@ static size_t two_routes(void *ctx, struct admin_route_status *routes_out, size_
 	strcpy(routes_out[1].name, "other");
 	strcpy(routes_out[1].last_error, "connection refused");
 	routes_out[1].last_error_at = 1000;
+	routes_out[1].troubles[0] = (struct admin_trouble){"network", 3};
+	routes_out[1].trouble_count = 1;
 	return 2;
 }
 

@@ -272,7 +272,7 @@ END_TEST
 START_TEST(pause_and_status)
 {
 	struct fixture fixture;
-	json_t *json;
+	json_t *json, *troubles;
 
 	fixture_start(&fixture);
 	json = ask(&fixture, 200, "GET", "/api/v1/status", NULL);
@@ -302,6 +302,9 @@ START_TEST(pause_and_status)
 	json = ask(&fixture, 200, "GET", "/api/v1/routes", NULL);
 	ck_assert_str_eq(text_of(json_array_get(json_object_get(json, "items"), 1), "last_error"),
 			 "connection refused");
+	troubles = json_object_get(json_array_get(json_object_get(json, "items"), 1), "troubles");
+	ck_assert_uint_eq(json_object_size(troubles), 1);
+	ck_assert_int_eq(number_of(troubles, "network"), 3);
 	json_decref(json);
 	fixture_stop(&fixture);
 }
