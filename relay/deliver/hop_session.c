@@ -10,7 +10,7 @@
 
 struct kept {
 	char host[264];
-	SSL_SESSION *session; /* NULL: a free place */
+	SSL_SESSION *session;
 	struct hop_judgement judgement;
 	int64_t since_ms;
 	uint64_t number; /* the order they came in */
@@ -18,7 +18,7 @@ struct kept {
 
 struct hop_sessions {
 	pthread_mutex_t lock;
-	struct kept kept[HOP_SESSIONS_MAX];
+	struct kept *kept[HOP_SESSIONS_MAX]; /* NULL: a free place */
 	uint64_t numbers;
 };
 
@@ -30,10 +30,13 @@ struct hop_sessions *hop_sessions_new(void)
 	return sessions;
 }
 
-static void forget(struct kept *kept)
+static void forget(struct kept **place)
 {
-	SSL_SESSION_free(kept->session);
-	kept->session = NULL;
+	if (*place == NULL)
+		return;
+	SSL_SESSION_free((*place)->session);
+	mem_free(*place);
+	*place = NULL;
 }
 
 void hop_sessions_free(struct hop_sessions **sessions)
@@ -55,33 +58,50 @@ static bool is_ticket(const SSL_SESSION *session)
 
 static bool is_of(const struct kept *kept, const char *host)
 {
-	return kept->session != NULL && strcmp(kept->host, host) == 0;
+	return kept != NULL && strcmp(kept->host, host) == 0;
+}
+
+static bool is_older(struct kept *const *place, struct kept *const *than)
+{
+	return than == NULL || (*place)->number < (*than)->number;
 }
 
 /* A free place, or the oldest: of this host where it has its share, else of all. */
-static struct kept *place_for(struct hop_sessions *sessions, const char *host, size_t share)
+static struct kept **place_for(struct hop_sessions *sessions, const char *host, size_t share)
 {
-	struct kept *free_one = NULL, *oldest = NULL, *own = NULL;
+	struct kept **unused = NULL, **oldest = NULL, **own = NULL;
 	size_t count = 0;
 
 	for (size_t i = 0; i < HOP_SESSIONS_MAX; i++) {
-		struct kept *kept = &sessions->kept[i];
+		struct kept **place = &sessions->kept[i];
 
-		if (kept->session == NULL) {
-			free_one = kept;
+		if (*place == NULL) {
+			unused = place;
 			continue;
 		}
-		if (oldest == NULL || kept->number < oldest->number)
-			oldest = kept;
-		if (!is_of(kept, host))
+		if (is_older(place, oldest))
+			oldest = place;
+		if (!is_of(*place, host))
 			continue;
 		count++;
-		if (own == NULL || kept->number < own->number)
-			own = kept;
+		if (is_older(place, own))
+			own = place;
 	}
 	if (count >= share)
 		return own;
-	return free_one != NULL ? free_one : oldest;
+	return unused != NULL ? unused : oldest;
+}
+
+static struct kept *new_kept(const char *host, SSL_SESSION *session_take,
+			     const struct hop_judgement *judgement, int64_t now_ms)
+{
+	struct kept *kept = mem_zalloc(sizeof(*kept));
+
+	snprintf(kept->host, sizeof(kept->host), "%s", host);
+	kept->session = session_take;
+	kept->judgement = *judgement;
+	kept->since_ms = now_ms;
+	return kept;
 }
 
 void hop_sessions_put(struct hop_sessions *sessions, const char *host, const SSL_SESSION *session,
@@ -89,18 +109,16 @@ void hop_sessions_put(struct hop_sessions *sessions, const char *host, const SSL
 {
 	/* A copy: the connection goes on writing to its own, in another thread. */
 	SSL_SESSION *copy = SSL_SESSION_dup(session);
-	struct kept *kept;
+	struct kept *kept, **place;
 
 	if (copy == NULL)
 		return;
+	kept = new_kept(host, copy, judgement, now_ms);
 	pthread_mutex_lock(&sessions->lock);
-	kept = place_for(sessions, host, is_ticket(copy) ? HOP_SESSIONS_HOST_MAX : 1);
-	forget(kept);
-	snprintf(kept->host, sizeof(kept->host), "%s", host);
-	kept->session = copy;
-	kept->judgement = *judgement;
-	kept->since_ms = now_ms;
+	place = place_for(sessions, host, is_ticket(copy) ? HOP_SESSIONS_HOST_MAX : 1);
+	forget(place);
 	kept->number = ++sessions->numbers;
+	*place = kept;
 	pthread_mutex_unlock(&sessions->lock);
 }
 
@@ -113,19 +131,19 @@ static bool is_over(const struct kept *kept, int64_t now_ms)
 	       X509_cmp_current_time(X509_get0_notAfter(x509)) <= 0;
 }
 
-static struct kept *newest(struct hop_sessions *sessions, const char *host, int64_t now_ms)
+static struct kept **newest(struct hop_sessions *sessions, const char *host, int64_t now_ms)
 {
-	struct kept *best = NULL;
+	struct kept **best = NULL;
 
 	for (size_t i = 0; i < HOP_SESSIONS_MAX; i++) {
-		struct kept *kept = &sessions->kept[i];
+		struct kept **place = &sessions->kept[i];
 
-		if (!is_of(kept, host))
+		if (!is_of(*place, host))
 			continue;
-		if (is_over(kept, now_ms))
-			forget(kept);
-		else if (best == NULL || kept->number > best->number)
-			best = kept;
+		if (is_over(*place, now_ms))
+			forget(place);
+		else if (best == NULL || is_older(best, place))
+			best = place;
 	}
 	return best;
 }
@@ -134,15 +152,15 @@ SSL_SESSION *hop_sessions_take(struct hop_sessions *sessions, const char *host, 
 			       struct hop_judgement *judgement_out)
 {
 	SSL_SESSION *session = NULL;
-	struct kept *kept;
+	struct kept **place;
 
 	pthread_mutex_lock(&sessions->lock);
-	kept = newest(sessions, host, now_ms);
-	if (kept != NULL) {
-		session = SSL_SESSION_dup(kept->session);
-		*judgement_out = kept->judgement;
-		if (is_ticket(kept->session))
-			forget(kept);
+	place = newest(sessions, host, now_ms);
+	if (place != NULL) {
+		session = SSL_SESSION_dup((*place)->session);
+		*judgement_out = (*place)->judgement;
+		if (is_ticket((*place)->session))
+			forget(place);
 	}
 	pthread_mutex_unlock(&sessions->lock);
 	return session;

@@ -8,7 +8,7 @@
 
 struct ssl_session_st; /* OpenSSL's SSL_SESSION */
 
-/* All routes have few hosts; a route with mx: forgets the oldest first. */
+/* Most routes have few hosts; a route with mx: forgets the oldest first. */
 #define HOP_SESSIONS_MAX      64
 #define HOP_SESSIONS_HOST_MAX 8
 #define HOP_SESSION_LIFE_MS   (60 * 60 * 1000)

@@ -66,13 +66,11 @@ static int on_session(SSL *ssl, SSL_SESSION *session)
 static void on_info(const SSL *ssl, int where, int value)
 {
 	struct hop_tls_talk *talk = SSL_get_app_data(ssl);
-	int alert = value & 0xff;
+	bool is_fatal = value >> 8 == SSL3_AL_FATAL;
 
-	if (talk == NULL || (where & SSL_CB_ALERT) == 0 || talk->alert != 0 ||
-	    alert == SSL_AD_CLOSE_NOTIFY || alert == SSL_AD_USER_CANCELLED ||
-	    alert == SSL_AD_NO_RENEGOTIATION)
+	if (talk == NULL || (where & SSL_CB_ALERT) == 0 || !is_fatal || talk->alert != 0)
 		return;
-	talk->alert = alert;
+	talk->alert = value & 0xff;
 	talk->alert_was_ours = (where & SSL_CB_WRITE) != 0;
 }
 

@@ -42,7 +42,7 @@ struct hop_tls_talk {
 	char name[256]; /* what the certificate must name */
 	struct hop_judgement judgement;
 	bool refused; /* we did not take the certificate: the judgement tells why */
-	int alert;    /* the first one (RFC 8446 6.2); 0: none */
+	int alert;    /* that ended it (RFC 8446 6.2); 0: none */
 	bool alert_was_ours;
 	char facts[HOP_TLS_FACTS_SIZE]; /* "TLSv1.3 TLS_AES_256_GCM_SHA384, verified" */
 };

@@ -85,6 +85,7 @@ static void tell(const struct job *job, const struct job_recipient *recipient,
 		 LOG_S("recipient", recipient->claimed->address),
 		 LOG_S("route", job->route != NULL ? job->route->name : NULL),
 		 LOG_S("remote", tried ? job->record.remote : NULL),
+		 LOG_S("tls", job->record.tls[0] != '\0' ? job->record.tls : NULL),
 		 LOG_I("reply", reply != NULL ? reply->code : 0), LOG_S("reason", outcome->reason),
 		 LOG_I("ms", job->started_ms > 0 ? clock_mono_ms() - job->started_ms : 0));
 }

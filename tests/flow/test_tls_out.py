@@ -4,6 +4,7 @@ change (CASES S233, S234, S238; the faults are in tests/fault/test_next_hop_tls.
 import base64
 import hashlib
 import json
+import re
 import ssl
 import subprocess
 
@@ -208,6 +209,10 @@ def test_client_certificate(make_daemon, make_hop, authority, context, tmp_path)
     certificate, key = authority.sign("us", "/CN=us")
     relay.reload(hop, tls_certificate=str(certificate), tls_key=str(key), **keys)
     assert relay.deliver() == VERIFIED
+    assert 'delivered ' in relay.daemon.log() and ' tls="%s"' % VERIFIED in relay.daemon.log()
+    # A week before its end would be late to hear of it.
+    assert re.search(r"warning .*routes\.0\.tls_certificate: the certificate expires in 1 days",
+                     relay.daemon.log())
     # Who reads the key is checked at each reload; what is in force stays.
     key.chmod(0o644)
     relay.reload(hop, False, tls_certificate=str(certificate), tls_key=str(key), **keys)
