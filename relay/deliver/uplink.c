@@ -198,13 +198,17 @@ int uplink_connect(struct uplink *u, const struct resolve_address *address,
 /*
  * A connection that was used before and that the next hop gave up, or let
  * time out, before it answered MAIL (RCPT may have been under way behind it):
- * nobody's fault, dial again. A 421 may have crossed the job on its way.
+ * nobody's fault, dial again. A 421 may have crossed the job on its way. Some
+ * take a number of messages a connection and say 452 to each MAIL after that
+ * (OpenSMTPD: 100): only a new connection tells whether the message is meant.
  */
 static bool was_stale(const struct uplink *u, bool gone)
 {
-	int code = u->job->record.mail.code;
+	const struct record *record = &u->job->record;
 
-	return gone && u->jobs_begun > 1 && (code == 0 || code == 421);
+	if (u->jobs_begun <= 1 || record->mail_local)
+		return false;
+	return record->mail.code / 100 == 4 || (gone && record->mail.code == 0);
 }
 
 static void on_carry_over(void *ctx, bool clean)
@@ -213,6 +217,7 @@ static void on_carry_over(void *ctx, bool clean)
 
 	stream_deadline(u->far, 0);
 	u->job->record.stale = was_stale(u, u->going);
+	u->going |= u->job->record.stale;
 	/* Bytes behind the last reply would be taken for the answer to what comes next. */
 	if (u->going || stream_input(u->far).len > 0 || reply_parser_is_midway(&u->parser)) {
 		done(u, false);

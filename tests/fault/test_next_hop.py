@@ -8,8 +8,8 @@ import pytest
 
 from daemon import Smtp, wait_for
 from farm import BODY, SENDER
-from hop import (BlackHole, Hop, Step, also, deaf, drip, drop, garble, late, lines, raw, reset,
-                 say, stall, then)
+from hop import (BlackHole, Hop, Scripted, Step, also, deaf, drip, drop, garble, late, lines,
+                 raw, reset, say, stall, then)
 
 BIG = b"Subject: big\r\n\r\n" + (b"x" * 76 + b"\r\n") * 13000  # 1 MB: more than sockets hold
 
@@ -245,6 +245,31 @@ def test_s225_no_at_mail(farm):
     farm.wait_settled()
     counts = farm.check().counts
     assert (counts["recipients delivered"], counts["recipients failed"]) == (6, 2)
+
+
+def test_s225_so_many_messages_a_connection(farm):
+    """As OpenSMTPD does: after that each MAIL is refused. No attempt is lost by it."""
+    hop = farm.hop("few")
+    farm.hops["few"].converse = lambda connection, number: Few(hop, connection, number)
+    farm.start()
+    with Smtp(farm.daemon.smtp_port) as client:
+        for _ in range(100):
+            farm.send("few", client=client)
+    farm.wait_settled()
+    assert farm.check().counts["recipients delivered"] == 100
+    for number in farm.sent["few"]:
+        assert farm.daemon.message(number)["recipients"][0]["attempts"] == 1
+    assert hop.connections <= 12
+
+
+class Few(Scripted):
+    """Ten messages a connection."""
+
+    def respond(self, line, usual):
+        taken = sum(1 for m in self.hop.snapshot() if m.connection == self.number)
+        if line["event"] == "mail" and taken >= 10:
+            usual = b"452 4.5.3 Too many messages sent\r\n"
+        super().respond(line, usual)
 
 
 def test_s226_a_poison_message(farm):
