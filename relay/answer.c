@@ -1,6 +1,7 @@
 /* relay/answer.c - what the API asks the daemon, answered in the API's own threads */
 #include "relay/inside.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -20,6 +21,17 @@ static void tell_numbers(void *ctx, struct admin_numbers *numbers_out)
 	};
 	snprintf(numbers_out->hostname, sizeof(numbers_out->hostname), "%s", config->hostname);
 	versions_release(daemon->versions, config);
+}
+
+static_assert(TROUBLE_COUNT <= ADMIN_TROUBLES_MAX, "every kind has its place");
+
+/* Only what there was. */
+static void tell_troubles(const struct route_status *from, struct admin_route_status *to)
+{
+	for (enum trouble trouble = TROUBLE_NONE + 1; trouble < TROUBLE_COUNT; trouble++)
+		if (from->troubles[trouble] > 0)
+			to->troubles[to->trouble_count++] = (struct admin_trouble){
+				trouble_name(trouble), from->troubles[trouble]};
 }
 
 static size_t tell_routes(void *ctx, struct admin_route_status *routes_out, size_t max)
@@ -44,6 +56,7 @@ static size_t tell_routes(void *ctx, struct admin_route_status *routes_out, size
 			.failed = routes[i].failed,
 			.last_error_at = routes[i].last_error_at,
 		};
+		tell_troubles(&routes[i], to);
 		memcpy(to->name, routes[i].name, sizeof(to->name));
 		memcpy(to->last_error, routes[i].last_error, sizeof(to->last_error));
 	}

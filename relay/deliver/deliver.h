@@ -8,6 +8,7 @@
 
 #include "base/err.h"
 #include "queue/store.h"
+#include "relay/deliver/trouble.h"
 #include "relay/filter/policy.h"
 #include "relay/filter/whitelist.h"
 #include "relay/loop/loop.h"
@@ -125,7 +126,8 @@ struct route_status {
 	uint64_t delivered;
 	uint64_t deferred;
 	uint64_t failed;
-	bool login_refused; /* nothing leaves until its credentials are corrected */
+	uint64_t troubles[TROUBLE_COUNT]; /* outcomes other than delivered, by kind */
+	bool login_refused;		  /* nothing leaves until its credentials are corrected */
 	char last_error[200];
 	int64_t last_error_at;
 };

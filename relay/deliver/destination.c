@@ -315,6 +315,7 @@ void way_init(struct deliver *d, struct way *way, struct plan *plan,
 	way->delivered = before->delivered;
 	way->deferred = before->deferred;
 	way->failed = before->failed;
+	memcpy(way->troubles, before->troubles, sizeof(way->troubles));
 	memcpy(way->last_error, before->last_error, sizeof(way->last_error));
 	way->last_error_at = before->last_error_at;
 }

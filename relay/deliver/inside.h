@@ -117,6 +117,7 @@ struct way {
 	bool paused;	      /* when it was looked at last */
 	int64_t starved_until_ms;
 	uint64_t delivered, deferred, failed;
+	uint64_t troubles[TROUBLE_COUNT]; /* recipients that were not delivered, by kind */
 	char last_error[200];
 	int64_t last_error_at;
 

@@ -108,6 +108,8 @@ static void count(struct job *job, const struct outcome *outcome)
 		way->deferred++;
 	else if (is_the_end(outcome))
 		way->failed++;
+	if (outcome->trouble != TROUBLE_NONE)
+		way->troubles[outcome->trouble]++;
 	/* Of attempts only: what was put off because of an earlier error would hide that one. */
 	if (job->record.remote[0] != '\0' && (put_off || is_the_end(outcome))) {
 		snprintf(way->last_error, sizeof(way->last_error), "%.199s", outcome->reason);

@@ -10,7 +10,8 @@
 const char *trouble_name(enum trouble trouble)
 {
 	switch (trouble) {
-	case TROUBLE_NONE: break;
+	case TROUBLE_NONE:
+	case TROUBLE_COUNT: break;
 	case TROUBLE_REFUSED: return "refused";
 	case TROUBLE_PUT_OFF: return "put_off";
 	case TROUBLE_NETWORK: return "network";
@@ -68,6 +69,7 @@ const char *trouble_status(enum trouble trouble, bool connected)
 	case TROUBLE_POLICY: return "4.7.1";
 	case TROUBLE_REFUSED:
 	case TROUBLE_PUT_OFF:
+	case TROUBLE_COUNT:
 	case TROUBLE_NONE: break;
 	}
 	return NULL;

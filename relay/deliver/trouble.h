@@ -15,7 +15,8 @@ enum trouble {
 	TROUBLE_PROTOCOL,      /* "protocol": what it said makes no sense */
 	TROUBLE_CONFIGURATION, /* "configuration": no route, a login that is missing or wrong */
 	TROUBLE_POLICY,	       /* "policy": the list, a fault rule, what we do not send */
-	TROUBLE_LOCAL	       /* "local": our own disk, memory or limits */
+	TROUBLE_LOCAL,	       /* "local": our own disk, memory or limits */
+	TROUBLE_COUNT
 };
 
 /* NULL for TROUBLE_NONE. */
