@@ -2,6 +2,7 @@
  */
 #include <config.h>
 
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +31,8 @@ struct plan {
 	long in_flight;
 	long bytes;
 	long recipients;
+	long backlog; /* queued beforehand, of many applications, and not to be sent by us */
+	bool later;   /* none of them is due yet */
 };
 
 static char content[1 << 20];
@@ -153,6 +156,78 @@ static void accept_all(struct store *store, const struct plan *plan)
 	channel_free(&back);
 }
 
+static void run_sql(const char *dir, const char *sql)
+{
+	char path[4096];
+	char *text = NULL;
+	sqlite3 *db;
+
+	snprintf(path, sizeof(path), "%s/stagepost.db", dir);
+	if (sqlite3_open(path, &db) != SQLITE_OK ||
+	    sqlite3_exec(db, sql, NULL, NULL, &text) != SQLITE_OK) {
+		fprintf(stderr, "queue_bench: %s\n", text != NULL ? text : path);
+		exit(1);
+	}
+	sqlite3_close(db);
+}
+
+/* Rows as accept would write them, of 200 lanes, without bodies. */
+static void fill_backlog(const char *dir, const struct plan *plan)
+{
+	int64_t due = clock_wall_ms() + (plan->later ? 86400000 : -1000000);
+	char sql[1600];
+
+	snprintf(sql, sizeof(sql),
+		 "PRAGMA synchronous=OFF; BEGIN;"
+		 "CREATE TEMP TABLE n AS WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1"
+		 " FROM c WHERE i < %ld) SELECT i FROM c;"
+		 "INSERT INTO message(id, uid, received_at, sender, size, header_size,"
+		 " header_parsed, body_8bit, smtputf8, bare_cr, bare_lf, listener, scope,"
+		 " client_address, client_port, helo, protocol, subject, message_id,"
+		 " received_field) SELECT i, randomblob(16), %lld, 'app@staging.example.com', 0,"
+		 " 0, 1, 0, 0, 0, 0, '127.0.0.1:2525', '', '192.0.2.1', 1, 'app', 'ESMTP',"
+		 " 'Your order has been shipped', '<m@x>', 'Received: from app ([192.0.2.1])"
+		 " by relay.staging.example.com; Sat, 21 Nov 2026 10:20:30 +0000' FROM n;"
+		 "INSERT INTO recipient(id, address, state, accepted_state, due_at, waiting_since,"
+		 " updated_at, verdict, verdict_reason, entry, revision, lane) SELECT i << 16,"
+		 " 'user' || i || '@example.com', 2, 2, %lld + i / 100, %lld, %lld, 'deliver',"
+		 " 'allowed by example.com', 1, 1, (i %% 200) << 19 | 7 FROM n; COMMIT",
+		 plan->backlog, (long long)due, (long long)due, (long long)due, (long long)due);
+	run_sql(dir, sql);
+}
+
+static int by_size(const void *a, const void *b)
+{
+	const int64_t left = *(const int64_t *)a;
+	const int64_t right = *(const int64_t *)b;
+
+	return (left > right) - (left < right);
+}
+
+/* What one claim of 128 costs while all that stands behind it. */
+static void claim_some(struct store *store)
+{
+	int64_t us[40];
+	size_t taken = 0;
+
+	for (size_t i = 0; i < 40; i++) {
+		struct claim claim = {
+			.now = clock_wall_ms(), .max_recipients = 128, .lease_ms = 60000};
+		int64_t began = clock_mono_us();
+		struct err why;
+
+		if (store_wait(store, queue_claim, &claim.job, &why) != ERR_OK)
+			die("claim", &why);
+		us[i] = clock_mono_us() - began;
+		for (size_t m = 0; m < claim.message_count; m++)
+			taken += claim.messages[m].recipient_count;
+		arena_free(&claim.arena);
+	}
+	qsort(us, 40, sizeof(us[0]), by_size);
+	printf("%-24s %9lld us median, %lld us worst (%zu recipients taken)\n", "claim of 128",
+	       (long long)us[20], (long long)us[39], taken);
+}
+
 static size_t settle_claim(struct store *store, struct claim *claim)
 {
 	struct settlement settlements[512];
@@ -208,24 +283,27 @@ static long number(const char *text, const char *name, long max)
 
 int main(int argc, char **argv)
 {
-	struct plan plan = {20000, 50, 4096, 1};
+	struct plan plan = {20000, 50, 4096, 1, 0, false};
 	struct store_options options = {0};
 	struct store *store;
 	struct err why;
+	int64_t began;
 	int option;
 
-	while ((option = getopt(argc, argv, "n:c:s:r:")) != -1) {
+	while ((option = getopt(argc, argv, "n:c:s:r:b:l")) != -1) {
 		switch (option) {
 		case 'n': plan.messages = number(optarg, "-n", 10000000); break;
 		case 'c': plan.in_flight = number(optarg, "-c", IN_FLIGHT_MAX); break;
 		case 's': plan.bytes = number(optarg, "-s", 100 << 20); break;
 		case 'r': plan.recipients = number(optarg, "-r", 1000); break;
+		case 'b': plan.backlog = number(optarg, "-b", 20000000); break;
+		case 'l': plan.later = true; break;
 		default: optind = argc + 1;
 		}
 	}
 	if (optind != argc - 1) {
 		fputs("usage: queue_bench [-n messages] [-c in flight] [-s bytes] [-r recipients] "
-		      "DIRECTORY\n",
+		      "[-b backlog] [-l] DIRECTORY\n",
 		      stderr);
 		return 64;
 	}
@@ -233,10 +311,23 @@ int main(int argc, char **argv)
 	options.data_dir = argv[optind];
 	if (store_open(&options, &store, &why) != ERR_OK)
 		die("open", &why);
+	if (plan.backlog > 0) {
+		store_close(&store);
+		fill_backlog(argv[optind], &plan);
+	}
+	began = clock_mono_ms();
+	if (plan.backlog > 0 && store_open(&options, &store, &why) != ERR_OK)
+		die("open", &why);
+	if (plan.backlog > 0)
+		printf("%-24s %9lld ms with %ld queued\n", "start",
+		       (long long)(clock_mono_ms() - began), plan.backlog);
 	printf("%ld messages of %ld bytes, %ld recipients, %ld in flight\n", plan.messages,
 	       plan.bytes, plan.recipients, plan.in_flight);
 	accept_all(store, &plan);
-	deliver_all(store, &plan, 256);
+	if (plan.backlog > 0 && !plan.later)
+		claim_some(store);
+	else
+		deliver_all(store, &plan, 256);
 	store_close(&store);
 	return 0;
 }
