@@ -142,6 +142,10 @@ static const char sql_due[] =
 	" ELSE 'has a recipient that would be tried though it does not wait' END"
 	" FROM recipient r LEFT JOIN message m ON m.id = r.id >> 16"
 	" WHERE (r.due_at IS NULL) = (r.state IN (2, 4))" SOME;
+static const char sql_parked[] =
+	"SELECT m.uid, r.id >> 16, 'has a recipient that is parked though it does not wait'"
+	" FROM recipient r LEFT JOIN message m ON m.id = r.id >> 16"
+	" WHERE r.parked IS NOT NULL AND r.state NOT IN (2, 4)" SOME;
 static const char sql_lease[] =
 	"SELECT m.uid, r.id >> 16, 'has a recipient whose lease and state contradict each other'"
 	" FROM recipient r LEFT JOIN message m ON m.id = r.id >> 16"
@@ -158,9 +162,17 @@ static const char sql_meta[] =
 	" (VALUES('whitelist_revision'), ('next_message'), ('fault_revision'))"
 	" WHERE column1 NOT IN (SELECT name FROM meta)" SOME;
 
+/* What was written down as the number of recipients in each state. */
+static const char sql_tally[] =
+	"SELECT NULL, NULL, 'of ' || coalesce(c.number, 0) || ' recipients in state ' || t.kind ||"
+	" ', ' || t.number || ' were counted' FROM tally t LEFT JOIN"
+	" (SELECT state, count(*) AS number FROM recipient GROUP BY state) c ON c.state = t.kind"
+	" WHERE t.kind < 100 AND t.number <> coalesce(c.number, 0)" SOME;
+
 static const char *const relations[] = {
-	sql_no_message, sql_no_recipient, sql_staged, sql_stray_chunk,	 sql_size,   sql_state,
-	sql_due,	sql_lease,	  sql_meta,   sql_stray_history, sql_events,
+	sql_no_message, sql_no_recipient, sql_staged, sql_stray_chunk, sql_size,
+	sql_state,	sql_due,	  sql_lease,  sql_meta,	       sql_stray_history,
+	sql_events,	sql_parked,	  sql_tally,
 };
 
 static void say_row(struct check *check, struct query *query)

@@ -129,31 +129,120 @@ static int count_states(struct db *db, struct queue_stats *stats, struct err *wh
 	return code;
 }
 
-static int count_all(struct db *db, struct queue_stats *stats_out, int64_t *first_out,
-		     struct err *why)
+int counters_count(struct db *db, struct queue_stats *stats_out, struct err *why)
 {
 	struct queue_stats stats = {0};
+	int64_t first;
 	int code = count_messages(db, &stats, why);
 
 	if (code == ERR_OK)
 		code = count_states(db, &stats, why);
 	if (code == ERR_OK)
-		code = find_first(db, first_out, &stats.oldest_due_at, why);
+		code = find_first(db, &first, &stats.oldest_due_at, why);
 	if (code == ERR_OK)
 		*stats_out = stats;
 	return code;
 }
 
-int counters_count(struct db *db, struct queue_stats *stats_out, struct err *why)
-{
-	int64_t first;
+/* --- written down ------------------------------------------------------------------------- */
 
-	return count_all(db, stats_out, &first, why);
+#define KIND_MESSAGES 100 /* schema/0009_tally.sql */
+#define KIND_BYTES    101
+#define KIND_COUNT    102
+#define LITTLE	      100000 /* recipients and messages: counted in some 50 ms */
+
+static int64_t *of_kind(struct queue_stats *stats, int64_t kind)
+{
+	if (kind > 0 && kind < STATE_COUNT)
+		return &stats->by_state[kind];
+	if (kind == KIND_MESSAGES)
+		return &stats->messages;
+	return kind == KIND_BYTES ? &stats->bytes : NULL;
+}
+
+static const char sql_tally[] = "SELECT kind, number FROM tally";
+
+int counters_stored(struct db *db, struct queue_stats *stats_out, struct err *why)
+{
+	struct queue_stats stats = {0};
+	struct query query;
+	int64_t first;
+	bool row;
+	int code = query_begin(&query, db, sql_tally, why);
+
+	while (code == ERR_OK && (code = query_row(&query, &row, why)) == ERR_OK && row) {
+		int64_t *number = of_kind(&stats, query_take_int(&query));
+
+		if (number != NULL)
+			*number = query_take_int(&query);
+	}
+	if (code == ERR_OK)
+		code = find_first(db, &first, &stats.oldest_due_at, why);
+	if (code == ERR_OK)
+		*stats_out = stats;
+	return code;
+}
+
+static bool is_little(const struct queue_stats *stats)
+{
+	int64_t rows = stats->messages;
+
+	for (int i = 1; i < STATE_COUNT; i++)
+		rows += stats->by_state[i];
+	return rows < LITTLE;
 }
 
 int counters_load(struct counters *counters, struct db *db, struct err *why)
 {
-	return count_all(db, &counters->sums, &counters->passed, why);
+	int64_t since;
+	int code = counters_stored(db, &counters->sums, why);
+
+	if (code == ERR_OK && is_little(&counters->sums))
+		code = counters_count(db, &counters->sums, why);
+	if (code == ERR_OK)
+		code = find_first(db, &counters->passed, &since, why);
+	return code;
+}
+
+static int write_kind(struct db *db, const char *sql, int64_t kind, int64_t number, struct err *why)
+{
+	struct query query;
+	int code = query_begin(&query, db, sql, why);
+
+	if (code != ERR_OK)
+		return code;
+	query_give_int(&query, kind);
+	query_give_int(&query, number);
+	return query_run(&query, why);
+}
+
+static const char sql_rewrite[] = "INSERT OR REPLACE INTO tally VALUES(?1, ?2)";
+
+int counters_rewrite(const struct counters *counters, struct db *db, struct err *why)
+{
+	struct queue_stats sums = counters->sums;
+	int code = ERR_OK;
+
+	for (int64_t kind = 0; code == ERR_OK && kind < KIND_COUNT; kind++)
+		if (of_kind(&sums, kind) != NULL)
+			code = write_kind(db, sql_rewrite, kind, *of_kind(&sums, kind), why);
+	return code;
+}
+
+static const char sql_change[] = "UPDATE tally SET number = number + ?2 WHERE kind = ?1";
+
+int counters_save(const struct counters *counters, struct db *db, struct err *why)
+{
+	struct queue_stats change = counters->change;
+	int code = ERR_OK;
+
+	for (int64_t kind = 0; code == ERR_OK && kind < KIND_COUNT; kind++) {
+		const int64_t *number = of_kind(&change, kind);
+
+		if (number != NULL && *number != 0)
+			code = write_kind(db, sql_change, kind, *number, why);
+	}
+	return code;
 }
 
 /* --- who waits longest ------------------------------------------------------------------- */

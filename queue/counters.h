@@ -43,9 +43,18 @@ void counters_commit(struct counters *counters, const struct oldest *oldest);
 void counters_rollback(struct counters *counters);
 void counters_read(struct counters *counters, struct queue_stats *stats_out);
 
-/* Counted from the tables: at start, and for the tool. */
+/* Counted from the tables, one row after the other. */
 int counters_count(struct db *db, struct queue_stats *stats_out, struct err *why);
-/* The same, and where to look for the oldest. */
+/* As they were last written down. */
+int counters_stored(struct db *db, struct queue_stats *stats_out, struct err *why);
+
+/*
+ * At start: what was written down, or where there is little, which costs
+ * nothing, counted. Then in the first transaction what is true is written down.
+ */
 int counters_load(struct counters *counters, struct db *db, struct err *why);
+int counters_rewrite(const struct counters *counters, struct db *db, struct err *why);
+/* Before a transaction is committed: what it changes is written down with it. */
+int counters_save(const struct counters *counters, struct db *db, struct err *why);
 
 #endif

@@ -195,7 +195,7 @@ int queue_stats_offline(struct store_reader *reader, struct queue_stats *stats_o
 	int code = reader_begin(reader, why);
 
 	if (code == ERR_OK)
-		code = counters_count(&reader->db, stats_out, why);
+		code = counters_stored(&reader->db, stats_out, why);
 	reader_end(reader);
 	return code;
 }

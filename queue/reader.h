@@ -126,7 +126,7 @@ struct queue_stats {
 };
 /* From the counters in memory: any thread, no SQL. */
 void store_stats(struct store *store, struct queue_stats *stats_out);
-/* Without a daemon: counted. */
+/* Without a daemon: as it wrote them down. */
 int queue_stats_offline(struct store_reader *reader, struct queue_stats *stats_out,
 			struct err *why);
 

@@ -102,6 +102,13 @@ static int restore_numbers(struct store *store, struct err *why)
 	return ERR_OK;
 }
 
+static int begin_again(struct store *store, struct err *why)
+{
+	int code = counters_rewrite(&store->counters, &store->db, why);
+
+	return code == ERR_OK ? settle_give_back_all(store, why) : code;
+}
+
 /* Memory from the file: what a run left behind, whole or killed. */
 static int restore(struct store *store, struct err *why)
 {
@@ -114,7 +121,7 @@ static int restore(struct store *store, struct err *why)
 	if (code == ERR_OK)
 		code = doomed_load(store, why);
 	if (code == ERR_OK)
-		code = writer_transaction(store, settle_give_back_all, why);
+		code = writer_transaction(store, begin_again, why);
 	return code;
 }
 

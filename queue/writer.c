@@ -108,6 +108,8 @@ static int commit(struct store *store, struct err *why)
 	int code = counters_oldest(&store->counters, &store->db, &oldest, why);
 
 	if (code == ERR_OK)
+		code = counters_save(&store->counters, &store->db, why);
+	if (code == ERR_OK)
 		code = run_statement(store, sql_commit, why);
 	if (code != ERR_OK) {
 		rollback(store);

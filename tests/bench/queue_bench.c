@@ -314,6 +314,10 @@ int main(int argc, char **argv)
 	if (plan.backlog > 0) {
 		store_close(&store);
 		fill_backlog(argv[optind], &plan);
+		/* What it did not accept itself it counts once. */
+		if (store_open(&options, &store, &why) != ERR_OK)
+			die("open", &why);
+		store_close(&store);
 	}
 	began = clock_mono_ms();
 	if (plan.backlog > 0 && store_open(&options, &store, &why) != ERR_OK)

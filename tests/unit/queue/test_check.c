@@ -185,6 +185,8 @@ static const struct {
 	 "message number 9 has a history and no such recipient"},
 	{"INSERT INTO history(recipient, sequence, at, event, state) VALUES(65536, 7, 1, 'x', 2)",
 	 "more history than it counted"},
+	{"UPDATE recipient SET parked = 'x' WHERE id = 2 << 16", "parked though it does not wait"},
+	{"UPDATE tally SET number = 7 WHERE kind = 2", " recipients in state 2, 7 were counted"},
 };
 
 START_TEST(contradictions_are_named)
