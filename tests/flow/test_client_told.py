@@ -18,11 +18,13 @@ MESSAGE = "Subject: from an application\r\n\r\nhello\r\n"
 class Pair:
     """A relay in front of a second daemon that believes what it is told."""
 
-    def __init__(self, make_daemon, believes, route, listeners="{}"):
+    def __init__(self, make_daemon, believes, route):
         self.second = Listeners(make_daemon, told=believes + ", trusted: [127.0.0.0/8]")
         self.second.daemon.start()
+        if "tls: " not in route:
+            route += ", tls: none"
         self.first = make_daemon(settings=(
-            'routes: [{name: test, hosts: ["127.0.0.1:%d"], tls: none, %s}]\n'
+            'routes: [{name: test, hosts: ["127.0.0.1:%d"], %s}]\n'
             % (self.second.ports["told"], route)))
         self.first.allow("example.com")
 
@@ -73,6 +75,27 @@ def test_one_clients_mail_shares_a_connection(make_daemon):
     send(pair.first, "127.0.0.5", "app.test", ["r%d@example.com" % i for i in range(10)])
     wait_for(lambda: len(pair.told()) == 10, "all of it")
     assert len(re.findall(r" xclient session=", pair.second.daemon.log())) <= 3
+
+
+@pytest.mark.parametrize("believes, route", (
+    ("tls: implicit, proxy_protocol: true", "tls: implicit, proxy_protocol: v2"),
+    ("tls: starttls, auth: any, xclient: true",
+     "tls: required, xclient: true, username: relay, password: secret"),
+    ("tls: implicit, auth: any, proxy_protocol: true, xclient: true",
+     "tls: implicit, proxy_protocol: v1, xclient: true, username: relay, password: secret"),
+))
+def test_together_with_tls_and_a_login(make_daemon, believes, route):
+    """Header, TLS, XCLIENT, AUTH, in this order: XCLIENT would take a login back."""
+    pair = Pair(make_daemon, believes, "tls_verify: false, " + route)
+    ports = {}
+    for number in range(3):
+        source = "127.0.0.%d" % (5 + number)
+        ports[source] = send(pair.first, source, "app.test", ["r%d@example.com" % number])
+    wait_for(lambda: len(pair.told()) == 3, "all of it")
+    for client in pair.told().values():
+        assert client["port"] == ports[client["address"]]
+        assert client["tls"].startswith("TLSv1.")
+        assert client["user"] == ("relay" if "username" in route else None)
 
 
 def test_nobody_is_made_up(make_daemon, tmp_path):

@@ -5,12 +5,13 @@ import os
 import pathlib
 import pwd
 import shutil
+import smtplib
 import subprocess
 import tempfile
 
 import pytest
 
-from daemon import Smtp, wait_for
+from daemon import Smtp, free_port, wait_for
 
 MESSAGE = b"Subject: to a mailbox\r\n\r\n.hello\r\n"
 
@@ -76,9 +77,20 @@ mail_plugins = quota
 service anvil {
   chroot =
 }
+login_trusted_networks = 127.0.0.0/8
+haproxy_trusted_networks = 127.0.0.0/8
 service lmtp {
   unix_listener %(folder)s/lmtp {
     mode = 0600
+  }
+  inet_listener told {
+    address = 127.0.0.1
+    port = %(port)d
+  }
+  inet_listener proxied {
+    address = 127.0.0.1
+    port = %(proxied)d
+    haproxy = yes
   }
 }
 passdb {
@@ -99,7 +111,7 @@ protocol lmtp {
 
 @pytest.fixture
 def dovecot():
-    """Its LMTP socket. Mailboxes: ann; carl, who has no room."""
+    """Its folder and ports. Mailboxes: ann; carl, who has no room."""
     program = shutil.which("dovecot", path=os.environ["PATH"] + ":/usr/sbin")
     if not program or not pathlib.Path("/usr/lib/dovecot/lmtp").exists():
         pytest.skip("dovecot with LMTP is not installed")
@@ -116,8 +128,9 @@ def dovecot():
         "ann@example.com:x:%s::%s/mail/ann::\n"
         "carl@example.com:x:%s::%s/mail/carl::userdb_quota_rule=*:bytes=10\n"
         % (ids, folder, ids, folder))
+    ports = {"port": free_port(), "proxied": free_port()}
     (folder / "dovecot.conf").write_text(DOVECOT % {
-        "folder": folder, "user": owner.pw_name, "group": grp.getgrgid(owner.pw_gid).gr_name})
+        **ports, "folder": folder, "user": owner.pw_name, "group": grp.getgrgid(owner.pw_gid).gr_name})
     with open(folder / "said", "wb") as said:
         server = subprocess.Popen([program, "-F", "-c", folder / "dovecot.conf"],
                                   stdin=subprocess.DEVNULL, stdout=said, stderr=said)
@@ -125,7 +138,7 @@ def dovecot():
         wait_for(lambda: (folder / "lmtp").exists() or server.poll() is not None, "dovecot", 20)
         if server.poll() is not None:
             pytest.skip("dovecot does not run here: %s" % (folder / "said").read_text()[-300:])
-        yield folder
+        yield folder, ports
     finally:
         server.terminate()
         server.wait(20)
@@ -134,7 +147,8 @@ def dovecot():
 
 def test_to_dovecot(make_daemon, dovecot):
     """Mailbox, no mailbox, and no room in it, in one transaction: a 250, a 550 and a 552."""
-    relay = make_daemon(settings=route(dovecot / "lmtp"))
+    folder, _ = dovecot
+    relay = make_daemon(settings=route(folder / "lmtp"))
     relay.allow("example.com")
     everybody = ["carl@example.com", "bob@example.com", "ann@example.com"]
     with Smtp(relay.smtp_port) as client:
@@ -144,6 +158,24 @@ def test_to_dovecot(make_daemon, dovecot):
     assert recipient(relay, message, "bob@example.com")["reason"].startswith("RCPT TO: 550 5.1.1")
     assert recipient(relay, message, "carl@example.com")["reason"].startswith(
         "after the message: 552 5.2.2")
-    kept = list((dovecot / "mail").glob("ann@example.com/new/*"))
+    kept = list((folder / "mail").glob("ann@example.com/new/*"))
     assert len(kept) == 1
     assert kept[0].read_bytes().replace(b"\r\n", b"\n").endswith(MESSAGE.replace(b"\r\n", b"\n"))
+
+
+@pytest.mark.parametrize("port, keys", (
+    ("port", "xclient: true"), ("proxied", "proxy_protocol: v1"), ("proxied", "proxy_protocol: v2")))
+def test_dovecot_is_told_of_the_client(make_daemon, dovecot, port, keys):
+    """Its own Received names who handed the message in to us."""
+    folder, ports = dovecot
+    relay = make_daemon(settings=(
+        'routes: [{name: mailboxes, hosts: ["127.0.0.1:%d"], tls: none, protocol: lmtp, %s}]\n'
+        % (ports[port], keys)))
+    relay.allow("example.com")
+    with smtplib.SMTP("127.0.0.1", relay.smtp_port, local_hostname="app.test",
+                      source_address=("127.0.0.5", 0)) as client:
+        client.sendmail("app@example.com", ["ann@example.com"], MESSAGE)
+    kept = wait_for(lambda: list((folder / "mail").glob("ann@example.com/new/*")), "the message")
+    content = kept[0].read_bytes()
+    first = content[content.index(b"Received: "):].split(b"by ")[0]
+    assert b"([127.0.0.5])" in first, content[:600]
