@@ -75,7 +75,8 @@ static size_t cut_between_messages(const struct taking *t, size_t count, size_t 
 
 static const char sql_read[] =
 	"SELECT state, address, attempts, in_doubt, waiting_since, notify, orcpt, fault, reason,"
-	" reply_code, reply_enhanced, reply_text, kind, lane FROM recipient WHERE id = ?1";
+	" reply_code, reply_enhanced, reply_text, kind, lane, delay_told FROM recipient WHERE id = "
+	"?1";
 
 static int read_due(struct taking *t, int64_t id, struct due *due, struct err *why)
 {
@@ -107,6 +108,7 @@ static int read_due(struct taking *t, int64_t id, struct due *due, struct err *w
 	due->recipient.last_text = query_take_copy(&query, arena);
 	due->recipient.last_kind = query_take_copy(&query, arena);
 	due->lane = query_take_int(&query);
+	due->recipient.delay_told = query_take_int(&query) != 0;
 	query_end(&query);
 	return ERR_OK;
 }

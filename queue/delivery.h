@@ -21,6 +21,7 @@ struct claimed_recipient {
 	int in_doubt;	       /* how often a final dot went unanswered */
 	int64_t waiting_since; /* accepted, or put back by a person: expire_after counts from here
 				*/
+	bool delay_told;       /* to the sender: it takes long */
 	const char *notify;
 	const char *orcpt;
 	const char *fault; /* new_recipient.fault */
@@ -108,6 +109,7 @@ struct settlement {
 	int reply_code;	    /* 0: no reply */
 	const char *reply_enhanced;
 	const char *reply_text;
+	bool delay_told; /* from now on; for every outcome */
 	/* Of settle.reports the one that tells of it, counted from 1 in the order of the
 	 * settlements; 0: none. */
 	size_t report;

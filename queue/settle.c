@@ -85,11 +85,12 @@ static const char sql_settle[] =
 	"UPDATE recipient SET state = ?2, due_at = ?3, lease = NULL, lease_until = NULL, wish = 0,"
 	" attempts = ?4, in_doubt = ?5, events = ?6, reason = ?7, route = coalesce(?8, route),"
 	" reply_code = ?9, reply_enhanced = ?10, reply_text = ?11, updated_at = ?12, kind = ?13,"
-	" parked = NULL WHERE id = ?1";
+	" parked = NULL, delay_told = max(delay_told, ?14) WHERE id = ?1";
 /* Nothing happened, so the history says nothing. */
 static const char sql_give_back[] =
 	"UPDATE recipient SET state = ?2, due_at = ?3, lease = NULL, lease_until = NULL, wish = 0,"
-	" events = ?4, updated_at = ?5, parked = ?6, reason = coalesce(?7, reason) WHERE id = ?1";
+	" events = ?4, updated_at = ?5, parked = ?6, reason = coalesce(?7, reason),"
+	" delay_told = max(delay_told, ?8) WHERE id = ?1";
 
 /* Either statement begins with these: the recipient, its new state, when it is due. */
 static int begin_write(struct query *query, struct store *store, const char *sql,
@@ -126,6 +127,7 @@ static int write_outcome(struct store *store, const struct settlement *settlemen
 	query_give_text(&query, settlement->reply_text);
 	query_give_int(&query, now);
 	query_give_text(&query, settlement->kind);
+	query_give_int(&query, settlement->delay_told ? 1 : 0);
 	return query_run(&query, why);
 }
 
@@ -142,6 +144,7 @@ static int write_back(struct store *store, const struct settlement *settlement,
 	query_give_int(&query, now);
 	query_give_text(&query, waits ? settlement->parked : NULL);
 	query_give_text(&query, waits ? settlement->reason : NULL);
+	query_give_int(&query, settlement->delay_told ? 1 : 0);
 	return query_run(&query, why);
 }
 

@@ -37,9 +37,20 @@ void report_free(struct report **report)
 
 /* --- whom to tell what -------------------------------------------------------------------- */
 
-/* What the outcome is in the words of a report. */
-static enum bounce_action action_of(const struct job *job, const struct outcome *outcome)
+int64_t bouncer_delay_at(const struct job *job, const struct claimed_recipient *claimed)
 {
+	if (!job->options->bounces || claimed->delay_told ||
+	    !bounce_has_addressee(job->message->sender, job->message->origin) ||
+	    !bounce_is_wanted(claimed->notify, BOUNCE_DELAYED))
+		return INT64_MAX;
+	return claimed->waiting_since + BOUNCE_DELAY_MS;
+}
+
+/* What the outcome is in the words of a report. */
+static enum bounce_action action_of(const struct job *job, size_t index, int64_t now)
+{
+	const struct outcome *outcome = &job->outcomes[index];
+
 	switch (outcome->transition) {
 	case TRANSITION_FAIL:
 	case TRANSITION_EXPIRE: return BOUNCE_FAILED;
@@ -48,14 +59,22 @@ static enum bounce_action action_of(const struct job *job, const struct outcome 
 		if (job->record.dsn_offered)
 			return BOUNCE_NOTHING;
 		return job_is_lmtp(job) ? BOUNCE_DELIVERED : BOUNCE_RELAYED;
+	case TRANSITION_UNCLAIM:
+		if (outcome->parked == NULL)
+			return BOUNCE_NOTHING;
+		/* fall through */
+	case TRANSITION_DEFER:
+		return now >= bouncer_delay_at(job, job->recipients[index].claimed)
+			       ? BOUNCE_DELAYED
+			       : BOUNCE_NOTHING;
 	default: return BOUNCE_NOTHING;
 	}
 }
 
-static enum bounce_action told(const struct job *job, size_t index)
+static enum bounce_action told(const struct job *job, size_t index, int64_t now)
 {
 	const struct outcome *outcome = &job->outcomes[index];
-	enum bounce_action action = action_of(job, outcome);
+	enum bounce_action action = action_of(job, index, now);
 
 	if (action == BOUNCE_NOTHING || !(job->options->bounces || outcome->on_demand) ||
 	    !bounce_is_wanted(job->recipients[index].claimed->notify, action))
@@ -63,14 +82,14 @@ static enum bounce_action told(const struct job *job, size_t index)
 	return action;
 }
 
-bool bouncer_decide(struct job *job)
+bool bouncer_decide(struct job *job, int64_t now)
 {
 	bool any = false;
 
 	if (!bounce_has_addressee(job->message->sender, job->message->origin))
 		return false;
 	for (size_t i = 0; i < job->count; i++) {
-		job->outcomes[i].told = told(job, i);
+		job->outcomes[i].told = told(job, i, now);
 		any |= job->outcomes[i].told != BOUNCE_NOTHING;
 	}
 	return any;
@@ -88,6 +107,9 @@ static void fill_recipients(const struct job *job, struct arena *arena, struct b
 
 		if (action == BOUNCE_NOTHING)
 			continue;
+		if (action == BOUNCE_DELAYED && job->options->expire_after_ms > 0)
+			bounce->retry_until = job->recipients[i].claimed->waiting_since +
+					      job->options->expire_after_ms;
 		list[bounce->recipient_count++] = (struct bounce_recipient){
 			.action = action,
 			.address = job->recipients[i].claimed->address,

@@ -23,6 +23,9 @@ struct report {
 };
 void report_free(struct report **report);
 
+/* RFC 3461 4.1 leaves to us what a long time is. */
+#define BOUNCE_DELAY_MS ((int64_t)4 * 3600 * 1000)
+
 struct bouncer;
 
 /* Starts the thread. It reads the store on a connection of its own. */
@@ -36,7 +39,12 @@ void bouncer_stop(struct bouncer **bouncer);
  * delivery.bounces lets it be told, and not what the next hop tells itself.
  * True: there is something to tell.
  */
-bool bouncer_decide(struct job *job);
+bool bouncer_decide(struct job *job, int64_t now);
+/*
+ * When the sender wants to hear that it takes long (NOTIFY=DELAY), once;
+ * INT64_MAX: never. The first outcome after that time tells it.
+ */
+int64_t bouncer_delay_at(const struct job *job, const struct claimed_recipient *claimed);
 /*
  * Give it a job whose outcomes are decided. job->reported is sent to the
  * inbox when job->report is there, or NULL because there is nobody to tell,

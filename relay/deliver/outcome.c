@@ -209,6 +209,7 @@ void outcome_settle(const struct job *job, const struct job_recipient *recipient
 		.outcome = outcome->transition,
 		.next_attempt_at = outcome->again_at,
 		.parked = outcome->parked,
+		.delay_told = outcome->told == BOUNCE_DELAYED,
 		.reason = outcome->transition != TRANSITION_UNCLAIM || outcome->parked != NULL
 				  ? outcome->reason
 				  : NULL,

@@ -132,23 +132,30 @@ void way_claimed(struct way *way, size_t count)
 
 /* --- putting away ---------------------------------------------------------------------------- */
 
-/* Its expiry is looked at when it is claimed, so it is due then at the latest. */
-static int64_t latest(const struct job *job, const struct claimed_recipient *claimed)
+/*
+ * Its expiry is looked at when it is claimed, so it is due then at the latest;
+ * and before that, when its sender wants to be told that it takes long.
+ */
+static int64_t latest(const struct job *job, const struct claimed_recipient *claimed, int64_t now)
 {
 	int64_t after = job->options->expire_after_ms;
+	int64_t at = after > 0 ? claimed->waiting_since + after : INT64_MAX;
+	int64_t delay_at = bouncer_delay_at(job, claimed);
 
-	return after > 0 ? claimed->waiting_since + after : INT64_MAX;
+	return delay_at > now && delay_at < at ? delay_at : at;
 }
 
 static void put_away(struct deliver *d, struct job *job, const char *reason)
 {
+	int64_t now = clock_wall_ms();
+
 	job->outcomes = mem_array(job->count, sizeof(*job->outcomes));
 	for (size_t i = 0; i < job->count; i++) {
 		struct outcome *outcome = &job->outcomes[i];
 
 		outcome->transition = TRANSITION_UNCLAIM;
 		outcome->parked = job->way->parked_as;
-		outcome->again_at = latest(job, job->recipients[i].claimed);
+		outcome->again_at = latest(job, job->recipients[i].claimed, now);
 		snprintf(outcome->reason, sizeof(outcome->reason), "waits for route %s: %s",
 			 job->route->name, reason);
 	}

@@ -167,7 +167,7 @@ void settle_told(struct deliver *d, struct job *job)
 
 	for (size_t i = 0; i < job->count; i++)
 		outcome_expire(job, &job->recipients[i], now, &job->outcomes[i]);
-	if (!bouncer_decide(job)) {
+	if (!bouncer_decide(job, now)) {
 		decided(d, job);
 		return;
 	}

@@ -171,7 +171,7 @@ struct ulid rig_accept(struct rig *r, const char *sender, const char *const *rec
 	struct body *body = body_new(r->store, NULL, NULL);
 	struct err why;
 
-	m.received_at = clock_wall_ms();
+	m.received_at = clock_wall_ms() - r->age_ms;
 	m.id = ulid_new(m.received_at);
 	m.size = (int64_t)len;
 	m.header_size = (int64_t)header_section_length(span_make(bytes, len));

@@ -38,6 +38,7 @@ struct rig {
 	bool own;		    /* the next hop is one of our own listeners */
 	const char *client;	    /* who hands in what is accepted from now on; NULL: 127.0.0.1 */
 	bool body_8bit, smtputf8;   /* said of the messages that are accepted from now on */
+	int64_t age_ms;		    /* so long ago they were accepted */
 	const char *fault, *notify; /* and of their recipients; */
 	const char *fault_for;	    /* of this one only, NULL: of all */
 };

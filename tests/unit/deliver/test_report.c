@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "queue/act.h"
+#include "relay/deliver/bouncer.h"
 #include "relay/deliver/deliver.h"
 #include "tests/unit/deliver/rig.h"
 #include "tests/unit/unit.h"
@@ -348,8 +349,108 @@ START_TEST(success_and_failure_in_one_report)
 }
 END_TEST
 
+/* RFC 3461 4.1: who asked for it hears once that it takes long, and then how it ended. */
+START_TEST(a_delay_is_told_once)
+{
+	static const struct nexthop_step steps[] = {
+		{AT_RCPT, DO_REPLY, "450 4.2.1 Later\r\n", .match = "<bob@", .from = 1, .to = 5},
+		{AT_RCPT, DO_REPLY, "550 5.2.1 Never\r\n", .match = "<bob@"},
+	};
+	const struct recipient_view *view;
+	struct ulid id;
+	struct rig r;
+
+	rig_open(&r, steps, 2, NULL);
+	r.schedule[0] = 100;
+	r.options.bounces = true;
+	r.options.expire_after_ms = 2 * 86400000;
+	r.age_ms = BOUNCE_DELAY_MS;
+	r.notify = "FAILURE,DELAY";
+	rig_deliver(&r);
+	id = accept_from(&r, "app@ok.test", bob);
+	expect(report_to(&r, 0, "app@ok.test"),
+	       (const char *const[]){"Subject: Delayed Mail (still being retried)\r\n",
+				     "rfc822; bob@ok.test\r\nAction: delayed\r\nStatus: 4.2.1\r\n",
+				     "Will-Retry-Until: ", "text/rfc822-headers", NULL},
+	       (const char *const[]){"hello", "could not", NULL});
+	view = rig_await(&r, &id, "bob@ok.test", STATE_FAILED);
+	ck_assert_int_ge(view->attempts, 3);
+	expect(report_to(&r, 1, "app@ok.test"), (const char *const[]){"Action: failed\r\n", NULL},
+	       (const char *const[]){"delayed", NULL});
+	ck_assert_uint_eq(message_count(&r), 3);
+	rig_stop(&r);
+}
+END_TEST
+
+START_TEST(a_delay_is_told_to_those_who_asked)
+{
+	static const struct nexthop_step step = {AT_RCPT, DO_REPLY, "450 4.2.1 Later\r\n",
+						 .match = "<bob@"};
+	static const struct {
+		const char *name, *notify, *sender;
+		int64_t age_ms;
+		bool bounces;
+	} rows[] = {
+		{"nothing was asked", NULL, "app@ok.test", BOUNCE_DELAY_MS, true},
+		{"something else was", "SUCCESS,FAILURE", "app@ok.test", BOUNCE_DELAY_MS, true},
+		{"it is not late", "DELAY", "app@ok.test", BOUNCE_DELAY_MS - 60000, true},
+		{"from nobody", "DELAY", "", BOUNCE_DELAY_MS, true},
+		{"not allowed", "DELAY", "customer@real.test", BOUNCE_DELAY_MS, true},
+		{"no bounces", "DELAY", "app@ok.test", BOUNCE_DELAY_MS, false},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct ulid id;
+		struct rig r;
+
+		rig_open(&r, &step, 1, NULL);
+		r.options.bounces = rows[i].bounces;
+		r.age_ms = rows[i].age_ms;
+		r.notify = rows[i].notify;
+		rig_deliver(&r);
+		id = accept_from(&r, rows[i].sender, bob);
+		rig_await(&r, &id, "bob@ok.test", STATE_DEFERRED);
+		ck_assert_msg(message_count(&r) == 1, "%s", rows[i].name);
+		rig_stop(&r);
+	}
+}
+END_TEST
+
+/* Mail that waits for a route that stands still is never tried: its sender hears of it all the
+ * same. */
+START_TEST(a_delay_of_what_was_put_away)
+{
+	struct pause pause = {.route = "default", .paused = true, .now = clock_wall_ms()};
+	static const char *const all[] = {"ok.test"};
+	struct ulid id;
+	struct rig r;
+
+	rig_open(&r, NULL, 0, NULL);
+	r.options.bounces = true;
+	r.notify = "DELAY";
+	r.age_ms = BOUNCE_DELAY_MS - 1000;
+	r.route.domains = all;
+	ck_assert_int_eq(store_wait(r.store, queue_pause, &pause.job, NULL), ERR_OK);
+	rig_deliver(&r);
+	id = accept_from(&r, "app@ok.test", bob);
+	for (int64_t end = clock_mono_ms() + RIG_WAIT_MS; message_count(&r) < 2; usleep(50000))
+		ck_assert_int_lt(clock_mono_ms(), end);
+	/* Once. */
+	usleep(1500000);
+	ck_assert_uint_eq(message_count(&r), 2);
+	ck_assert_int_eq(rig_recipient(&r, &id, "bob@ok.test")->attempts, 0);
+	pause.paused = false;
+	ck_assert_int_eq(store_wait(r.store, queue_pause, &pause.job, NULL), ERR_OK);
+	rig_await(&r, &id, "bob@ok.test", STATE_DELIVERED);
+	ck_assert(nexthop_wait_mails(r.hop, 2, RIG_WAIT_MS));
+	ck_assert(nexthop_saw(r.hop, "\r\nAction: delayed\r\n"));
+	rig_stop(&r);
+}
+END_TEST
+
 UNIT_MAIN("deliver/report", what_the_next_hop_refused_is_told_once,
 	  a_refused_message_is_told_for_each, s224_what_waited_too_long_is_told, who_is_not_told,
 	  no_report_about_a_report, success_is_told_once_by_whoever_can,
 	  success_by_lmtp_is_delivery, the_status_is_that_of_the_trouble,
-	  success_and_failure_in_one_report, dropped_and_cancelled_mail_is_not_told)
+	  success_and_failure_in_one_report, dropped_and_cancelled_mail_is_not_told,
+	  a_delay_is_told_once, a_delay_is_told_to_those_who_asked, a_delay_of_what_was_put_away)
