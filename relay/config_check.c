@@ -118,10 +118,38 @@ int config_check_tcp_or_empty(struct span text, struct err *why)
 	return text.len == 0 ? ERR_OK : check_host_port(text, 0, why);
 }
 
+static int check_mx(struct span port, struct err *why)
+{
+	uint64_t number;
+
+	if (port.len == 0 ||
+	    (port.len < 6 && span_to_u64(port, 65535, &number) == ERR_OK && number > 0))
+		return ERR_OK;
+	return refuse(port, "mx: or mx:port", why);
+}
+
+int config_check_dns(struct span text, struct err *why)
+{
+	struct span host = text;
+	unsigned char octets[16];
+	uint64_t port;
+	size_t colon = span_find_last(text, ':');
+
+	if (colon < text.len && text.data[text.len - 1] != ']') {
+		host = span_first(text, colon);
+		if (span_to_u64(span_skip(text, colon + 1), 65535, &port) != ERR_OK || port == 0)
+			return refuse(text, "address, address:port or [::1]:port", why);
+	}
+	if (numeric_family(without_brackets(host), octets) ==
+	    (is_bracketed(host) ? AF_INET6 : AF_INET))
+		return ERR_OK;
+	return refuse(text, "address, address:port or [::1]:port", why);
+}
+
 int config_check_next_hop(struct span text, struct err *why)
 {
 	if (span_starts_fold(text, "mx:"))
-		return err_set(why, ERR_UNSUPPORTED, "mx: is not supported by this version");
+		return check_mx(span_skip(text, strlen("mx:")), why);
 	/* As it is written: a host could be named UNIX, with a port. */
 	if (span_is(span_first(text, strlen("unix:")), "unix:"))
 		return check_unix(text, why);

@@ -17,6 +17,8 @@ config_check_fn config_check_listen;
 config_check_fn config_check_tcp_or_empty;
 /* Where mail goes: "host:port", "[::1]:port" with port 1..65535, or "unix:/path". */
 config_check_fn config_check_next_hop;
+/* A name server: "127.0.0.1", "127.0.0.1:53", "[::1]:53". */
+config_check_fn config_check_dns;
 /* "10.0.0.0/8", "::1"; no bits behind the prefix. */
 config_check_fn config_check_network;
 /* "*", "example.com", ".example.com". */

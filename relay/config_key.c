@@ -189,6 +189,8 @@ static const struct config_key delivery_keys[] = {
 	 LIST(policy.senders, policy.sender_count), .range = {0, 10000}},
 	TEXT("bounce_to", "\"\"", AT(policy.bounce_to), .check = config_check_mailbox_or_empty),
 	BOOL("capture_only", "false", AT(delivery.capture_only)),
+	TEXTS("dns", "[]", LIST(delivery.dns.addresses, delivery.dns.count),
+	      .range = {0, DNS_SERVERS_MAX}, .check = config_check_dns),
 	END
 };
 

@@ -8,6 +8,7 @@
 
 #include "base/err.h"
 #include "queue/store.h"
+#include "relay/deliver/dns.h"
 #include "relay/deliver/trouble.h"
 #include "relay/filter/policy.h"
 #include "relay/filter/whitelist.h"
@@ -77,6 +78,7 @@ struct delivery_options {
 	int64_t expire_after_ms;
 	size_t workers;
 	bool capture_only;
+	struct dns_servers dns; /* for "mx:", and the hosts that are found; none: the system's */
 	enum eight_bit eight_bit;
 	bool bounces;	      /* reports to senders; those that a fault rule demands come anyway */
 	const char *hostname; /* EHLO name */

@@ -107,7 +107,7 @@ void destination_give_up(struct deliver *d, struct destination *to, enum transit
 	struct job *job;
 
 	while ((job = take_behind(to, NULL)) != NULL) {
-		job->trouble = to->way->trouble;
+		job->trouble = destination_trouble_kind(to);
 		settle_all(d, job, transition, reason, again_at);
 	}
 }
@@ -119,22 +119,125 @@ void way_give_up(struct deliver *d, struct way *way, enum transition transition,
 		destination_give_up(d, to, transition, reason, again_at);
 }
 
+/* --- hosts ---------------------------------------------------------------------------------- */
+
+/* Behind the others. The configuration was checked: what is no host is never well. */
+static struct host *add_host(struct way *way, const char *text, bool is_found)
+{
+	struct host *host = mem_zalloc(sizeof(*host));
+	struct host **end = &way->hosts;
+	struct err why;
+
+	snprintf(host->text, sizeof(host->text), "%s", text);
+	host->is_found = is_found;
+	if (route_host_parse(span_of(text), &host->at, &why) < 0)
+		snprintf(host->at.name, sizeof(host->at.name), "%.255s", text);
+	while (*end != NULL)
+		end = &(*end)->next;
+	*end = host;
+	return host;
+}
+
+/* Found ones that nobody uses, once they have rested. */
+static void forget_hosts(struct way *way, int64_t now_ms)
+{
+	struct host **at = &way->hosts;
+
+	while (*at != NULL) {
+		struct host *host = *at;
+
+		if (!host->is_found || host->users > 0 || host_is_resting(host, now_ms)) {
+			at = &host->next;
+			continue;
+		}
+		*at = host->next;
+		mem_free(host);
+	}
+}
+
 /* --- the destinations of a route ------------------------------------------------------------ */
 
-/* The hosts of the options: each is tried when those before it do not do, or all by turns. */
-static void set_targets(struct destination *to)
+static void set_target(struct destination *to, struct host *host, size_t rank)
 {
-	const struct way *way = to->way;
-	size_t i = 0;
+	host->users++;
+	to->targets[to->target_count++] = (struct target){host, rank};
+}
 
-	to->target_count = way->options->host_count;
-	to->targets = mem_array(to->target_count + 1, sizeof(*to->targets));
-	for (struct host *host = way->hosts; host != NULL; host = host->next, i++) {
-		host->users++;
-		to->targets[i].host = host;
-		to->targets[i].rank = way->options->balance == ROUTE_ROUND_ROBIN ? 0 : i;
+/* A host that was found before, perhaps for another domain, or a new one. */
+static struct host *found_host(struct way *way, const char *name, const char *port)
+{
+	char text[HOST_TEXT_SIZE];
+	struct host *host;
+
+	snprintf(text, sizeof(text), "%.255s:%.5s", name, port);
+	for (host = way->hosts; host != NULL; host = host->next)
+		if (host->is_found && span_equal_fold(span_of(host->text), span_of(text)))
+			return host;
+	return add_host(way, text, true);
+}
+
+/* Equal preferences rank the same: they take turns (RFC 5321 5.1). */
+static void set_found(struct destination *to, const struct mx_list *list, const char *port,
+		      size_t rank)
+{
+	for (size_t i = 0; i < list->count; i++) {
+		const struct mx_host *mx = &list->hosts[i];
+
+		if (i > 0 && mx->preference != list->hosts[i - 1].preference)
+			rank++;
+		set_target(to, found_host(to->way, mx->name, port), rank);
 	}
-	assert(i == to->target_count);
+}
+
+static void leave_targets(struct destination *to)
+{
+	for (size_t i = 0; i < to->target_count; i++)
+		to->targets[i].host->users--;
+	to->target_count = 0;
+}
+
+void destination_set_targets(struct destination *to, const struct mx_list *list)
+{
+	const struct route_options *options = to->way->options;
+	struct host *host = to->way->hosts;
+	struct target *old = to->targets;
+	size_t old_count = to->target_count;
+	char port[ROUTE_PORT_SIZE];
+
+	to->target_count = 0;
+	to->targets = mem_array(options->host_count * (MX_HOSTS_MAX + 1) + 1, sizeof(*to->targets));
+	for (size_t i = 0; i < options->host_count; i++) {
+		size_t rank = options->balance == ROUTE_ROUND_ROBIN ? 0 : i * (MX_HOSTS_MAX + 1);
+
+		if (!route_host_is_mx(options->hosts[i], port)) {
+			set_target(to, host, rank);
+			host = host->next;
+		} else if (list != NULL) {
+			set_found(to, list, port, rank);
+		}
+	}
+	for (size_t i = 0; i < old_count; i++)
+		old[i].host->users--;
+	mem_free(old);
+}
+
+size_t destination_cut(struct destination *to, const struct host *host)
+{
+	size_t rank = SIZE_MAX, kept = 0;
+
+	for (size_t i = 0; i < to->target_count; i++)
+		if (to->targets[i].host == host)
+			rank = to->targets[i].rank;
+	for (size_t i = 0; i < to->target_count; i++) {
+		struct target *target = &to->targets[i];
+
+		if (target->host->is_found && target->rank >= rank)
+			target->host->users--;
+		else
+			to->targets[kept++] = *target;
+	}
+	to->target_count = kept;
+	return kept;
 }
 
 static struct destination *make(struct way *way, const char *key)
@@ -144,7 +247,6 @@ static struct destination *make(struct way *way, const char *key)
 
 	to->way = way;
 	to->key = mem_strdup(key);
-	set_targets(to);
 	while (*end != NULL)
 		end = &(*end)->next;
 	*end = to;
@@ -156,29 +258,43 @@ static void forget(struct destination **at)
 {
 	struct destination *to = *at;
 
-	assert(to->first == NULL && to->links == NULL && to->jobs_running == 0);
+	assert(to->first == NULL && to->links == NULL && to->jobs_running == 0 &&
+	       to->lookup == NULL);
 	*at = to->next;
 	to->way->destination_count--;
-	for (size_t i = 0; i < to->target_count; i++)
-		to->targets[i].host->users--;
+	leave_targets(to);
 	mem_free(to->targets);
 	mem_free(to->key);
 	mem_free(to);
 }
 
 /*
- * What keeps mail of one route apart: whom the next hop is told of (a
- * connection never serves two clients, DESIGN 4.4).
+ * What keeps mail of one route apart: the domain whose hosts are looked up,
+ * and whom the next hop is told of (a connection never serves two clients,
+ * DESIGN 4.4).
  */
-static void key_of(const struct way *way, const struct job *job, struct client *client_out,
-		   char key_out[CLIENT_KEY_SIZE])
+struct marks {
+	char domain[ADDRESS_DOMAIN_MAX + 1];
+	struct client client;
+	char key[ADDRESS_DOMAIN_MAX + 1 + CLIENT_KEY_SIZE + 1];
+};
+
+static void mark(const struct way *way, const struct job *job, struct marks *marks)
 {
-	key_out[0] = '\0';
-	*client_out = (struct client){.port = 0};
-	if (way->options->proxy_protocol == ROUTE_PROXY_OFF && !way->options->xclient)
-		return;
-	client_of(job->message, client_out);
-	client_key(client_out, key_out);
+	const char *domain = way->looks_up ? job->recipients[0].address.domain : "";
+	char client[CLIENT_KEY_SIZE] = "";
+	size_t i = 0;
+
+	for (; domain[i] != '\0'; i++)
+		marks->domain[i] = ascii_lower(domain[i]);
+	marks->domain[i] = '\0';
+	marks->client = (struct client){.port = 0};
+	if (way->options->proxy_protocol != ROUTE_PROXY_OFF || way->options->xclient) {
+		client_of(job->message, &marks->client);
+		client_key(&marks->client, client);
+	}
+	snprintf(marks->key, sizeof(marks->key), "%s%s%s", marks->domain,
+		 client[0] != '\0' ? "\n" : "", client);
 }
 
 static struct destination *find(const struct way *way, const char *key)
@@ -189,35 +305,93 @@ static struct destination *find(const struct way *way, const char *key)
 	return NULL;
 }
 
-void way_push(struct way *way, struct job *job, bool front)
+static struct destination *find_or_make(struct way *way, const struct job *job)
 {
-	char key[CLIENT_KEY_SIZE];
-	struct client client;
 	struct destination *to;
+	struct marks marks;
 
-	key_of(way, job, &client, key);
-	to = find(way, key);
-	if (to == NULL) {
-		to = make(way, key);
-		to->client = client;
-	}
-	job->to = to;
-	push(to, job, front);
+	mark(way, job, &marks);
+	to = find(way, marks.key);
+	if (to != NULL)
+		return to;
+	to = make(way, marks.key);
+	to->client = marks.client;
+	memcpy(to->domain, marks.domain, sizeof(to->domain));
+	if (!way->looks_up)
+		destination_set_targets(to, NULL);
+	return to;
 }
 
-void way_forget(struct way *way)
+static void move(struct job *from, size_t index, struct job *to)
+{
+	struct job_recipient *slot = &to->recipients[to->count++];
+
+	*slot = from->recipients[index];
+	slot->ruling.reason = slot->ruled;
+	from->count--;
+	if (index == from->count)
+		return;
+	from->recipients[index] = from->recipients[from->count];
+	from->recipients[index].ruling.reason = from->recipients[index].ruled;
+}
+
+/* The recipients of one domain other than the first one's, as a job of their own. NULL: none. */
+static struct job *split(struct way *way, struct job *job)
+{
+	const char *first = job->recipients[0].address.domain;
+	struct job *other = NULL;
+
+	for (size_t i = job->count; i-- > 1;) {
+		struct span domain = span_of(job->recipients[i].address.domain);
+
+		if (span_equal_fold(domain, span_of(first)) ||
+		    (other != NULL &&
+		     !span_equal_fold(domain, span_of(other->recipients[0].address.domain))))
+			continue;
+		if (other == NULL) {
+			other = settle_new_job(way->deliver, job->batch, job->message, way);
+			other->sender = job->sender;
+			memcpy(other->sender_text, job->sender_text, sizeof(other->sender_text));
+			other->sender_replaced = job->sender_replaced;
+		}
+		move(job, i, other);
+	}
+	return other;
+}
+
+void way_push(struct way *way, struct job *job, bool front)
+{
+	struct job *other;
+
+	while (way->looks_up && (other = split(way, job)) != NULL) {
+		other->to = find_or_make(way, other);
+		push(other->to, other, front);
+	}
+	job->to = find_or_make(way, job);
+	push(job->to, job, front);
+}
+
+static bool is_needed(const struct destination *to, int64_t now_ms)
+{
+	if (to->first != NULL || to->links != NULL || to->jobs_running > 0 || to->lookup != NULL ||
+	    to->key[0] == '\0')
+		return true;
+	/* What was found out about the domain is good for a while. */
+	return to->way->destination_count <= DESTINATIONS_MAX && now_ms < to->targets_until_ms;
+}
+
+void way_forget(struct way *way, int64_t now_ms)
 {
 	struct destination **at = &way->destinations;
 
 	while (*at != NULL) {
-		struct destination *to = *at;
-
-		if (to->first == NULL && to->links == NULL && to->jobs_running == 0 &&
-		    to->key[0] != '\0')
-			forget(at);
+		if (is_needed(*at, now_ms))
+			at = &(*at)->next;
 		else
-			at = &to->next;
+			forget(at);
 	}
+	if (way->looks_up)
+		forget_hosts(way, now_ms);
 }
 
 /* --- may it be tried ------------------------------------------------------------------------- */
@@ -237,16 +411,35 @@ bool destination_may_try(const struct destination *to, int64_t now_ms)
 	for (size_t i = 0; !way_login_rests(to->way, now_ms) && i < to->target_count; i++)
 		if (host_may_be_tried(to->targets[i].host, now_ms))
 			return true;
+	if (to->way->looks_up && to->target_count == 0)
+		return to->lookup != NULL || !host_is_resting(&to->names, now_ms);
 	return has_links(&to->count);
 }
 
+/* Domains that are looked up rest one by one. */
 bool way_may_try(const struct way *way, int64_t now_ms)
 {
+	if (way->looks_up)
+		return !way_login_rests(way, now_ms) || has_links(&way->count);
 	for (const struct host *host = way->hosts; host != NULL && !way_login_rests(way, now_ms);
 	     host = host->next)
 		if (!host->is_found && host_may_be_tried(host, now_ms))
 			return true;
 	return has_links(&way->count);
+}
+
+enum trouble destination_trouble_kind(const struct destination *to)
+{
+	enum trouble trouble = to->names.trouble;
+
+	if (to->refusal[0] != '\0')
+		return to->refusal_trouble;
+	if (way_login_rests(to->way, clock_mono_ms()))
+		return TROUBLE_CONFIGURATION;
+	for (size_t i = 0; i < to->target_count; i++)
+		if (to->targets[i].host->trouble != TROUBLE_NONE)
+			trouble = to->targets[i].host->trouble;
+	return trouble;
 }
 
 void destination_trouble(const struct destination *to, char *text_out, size_t size)
@@ -258,6 +451,8 @@ void destination_trouble(const struct destination *to, char *text_out, size_t si
 		snprintf(text_out, size, "%s", to->way->login_error);
 		return;
 	}
+	if (to->target_count == 0)
+		snprintf(text_out, size, "%s", to->names.last_error);
 	for (size_t i = 0; i < to->target_count && at < size; i++) {
 		const char *error = to->targets[i].host->last_error;
 
@@ -270,21 +465,6 @@ void destination_trouble(const struct destination *to, char *text_out, size_t si
 /* --- a route ------------------------------------------------------------------------------------
  */
 
-/* The configuration was checked: what is no host is never well. */
-static void add_host(struct way *way, const char *text)
-{
-	struct host *host = mem_zalloc(sizeof(*host));
-	struct host **end = &way->hosts;
-	struct err why;
-
-	snprintf(host->text, sizeof(host->text), "%s", text);
-	if (route_host_parse(span_of(text), &host->at, &why) < 0)
-		snprintf(host->at.name, sizeof(host->at.name), "%.255s", text);
-	while (*end != NULL)
-		end = &(*end)->next;
-	*end = host;
-}
-
 static void inherit_health(struct host *host, const struct way *before)
 {
 	for (const struct host *old = before->hosts; old != NULL; old = old->next) {
@@ -296,6 +476,7 @@ static void inherit_health(struct host *host, const struct way *before)
 		host->rest_until_ms = old->rest_until_ms;
 		memcpy(host->last_error, old->last_error, sizeof(host->last_error));
 		host->last_error_at = old->last_error_at;
+		host->trouble = old->trouble;
 		return;
 	}
 }
@@ -306,10 +487,19 @@ void way_init(struct deliver *d, struct way *way, struct plan *plan,
 	way->deliver = d;
 	way->plan = plan;
 	way->options = options;
-	for (size_t i = 0; i < options->host_count; i++)
-		add_host(way, options->hosts[i]);
+	for (size_t i = 0; i < options->host_count; i++) {
+		char port[ROUTE_PORT_SIZE];
+
+		if (route_host_is_mx(options->hosts[i], port))
+			way->looks_up = true;
+		else
+			add_host(way, options->hosts[i], false);
+	}
 	if (before == NULL)
 		return;
+	for (const struct host *old = before->hosts; old != NULL && way->looks_up; old = old->next)
+		if (old->is_found && !host_is_well(old))
+			add_host(way, old->text, true);
 	for (struct host *host = way->hosts; host != NULL; host = host->next)
 		inherit_health(host, before);
 	way->delivered = before->delivered;

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "relay/deliver/route.h"
+#include "relay/deliver/trouble.h"
 
 #define HOST_TEXT_SIZE	   272
 #define HOST_REST_FIRST_MS 1000 /* after trouble, doubling */
@@ -21,13 +22,14 @@ struct host {
 	char text[HOST_TEXT_SIZE]; /* as configured, or "mx.example.com:25" */
 	struct route_host at;
 	bool is_found; /* by look-up: forgotten when nobody uses it */
-	size_t users;  /* targets that point here */
+	size_t users;  /* targets and connections that point here */
 	size_t opening, idle, busy;
 	uint64_t given;	       /* messages */
 	bool unreachable;      /* the last dial failed */
 	int failures;	       /* outages in a row; 0: well, as far as we know */
 	int64_t trouble_ms;    /* monotonic: when the last of them was noticed */
 	int64_t rest_until_ms; /* monotonic: no dial before */
+	enum trouble trouble;  /* the kind of it */
 	char last_error[200];
 	int64_t last_error_at; /* wall clock */
 };

@@ -82,6 +82,13 @@ struct destination {
 	struct way *way;
 	char *key;
 	struct client client; /* the next hop is told of it; else unknown */
+	/* lookup.c: whose hosts they are, for routes that look them up; "": no look-up */
+	char domain[256];
+	struct lookup *lookup;	  /* under way */
+	int64_t targets_until_ms; /* then they are asked for again */
+	struct host names;	  /* how asking goes; no host of anybody */
+	char refusal[200];	  /* nothing can be sent there, ever; "": it can */
+	enum trouble refusal_trouble;
 	struct target *targets;
 	size_t target_count;
 	struct job *first, *last; /* waiting for a connection and a worker */
@@ -110,11 +117,12 @@ struct way {
 	struct host *hosts; /* those of the options first, in their order */
 	struct destination *destinations;
 	size_t destination_count;
+	bool looks_up;		  /* one of its hosts is "mx:" */
+	size_t lookups;		  /* under way */
 	struct link_counts count; /* of all destinations, as are */
 	size_t waiting;
 	size_t jobs_waiting;
-	enum trouble trouble; /* of the last dial that failed */
-	bool paused;	      /* when it was looked at last */
+	bool paused; /* when it was looked at last */
 	int64_t starved_until_ms;
 	uint64_t delivered, deferred, failed;
 	uint64_t troubles[TROUBLE_COUNT]; /* recipients that were not delivered, by kind */
@@ -244,18 +252,34 @@ void way_init(struct deliver *d, struct way *way, struct plan *plan,
 	      const struct route_options *options, const struct way *before);
 void way_release(struct way *way);
 /* Forget destinations that nobody needs any more. */
-void way_forget(struct way *way);
+void way_forget(struct way *way, int64_t now_ms);
 void destination_give_up(struct deliver *d, struct destination *to, enum transition transition,
 			 const char *reason, int64_t again_at);
 /* For a connection that carried something before, or not. NULL: none of them wants it. */
 struct job *destination_take(struct destination *to, bool used);
 /* Behind the others. */
 void destination_push(struct destination *to, struct job *job);
+/*
+ * The hosts of the options in their order; those of `list` stand where "mx:" does. NULL: there are
+ * none.
+ */
+void destination_set_targets(struct destination *to, const struct mx_list *list);
+/* Without `host` and those of the look-up that rank behind it; returns how many are left. */
+size_t destination_cut(struct destination *to, const struct host *host);
 /* How many of the waiting want a connection that carried nothing yet: they stand in front. */
 size_t destination_fresh_wanted(const struct destination *to);
 bool destination_may_try(const struct destination *to, int64_t now_ms);
+enum trouble destination_trouble_kind(const struct destination *to);
 /* Why nothing can be sent there now, every host with its own reason. */
 void destination_trouble(const struct destination *to, char *text_out, size_t size);
+
+/* lookup.c: the hosts of a domain */
+/* Targets are known, or none are needed; else those that wait do so for the answer, or are given
+ * up.
+ */
+bool lookup_is_ready(struct deliver *d, struct destination *to);
+/* Connecting to one that was found would have reached our own listener. */
+void lookup_found_ours(struct destination *to, const struct host *host);
 
 /* pool.c: connections */
 void pool_start_jobs(struct deliver *d);

@@ -114,7 +114,7 @@ static bool is_well(const struct way *way)
 	for (const struct host *host = way->hosts; host != NULL; host = host->next)
 		if (!host->is_found && host_is_well(host))
 			return true;
-	return way->count.idle + way->count.busy > 0;
+	return way->looks_up || way->count.idle + way->count.busy > 0;
 }
 
 size_t way_room(const struct way *way)
@@ -195,6 +195,12 @@ static void park_resting(struct deliver *d, struct destination *to, const char *
 {
 	char reason[340];
 
+	/* Parked for the route, mail of a domain that can't be reached would come back first. */
+	if (to->way->looks_up) {
+		snprintf(reason, sizeof(reason), "not tried, the next hop rests: %s", why);
+		destination_give_up(d, to, TRANSITION_DEFER, reason, 0);
+		return;
+	}
 	snprintf(reason, sizeof(reason), "the next hop rests: %s", why);
 	to->way->parked_again |= is_well(to->way);
 	park_line(d, to, 0, reason);
@@ -205,7 +211,7 @@ void destination_unreachable(struct deliver *d, struct destination *to, const ch
 	struct job *tried = destination_take(to, false);
 
 	if (tried != NULL) {
-		tried->trouble = to->way->trouble;
+		tried->trouble = destination_trouble_kind(to);
 		settle_all(d, tried, TRANSITION_DEFER, why, 0);
 	}
 	park_resting(d, to, why);

@@ -75,13 +75,14 @@ size_t pool_links(const struct way *way)
 
 /* --- trouble ---------------------------------------------------------------------------- */
 
-static void fail(struct link *link, const char *why)
+static void fail(struct link *link, enum trouble trouble, const char *why)
 {
 	struct way *way = link->to->way;
 	uint32_t random;
 
 	secret_random(&random, sizeof(random));
 	host_fail(link->host, link->since_ms, clock_mono_ms(), random, why);
+	link->host->trouble = trouble;
 	memcpy(way->last_error, link->host->last_error, sizeof(way->last_error));
 	way->last_error_at = link->host->last_error_at;
 }
@@ -119,6 +120,7 @@ static void forget(struct link *link)
 	while (*at != link)
 		at = &(*at)->next;
 	*at = link->next;
+	link->host->users--;
 	plan_leave(link->deliver, link->to->way->plan);
 	uplink_free(&link->uplink);
 	mem_free(link);
@@ -137,7 +139,8 @@ static void give_up_untried(struct deliver *d, struct destination *to)
 {
 	char reason[REASON_SIZE];
 
-	if (to->first == NULL || to->count.opening + to->count.idle + to->count.busy > 0)
+	if (to->first == NULL || to->target_count == 0 ||
+	    to->count.opening + to->count.idle + to->count.busy > 0)
 		return;
 	if (!way_login_rests(to->way, clock_mono_ms()) &&
 	    target_is_any_usable(to->targets, to->target_count, clock_mono_ms(),
@@ -161,15 +164,16 @@ static void arrive_opened(struct deliver *d, struct event *event)
 		set_state(link, LINK_IDLE);
 		return;
 	}
-	to->way->trouble = link->open_trouble;
 	if (link->open_code == ERR_DENIED)
 		login_refused(link);
 	else
-		fail(link, link->open_why);
+		fail(link, link->open_trouble, link->open_why);
 	log_warning(link->open_code == ERR_DENIED ? "next hop refuses the credentials"
 						  : "next hop unreachable",
 		    LOG_S("route", to->way->options->name), LOG_S("host", link->host->text),
 		    LOG_S("error", link->open_why), LOG_I("waiting", to->waiting));
+	if (link->open_code == ERR_CONFLICT && link->host->is_found)
+		lookup_found_ours(to, link->host);
 	forget(link);
 	give_up_untried(d, to);
 }
@@ -207,6 +211,14 @@ static void arrive_worker_done(struct deliver *d, struct event *event)
 	part_done(d, event->owner);
 }
 
+static void fail_job(struct link *link, const struct record *record)
+{
+	if (record->broken != ERR_OK)
+		fail(link, trouble_of_code(record->broken), record->broken_why.text);
+	else
+		fail(link, TROUBLE_PUT_OFF, "the next hop closes the connection (421)");
+}
+
 static void arrive_done(struct deliver *d, struct event *event)
 {
 	struct link *link = event->owner;
@@ -217,8 +229,7 @@ static void arrive_done(struct deliver *d, struct event *event)
 		target_recovered(link->to->targets, link->to->target_count, link->host);
 	/* ERR_DENIED: our own side was stopped by the guard; the next hop did nothing wrong. */
 	else if (!record->stale && record->broken != ERR_DENIED && !d->stopping)
-		fail(link, record->broken != ERR_OK ? record->broken_why.text
-						    : "the next hop closes the connection (421)");
+		fail_job(link, record);
 	if (link->state == LINK_CLOSING)
 		; /* closed comes */
 	else if (link->done_alive && !link->is_lost)
@@ -298,6 +309,7 @@ static void dial(struct deliver *d, struct destination *to, struct host *host, b
 		.route = way->options,
 		.key = way->key,
 		.host = host->at,
+		.dns = host->is_found ? way->plan->options->dns : (struct dns_servers){NULL, 0},
 		.client = to->client,
 		.is_own_listener = d->env.is_own_listener,
 		.own_ctx = d->env.ctx,
@@ -306,6 +318,7 @@ static void dial(struct deliver *d, struct destination *to, struct host *host, b
 	link->deliver = d;
 	link->to = to;
 	link->host = host;
+	host->users++;
 	link->probe = probe;
 	link->state = LINK_OPENING;
 	link->opened_ms = link->since_ms = clock_mono_ms();
@@ -405,9 +418,16 @@ static void probe(struct deliver *d, struct destination *to)
 		dial(d, to, host, true);
 }
 
+/* A domain that nothing is known of yet holds up one connection, not all that there are. */
+static bool is_unproved(const struct destination *to)
+{
+	return to->way->looks_up && to->count.idle + to->count.busy == 0 &&
+	       to->count.opening > to->count.probing;
+}
+
 static void dial_for(struct deliver *d, struct destination *to)
 {
-	while (is_short(to)) {
+	while (is_short(to) && !is_unproved(to)) {
 		struct host *host = target_choose(to->targets, to->target_count);
 
 		if (host == NULL || !has_room(d, to))
@@ -494,11 +514,12 @@ static bool start_job(struct deliver *d, struct link *link)
 
 static void serve(struct deliver *d, struct destination *to)
 {
-	if (to->first == NULL || clock_mono_ms() < to->way->starved_until_ms)
+	if (to->first == NULL || clock_mono_ms() < to->way->starved_until_ms ||
+	    !lookup_is_ready(d, to))
 		return;
 	/* Also when there are connections enough: else it would never be found out. */
 	probe(d, to);
-	if (to->way->options->balance == ROUTE_ROUND_ROBIN)
+	if (to->way->options->balance == ROUTE_ROUND_ROBIN && !to->way->looks_up)
 		dial_each(d, to);
 	while (to->first != NULL && d->idle_count > 0) {
 		bool all_fresh = destination_fresh_wanted(to) == to->jobs_waiting;
@@ -531,7 +552,7 @@ static void rotate(struct way *way)
 /* A destination has mail, no connection, and all that there may be serve others. */
 static bool is_crowded_out(const struct deliver *d, const struct destination *to, int64_t now_ms)
 {
-	return to->first != NULL && total(&to->count) == 0 &&
+	return to->first != NULL && to->target_count > 0 && total(&to->count) == 0 &&
 	       pool_links(to->way) >= links_allowed(d, to->way) && destination_may_try(to, now_ms);
 }
 
@@ -596,7 +617,7 @@ void pool_tidy(struct deliver *d, struct way *way, int64_t now_ms)
 			    (now_ms - link->since_ms > IDLE_LINK_MS ||
 			     now_ms - link->opened_ms > LINK_LIFE_MS || is_outranked(link)))
 				close_link(link);
-	way_forget(way);
+	way_forget(way, now_ms);
 }
 
 void pool_close(struct way *way, bool busy_too)

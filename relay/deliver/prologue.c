@@ -279,6 +279,7 @@ void prologue_begin(struct uplink *u)
 	}
 	u->state = UPLINK_RESOLVING;
 	u->query.host = u->host;
+	u->query.dns = u->env.dns;
 	u->query.loop = u->env.loop;
 	u->query.task.run = on_resolved;
 	resolver_ask(u->env.resolver, &u->query);

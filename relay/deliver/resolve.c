@@ -1,8 +1,9 @@
-/* relay/deliver/resolve.c - host names to addresses without blocking a loop */
+/* relay/deliver/resolve.c - host names to addresses, domains to hosts, without blocking a loop */
 #include <config.h> /* getaddrinfo, pthread_sigmask */
 
 #include "relay/deliver/resolve.h"
 
+#include <arpa/inet.h>
 #include <assert.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -14,7 +15,7 @@
 #include "base/mem.h"
 
 /* A name whose servers hang holds up only the names that share its thread. */
-#define THREADS 2
+#define THREADS 8
 
 struct resolver {
 	struct channel *queries[THREADS];
@@ -79,7 +80,64 @@ int resolve_numeric(const struct route_host *host, struct resolve_result *result
 	return look_up(host, AI_NUMERICHOST, result_out) == 0 ? ERR_OK : ERR_NOT_FOUND;
 }
 
-static void answer(struct resolve_query *query)
+/* --- by the name servers of the options ------------------------------------------------- */
+
+static void keep_record(const struct dns_record *record, const struct route_host *host,
+			struct resolve_result *result)
+{
+	struct resolve_address *address = &result->addresses[result->count];
+	struct route_host numeric = *host;
+	struct resolve_result one = {.count = 0};
+	bool v6 = record->type == DNS_AAAA;
+
+	if (record->data_len != (v6 ? 16U : 4U) || result->count == RESOLVE_ADDRESSES_MAX ||
+	    inet_ntop(v6 ? AF_INET6 : AF_INET, record->data, numeric.name, INET6_ADDRSTRLEN) ==
+		    NULL ||
+	    look_up(&numeric, AI_NUMERICHOST, &one) != 0)
+		return;
+	*address = one.addresses[0];
+	result->count++;
+}
+
+static int ask_addresses(struct resolve_query *query, enum dns_type type, unsigned char *bytes)
+{
+	struct dns_reader reader;
+	struct dns_record record;
+	size_t len;
+	int code = dns_ask(&query->dns, query->host.name, type, bytes, &len, &query->why);
+
+	if (code < 0 || !dns_reader_init(&reader, bytes, len))
+		return code;
+	while (dns_next(&reader, &record))
+		if (record.type == type)
+			keep_record(&record, &query->host, &query->result);
+	return ERR_OK;
+}
+
+/* What one question brings is enough, whatever became of the other. */
+static void ask_servers(struct resolve_query *query)
+{
+	unsigned char *bytes = mem_alloc(DNS_ANSWER_MAX);
+	int code;
+
+	query->result.count = 0;
+	code = ask_addresses(query, DNS_A, bytes);
+	if (code != ERR_NOT_FOUND) {
+		int v6 = ask_addresses(query, DNS_AAAA, bytes);
+
+		code = code != ERR_OK ? code : v6;
+	}
+	mem_free(bytes);
+	if (query->result.count > 0)
+		query->code = ERR_OK;
+	else if (code < 0)
+		query->code = code;
+	else
+		query->code = err_set(&query->why, ERR_NOT_FOUND, "DNS: %s has no address",
+				      query->host.name);
+}
+
+static void ask_system(struct resolve_query *query)
 {
 	int failed = look_up(&query->host, 0, &query->result);
 
@@ -87,6 +145,33 @@ static void answer(struct resolve_query *query)
 	if (failed != 0)
 		query->code = err_set(&query->why, failed == EAI_NONAME ? ERR_NOT_FOUND : ERR_IO,
 				      "%s: %s", query->host.name, gai_strerror(failed));
+}
+
+static void ask_mx(struct resolve_query *query)
+{
+	unsigned char *bytes = mem_alloc(DNS_ANSWER_MAX);
+	const char *domain = query->host.name;
+	size_t len;
+
+	query->code = dns_ask(&query->dns, domain, DNS_MX, bytes, &len, &query->why);
+	if (query->code == ERR_OK && len == 0)
+		mx_implicit(domain, &query->mx);
+	else if (query->code == ERR_OK)
+		query->code = mx_parse(bytes, len, domain, query->own, &query->mx, &query->why);
+	mem_free(bytes);
+}
+
+static void answer(struct resolve_query *query)
+{
+	if (query->wants_mx) {
+		ask_mx(query);
+		query->on_mx(query);
+		return;
+	}
+	if (query->dns.count > 0)
+		ask_servers(query);
+	else
+		ask_system(query);
 	if (!loop_post(query->loop, &query->task))
 		assert(!"the loops outlive delivery");
 }

@@ -1,4 +1,4 @@
-/* relay/deliver/resolve.h - host names to addresses without blocking a loop */
+/* relay/deliver/resolve.h - host names to addresses, domains to hosts, without blocking a loop */
 #ifndef STAGEPOST_RELAY_DELIVER_RESOLVE_H
 #define STAGEPOST_RELAY_DELIVER_RESOLVE_H
 
@@ -8,6 +8,8 @@
 #include "base/channel.h"
 #include "base/err.h"
 #include "relay/loop/loop.h"
+#include "relay/deliver/dns.h"
+#include "relay/deliver/mx.h"
 #include "relay/deliver/route.h"
 
 #define RESOLVE_ADDRESSES_MAX 16
@@ -34,13 +36,21 @@ void resolver_free(struct resolver **resolver);
 
 /*
  * A look-up: filled by the asker and the resolver's until `task` runs in
- * `loop`. code ERR_OK with at least one address, or ERR_NOT_FOUND, ERR_IO.
+ * `loop`. code ERR_OK with at least one address, or ERR_NOT_FOUND,
+ * ERR_TIMEOUT, ERR_IO. With `dns` those name servers are asked instead of the
+ * system's resolver.
  */
 struct resolve_query {
 	struct channel_item item; /* first; private */
 	struct route_host host;
+	struct dns_servers dns;
 	struct loop *loop;
 	struct loop_task task; /* set task.run */
+	/* Instead of addresses the hosts of the domain host.name; `own` is our name. */
+	bool wants_mx;
+	const char *own;
+	void (*on_mx)(struct resolve_query *query); /* called in a thread of the resolver's */
+	struct mx_list mx;
 	struct resolve_result result;
 	int code;
 	struct err why;

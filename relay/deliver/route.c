@@ -67,6 +67,23 @@ static int parse_unix(struct span text, struct route_host *host_out, struct err 
 	return ERR_OK;
 }
 
+bool route_host_is_mx(const char *text, char port_out[ROUTE_PORT_SIZE])
+{
+	struct span all = span_of(text);
+	struct span port = span_skip(all, 3);
+	uint64_t number;
+
+	if (!span_starts_fold(all, "mx:") || port.len >= ROUTE_PORT_SIZE)
+		return false;
+	if (port.len == 0)
+		port = span_of("25");
+	if (span_to_u64(port, 65535, &number) < 0 || number == 0)
+		return false;
+	memcpy(port_out, port.data, port.len);
+	port_out[port.len] = '\0';
+	return true;
+}
+
 int route_host_parse(struct span text, struct route_host *host_out, struct err *why)
 {
 	struct span name, port;

@@ -16,7 +16,7 @@ static bool has_links(const struct deliver *d)
 {
 	for (const struct plan *plan = d->plans; plan != NULL; plan = plan->next)
 		for (size_t i = 0; i < plan->options->route_count; i++)
-			if (pool_links(&plan->ways[i]) > 0)
+			if (pool_links(&plan->ways[i]) > 0 || plan->ways[i].lookups > 0)
 				return true;
 	return false;
 }

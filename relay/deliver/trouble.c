@@ -20,6 +20,8 @@ const char *trouble_name(enum trouble trouble)
 	case TROUBLE_PROTOCOL: return "protocol";
 	case TROUBLE_CONFIGURATION: return "configuration";
 	case TROUBLE_POLICY: return "policy";
+	case TROUBLE_NO_MAIL: return "no_mail";
+	case TROUBLE_LOOP: return "loop";
 	case TROUBLE_LOCAL: return "local";
 	}
 	return NULL;
@@ -65,6 +67,8 @@ const char *trouble_status(enum trouble trouble, bool connected)
 	case TROUBLE_TLS: return "4.7.5";
 	case TROUBLE_PROTOCOL: return "4.5.0";
 	case TROUBLE_CONFIGURATION: return "4.3.5";
+	case TROUBLE_NO_MAIL: return "5.1.10"; /* RFC 7505 3 */
+	case TROUBLE_LOOP: return "5.4.6";
 	case TROUBLE_LOCAL: return "4.3.0";
 	case TROUBLE_POLICY: return "4.7.1";
 	case TROUBLE_REFUSED:

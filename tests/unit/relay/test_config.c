@@ -331,8 +331,16 @@ static const struct {
 	{"listeners:\n  - 127.0.0.1:25\n",
 	 "2:5 listeners.0: a mapping was expected, not a value\n"},
 	{"routes:\n  - name: a\n", "2:5 routes.0.hosts: is missing\n"},
-	{"routes:\n  - {hosts: [\"mx:\"]}\n",
-	 "2:14 routes.0.hosts.0: mx: is not supported by this version\n"},
+	{"routes:\n  - {hosts: [\"mx:0\"]}\n",
+	 "2:14 routes.0.hosts.0: mx: or mx:port was expected, not \"0\"\n"},
+	{"delivery: {dns: [\"::1\", localhost, 127.0.0.1:0, \"[::1]:53\", 127.0.0.1]}\n",
+	 "1:17 delivery.dns: 5 items are too many: at most 3\n"},
+	{"delivery: {dns: [\"::1\", localhost, 127.0.0.1:0]}\n",
+	 "1:18 delivery.dns.0: address, address:port or [::1]:port was expected, not \"::1\"\n"
+	 "1:25 delivery.dns.1: address, address:port or [::1]:port was expected, not "
+	 "\"localhost\"\n"
+	 "1:36 delivery.dns.2: address, address:port or [::1]:port was expected, not "
+	 "\"127.0.0.1:0\"\n"},
 	{"routes:\n  - {hosts: [\"unix:run/lmtp\"], tls: none}\n",
 	 "2:14 routes.0.hosts.0: unix: and an absolute path was expected, not \"unix:run/lmtp\"\n"},
 	{"routes:\n  - {hosts: [\"unix:/run/lmtp\"]}\n",
