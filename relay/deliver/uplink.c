@@ -113,11 +113,13 @@ static void far_failed(struct uplink *u, int code, const char *why)
 /*
  * A next hop that sends each reply, or each line of one, in a packet of its
  * own with Nagle's algorithm on waits for our ACK in between: 40 ms a message.
+ * What we are about to say carries it along.
  */
 static void acknowledge(struct uplink *u)
 {
-	if (reply_parser_is_midway(&u->parser) ||
-	    (u->state == UPLINK_BUSY && carry_is_owed(&u->carry)))
+	if (stream_output_pending(u->far) == 0 &&
+	    (reply_parser_is_midway(&u->parser) ||
+	     (u->state == UPLINK_BUSY && carry_is_owed(&u->carry))))
 		stream_acknowledge(u->far);
 }
 
