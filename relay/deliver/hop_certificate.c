@@ -354,6 +354,23 @@ static void say_issuer(const X509 *x509, const char *what, char *text_out, size_
 	snprintf(text_out, size, "%s (issuer %s)", what, name);
 }
 
+/* NULL: it is not about who signed. */
+static const char *about_signer(int error)
+{
+	switch (error) {
+	case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
+	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
+	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+	case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+	case X509_V_ERR_CERT_UNTRUSTED: return "the certificate is signed by nobody we trust";
+	case X509_V_ERR_UNABLE_TO_GET_CRL:
+		return "tls_crl has no revocation list of the certificate's signer";
+	case X509_V_ERR_CRL_HAS_EXPIRED:
+		return "the revocation list of the certificate's signer has expired";
+	default: return NULL;
+	}
+}
+
 static void explain(X509_STORE_CTX *store, const char *host, char *text_out, size_t size)
 {
 	X509 *leaf = X509_STORE_CTX_get0_cert(store);
@@ -362,6 +379,10 @@ static void explain(X509_STORE_CTX *store, const char *host, char *text_out, siz
 	char whose[140], date[32];
 
 	x509 = x509 != NULL ? x509 : leaf;
+	if (about_signer(error) != NULL) {
+		say_issuer(x509, about_signer(error), text_out, size);
+		return;
+	}
 	say_whose(store, whose, sizeof(whose));
 	switch (error) {
 	case X509_V_ERR_HOSTNAME_MISMATCH:
@@ -377,13 +398,6 @@ static void explain(X509_STORE_CTX *store, const char *host, char *text_out, siz
 	case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
 		snprintf(text_out, size, "the certificate is self-signed and not trusted here");
 		break;
-	case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
-	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
-	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
-	case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
-	case X509_V_ERR_CERT_UNTRUSTED:
-		say_issuer(x509, "the certificate is signed by nobody we trust", text_out, size);
-		break;
 	case X509_V_ERR_EE_KEY_TOO_SMALL:
 	case X509_V_ERR_CA_KEY_TOO_SMALL:
 		snprintf(text_out, size, "%s has a key of %d bits, which is too small", whose,
@@ -394,14 +408,6 @@ static void explain(X509_STORE_CTX *store, const char *host, char *text_out, siz
 			 OBJ_nid2ln(X509_get_signature_nid(x509)));
 		break;
 	case X509_V_ERR_CERT_REVOKED: snprintf(text_out, size, "%s was revoked", whose); break;
-	case X509_V_ERR_UNABLE_TO_GET_CRL:
-		say_issuer(x509, "tls_crl has no revocation list of the certificate's signer",
-			   text_out, size);
-		break;
-	case X509_V_ERR_CRL_HAS_EXPIRED:
-		say_issuer(x509, "the revocation list of the certificate's signer has expired",
-			   text_out, size);
-		break;
 	case X509_V_ERR_INVALID_PURPOSE:
 		snprintf(text_out, size, "%s is not meant for servers", whose);
 		break;

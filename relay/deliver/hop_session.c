@@ -165,3 +165,12 @@ SSL_SESSION *hop_sessions_take(struct hop_sessions *sessions, const char *host, 
 	pthread_mutex_unlock(&sessions->lock);
 	return session;
 }
+
+void hop_sessions_forget(struct hop_sessions *sessions, const char *host)
+{
+	pthread_mutex_lock(&sessions->lock);
+	for (size_t i = 0; i < HOP_SESSIONS_MAX; i++)
+		if (is_of(sessions->kept[i], host))
+			forget(&sessions->kept[i]);
+	pthread_mutex_unlock(&sessions->lock);
+}

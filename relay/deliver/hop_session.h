@@ -32,5 +32,7 @@ void hop_sessions_put(struct hop_sessions *sessions, const char *host,
  */
 struct ssl_session_st *hop_sessions_take(struct hop_sessions *sessions, const char *host,
 					 int64_t now_ms, struct hop_judgement *judgement_out);
+/* Those of this host do harm. */
+void hop_sessions_forget(struct hop_sessions *sessions, const char *host);
 
 #endif

@@ -226,6 +226,7 @@ int hop_tls_begin(struct hop_tls_talk *talk, struct hop_tls *tls, const struct r
 	client.name = talk->name;
 	client.session =
 		hop_sessions_take(tls->sessions, talk->host, clock_mono_ms(), &talk->judgement);
+	talk->offered = client.session != NULL;
 	code = stream_start_tls_as_client(far, &client, discarded_out, why);
 	SSL_SESSION_free(client.session);
 	return code;
@@ -285,6 +286,15 @@ const char *hop_tls_explain(const struct hop_tls_talk *talk, const char *why,
 	else
 		return why;
 	return sentence_out->text;
+}
+
+bool hop_tls_blames_session(struct hop_tls_talk *talk)
+{
+	bool blamed = talk->tls != NULL && talk->offered && !talk->refused;
+
+	if (blamed)
+		hop_sessions_forget(talk->tls->sessions, talk->host);
+	return blamed;
 }
 
 void hop_tls_end(struct hop_tls_talk *talk, const struct stream *far)

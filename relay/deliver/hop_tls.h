@@ -41,6 +41,7 @@ struct hop_tls_talk {
 	char host[264]; /* "mail.example.com:25": sessions belong to it */
 	char name[256]; /* what the certificate must name */
 	struct hop_judgement judgement;
+	bool offered; /* a session, to be resumed */
 	bool refused; /* we did not take the certificate: the judgement tells why */
 	int alert;    /* that ended it (RFC 8446 6.2); 0: none */
 	bool alert_was_ours;
@@ -55,6 +56,11 @@ void hop_tls_secured(struct hop_tls_talk *talk, const struct stream *far);
 /* TLS failed, and all that the stream can say is `why`: the best sentence there is, maybe `why`. */
 const char *hop_tls_explain(const struct hop_tls_talk *talk, const char *why,
 			    struct err *sentence_out);
+/*
+ * TLS failed. True: a session was offered, so that it may do without one (some
+ * servers stumble over tickets of another machine); this host's are forgotten.
+ */
+bool hop_tls_blames_session(struct hop_tls_talk *talk);
 /* Before the stream is freed, or left to the loop: it forgets `talk`. `far` may be NULL. */
 void hop_tls_end(struct hop_tls_talk *talk, const struct stream *far);
 

@@ -21,7 +21,7 @@ static void fail(struct uplink *u, enum trouble trouble, int code, const char *w
 	}
 	/* It may stand in what is dropped now. */
 	snprintf(text, sizeof(text), "%.199s", securing_explain(u, why, &sentence));
-	if (securing_goes_without(u, code, text)) {
+	if (securing_tries_again(u, code, text)) {
 		dial_again(u);
 		return;
 	}

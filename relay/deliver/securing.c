@@ -85,17 +85,27 @@ static bool may_go_without(const struct uplink *u)
 	return is_opportunistic(u) && (!login_is_wanted(u) || u->env.route->auth_without_tls);
 }
 
+/* In TLS 1.3 the next hop may refuse our certificate, or that there is none, behind the handshake.
+ */
+static bool was_in_tls(const struct uplink *u)
+{
+	return u->state == UPLINK_STARTTLS || u->state == UPLINK_SECURING ||
+	       (u->secured && u->state == UPLINK_EHLO && u->tls.alert != 0);
+}
+
 /*
  * RFC 7435 3: what would have gone in clear anyway is not kept back because
- * TLS does not work. Injection is not such a case: somebody is there. In TLS
- * 1.3 the next hop may refuse our certificate, or that there is none, behind the handshake.
+ * TLS does not work. Injection is not such a case: somebody is there.
  */
-bool securing_goes_without(struct uplink *u, int code, const char *why)
+bool securing_tries_again(struct uplink *u, int code, const char *why)
 {
-	bool in_tls = u->state == UPLINK_STARTTLS || u->state == UPLINK_SECURING ||
-		      (u->secured && u->state == UPLINK_EHLO && u->tls.alert != 0);
-
-	if (!may_go_without(u) || !in_tls || code == ERR_DENIED || u->without_tls)
+	if (code == ERR_DENIED || !was_in_tls(u))
+		return false;
+	if (!u->without_session && u->state == UPLINK_SECURING && hop_tls_blames_session(&u->tls)) {
+		u->without_session = true;
+		return true;
+	}
+	if (!may_go_without(u) || u->without_tls)
 		return false;
 	u->without_tls = true;
 	snprintf(u->tls_facts, sizeof(u->tls_facts), "none: %s", why);
@@ -111,6 +121,7 @@ void securing_note(struct uplink *u)
 
 void securing_forget(struct uplink *u)
 {
+	u->without_session = false;
 	u->without_tls = false;
 	u->tls_facts[0] = '\0';
 }

@@ -49,6 +49,7 @@ struct uplink {
 	bool closing;	     /* uplink_close was called: ask nobody for more */
 	bool secured;
 	struct hop_tls_talk tls; /* of this connection */
+	bool without_session;	 /* a handshake failed that was to resume one, at this address */
 	bool without_tls; /* TLS failed at this address, and an opportunistic route goes on */
 	char tls_facts[HOP_TLS_FACTS_SIZE]; /* what became of TLS; "": the route has none */
 	bool logged_in;
@@ -108,8 +109,11 @@ void securing_begin(struct uplink *u);
 void securing_done(struct uplink *u);
 /* The best words there are for a failure; `why` itself when TLS has nothing to do with it. */
 const char *securing_explain(const struct uplink *u, const char *why, struct err *sentence_out);
-/* The connection failed with `why`. True: in TLS, which is to be left out with the next one. */
-bool securing_goes_without(struct uplink *u, int code, const char *why);
+/*
+ * The connection failed with `why`. True: in TLS, and a new one to the same
+ * address may do better, without a session or, on an opportunistic route, without TLS.
+ */
+bool securing_tries_again(struct uplink *u, int code, const char *why);
 /* Ready, with TLS or not: for the records. */
 void securing_note(struct uplink *u);
 /* The next address may be better. */
