@@ -43,14 +43,15 @@ static bool has_unix_host(const struct route_options *route)
 	return false;
 }
 
-/* RFC 2033 5: port 25 is SMTP's, and what an MX names speaks SMTP there. */
+/* RFC 2033 5: port 25 is SMTP's, and so are the servers that an MX names. */
 static void check_lmtp(const struct place *at, const struct route_options *route)
 {
 	for (size_t i = 0; i < route->host_count; i++) {
 		struct span host = span_of(route->hosts[i]);
 
-		if (span_starts_fold(host, "mx:") ||
-		    span_is(span_skip(host, span_find_last(host, ':')), ":25"))
+		if (span_starts_fold(host, "mx:"))
+			add_mistake(at, "protocol", "what mx: finds does not speak lmtp");
+		else if (span_is(span_skip(host, span_find_last(host, ':')), ":25"))
 			add_mistake(at, "protocol", "lmtp is not for port 25 (RFC 2033)");
 	}
 }

@@ -351,6 +351,8 @@ static const struct {
 	 "2:47 routes.0.proxy_protocol: off, v1 or v2 was expected, not \"on\"\n"},
 	{"routes:\n  - hosts: [127.0.0.1:25]\n    protocol: lmtp\n",
 	 "3:15 routes.0.protocol: lmtp is not for port 25 (RFC 2033)\n"},
+	{"routes:\n  - hosts: [\"mx:\"]\n    protocol: lmtp\n",
+	 "3:15 routes.0.protocol: what mx: finds does not speak lmtp\n"},
 	{"routes:\n  - {hosts: [\"a.example:0\"]}\n",
 	 "2:14 routes.0.hosts.0: port 0 can't be connected to\n"},
 	{"routes:\n  - {hosts: [\"a.example:25\"]}\n  - {hosts: [\"b.example:25\"]}\n",
