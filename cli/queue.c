@@ -37,12 +37,21 @@ static void format_next(const json_t *item, char text_out[TEXT_SHORT_SIZE])
 		text_duration(at - clock_wall_ms(), text_out);
 }
 
+/* It waits for more than time: a route that is paused or whose next hop rests. */
+static bool is_parked(const json_t *item)
+{
+	const char *state = tool_text(item, "state");
+
+	return (strcmp(state, "queued") == 0 || strcmp(state, "deferred") == 0) &&
+	       tool_time(item, "next_attempt_at") == 0;
+}
+
 /* What a person wants to know first: the remote's words if there are any, else our reason. */
 static void format_reason(const json_t *item, char *text_out, size_t size)
 {
 	const json_t *reply = json_object_get(item, "last_reply");
 
-	if (json_is_object(reply))
+	if (json_is_object(reply) && !is_parked(item))
 		snprintf(text_out, size, "%lld %s", tool_number(reply, "code"),
 			 tool_text(reply, "text"));
 	else

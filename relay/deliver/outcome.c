@@ -215,7 +215,10 @@ void outcome_settle(const struct job *job, const struct job_recipient *recipient
 				  : NULL,
 		.in_doubt = outcome->in_doubt,
 		.kind = trouble_name(outcome->trouble),
-		.ruling = recipient->ruling.verdict != NULL ? &recipient->ruling : NULL,
+		.ruling = recipient->ruling.verdict != NULL &&
+					  outcome->transition != TRANSITION_UNCLAIM
+				  ? &recipient->ruling
+				  : NULL,
 		.route = job->route != NULL ? job->route->name : NULL,
 		.remote = job->record.remote[0] != '\0' ? job->record.remote : NULL,
 		.tls = job->record.tls[0] != '\0' ? job->record.tls : NULL,
