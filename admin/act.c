@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "admin/delivery.h"
 #include "admin/handlers.h"
 #include "base/clock.h"
 #include "queue/reader.h"
@@ -137,9 +138,9 @@ static void act_done(struct call *call)
 	}
 	/* RFC 9110 15.3.3: asked for, and what comes of it is not ours to say. */
 	call_reply(call, act->wished > 0 ? 202 : 200,
-		   json_pack("{s:I, s:I, s:I, s:s?}", "changed", (json_int_t)act->changed, "wished",
-			     (json_int_t)act->wished, "refused", (json_int_t)act->refused, "detail",
-			     detail_of(act)));
+		   json_pack("{s:I, s:I, s:I, s:s?, s:o}", "changed", (json_int_t)act->changed,
+			     "wished", (json_int_t)act->wished, "refused", (json_int_t)act->refused,
+			     "detail", detail_of(act), "delivery", delivery_view(call->api)));
 }
 
 static void act_on(struct call *call, enum transition transition)

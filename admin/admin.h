@@ -38,8 +38,17 @@ struct admin_route_status {
 	uint64_t failed;
 	struct admin_trouble troubles[ADMIN_TROUBLES_MAX];
 	size_t trouble_count;
+	bool login_refused;   /* its credentials are wrong */
 	char last_error[200]; /* "" = none */
 	int64_t last_error_at;
+};
+
+/* policy.breaker. Limits: 0 = none. */
+struct admin_breaker {
+	int64_t per_minute, per_day;
+	int64_t minute, day; /* recipients offered to next hops in the last minute and day */
+	bool tripped;	     /* it paused delivery, and nobody has resumed it */
+	uint64_t trips;	     /* since the start */
 };
 
 /* What the front door tells. */
@@ -59,6 +68,7 @@ struct admin_ops {
 	void (*numbers)(void *ctx, struct admin_numbers *numbers_out);
 	/* Fills at most `max`; returns how many were filled. */
 	size_t (*routes)(void *ctx, struct admin_route_status *routes_out, size_t max);
+	void (*breaker)(void *ctx, struct admin_breaker *breaker_out);
 	/* Addresses of the SMTP listeners as bound, one row each. */
 	void (*listeners)(void *ctx, void (*row)(void *row_ctx, const char *address),
 			  void *row_ctx);

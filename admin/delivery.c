@@ -1,10 +1,79 @@
 /* admin/delivery.c - delivery, or one route of it, stands still or goes on */
-#include "admin/handlers.h"
+#include "admin/delivery.h"
 
+#include <string.h>
+
+#include "admin/handlers.h"
+#include "admin/view.h"
 #include "base/clock.h"
 #include "queue/act.h"
 
 #define ROUTES_ASKED 64
+#define REASON_MAX   200
+
+/* --- as answers say it ------------------------------------------------------------- */
+
+static size_t ask_routes(const struct api *api, struct admin_route_status *statuses)
+{
+	const struct admin_ops *ops = api->env.ops;
+
+	return ops != NULL && ops->routes != NULL
+		       ? ops->routes(api->env.ctx, statuses, ROUTES_ASKED)
+		       : 0;
+}
+
+static json_t *text_or_null(const char *text)
+{
+	return text[0] != '\0' ? view_text(text) : json_null();
+}
+
+/* `route` NULL: all of delivery. */
+static void set_pause(json_t *json, const struct api *api, const char *route, const char *reason)
+{
+	struct pause_view view = {.paused_at = 0};
+	bool paused = store_pause_view(api->env.store, route, &view);
+
+	(void)json_object_set_new(json, "paused", json_boolean(paused));
+	(void)json_object_set_new(json, "paused_by", text_or_null(view.actor));
+	(void)json_object_set_new(json, "paused_at", view_time(view.paused_at));
+	(void)json_object_set_new(json, reason, text_or_null(view.reason));
+}
+
+void delivery_set_pause(json_t *json, const struct api *api, const char *route)
+{
+	set_pause(json, api, route, "pause_reason");
+}
+
+static json_t *view_breaker(const struct api *api)
+{
+	struct admin_breaker breaker;
+
+	if (api->env.ops == NULL || api->env.ops->breaker == NULL)
+		return json_null();
+	api->env.ops->breaker(api->env.ctx, &breaker);
+	return json_pack("{s:I, s:I, s:I, s:I, s:b}", "recipients_per_minute",
+			 (json_int_t)breaker.per_minute, "recipients_per_day",
+			 (json_int_t)breaker.per_day, "last_minute", (json_int_t)breaker.minute,
+			 "last_day", (json_int_t)breaker.day, "tripped", breaker.tripped ? 1 : 0);
+}
+
+json_t *delivery_view(const struct api *api)
+{
+	struct admin_route_status statuses[ROUTES_ASKED];
+	size_t count = ask_routes(api, statuses);
+	json_t *json = json_object();
+	json_t *routes = json_array();
+
+	for (size_t i = 0; i < count; i++)
+		if (store_is_paused(api->env.store, statuses[i].name))
+			(void)json_array_append_new(routes, view_text(statuses[i].name));
+	set_pause(json, api, NULL, "reason");
+	(void)json_object_set_new(json, "routes", routes);
+	(void)json_object_set_new(json, "breaker", view_breaker(api));
+	return json;
+}
+
+/* --- stop and go ------------------------------------------------------------------- */
 
 static void pause_done(struct call *call)
 {
@@ -13,14 +82,18 @@ static void pause_done(struct call *call)
 	if (pause->job.code != ERR_OK)
 		call_error(call, pause->job.code, &pause->job.why);
 	else
-		call_reply(call, 200, json_pack("{s:b}", "paused", pause->paused ? 1 : 0));
+		call_reply(call, 200,
+			   json_pack("{s:b, s:o}", "paused", pause->paused ? 1 : 0, "delivery",
+				     delivery_view(call->api)));
 }
 
 static void set_paused(struct call *call, const char *route, bool paused)
 {
 	struct pause *pause = arena_zalloc(call->arena, sizeof(*pause));
 
-	call_only_members(call, ""); /* {} is as good as no body */
+	/* {} is as good as no body */
+	call_only_members(call, paused ? "reason" : "");
+	pause->reason = paused ? call_text(call, "reason", REASON_MAX) : NULL;
 	if (call_refused(call))
 		return;
 	pause->route = route;
@@ -43,12 +116,9 @@ void handle_delivery_resume(struct call *call)
 
 static bool route_exists(const struct call *call, const char *name)
 {
-	const struct admin_env *env = &call->api->env;
 	struct admin_route_status statuses[ROUTES_ASKED];
-	size_t count = 0;
+	size_t count = ask_routes(call->api, statuses);
 
-	if (env->ops != NULL && env->ops->routes != NULL)
-		count = env->ops->routes(env->ctx, statuses, ROUTES_ASKED);
 	for (size_t i = 0; i < count; i++)
 		if (strcmp(statuses[i].name, name) == 0)
 			return true;

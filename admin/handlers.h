@@ -13,6 +13,9 @@ void handle_status(struct call *call);
 void handle_routes(struct call *call);
 void handle_openapi(struct call *call);
 
+/* admin/metrics.c */
+void handle_metrics(struct call *call);
+
 /* admin/delivery.c */
 void handle_delivery_pause(struct call *call);
 void handle_delivery_resume(struct call *call);

@@ -1,4 +1,5 @@
 /* admin/messages.c - the queue as a resource: messages, their bytes, and recipients across them */
+#include "admin/delivery.h"
 #include "admin/handlers.h"
 
 #include <stdio.h>
@@ -164,6 +165,7 @@ void handle_message_get(struct call *call)
 		return;
 	json = view_message(&view, true);
 	(void)json_object_set_new(json, "header", read_header(call, &view.m));
+	(void)json_object_set_new(json, "delivery", delivery_view(call->api));
 	call_reply(call, 200, json);
 }
 

@@ -14,6 +14,7 @@
 static const struct route routes[] = {
 	{"GET", "/healthz", ROUTE_NO_TOKEN, false, 0, false, "", handle_healthz},
 	{"GET", "/readyz", ROUTE_NO_TOKEN, false, 0, false, "", handle_readyz},
+	{"GET", "/metrics", ROLE_READER, true, 0, false, "", handle_metrics},
 	{"GET", API "/openapi.json", ROLE_READER, false, 0, false, "", handle_openapi},
 	{"GET", API "/status", ROLE_READER, false, 0, false, "", handle_status},
 	{"GET", API "/routes", ROLE_READER, true, 0, false, "", handle_routes},

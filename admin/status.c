@@ -1,6 +1,7 @@
 /* admin/status.c - is it alive, is it ready, how is it doing */
 #include "admin/handlers.h"
 
+#include "admin/delivery.h"
 #include "admin/openapi.h"
 #include "admin/view.h"
 #include "base/clock.h"
@@ -44,16 +45,19 @@ static json_t *view_troubles(const struct admin_route_status *status)
 	return json;
 }
 
-static json_t *view_route(const struct admin_route_status *status)
+static json_t *view_route(const struct api *api, const struct admin_route_status *status)
 {
-	return json_pack(
-		"{s:o, s:b, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o}", "name",
-		view_text(status->name), "paused", status->paused ? 1 : 0, "connections",
-		(json_int_t)status->connections, "busy", (json_int_t)status->busy, "delivered",
-		(json_int_t)status->delivered, "deferred", (json_int_t)status->deferred, "failed",
-		(json_int_t)status->failed, "troubles", view_troubles(status), "last_error",
+	json_t *json = json_pack(
+		"{s:o, s:I, s:I, s:I, s:I, s:I, s:b, s:o, s:o, s:o}", "name",
+		view_text(status->name), "connections", (json_int_t)status->connections, "busy",
+		(json_int_t)status->busy, "delivered", (json_int_t)status->delivered, "deferred",
+		(json_int_t)status->deferred, "failed", (json_int_t)status->failed, "login_refused",
+		status->login_refused ? 1 : 0, "troubles", view_troubles(status), "last_error",
 		status->last_error[0] != '\0' ? view_text(status->last_error) : json_null(),
 		"last_error_at", view_time(status->last_error_at));
+
+	delivery_set_pause(json, api, status->name);
+	return json;
 }
 
 static json_t *list_routes(const struct api *api)
@@ -65,13 +69,15 @@ static json_t *list_routes(const struct api *api)
 	if (api->env.ops != NULL && api->env.ops->routes != NULL)
 		count = api->env.ops->routes(api->env.ctx, statuses, ROUTES_SHOWN);
 	for (size_t i = 0; i < count; i++)
-		(void)json_array_append_new(list, view_route(&statuses[i]));
+		(void)json_array_append_new(list, view_route(api, &statuses[i]));
 	return list;
 }
 
 void handle_routes(struct call *call)
 {
-	call_reply(call, 200, json_pack("{s:o, s:n}", "items", list_routes(call->api), "next"));
+	call_reply(call, 200,
+		   json_pack("{s:o, s:n, s:o}", "items", list_routes(call->api), "next", "delivery",
+			     delivery_view(call->api)));
 }
 
 static void add_text(void *list, const char *text)
@@ -161,6 +167,7 @@ void handle_status(struct call *call)
 		"queue", view_queue(store), "whitelist",
 		view_whitelist(api->env.whitelist, warnings));
 
+	(void)json_object_set_new(json, "delivery", delivery_view(api));
 	(void)json_object_set_new(json, "faults", view_faults(api->env.faults));
 	set_numbers(json, api);
 	set_lists(json, api, warnings);

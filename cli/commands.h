@@ -36,6 +36,10 @@ extern const struct command command_fault_list;
 extern const struct command command_fault_add;
 extern const struct command command_fault_remove;
 
+/* cli/pause.c */
+extern const struct command command_pause;
+extern const struct command command_resume;
+
 /* cli/check.c */
 extern const struct command command_check;
 

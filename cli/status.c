@@ -65,6 +65,26 @@ static void print_whitelist(const json_t *whitelist)
 	tool_print_field("Whitelist", line);
 }
 
+/* "no: paused by breaker 5m ago: breaker: …" */
+static void print_delivery(const json_t *status)
+{
+	const json_t *delivery = json_object_get(status, "delivery");
+	const char *actor = tool_text(delivery, "paused_by");
+	const char *reason = tool_text(delivery, "reason");
+	char line[LINE_SIZE];
+	char age[TEXT_SHORT_SIZE];
+
+	if (json_is_true(json_object_get(status, "delivering"))) {
+		tool_print_field("Delivering", "yes");
+		return;
+	}
+	tool_age(delivery, "paused_at", age);
+	snprintf(line, sizeof(line), "NO: paused%s%.99s%s%s%s%s%.250s",
+		 actor[0] != '\0' ? " by " : "", actor, age[0] != '\0' ? " " : "", age,
+		 age[0] != '\0' ? " ago" : "", reason[0] != '\0' ? ": " : "", reason);
+	tool_print_field("Delivering", line);
+}
+
 static void print_daemon(const json_t *status)
 {
 	const json_t *accepting = json_object_get(status, "accepting");
@@ -84,9 +104,7 @@ static void print_daemon(const json_t *status)
 	if (json_is_true(json_object_get(status, "store_failed")))
 		tool_print_field("Delivering", "NO: the queue can't be written, see the log");
 	else
-		tool_print_field("Delivering", json_is_true(json_object_get(status, "delivering"))
-						       ? "yes"
-						       : "no: paused");
+		print_delivery(status);
 }
 
 static void print_status(const json_t *status)

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "queue/act.h"
+
 #define STATUS_ROUTES 64
 
 static void tell_numbers(void *ctx, struct admin_numbers *numbers_out)
@@ -54,6 +56,7 @@ static size_t tell_routes(void *ctx, struct admin_route_status *routes_out, size
 			.delivered = routes[i].delivered,
 			.deferred = routes[i].deferred,
 			.failed = routes[i].failed,
+			.login_refused = routes[i].login_refused,
 			.last_error_at = routes[i].last_error_at,
 		};
 		tell_troubles(&routes[i], to);
@@ -61,6 +64,22 @@ static size_t tell_routes(void *ctx, struct admin_route_status *routes_out, size
 		memcpy(to->last_error, routes[i].last_error, sizeof(to->last_error));
 	}
 	return count;
+}
+
+static void tell_breaker(void *ctx, struct admin_breaker *breaker_out)
+{
+	struct daemon *daemon = ctx;
+	struct breaker_status status;
+
+	deliver_breaker(daemon->deliver, &status);
+	*breaker_out = (struct admin_breaker){
+		.per_minute = (int64_t)status.per_minute,
+		.per_day = (int64_t)status.per_day,
+		.minute = status.minute,
+		.day = status.day,
+		.tripped = status.tripped,
+		.trips = status.trips,
+	};
 }
 
 static void tell_listeners(void *ctx, void (*row)(void *row_ctx, const char *address),
@@ -136,6 +155,22 @@ static void tell_senders(const struct config *config,
 	}
 }
 
+/* Mail that waits for a person. */
+static void tell_pause(struct daemon *daemon, void (*row)(void *row_ctx, const char *sentence),
+		       void *row_ctx)
+{
+	struct pause_view view;
+	char sentence[400];
+
+	if (!store_pause_view(daemon->store, NULL, &view))
+		return;
+	snprintf(sentence, sizeof(sentence),
+		 "delivery is paused by %s until somebody resumes it%s%s",
+		 view.actor[0] != '\0' ? view.actor : "somebody",
+		 view.reason[0] != '\0' ? ": " : "", view.reason);
+	row(row_ctx, sentence);
+}
+
 /* S239 */
 static void tell_logins(struct daemon *daemon, void (*row)(void *row_ctx, const char *sentence),
 			void *row_ctx)
@@ -174,6 +209,7 @@ void daemon_tell_warnings(void *ctx, void (*row)(void *row_ctx, const char *sent
 		row(row_ctx, "there is no route: allowed mail stays in the queue");
 	else
 		tell_senders(config, row, row_ctx);
+	tell_pause(daemon, row, row_ctx);
 	tell_logins(daemon, row, row_ctx);
 	versions_release(daemon->versions, config);
 	whitelist_release(&snapshot);
@@ -197,6 +233,7 @@ static void release_policy(void *ctx, const struct policy_options *policy)
 const struct admin_ops daemon_admin_ops = {
 	.numbers = tell_numbers,
 	.routes = tell_routes,
+	.breaker = tell_breaker,
 	.listeners = tell_listeners,
 	.warnings = daemon_tell_warnings,
 	.policy_acquire = acquire_policy,

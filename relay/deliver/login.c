@@ -109,12 +109,17 @@ static void scrub(const struct login *login, char *text, size_t size)
 		snprintf(text, size, "(it repeats the credentials)");
 }
 
-static void failed(struct uplink *u, int code, const char *sentence)
+static void failed_as(struct uplink *u, enum trouble trouble, int code, const char *sentence)
 {
 	char text[200];
 
 	snprintf(text, sizeof(text), "login: %.180s", sentence); /* it may be the login's */
-	prologue_failed(u, code, text);
+	prologue_failed_as(u, trouble, code, text);
+}
+
+static void failed(struct uplink *u, int code, const char *sentence)
+{
+	failed_as(u, trouble_of_code(code), code, sentence);
 }
 
 /* "535 5.7.8 text" */
@@ -135,7 +140,8 @@ static void failed_by(struct uplink *u, int code, const char *what, const struct
 
 	keep_words(u->login, reply, text, sizeof(text));
 	snprintf(whole, sizeof(whole), "%s: %s", what, text);
-	failed(u, code, whole);
+	failed_as(u, code == ERR_IO ? trouble_of_reply(reply->code) : trouble_of_code(code), code,
+		  whole);
 }
 
 /* No other host is tried: it is not this one's fault. */
@@ -146,6 +152,7 @@ static void give_up(struct uplink *u, int code, const char *sentence)
 	snprintf(text, sizeof(text), "%.100s: login%.130s", u->remote, sentence);
 	uplink_drop_far(u);
 	err_set(&u->why, code, "%s", text);
+	u->trouble = TROUBLE_CONFIGURATION;
 	uplink_opened(u, code);
 }
 
@@ -367,6 +374,7 @@ void login_begin(struct uplink *u)
 {
 	const struct route_options *route = u->env.route;
 
+	u->state = UPLINK_LOGIN;
 	/* The credential itself is never sent in the clear (S239). */
 	if (!u->secured && !route->auth_without_tls) {
 		prologue_failed(u, ERR_UNSUPPORTED,
@@ -379,7 +387,6 @@ void login_begin(struct uplink *u)
 				"login: the route logs in and the next hop does not offer AUTH");
 		return;
 	}
-	u->state = UPLINK_LOGIN;
 	u->login = mem_zalloc(sizeof(*u->login));
 	u->login->u = u;
 	buf_init(&u->login->secret, SASL_SECRET_MAX);
@@ -486,7 +493,7 @@ void login_on_reply(struct uplink *u, const struct reply *reply)
 	struct login *login = u->login;
 
 	if (login->state == LOGIN_CANCELLED)
-		failed(u, ERR_DENIED, login->cancelled.text);
+		failed(u, ERR_SYNTAX, login->cancelled.text);
 	else if (reply->code == 334)
 		on_challenge(u, reply);
 	else if (reply->code == 235)

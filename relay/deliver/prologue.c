@@ -10,7 +10,7 @@
 static void try_next_address(struct uplink *u);
 static void dial_again(struct uplink *u);
 
-static void fail(struct uplink *u, enum trouble trouble, int code, const char *why)
+void prologue_failed_as(struct uplink *u, enum trouble trouble, int code, const char *why)
 {
 	struct err sentence;
 	char text[200];
@@ -47,7 +47,7 @@ void prologue_failed(struct uplink *u, int code, const char *why)
 
 	if (code != ERR_TIMEOUT && is_about_tls(u, code))
 		trouble = TROUBLE_TLS;
-	fail(u, trouble, code, why);
+	prologue_failed_as(u, trouble, code, why);
 }
 
 static void say_hello(struct uplink *u, const char *verb, enum uplink_state next)
@@ -83,8 +83,8 @@ void prologue_refused(struct uplink *u, const char *what, const struct reply *re
 
 	reply_summary(reply, text, sizeof(text));
 	snprintf(whole, sizeof(whole), "%s: %d %s", what, reply->code, text);
-	fail(u, is_about_tls(u, ERR_IO) ? TROUBLE_TLS : trouble_of_reply(reply->code), ERR_IO,
-	     whole);
+	prologue_failed_as(u, is_about_tls(u, ERR_IO) ? TROUBLE_TLS : trouble_of_reply(reply->code),
+			   ERR_IO, whole);
 }
 
 static void ready(struct uplink *u)

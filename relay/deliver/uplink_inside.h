@@ -89,6 +89,8 @@ void prologue_connected(struct uplink *u);
 void prologue_on_reply(struct uplink *u, const struct reply *reply);
 /* This address does not do: note it and go on with the next one. */
 void prologue_failed(struct uplink *u, int code, const char *why);
+/* The same where the code does not tell what kind of trouble it is. */
+void prologue_failed_as(struct uplink *u, enum trouble trouble, int code, const char *why);
 /* The same for a reply that says no. */
 void prologue_refused(struct uplink *u, const char *what, const struct reply *reply);
 /* Wait for 220; EHLO follows it. */

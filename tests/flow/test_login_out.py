@@ -114,6 +114,7 @@ def test_wrong_password(make_daemon, tmp_path, authority):
     reason = recipient(front.daemon, message)["reason"]
     assert 'login of "staging" refused' in reason and "535" in reason
     wait_for(lambda: "by route smart until its credentials" in warnings(front.daemon), "a warning")
+    assert recipient(front.daemon, message)["kind"] == "configuration"
     # Due again after 300 ms, and put away until the password may be tried again.
     wait_for(lambda: "waits for route smart: the next hop rests: "
              in recipient(front.daemon, message)["reason"], "parking")
@@ -132,7 +133,6 @@ def test_wrong_password(make_daemon, tmp_path, authority):
     assert "can be read by everybody" in front.daemon.log()
     password.chmod(0o600)
     front.reload("password_file: %s" % password)
-    front.daemon.post("/messages/%s/retry" % message, {})
     front.daemon.wait_states(message, {ANN: "delivered"})
     assert "credentials" not in warnings(front.daemon)
     everything = front.daemon.log() + json.dumps(front.daemon.message(message))

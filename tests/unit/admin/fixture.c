@@ -52,8 +52,15 @@ static void one_warning(void *ctx, void (*row)(void *row_ctx, const char *senten
 	row(row_ctx, "bounce_to is empty");
 }
 
-static const struct admin_ops ops = {
-	.numbers = some_numbers, .routes = two_routes, .warnings = one_warning};
+static void a_breaker(void *ctx, struct admin_breaker *breaker_out)
+{
+	*breaker_out = (struct admin_breaker){10, 200, 3, 44, false, 2};
+}
+
+static const struct admin_ops ops = {.numbers = some_numbers,
+				     .routes = two_routes,
+				     .breaker = a_breaker,
+				     .warnings = one_warning};
 
 static void start_admin(struct fixture *fixture)
 {

@@ -272,7 +272,7 @@ END_TEST
 START_TEST(pause_and_status)
 {
 	struct fixture fixture;
-	json_t *json, *troubles;
+	json_t *json, *one, *troubles;
 
 	fixture_start(&fixture);
 	json = ask(&fixture, 200, "GET", "/api/v1/status", NULL);
@@ -285,18 +285,35 @@ START_TEST(pause_and_status)
 			 "bounce_to is empty");
 	json_decref(json);
 	json_decref(ask(&fixture, 400, "POST", "/api/v1/delivery/pause", "{\"route\":\"x\"}"));
-	json = ask(&fixture, 200, "POST", "/api/v1/delivery/pause", "{}");
+	json_decref(ask(&fixture, 400, "POST", "/api/v1/delivery/resume", "{\"reason\":\"x\"}"));
+	json = ask(&fixture, 200, "POST", "/api/v1/delivery/pause", "{\"reason\":\"load test\"}");
 	ck_assert(json_is_true(json_object_get(json, "paused")));
+	ck_assert_str_eq(text_of(json_object_get(json, "delivery"), "reason"), "load test");
 	json_decref(json);
 	ck_assert(store_is_paused(fixture.store, NULL));
 	json = ask(&fixture, 200, "GET", "/api/v1/status", NULL);
 	ck_assert(json_is_false(json_object_get(json, "delivering")));
+	one = json_object_get(json, "delivery");
+	ck_assert(json_is_true(json_object_get(one, "paused")));
+	ck_assert_str_eq(text_of(one, "reason"), "load test");
+	ck_assert_str_eq(text_of(one, "paused_by"), "token:admin");
+	ck_assert_int_eq(number_of(json_object_get(one, "breaker"), "last_day"), 44);
 	json_decref(json);
 	json_decref(ask(&fixture, 200, "POST", "/api/v1/delivery/resume", NULL));
 	ck_assert(!store_is_paused(fixture.store, NULL));
 	json_decref(ask(&fixture, 200, "POST", "/api/v1/routes/other/pause", NULL));
 	ck_assert(store_is_paused(fixture.store, "other"));
 	ck_assert(!store_is_paused(fixture.store, "default"));
+	json = ask(&fixture, 200, "GET", "/api/v1/routes", NULL);
+	one = json_object_get(json, "delivery");
+	ck_assert(json_is_false(json_object_get(one, "paused")));
+	ck_assert(json_is_null(json_object_get(one, "reason")));
+	ck_assert_int_eq(json_array_size(json_object_get(one, "routes")), 1);
+	one = json_array_get(json_object_get(json, "items"), 1);
+	ck_assert(json_is_true(json_object_get(one, "paused")));
+	ck_assert(json_is_null(json_object_get(one, "pause_reason")));
+	ck_assert_str_eq(text_of(one, "paused_by"), "token:admin");
+	json_decref(json);
 	json_decref(ask(&fixture, 200, "POST", "/api/v1/routes/other/resume", NULL));
 	json_decref(ask(&fixture, 404, "POST", "/api/v1/routes/none/pause", NULL));
 	json = ask(&fixture, 200, "GET", "/api/v1/routes", NULL);

@@ -249,7 +249,8 @@ struct bad {
 	struct nexthop_step steps[3];
 	enum route_auth auth;
 	const char *reason;
-	bool quiet; /* the secret never leaves */
+	bool quiet;	  /* the secret never leaves */
+	const char *kind; /* of trouble; NULL: configuration */
 };
 
 static const struct bad bads[] = {
@@ -273,7 +274,9 @@ static const struct bad bads[] = {
 	{EHLO_AUTH "PLAIN",
 	 {{AT_AUTH, DO_REPLY, "454 4.7.0 later\r\n"}},
 	 ROUTE_AUTH_AUTO,
-	 "login: not now: 454 4.7.0 later"},
+	 "login: not now: 454 4.7.0 later",
+	 false,
+	 "put_off"},
 	{EHLO_AUTH "PLAIN",
 	 {{AT_AUTH, DO_REPLY, "538 5.7.11 encryption needed\r\n"}},
 	 ROUTE_AUTH_PLAIN,
@@ -289,34 +292,57 @@ static const struct bad bads[] = {
 	{EHLO_AUTH "PLAIN",
 	 {{AT_AUTH, DO_REPLY, "250 2.0.0 fine\r\n"}},
 	 ROUTE_AUTH_AUTO,
-	 "answer makes no sense: 250"},
+	 "answer makes no sense: 250",
+	 false,
+	 "protocol"},
 	{EHLO_AUTH "PLAIN",
 	 {{AT_AUTH, DO_REPLY, "334 AAAA\r\n"}, {AT_AUTH_LINE, DO_REPLY, "501 5.5.2 ok\r\n"}},
 	 ROUTE_AUTH_AUTO,
-	 "login: the server asks on and on"},
-	{EHLO_AUTH "PLAIN", {{AT_AUTH, DO_REPLY, "garbage\r\n"}}, ROUTE_AUTH_AUTO, ""},
-	{EHLO_AUTH "PLAIN", {{AT_AUTH, DO_DROP}}, ROUTE_AUTH_AUTO, "closed the connection"},
-	{EHLO_AUTH "PLAIN", {{AT_AUTH, DO_STALL}}, ROUTE_AUTH_AUTO, "did not answer in time"},
+	 "login: the server asks on and on",
+	 false,
+	 "protocol"},
+	{EHLO_AUTH "PLAIN",
+	 {{AT_AUTH, DO_REPLY, "garbage\r\n"}},
+	 ROUTE_AUTH_AUTO,
+	 "",
+	 false,
+	 "protocol"},
+	{EHLO_AUTH "PLAIN",
+	 {{AT_AUTH, DO_DROP}},
+	 ROUTE_AUTH_AUTO,
+	 "closed the connection",
+	 false,
+	 "network"},
+	{EHLO_AUTH "PLAIN",
+	 {{AT_AUTH, DO_STALL}},
+	 ROUTE_AUTH_AUTO,
+	 "did not answer in time",
+	 false,
+	 "timeout"},
 	{EHLO_AUTH "LOGIN",
 	 {{AT_AUTH, DO_REPLY, "235 2.7.0 welcome\r\n"}},
 	 ROUTE_AUTH_AUTO,
 	 "says yes before it can know: 235",
-	 true},
+	 true,
+	 "protocol"},
 	{EHLO_AUTH "LOGIN",
 	 {{AT_AUTH, DO_REPLY, "334 %%%\r\n"}, {AT_AUTH_LINE, DO_REPLY, "501 no\r\n"}},
 	 ROUTE_AUTH_AUTO,
 	 "is not in base64",
-	 true},
+	 true,
+	 "protocol"},
 	{EHLO_AUTH "CRAM-MD5",
 	 {{AT_AUTH, DO_REPLY, "334 \r\n"}, {AT_AUTH_LINE, DO_REPLY, "235 fine\r\n"}},
 	 ROUTE_AUTH_AUTO,
 	 "sends no challenge",
-	 true},
+	 true,
+	 "protocol"},
 	{EHLO_AUTH "SCRAM-SHA-256",
 	 {{AT_AUTH, DO_REPLY, "235 2.7.0 welcome\r\n"}},
 	 ROUTE_AUTH_AUTO,
 	 "says yes before it can know",
-	 true},
+	 true,
+	 "protocol"},
 	/* It repeats what it was told. */
 	{EHLO_AUTH "PLAIN",
 	 {{AT_AUTH, DO_REPLY, "535 5.7.8 " PLAIN_CODED " is wrong\r\n"}},
@@ -348,6 +374,8 @@ START_TEST(never_mail_without_a_login)
 	ck_assert_msg(strstr(one->reason, bad->reason) != NULL, "row %d: %s", _i, one->reason);
 	ck_assert_msg(strncmp(one->reason, "127.0.0.1:", 10) == 0, "row %d: %s", _i, one->reason);
 	ck_assert_ptr_null(strstr(one->reason, "secret"));
+	ck_assert_msg(strcmp(one->kind, bad->kind != NULL ? bad->kind : "configuration") == 0,
+		      "row %d: %s", _i, one->kind);
 	ck_assert_int_eq(nexthop_reached(r.hop, AT_MAIL), 0);
 	ck_assert_int_le(nexthop_reached(r.hop, AT_AUTH), 1);
 	if (bad->quiet)

@@ -476,6 +476,9 @@ static const struct {
 	{"policy: {header_policy: strip}\n",
 	 "1:25 policy.header_policy: is not supported by this version (leave it out or write "
 	 "keep)\n"},
+	{"policy: {breaker: {recipients_per_day: -1}}\n",
+	 "1:40 policy.breaker.recipients_per_day: \"-1\" is out of range: from 0 to 1000000000 is "
+	 "possible\n"},
 	/* Fault rules: each value, then what goes together. */
 	{"faults:\n  - {name: a}\n", "2:5 faults.0.action: is missing\n"},
 	{"faults:\n  - {name: a, action: boun}\n",
@@ -908,6 +911,10 @@ START_TEST(printed_and_read_back)
 		"  tls_certificate: /c, certificates: [{certificate: /a, key: \"/b c\"},\n"
 		"  {certificate: /d}], tls_client_scopes: [{client: \"CN=a\", scope: s}]}]\n"
 		"policy: {control_headers: []}\n");
+	check_round_trip(
+		"policy: {breaker: {recipients_per_minute: 100, recipients_per_day: 5}}\n"
+		"routes: [{hosts: [\"a.example:587\"], username: u, token_command: \"x | y\",\n"
+		"  auth: xoauth2, auth_without_tls: true, tls: none}]\n");
 	check_round_trip(
 		"faults:\n  - {name: a, action: defer, attempts: 2, every: 3, code: 452,"
 		" enhanced: 4.2.2, text: \"full: \\\"x\\\"\", user: \"app-*\", delay: 5s}\n"

@@ -1,0 +1,198 @@
+/* admin/metrics.c - numbers for Prometheus, in its text format */
+#include "admin/handlers.h"
+
+#include <inttypes.h>
+
+#include "base/clock.h"
+#include "queue/act.h"
+#include "queue/reader.h"
+
+#define ROUTES_ASKED 64
+#define TEXT_MAX     ((size_t)1 << 20)
+#define TYPE	     "text/plain; version=0.0.4; charset=utf-8"
+
+/* --- the format -------------------------------------------------------------------- */
+
+static void head(struct buf *out, const char *name, const char *type, const char *help)
+{
+	(void)buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+static void number(struct buf *out, const char *name, const char *type, const char *help,
+		   int64_t value)
+{
+	head(out, name, type, help);
+	(void)buf_printf(out, "%s %" PRId64 "\n", name, value);
+}
+
+/* A label's value: names of ours hold nothing that needs it, but that is for others to know. */
+static void add_escaped(struct buf *out, const char *text)
+{
+	for (; *text != '\0'; text++) {
+		if (*text == '\\' || *text == '"')
+			(void)buf_append_char(out, '\\');
+		if (*text == '\n')
+			(void)buf_append_text(out, "\\n");
+		else
+			(void)buf_append_char(out, *text);
+	}
+}
+
+static void labelled(struct buf *out, const char *name, const char *label, const char *value,
+		     int64_t count)
+{
+	(void)buf_printf(out, "%s{%s=\"", name, label);
+	add_escaped(out, value);
+	(void)buf_printf(out, "\"} %" PRId64 "\n", count);
+}
+
+/* --- what there is -------------------------------------------------------------------- */
+
+static void add_relay(struct buf *out, const struct api *api)
+{
+	struct admin_numbers numbers = {0};
+
+	head(out, "stagepost_info", "gauge", "Always 1; the label is the version.");
+	labelled(out, "stagepost_info", "version", api->env.version, 1);
+	head(out, "stagepost_start_time_seconds", "gauge", "When it was started, since 1970.");
+	(void)buf_printf(out, "stagepost_start_time_seconds %" PRId64 ".%03" PRId64 "\n",
+			 api->env.started_at / 1000, api->env.started_at % 1000);
+	number(out, "stagepost_store_failed", "gauge",
+	       "1: nothing can be written to the queue any more.",
+	       store_is_failed(api->env.store) ? 1 : 0);
+	number(out, "stagepost_store_behind", "gauge", "1: sessions wait for the disk.",
+	       store_is_behind(api->env.store) ? 1 : 0);
+	if (api->env.ops == NULL || api->env.ops->numbers == NULL)
+		return;
+	api->env.ops->numbers(api->env.ctx, &numbers);
+	number(out, "stagepost_accepting", "gauge", "1: the listeners take connections.",
+	       numbers.accepting ? 1 : 0);
+	number(out, "stagepost_sessions", "gauge", "SMTP sessions that are open.",
+	       (int64_t)numbers.sessions);
+	number(out, "stagepost_accepted_messages_total", "counter", "Messages answered 250.",
+	       (int64_t)numbers.accepted);
+}
+
+static void add_queue(struct buf *out, struct store *store)
+{
+	struct queue_stats stats;
+	int64_t now = clock_wall_ms(), age = 0;
+
+	store_stats(store, &stats);
+	number(out, "stagepost_queue_messages", "gauge", "Messages that are stored.",
+	       stats.messages);
+	number(out, "stagepost_queue_bytes", "gauge", "Their octets.", stats.bytes);
+	head(out, "stagepost_queue_recipients", "gauge", "Recipients of them, by state.");
+	for (int state = 1; state < STATE_COUNT; state++)
+		labelled(out, "stagepost_queue_recipients", "state", state_name((enum state)state),
+			 stats.by_state[state]);
+	if (stats.oldest_due_at > 0 && stats.oldest_due_at < now)
+		age = (now - stats.oldest_due_at) / 1000;
+	number(out, "stagepost_queue_oldest_age_seconds", "gauge",
+	       "How long the oldest message with a recipient still to be delivered is here.", age);
+}
+
+/* What kind of trouble it was that deferred or failed them. */
+static void add_troubles(struct buf *out, const struct admin_route_status *route)
+{
+	for (size_t i = 0; i < route->trouble_count; i++) {
+		(void)buf_append_text(out, "stagepost_troubles_total{route=\"");
+		add_escaped(out, route->name);
+		(void)buf_append_text(out, "\",kind=\"");
+		add_escaped(out, route->troubles[i].kind);
+		(void)buf_printf(out, "\"} %" PRIu64 "\n", (uint64_t)route->troubles[i].count);
+	}
+}
+
+static void add_attempts(struct buf *out, const struct admin_route_status *route)
+{
+	const struct {
+		const char *outcome;
+		uint64_t count;
+	} outcomes[] = {{"delivered", route->delivered},
+			{"deferred", route->deferred},
+			{"failed", route->failed}};
+
+	for (size_t i = 0; i < sizeof(outcomes) / sizeof(outcomes[0]); i++) {
+		(void)buf_append_text(out, "stagepost_attempts_total{route=\"");
+		add_escaped(out, route->name);
+		(void)buf_printf(out, "\",outcome=\"%s\"} %" PRIu64 "\n", outcomes[i].outcome,
+				 outcomes[i].count);
+	}
+}
+
+static void add_routes(struct buf *out, const struct api *api)
+{
+	struct admin_route_status routes[ROUTES_ASKED];
+	size_t count = 0;
+
+	if (api->env.ops != NULL && api->env.ops->routes != NULL)
+		count = api->env.ops->routes(api->env.ctx, routes, ROUTES_ASKED);
+	head(out, "stagepost_attempts_total", "counter",
+	     "Recipients that were tried, by route and outcome.");
+	for (size_t i = 0; i < count; i++)
+		add_attempts(out, &routes[i]);
+	head(out, "stagepost_troubles_total", "counter",
+	     "Recipients that were put off or failed, by route and kind of trouble.");
+	for (size_t i = 0; i < count; i++)
+		add_troubles(out, &routes[i]);
+	head(out, "stagepost_route_connections", "gauge", "Open connections to next hops.");
+	for (size_t i = 0; i < count; i++)
+		labelled(out, "stagepost_route_connections", "route", routes[i].name,
+			 (int64_t)routes[i].connections);
+	head(out, "stagepost_route_busy_connections", "gauge",
+	     "Those of them with a message under way.");
+	for (size_t i = 0; i < count; i++)
+		labelled(out, "stagepost_route_busy_connections", "route", routes[i].name,
+			 (int64_t)routes[i].busy);
+	head(out, "stagepost_route_paused", "gauge", "1: the route stands still.");
+	for (size_t i = 0; i < count; i++)
+		labelled(out, "stagepost_route_paused", "route", routes[i].name,
+			 store_is_paused(api->env.store, routes[i].name) ? 1 : 0);
+	head(out, "stagepost_route_login_refused", "gauge",
+	     "1: the next hop refuses the route's credentials.");
+	for (size_t i = 0; i < count; i++)
+		labelled(out, "stagepost_route_login_refused", "route", routes[i].name,
+			 routes[i].login_refused ? 1 : 0);
+}
+
+static void add_breaker(struct buf *out, const struct api *api)
+{
+	struct admin_breaker breaker;
+
+	number(out, "stagepost_delivery_paused", "gauge", "1: all of delivery stands still.",
+	       store_is_paused(api->env.store, NULL) ? 1 : 0);
+	if (api->env.ops == NULL || api->env.ops->breaker == NULL)
+		return;
+	api->env.ops->breaker(api->env.ctx, &breaker);
+	head(out, "stagepost_offered_recipients", "gauge",
+	     "Recipients offered to next hops in the last minute and day.");
+	labelled(out, "stagepost_offered_recipients", "window", "minute", breaker.minute);
+	labelled(out, "stagepost_offered_recipients", "window", "day", breaker.day);
+	head(out, "stagepost_breaker_limit", "gauge",
+	     "How many policy.breaker allows there; 0: any number.");
+	labelled(out, "stagepost_breaker_limit", "window", "minute", breaker.per_minute);
+	labelled(out, "stagepost_breaker_limit", "window", "day", breaker.per_day);
+	number(out, "stagepost_breaker_tripped", "gauge",
+	       "1: the breaker paused delivery, and nobody has resumed it.",
+	       breaker.tripped ? 1 : 0);
+	number(out, "stagepost_breaker_trips_total", "counter", "How often it did.",
+	       (int64_t)breaker.trips);
+}
+
+void handle_metrics(struct call *call)
+{
+	const struct whitelist_snapshot *snapshot = whitelist_acquire(call->api->env.whitelist);
+	int64_t entries = (int64_t)whitelist_size(snapshot);
+	struct buf text;
+
+	whitelist_release(&snapshot);
+	buf_init(&text, TEXT_MAX);
+	add_relay(&text, call->api);
+	add_queue(&text, call->api->env.store);
+	number(&text, "stagepost_whitelist_entries", "gauge", "Entries of the whitelist.", entries);
+	add_breaker(&text, call->api);
+	add_routes(&text, call->api);
+	http_reply(call->http, 200, TYPE, &text);
+	buf_release(&text);
+}
