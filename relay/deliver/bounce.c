@@ -293,19 +293,18 @@ static void put_word(struct writing *w, const struct bounce_recipient *recipient
 static void put_words_of(struct writing *w, enum bounce_action action)
 {
 	static const char *const words[BOUNCE_ACTIONS] = {
-		[BOUNCE_FAILED] = "\r\nIt could not be delivered to:\r\n\r\n",
-		[BOUNCE_DELAYED] =
-			"\r\nIt has not been delivered yet, and is still tried, to:\r\n\r\n",
-		[BOUNCE_RELAYED] =
-			"\r\nIt was passed on to a system that sends no such reports, for:"
-			"\r\n\r\n",
-		[BOUNCE_DELIVERED] = "\r\nIt was delivered to:\r\n\r\n"};
+		[BOUNCE_FAILED] = "could not be delivered to:",
+		[BOUNCE_DELAYED] = "has not been delivered yet, and is still tried, to:",
+		[BOUNCE_RELAYED] = "was passed on to a system that sends no such reports, for:",
+		[BOUNCE_DELIVERED] = "was delivered to:"};
 	const struct bounce *bounce = w->bounce;
 	size_t total = count_of(bounce, action), shown = 0;
 
 	if (total == 0)
 		return;
+	put(w, "\r\nIt ");
 	put(w, words[action]);
+	put(w, "\r\n\r\n");
 	for (size_t i = 0; i < bounce->recipient_count && shown < WORDS_MAX; i++)
 		if (bounce->recipients[i].action == action) {
 			put_word(w, &bounce->recipients[i]);
