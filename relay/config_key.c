@@ -39,6 +39,7 @@ static_assert(sizeof(enum listener_protocol) == sizeof(int), "choices are stored
 #define TEXT(n, value, ...)   {.name = (n), .type = CONFIG_TEXT, .fallback = (value), __VA_ARGS__}
 #define COUNT(n, value, ...)  {.name = (n), .type = CONFIG_COUNT, .fallback = (value), __VA_ARGS__}
 #define SIZE(n, value, ...)   {.name = (n), .type = CONFIG_SIZE, .fallback = (value), __VA_ARGS__}
+#define DECIMAL(n, value, ...) {.name = (n), .type = CONFIG_DECIMAL, .fallback = (value), __VA_ARGS__}
 #define TIME(n, value, ...)   {.name = (n), .type = CONFIG_TIME, .fallback = (value), __VA_ARGS__}
 #define BOOL(n, value, ...)   {.name = (n), .type = CONFIG_BOOL, .fallback = (value), __VA_ARGS__}
 #define CHOICE(n, value, ...) {.name = (n), .type = CONFIG_CHOICE, .fallback = (value), __VA_ARGS__}
@@ -224,7 +225,7 @@ static const struct config_key route_keys[] = {
 	BOOL("xclient", "false", R_AT(xclient)),
 	TEXT("source_address", "\"\"", R_AT(source_address), .check = config_check_address_or_empty),
 	COUNT("max_connections", "4", R_AT(max_connections), .range = {1, 1000}),
-	LATER("rate", "0"),
+	DECIMAL("rate", "0", R_AT(rate_thousandths), .range = {0, 1000000000}),
 	TIME("connect_timeout", "30s", R_AT(connect_timeout_ms), .range = {100, HOUR}),
 	TIME("command_timeout", "5m", R_AT(command_timeout_ms), .range = {100, HOUR}),
 	SIZE("data_min_rate", "512", R_AT(data_min_rate), .range = {0, GIB}),

@@ -16,6 +16,7 @@ enum config_type {
 	CONFIG_CHOICE,	 /* an enum; its values are the indexes into `choices` plus first_choice */
 	CONFIG_COUNT,	 /* size_t */
 	CONFIG_SIZE,	 /* int64_t, octets */
+	CONFIG_DECIMAL,	 /* int64_t, thousandths */
 	CONFIG_TIME,	 /* int64_t, milliseconds */
 	CONFIG_TEXTS,	 /* const char *const *, size_t */
 	CONFIG_TIMES,	 /* const int64_t *, size_t */

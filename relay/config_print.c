@@ -89,6 +89,16 @@ static void print_time_at(const char *at, struct buf *out)
 	buf_append_text(out, text);
 }
 
+static void print_decimal_at(const char *at, struct buf *out)
+{
+	char text[CONFIG_VALUE_SIZE];
+	int64_t ms;
+
+	memcpy(&ms, at, sizeof(ms));
+	config_format_decimal(ms, text);
+	buf_append_text(out, text);
+}
+
 static void print_choice(const struct config_key *key, const char *at, struct buf *out)
 {
 	int value;
@@ -131,6 +141,7 @@ void config_print_value(const struct config_key *key, const char *base, struct b
 	case CONFIG_CHOICE: print_choice(key, at, out); break;
 	case CONFIG_COUNT: buf_printf(out, "%zu", count_at(at)); break;
 	case CONFIG_SIZE: print_size_at(at, out); break;
+	case CONFIG_DECIMAL: print_decimal_at(at, out); break;
 	case CONFIG_TIME: print_time_at(at, out); break;
 	case CONFIG_TEXTS:
 	case CONFIG_TIMES:

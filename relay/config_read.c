@@ -161,6 +161,8 @@ static bool read_number(struct config_reader *reader, const struct place *at,
 		code = config_parse_time(text, range, value_out, &why);
 	else if (is_size)
 		code = config_parse_size(text, range, value_out, &why);
+	else if (at->key->type == CONFIG_DECIMAL)
+		code = config_parse_decimal(text, range, value_out, &why);
 	else
 		code = config_parse_number(text, range, value_out, &why);
 	if (code != ERR_OK)
@@ -393,6 +395,7 @@ static void read_scalar(struct config_reader *reader, const struct place *at)
 		memcpy(target, &count, sizeof(count));
 		break;
 	case CONFIG_SIZE:
+	case CONFIG_DECIMAL:
 	case CONFIG_TIME:
 		if (read_number(reader, at, at->key->range, &number))
 			memcpy(target, &number, sizeof(number));

@@ -60,6 +60,42 @@ int config_parse_number(struct span text, struct config_range range, int64_t *nu
 	return ERR_OK;
 }
 
+int config_parse_decimal(struct span text, struct config_range range, int64_t *thousandths_out,
+			 struct err *why)
+{
+	size_t point = span_find(text, '.');
+	struct span places = span_skip(text, point + 1);
+	char quoted[CONFIG_QUOTED_SIZE], least[CONFIG_VALUE_SIZE], most[CONFIG_VALUE_SIZE];
+	uint64_t whole = UINT64_MAX, part = 0;
+	int64_t value;
+
+	if (span_to_u64(span_first(text, point), (uint64_t)range.max, &whole) == ERR_SYNTAX ||
+	    (point < text.len && (places.len > 3 || span_to_u64(places, 999, &part) != ERR_OK)))
+		return err_set(why, ERR_SYNTAX, "a number such as 3 or 0.5 was expected, not %s",
+			       config_quote(text, quoted));
+	for (size_t i = places.len; i < 3; i++)
+		part *= 10;
+	config_format_decimal(range.min, least);
+	config_format_decimal(range.max, most);
+	value = whole <= (uint64_t)range.max / 1000 ? (int64_t)(whole * 1000 + part) : INT64_MAX;
+	if (value < range.min || value > range.max)
+		return err_set(why, ERR_LIMIT, "%s is out of range: from %s to %s is possible",
+			       config_quote(text, quoted), least, most);
+	*thousandths_out = value;
+	return ERR_OK;
+}
+
+void config_format_decimal(int64_t thousandths, char text_out[CONFIG_VALUE_SIZE])
+{
+	int len = snprintf(text_out, CONFIG_VALUE_SIZE, "%" PRId64 ".%03" PRId64,
+			   thousandths / 1000, thousandths % 1000);
+
+	while (text_out[len - 1] == '0')
+		text_out[--len] = '\0';
+	if (text_out[len - 1] == '.')
+		text_out[--len] = '\0';
+}
+
 /* Digits and one suffix of the table, with nothing between or behind them. */
 static int parse_with_unit(struct span text, const struct unit *units, size_t count,
 			   int64_t *value_out)

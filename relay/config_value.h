@@ -23,6 +23,9 @@ int config_parse_number(struct span text, struct config_range range, int64_t *nu
 /* Octets: "512", "64K", "10M", "1G", "1T" (powers of 1024). */
 int config_parse_size(struct span text, struct config_range range, int64_t *bytes_out,
 		      struct err *why);
+/* "3", "0.5", at most three places behind the point; in thousandths, as is the range. */
+int config_parse_decimal(struct span text, struct config_range range, int64_t *thousandths_out,
+			 struct err *why);
 /* "500ms", "30s", "5m", "4h", "7d", or "0". */
 int config_parse_time(struct span text, struct config_range range, int64_t *ms_out,
 		      struct err *why);
@@ -31,6 +34,7 @@ int config_parse_bool(struct span text, bool *value_out, struct err *why);
 
 /* The shortest exact form that the parsers above read back. */
 #define CONFIG_VALUE_SIZE 32
+void config_format_decimal(int64_t thousandths, char text_out[CONFIG_VALUE_SIZE]);
 void config_format_size(int64_t bytes, char text_out[CONFIG_VALUE_SIZE]);
 void config_format_time(int64_t ms, char text_out[CONFIG_VALUE_SIZE]);
 

@@ -62,6 +62,7 @@ struct route_options {
 	bool xclient;			 /* the same by XCLIENT, which must be offered */
 	const char *source_address;
 	size_t max_connections;
+	int64_t rate_thousandths; /* of a transaction, per second; 0: no limit */
 	int64_t connect_timeout_ms;
 	int64_t command_timeout_ms;
 	int64_t data_min_rate; /* bytes per second while sending; 0: any */

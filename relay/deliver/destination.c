@@ -495,8 +495,11 @@ void way_init(struct deliver *d, struct way *way, struct plan *plan,
 		else
 			add_host(way, options->hosts[i], false);
 	}
+	rate_init(&way->rate, options->rate_thousandths, clock_mono_ms());
 	if (before == NULL)
 		return;
+	way->rate = before->rate;
+	rate_change(&way->rate, options->rate_thousandths, clock_mono_ms());
 	for (const struct host *old = before->hosts; old != NULL && way->looks_up; old = old->next)
 		if (old->is_found && !host_is_well(old))
 			add_host(way, old->text, true);

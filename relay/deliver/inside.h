@@ -18,6 +18,7 @@
 #include "relay/deliver/job.h"
 #include "relay/deliver/keyring.h"
 #include "relay/deliver/outcome.h"
+#include "relay/deliver/rate.h"
 #include "relay/deliver/resolve.h"
 #include "relay/deliver/uplink.h"
 #include "relay/deliver/worker.h"
@@ -124,6 +125,7 @@ struct way {
 	size_t jobs_waiting;
 	bool paused; /* when it was looked at last */
 	int64_t starved_until_ms;
+	struct rate rate;
 	uint64_t delivered, deferred, failed;
 	uint64_t troubles[TROUBLE_COUNT]; /* recipients that were not delivered, by kind */
 	char last_error[200];
@@ -283,6 +285,8 @@ void lookup_found_ours(struct destination *to, const struct host *host);
 
 /* pool.c: connections */
 void pool_start_jobs(struct deliver *d);
+/* Until mail that a rate holds back may go; -1: there is none. */
+int64_t pool_wait_ms(const struct deliver *d);
 void pool_tidy(struct deliver *d, struct way *way, int64_t now_ms);
 void pool_close(struct way *way, bool busy_too);
 size_t pool_links(const struct way *way);

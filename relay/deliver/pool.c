@@ -498,8 +498,10 @@ static bool start_job(struct deliver *d, struct link *link)
 		way_push(to->way, job, true);
 		return false;
 	}
-	if (job->started_ms == 0)
+	if (job->started_ms == 0) {
 		job->started_ms = clock_mono_ms();
+		rate_take(&to->way->rate, job->started_ms);
+	}
 	job->running = 2;
 	to->jobs_running++;
 	job->worker = d->idle_workers[--d->idle_count];
@@ -512,10 +514,16 @@ static bool start_job(struct deliver *d, struct link *link)
 	return true;
 }
 
+/* What is tried again on another connection has been counted. */
+static bool keeps_to_rate(const struct destination *to)
+{
+	return to->first->started_ms > 0 || rate_wait_ms(&to->way->rate, clock_mono_ms()) == 0;
+}
+
 static void serve(struct deliver *d, struct destination *to)
 {
 	if (to->first == NULL || clock_mono_ms() < to->way->starved_until_ms ||
-	    !lookup_is_ready(d, to))
+	    !lookup_is_ready(d, to) || !keeps_to_rate(to))
 		return;
 	/* Also when there are connections enough: else it would never be found out. */
 	probe(d, to);
@@ -527,11 +535,28 @@ static void serve(struct deliver *d, struct destination *to)
 
 		if (link == NULL)
 			break;
+		if (!keeps_to_rate(to))
+			return;
 		if (!start_job(d, link))
 			return;
 	}
 	if (to->first != NULL)
 		dial_for(d, to);
+}
+
+int64_t pool_wait_ms(const struct deliver *d)
+{
+	int64_t now_ms = clock_mono_ms();
+	int64_t first = -1;
+
+	for (size_t i = 0; i < d->plan->options->route_count; i++) {
+		const struct way *way = &d->plan->ways[i];
+		int64_t wait = rate_wait_ms(&way->rate, now_ms);
+
+		if (way->waiting > 0 && wait > 0 && (first < 0 || wait < first))
+			first = wait;
+	}
+	return first;
 }
 
 /* The last of those that wait stands behind the others the next time. */

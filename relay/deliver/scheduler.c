@@ -74,6 +74,7 @@ static void turn(struct deliver *d)
 static int patience(const struct deliver *d)
 {
 	int64_t due = d->next_due_at - clock_wall_ms();
+	int64_t held = pool_wait_ms(d);
 	int64_t wait = IDLE_MS;
 
 	if (d->stopping)
@@ -81,9 +82,11 @@ static int patience(const struct deliver *d)
 	if (d->jobs != NULL || has_links(d) || store_is_paused(d->env.store, NULL) ||
 	    halt_is_on(d) || park_is_awaited(d))
 		wait = TICK_MS;
+	if (held > 0 && held < wait)
+		wait = held;
 	/* Something is due that intake did not take: our hands are full, or it must not. */
 	if (due <= 0 || d->maybe_due)
-		return d->jobs != NULL ? CLAIM_EACH_MS : TICK_MS;
+		due = d->jobs != NULL ? CLAIM_EACH_MS : TICK_MS;
 	return (int)(due < wait ? due : wait);
 }
 

@@ -333,6 +333,13 @@ static const struct {
 	{"routes:\n  - name: a\n", "2:5 routes.0.hosts: is missing\n"},
 	{"routes:\n  - {hosts: [\"mx:0\"]}\n",
 	 "2:14 routes.0.hosts.0: mx: or mx:port was expected, not \"0\"\n"},
+	{"routes:\n  - {hosts: [\"a:1\"], tls: none, rate: 0.0001}\n",
+	 "2:39 routes.0.rate: a number such as 3 or 0.5 was expected, not \"0.0001\"\n"},
+	{"routes:\n  - {hosts: [\"a:1\"], tls: none, rate: 1000000.001}\n",
+	 "2:39 routes.0.rate: \"1000000.001\" is out of range: from 0 to 1000000 is possible\n"},
+	{"routes:\n  - {hosts: [\"a:1\"], tls: none, rate: 99999999999999999999}\n",
+	 "2:39 routes.0.rate: \"99999999999999999999\" is out of range: from 0 to 1000000 is "
+	 "possible\n"},
 	{"delivery: {dns: [\"::1\", localhost, 127.0.0.1:0, \"[::1]:53\", 127.0.0.1]}\n",
 	 "1:17 delivery.dns: 5 items are too many: at most 3\n"},
 	{"delivery: {dns: [\"::1\", localhost, 127.0.0.1:0]}\n",
@@ -1047,6 +1054,31 @@ START_TEST(values)
 }
 END_TEST
 
+START_TEST(decimals)
+{
+	static const struct {
+		const char *text;
+		int64_t thousandths; /* -1: refused */
+	} cases[] = {{"0", 0},	  {"3", 3000},	{"0.5", 500}, {"10.25", 10250}, {"0.001", 1},
+		     {"1.", -1},  {"", -1},	{".5", -1},   {"1.2345", -1},	{"-1", -1},
+		     {"1e3", -1}, {"1.-5", -1}, {"1 .5", -1}, {"1,5", -1}};
+
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		struct config_range range = {0, 1000000};
+		char text[CONFIG_VALUE_SIZE];
+		struct err why;
+		int64_t value = -1;
+
+		config_parse_decimal(span_of(cases[i].text), range, &value, &why);
+		ck_assert_msg(value == cases[i].thousandths, "%s: %d", cases[i].text, (int)value);
+		if (value >= 0) {
+			config_format_decimal(value, text);
+			ck_assert_str_eq(text, cases[i].text);
+		}
+	}
+}
+END_TEST
+
 START_TEST(many_mistakes_do_not_pile_up)
 {
 	struct buf text;
@@ -1063,7 +1095,7 @@ START_TEST(many_mistakes_do_not_pile_up)
 }
 END_TEST
 
-UNIT_MAIN("relay/config", defaults_are_those_of_the_interface, every_form_is_read,
+UNIT_MAIN("relay/config", decimals, defaults_are_those_of_the_interface, every_form_is_read,
 	  mistakes_are_reported_with_place_and_name, hostnames, secrets_of_routes,
 	  values_in_force_of_later_versions, users_are_read, mistakes_in_users,
 	  users_that_nobody_wants, sections_without_a_value, environment, overrides,
