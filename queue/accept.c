@@ -6,6 +6,7 @@
 #include "queue/body.h"
 #include "queue/lane.h"
 #include "queue/message.h"
+#include "queue/proof.h"
 #include "queue/room.h"
 #include "queue/upkeep.h"
 #include "queue/writer.h"
@@ -61,8 +62,9 @@ static int insert_message(struct store *store, int64_t number, const struct new_
 static const char sql_recipient[] =
 	"INSERT INTO recipient(id, address, state, accepted_state, due_at, waiting_since,"
 	" updated_at, verdict, verdict_reason, entry, revision, nearest, notify, orcpt, origin,"
-	" fault, lane) VALUES(?1, ?2, ?3, ?3, ?4, ?5, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14,"
-	" ?15)";
+	" fault, lane, proof) VALUES(?1, ?2, ?3, ?3, ?4, ?5, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, "
+	"?13, ?14,"
+	" ?15, ?16)";
 
 static int insert_recipient(struct store *store, int64_t id, int64_t lane,
 			    const struct new_message *message,
@@ -91,6 +93,7 @@ static int insert_recipient(struct store *store, int64_t id, int64_t lane,
 	query_give_text(&query, message->origin);
 	query_give_text(&query, recipient->fault);
 	query_give_int(&query, lane);
+	query_give_int(&query, proof_of(store->database, id, recipient->address));
 	return query_run(&query, why);
 }
 

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "queue/proof.h"
 #include "queue/room.h"
 #include "queue/upkeep.h"
 #include "queue/writer.h"
@@ -78,7 +79,7 @@ void body_drop(struct body *body)
 /* --- chunks that go ahead --------------------------------------------------------- */
 
 static const char sql_stage[] = "INSERT INTO staging(message) VALUES(?1)";
-static const char sql_chunk[] = "INSERT INTO chunk(id, data) VALUES(?1, ?2)";
+static const char sql_chunk[] = "INSERT INTO chunk(id, data, proof) VALUES(?1, ?2, ?3)";
 
 int chunk_insert(struct store *store, int64_t message, int64_t sequence, struct span data,
 		 struct err *why)
@@ -93,6 +94,7 @@ int chunk_insert(struct store *store, int64_t message, int64_t sequence, struct 
 		return code;
 	query_give_int(&query, part_id(message, sequence));
 	query_give_bytes(&query, data.data, data.len);
+	query_give_int(&query, proof_of_chunk(store->database, part_id(message, sequence), data));
 	return query_run(&query, why);
 }
 

@@ -2,7 +2,9 @@
 #include <stdlib.h>
 
 #include "queue/delivery.h"
+#include "queue/history.h"
 #include "queue/lane.h"
+#include "queue/proof.h"
 #include "queue/writer.h"
 
 #define CLAIM_MAX 10000
@@ -14,6 +16,7 @@ struct due {
 	struct claimed_recipient recipient;
 	enum state state;
 	int64_t lane;
+	bool is_damaged; /* queue/proof.h */
 	size_t order;
 };
 
@@ -25,6 +28,17 @@ struct taking {
 	struct due *taken;
 	size_t room, count;
 };
+
+static bool is_proved(const struct store *store, const struct claimed_recipient *recipient,
+		      struct query *query)
+{
+	bool is_old = query_take_bool(query);
+	int64_t proof = query_take_int(query);
+
+	if (recipient->address == NULL)
+		return false;
+	return is_old || proof == proof_of(store->database, recipient->id, recipient->address);
+}
 
 /*
  * Walks the partial index of what waits, so the cost is that of what is
@@ -75,8 +89,8 @@ static size_t cut_between_messages(const struct taking *t, size_t count, size_t 
 
 static const char sql_read[] =
 	"SELECT state, address, attempts, in_doubt, waiting_since, notify, orcpt, fault, reason,"
-	" reply_code, reply_enhanced, reply_text, kind, lane, delay_told FROM recipient WHERE id = "
-	"?1";
+	" reply_code, reply_enhanced, reply_text, kind, lane, delay_told, proof IS NULL, proof"
+	" FROM recipient WHERE id = ?1";
 
 static int read_due(struct taking *t, int64_t id, struct due *due, struct err *why)
 {
@@ -109,6 +123,7 @@ static int read_due(struct taking *t, int64_t id, struct due *due, struct err *w
 	due->recipient.last_kind = query_take_copy(&query, arena);
 	due->lane = query_take_int(&query);
 	due->recipient.delay_told = query_take_int(&query) != 0;
+	due->is_damaged = !is_proved(t->store, &due->recipient, &query);
 	query_end(&query);
 	return ERR_OK;
 }
@@ -135,6 +150,42 @@ static int lease_one(struct store *store, const struct claim *claim, struct due 
 	query_give_int(&query, claim->now + claim->lease_ms);
 	query_give_int(&query, claim->now);
 	code = query_run(&query, why);
+	if (code == ERR_OK)
+		counters_move(&store->counters, due->state, to);
+	return code;
+}
+
+static const char sql_hold[] =
+	"UPDATE recipient SET state = ?2, due_at = NULL, parked = NULL, reason = ?3,"
+	" events = events + 1,"
+	" updated_at = ?4 WHERE id = ?1 RETURNING events";
+
+/* S259, P1: nobody knows whose address that is. */
+static int hold_damaged(struct store *store, const struct claim *claim, const struct due *due,
+			struct err *why)
+{
+	struct history_item item = {.at = claim->now,
+				    .event = "held",
+				    .reason = "the database is damaged: the address stored here is "
+					      "not the one that was accepted"};
+	int64_t events = 0;
+	struct query query;
+	enum state to;
+	bool row;
+	int code = state_move(due->state, TRANSITION_HOLD, &to, why);
+
+	if (code == ERR_OK)
+		code = query_begin(&query, &store->db, sql_hold, why);
+	if (code != ERR_OK)
+		return code;
+	query_give_int(&query, due->recipient.id);
+	query_give_int(&query, to);
+	query_give_text(&query, item.reason);
+	query_give_int(&query, claim->now);
+	while ((code = query_row(&query, &row, why)) == ERR_OK && row)
+		events = query_take_int(&query);
+	if (code == ERR_OK)
+		code = history_add(store, due->recipient.id, events, &item, to, why);
 	if (code == ERR_OK)
 		counters_move(&store->counters, due->state, to);
 	return code;
@@ -239,10 +290,13 @@ static int take(struct taking *t, size_t count, struct err *why)
 	for (size_t i = 0; code == ERR_OK && i < count; i++) {
 		struct due *due = &t->taken[t->count];
 
-		due->order = t->count++;
 		code = read_due(t, t->ids[i], due, why);
-		if (code == ERR_OK)
+		if (code == ERR_OK && due->is_damaged) {
+			code = hold_damaged(t->store, t->claim, due, why);
+		} else if (code == ERR_OK) {
+			due->order = t->count++;
 			code = lease_one(t->store, t->claim, due, why);
+		}
 	}
 	return code;
 }

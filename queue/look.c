@@ -31,6 +31,13 @@ void look_at_files(const char *data_dir, struct look *look_out)
 
 	look_out->bytes = size_of(data_dir, FOLDER_DATABASE) + log;
 	look_out->was_killed = log > 0;
+	look_out->file = (struct identity){0};
+	if (look_out->was_killed) {
+		char *path = folder_path(data_dir, FOLDER_DATABASE);
+
+		look_out->file = identity_of_file(path);
+		mem_free(path);
+	}
 }
 
 static const char sql_all[] = "PRAGMA quick_check(1)";
@@ -73,7 +80,12 @@ static int ask(struct db *db, const char *sql, struct err *why)
 int look_at_pages(struct db *db, const struct look *look, struct err *why)
 {
 	int64_t limit = look->was_killed ? WHEN_KILLED_BYTES : ALWAYS_BYTES;
-	int code = look->bytes <= limit ? ask(db, sql_all, why) : ERR_OK;
+	struct identity both;
+	int code = identity_read(db, &both, why);
 
+	if (code == ERR_OK)
+		code = identity_check(&look->file, &both, why);
+	if (code == ERR_OK && look->bytes <= limit)
+		code = ask(db, sql_all, why);
 	return code == ERR_OK ? ask(db, sql_whitelist, why) : code;
 }

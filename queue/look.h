@@ -6,16 +6,18 @@
 #include <stdint.h>
 
 #include "queue/db.h"
+#include "queue/proof.h"
 
 /* How the files were found, before SQLite touched them. */
 struct look {
-	int64_t bytes;	 /* database and log */
-	bool was_killed; /* the log is not empty: the last run did not come to its end */
+	int64_t bytes;	      /* database and log */
+	bool was_killed;      /* the log is not empty: the last run did not come to its end */
+	struct identity file; /* then: what the database says of itself without it */
 };
 
 void look_at_files(const char *data_dir, struct look *look_out);
 /*
- * ERR_FATAL when pages are damaged, with a sentence that names the way out.
+ * ERR_FATAL when pages are damaged or are of two databases, with a sentence that names the way out.
  * Reads the whole file only where that takes a fraction of a second; the
  * whitelist always, because it decides what leaves.
  */

@@ -4,6 +4,7 @@
 #include "queue/connection.h"
 #include "queue/delivery.h"
 #include "queue/history.h"
+#include "queue/proof.h"
 #include "queue/reader.h"
 #include "queue/writer.h"
 
@@ -178,8 +179,10 @@ int queue_message_show(struct store_reader *reader, const struct ulid *id, struc
 
 /* --- bytes ------------------------------------------------------------------------- */
 
-static const char sql_chunk[] = "SELECT m.size, c.data FROM message m LEFT JOIN chunk c"
-				" ON c.id = (m.id << 16) + ?2 WHERE m.uid = ?1";
+static const char sql_chunk[] =
+	"SELECT m.size, c.data, c.proof IS NULL, c.proof, c.id,"
+	" (SELECT value FROM meta WHERE name = 'database')"
+	" FROM message m LEFT JOIN chunk c ON c.id = (m.id << 16) + ?2 WHERE m.uid = ?1";
 
 static int64_t expected_len(int64_t size, int64_t sequence)
 {
@@ -195,8 +198,12 @@ static int take_chunk(struct query *query, int64_t sequence, struct buf *out, st
 {
 	int64_t expected = expected_len(query_take_int(query), sequence);
 	struct span data = query_take_bytes(query);
+	bool is_old = query_take_bool(query);
+	int64_t proof = query_take_int(query);
+	int64_t chunk = query_take_int(query);
 
-	if ((int64_t)data.len != expected)
+	if ((int64_t)data.len != expected ||
+	    (!is_old && proof != proof_of_chunk(query_take_int(query), chunk, data)))
 		return err_set(why, ERR_IO, "chunk %lld of the message is missing or damaged",
 			       (long long)sequence);
 	return buf_append_span(out, data) == ERR_OK

@@ -9,9 +9,11 @@
 #include "queue/look.h"
 #include "queue/migrate.h"
 #include "queue/pauses.h"
+#include "queue/proof.h"
 #include "queue/settle.h"
 #include "queue/upkeep.h"
 #include "queue/writer.h"
+#include "schema/schema.h"
 
 /* The mode of the lock file (0600) is taken over by the database and its companions. */
 static int open_database(struct store *store, int64_t *version_out, struct err *why)
@@ -87,6 +89,16 @@ static const char sql_next_message[] =
 	" 1 + coalesce((SELECT max(id) FROM message), 0),"
 	" 1 + coalesce((SELECT max(message) FROM staging), 0))";
 
+static int restore_identity(struct store *store, struct err *why)
+{
+	struct identity identity;
+	int code = identity_read(&store->db, &identity, why);
+
+	if (code == ERR_OK)
+		store->database = identity.database;
+	return code;
+}
+
 static int restore_numbers(struct store *store, struct err *why)
 {
 	int64_t next = 0;
@@ -115,6 +127,8 @@ static int restore(struct store *store, struct err *why)
 	int code = restore_numbers(store, why);
 
 	if (code == ERR_OK)
+		code = restore_identity(store, why);
+	if (code == ERR_OK)
 		code = counters_load(&store->counters, &store->db, why);
 	if (code == ERR_OK)
 		code = pauses_load(store->pauses, &store->db, why);
@@ -140,6 +154,8 @@ static int open_all(struct store *store, struct err *why)
 		code = version > 0 ? look_at_pages(&store->db, &look, why) : ERR_OK;
 	if (code == ERR_OK)
 		code = prepare_database(store, version, why);
+	/* Nothing is in the log, and nothing was put there by a step of the schema. */
+	store->log_is_copied = !look.was_killed && version == schema_version();
 	if (code == ERR_OK)
 		code = folder_note_database(store->data_dir, store->lock_fd, why);
 	if (code == ERR_OK)

@@ -145,9 +145,12 @@ void upkeep_watch_log(struct store *store)
 static void checkpoint(struct store *store, int mode)
 {
 	struct err why;
+	int pages = -1;
 	int copied = -1; /* stays so when it could not be begun */
-	int code = sqlite3_wal_checkpoint_v2(store->db.handle, NULL, mode, NULL, &copied);
+	int code = sqlite3_wal_checkpoint_v2(store->db.handle, NULL, mode, &pages, &copied);
 
+	if (code == SQLITE_OK && copied >= 0)
+		store->log_is_copied = pages == copied;
 	if (copied >= 0)
 		store->copied_pages = copied;
 	store->checkpoint_at = store->wal_pages + CHECKPOINT_PAGES;

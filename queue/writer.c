@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "queue/line.h"
+#include "queue/proof.h"
 #include "queue/room.h"
 #include "queue/upkeep.h"
 
@@ -85,6 +86,7 @@ static int begin(struct store *store, bool synced, struct err *why)
 	int code = room_check_files(store, why);
 
 	store->due = false;
+	store->changes_before = sqlite3_total_changes64(store->db.handle);
 	if (code == ERR_OK)
 		code = choose_sync(store, synced, why);
 	return code == ERR_OK ? run_statement(store, sql_begin, why) : code;
@@ -104,9 +106,13 @@ static void rollback(struct store *store)
 
 static int commit(struct store *store, struct err *why)
 {
+	bool begins_log = store->log_is_copied &&
+			  sqlite3_total_changes64(store->db.handle) != store->changes_before;
 	struct oldest oldest;
 	int code = counters_oldest(&store->counters, &store->db, &oldest, why);
 
+	if (code == ERR_OK && begins_log)
+		code = identity_begin_log(&store->db, why);
 	if (code == ERR_OK)
 		code = counters_save(&store->counters, &store->db, why);
 	if (code == ERR_OK)
@@ -115,6 +121,8 @@ static int commit(struct store *store, struct err *why)
 		rollback(store);
 		return code;
 	}
+	if (begins_log)
+		store->log_is_copied = false;
 	counters_commit(&store->counters, &oldest);
 	/* What was written into a file that nobody finds again is not acknowledged (S257). */
 	return room_check_files(store, why);

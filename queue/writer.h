@@ -97,6 +97,9 @@ struct store {
 	struct doomed *doomed;	 /* messages whose chunks are to be removed in time */
 	int wal_pages;		 /* in the log after the last commit */
 	int copied_pages;	 /* of them in the database already */
+	bool log_is_copied;	 /* all of them: the next commit may begin the log anew */
+	int64_t changes_before;	 /* rows changed by this connection before the transaction */
+	int64_t database;	 /* queue/proof.h */
 	int checkpoint_at;	 /* pages */
 	int64_t bulk_bytes;	 /* written since the last checkpoint */
 	int64_t plenty_until_ms; /* queue/room.c */

@@ -537,7 +537,8 @@ START_TEST(a_report_does_not_come_without_its_outcomes)
 	accept_queued(&f, 2);
 	claim = claim_at(&f, NOW, 2);
 	r = claim.messages[0].recipients;
-	run_sql(f.dir, "INSERT INTO chunk SELECT (max(id) + 1) << 16, x'00' FROM message");
+	run_sql(f.dir,
+		"INSERT INTO chunk(id, data) SELECT (max(id) + 1) << 16, x'00' FROM message");
 	ck_assert_uint_eq(settle_with_report(&f, &r[0], &r[1], ERR_CONFLICT), 0);
 	ck_assert_int_eq(ask_sql(f.dir, "SELECT count(*) FROM recipient WHERE state = 3"), 2);
 	ck_assert_uint_eq(settle_with_report(&f, &r[0], &r[1], ERR_OK), 1);
