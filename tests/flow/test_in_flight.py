@@ -3,9 +3,11 @@ What happens to a message that is cancelled, deleted or taken off the list while
 it never goes out truncated, never twice, and its state tells what really happened.
 """
 
+import subprocess
+
 import pytest
 
-from daemon import Smtp, wait_for, without_received
+from daemon import STAGEPOST, Smtp, wait_for, without_received
 
 LISTED = "alice@example.com"
 BODY = b"Subject: big\r\n\r\n" + (b"x" * 76 + b"\r\n") * 20000  # 1.5 MB: more than sockets hold
@@ -41,6 +43,10 @@ def test_cancel_while_sending(paused):
     assert "it is being delivered" in answer["detail"]
     assert relay.message(number)["recipients"][0]["wish"] == "cancel"
     assert relay.states(number) == {LISTED: "delivering"}
+    said = subprocess.run([STAGEPOST, "--data-dir", relay.data_dir, "queue", "cancel", number],
+                          capture_output=True, text=True, timeout=60, check=False)
+    assert (said.returncode, said.stdout) == (
+        0, "cancel: 0 done, 1 in flight: when the attempt is over\n")
     # Now or never is too late: it is on its way.
     answer = relay.post("/messages/%s/retry" % number, want=(409,)).json
     assert answer["detail"] == LISTED + " is being delivered"
