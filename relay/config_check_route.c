@@ -1,10 +1,13 @@
 /* relay/config_check_route.c - what routes say: keys that need each other */
 #include "relay/config_read.h"
 
+#include <stdio.h>
+
 #include "base/clock.h"
 #include "base/mem.h"
 #include "relay/config.h"
 #include "relay/deliver/hop_tls.h"
+#include "relay/reach.h"
 
 #define DAY_MS	   ((int64_t)86400000)
 #define EXPIRES_MS (14 * DAY_MS)
@@ -111,8 +114,48 @@ static void check_tls(const struct place *at, const struct route_options *route)
 	}
 }
 
-static void check_route(const struct place *at, const struct route_options *route)
+static bool is_listener(const struct config *config, const char *address)
 {
+	for (size_t i = 0; i < config->listener_count; i++)
+		if (reach_is_same(address, config->listeners[i].address))
+			return true;
+	return false;
+}
+
+/* What can be told without asking the DNS; names are looked at when they are connected to. */
+static bool is_ourselves(const struct config *config, const char *host)
+{
+	struct span text = span_of(host);
+	size_t colon = span_find_last(text, ':');
+	char address[32];
+
+	if (!span_is_fold(span_first(text, colon), "localhost"))
+		return is_listener(config, host);
+	snprintf(address, sizeof(address), "127.0.0.1%.*s", SPAN_ARG(span_skip(text, colon)));
+	if (is_listener(config, address))
+		return true;
+	snprintf(address, sizeof(address), "[::1]%.*s", SPAN_ARG(span_skip(text, colon)));
+	return is_listener(config, address);
+}
+
+static void check_loop(const struct place *at, const struct config *config,
+		       const struct route_options *route)
+{
+	const struct document_node *hosts = document_find(at->node, span_of("hosts"));
+
+	for (size_t i = 0; i < route->host_count; i++) {
+		if (!is_ourselves(config, route->hosts[i]))
+			continue;
+		config_report_add(at->reader->report, false, document_item(hosts, i),
+				  arena_printf(at->reader->scratch, "%s.hosts.%zu", at->path, i),
+				  "is a listener of this server: mail would loop");
+	}
+}
+
+static void check_route(const struct place *at, const struct config *config,
+			const struct route_options *route)
+{
+	check_loop(at, config, route);
 	if (route->protocol == ROUTE_LMTP)
 		check_lmtp(at, route);
 	if (route->tls != ROUTE_TLS_NONE && has_unix_host(route))
@@ -133,6 +176,6 @@ void config_check_routes(struct config_reader *reader, const struct config *conf
 		};
 
 		if (at.node != NULL)
-			check_route(&at, &config->delivery.routes[i]);
+			check_route(&at, config, &config->delivery.routes[i]);
 	}
 }

@@ -340,6 +340,17 @@ static const struct {
 	{"routes:\n  - {hosts: [\"a:1\"], tls: none, rate: 99999999999999999999}\n",
 	 "2:39 routes.0.rate: \"99999999999999999999\" is out of range: from 0 to 1000000 is "
 	 "possible\n"},
+	{"listeners: [{address: 127.0.0.1:2600}, {address: \"[::]:2601\"}]\n"
+	 "routes:\n"
+	 "  - {name: a, tls: none, hosts: [127.0.0.1:2599, 127.0.0.1:2600]}\n"
+	 "  - {name: b, tls: none, hosts: [\"LocalHost:2600\", a.example:2600]}\n"
+	 "  - {name: c, tls: none, hosts: [\"[::1]:2600\", \"[::1]:2601\"]}\n"
+	 "  - {name: d, tls: none, hosts: [\"localhost:2601\", 0.0.0.0:2600]}\n",
+	 "3:50 routes.0.hosts.1: is a listener of this server: mail would loop\n"
+	 "4:34 routes.1.hosts.0: is a listener of this server: mail would loop\n"
+	 "5:48 routes.2.hosts.1: is a listener of this server: mail would loop\n"
+	 "6:34 routes.3.hosts.0: is a listener of this server: mail would loop\n"
+	 "6:52 routes.3.hosts.1: is a listener of this server: mail would loop\n"},
 	{"delivery: {dns: [\"::1\", localhost, 127.0.0.1:0, \"[::1]:53\", 127.0.0.1]}\n",
 	 "1:17 delivery.dns: 5 items are too many: at most 3\n"},
 	{"delivery: {dns: [\"::1\", localhost, 127.0.0.1:0]}\n",
