@@ -209,6 +209,39 @@ def test_no_reports_but_those_on_demand(make_daemon, hop):
     wait_for(lambda: len(reports(hop)) == 2, "the report")
 
 
+def test_one_report_a_failure_over_a_kill(make_daemon, hop):
+    """Outcome and report are one commit: neither is there without the other, whenever it ends."""
+    relay = make_daemon(hop.address)
+    relay.allow("example.com", SENDER)
+    gone = ["gone%d@example.com" % i for i in range(300)]
+    hop.replies = {address: "550 5.1.1 No such user" for address in gone}
+    relay.post("/delivery/pause")
+    with Smtp(relay.smtp_port) as client:
+        for address in gone:
+            client.send(SENDER, [address], BODY)
+    relay.post("/delivery/resume")
+    begun = time.monotonic()
+    while len(hop.offered) < 20:  # wait_for looks too seldom
+        assert time.monotonic() < begun + 60
+        time.sleep(0.001)
+    relay.kill()
+    assert len(hop.offered) < len(gone), "it was over before the end came"
+    relay.start()
+
+    def outcomes():
+        items = relay.all_items("/messages?include=recipients&limit=100")
+        return [m for m in items if m["origin"] == "bounce"], [
+            r for m in items if m["origin"] != "bounce" for r in m["recipients"]]
+
+    wait_for(lambda: {r["state"] for r in outcomes()[1]} == {"failed"}, "all to fail")
+    made = outcomes()[0]
+    told = []
+    for report in made:
+        raw = relay.request("GET", "/api/v1/messages/%s/raw" % report["id"]).body
+        told += [line for line in raw.split(b"\r\n") if line.startswith(b"Final-Recipient: ")]
+    assert sorted(told) == sorted(b"Final-Recipient: rfc822; " + a.encode() for a in gone)
+
+
 # --- what a person does ----------------------------------------------------------------------
 
 
