@@ -109,8 +109,11 @@ static void look_at_pace(struct way *way, int64_t now_ms)
 	}
 }
 
+/* Of domains that are looked up some always are. */
 static bool is_well(const struct way *way)
 {
+	if (way->looks_up)
+		return !way_login_rests(way, clock_mono_ms());
 	for (const struct host *host = way->hosts; host != NULL; host = host->next)
 		if (!host->is_found && host_is_well(host))
 			return true;
