@@ -2,6 +2,9 @@
 
 import base64
 import json
+import os
+import pathlib
+import shutil
 import ssl
 import subprocess
 import time
@@ -11,6 +14,7 @@ import pytest
 from certificates import Authority
 from daemon import STAGEPOST, STAGEPOSTD, Smtp, free_port, wait_for
 from nexthop import Conversation, NextHop
+from test_client_told import postfix  # noqa: F401
 
 MESSAGE = b"Subject: login\r\n\r\nhello\r\n"
 ANN = "ann@allowed.test"
@@ -231,3 +235,96 @@ def test_no_login_without_tls(make_daemon, authority):
     said = {line["event"] for line in hop.noted()}
     assert "auth" not in said and not hop.lines
     hop.close()
+
+
+DOVECOT = """\
+base_dir = %(folder)s/run
+state_dir = %(folder)s/state
+log_path = %(folder)s/dovecot.log
+auth_verbose = yes
+protocols =
+ssl = no
+auth_mechanisms = plain login cram-md5 scram-sha-256
+passdb {
+  driver = passwd-file
+  args = %(folder)s/users
+}
+userdb {
+  driver = static
+  args = uid=nobody gid=nogroup home=/nonexistent
+}
+service auth {
+  unix_listener %(folder)s/auth {
+    mode = 0666
+  }
+}
+"""
+
+
+@pytest.fixture
+def dovecot():
+    """The socket of an authentication server that knows staging, and its log."""
+    program = shutil.which("dovecot", path=os.environ["PATH"] + ":/usr/sbin")
+    if os.getuid() != 0 or not program:
+        pytest.skip("Dovecot is not installed, or may not be started by who is not root")
+    folder = pathlib.Path("/var/tmp/stagepost-dovecot-%d" % os.getpid())
+    folder.mkdir(mode=0o755)
+    config = folder / "dovecot.conf"
+    config.write_text(DOVECOT % {"folder": folder})
+    (folder / "users").write_text("staging:{PLAIN}%s::::::\n" % SECRET)
+    subprocess.run([program, "-c", config], check=True, stdin=subprocess.DEVNULL,
+                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=60)
+    wait_for((folder / "auth").exists, "Dovecot's socket")
+    log = folder / "dovecot.log"
+    yield folder / "auth", lambda: log.read_text() if log.exists() else ""
+    pid = folder / "run" / "master.pid"
+    number = int(pid.read_text())
+    subprocess.run([program, "-c", config, "stop"], check=True, timeout=60)
+    wait_for(lambda: not pathlib.Path("/proc/%d" % number).exists(), "Dovecot to end")
+    shutil.rmtree(folder)
+
+
+SASL = """\
+smtpd_sasl_auth_enable = yes
+smtpd_sasl_type = dovecot
+smtpd_sasl_path = %s
+smtpd_sasl_security_options = noanonymous
+smtpd_client_restrictions = permit_sasl_authenticated, reject
+"""
+
+
+def test_postfix_with_dovecot(make_daemon, postfix, dovecot):
+    """Each mechanism against what most people have; then a password that is wrong."""
+    socket, _ = dovecot
+    port, log = postfix(SASL % socket)
+    relay = make_daemon(start=False)
+    base = relay.config.read_text()
+
+    def configure(password, auth):
+        relay.config.write_text(
+            base + 'routes: [{name: smart, hosts: ["127.0.0.1:%d"], tls: none, username: staging, '
+            'password: "%s", auth: %s, auth_without_tls: true}]\n' % (port, password, auth))
+
+    def send():
+        with Smtp(relay.smtp_port) as client:
+            return client.send("a@shop.test", ["ann@example.com"], MESSAGE)
+
+    configure(SECRET, "plain")
+    relay.start()
+    relay.allow("example.com")
+    for auth in ("plain", "login", "cram-md5", "scram-sha-256", "auto"):
+        configure(SECRET, auth)
+        before = relay.log().count("the new configuration is in force")
+        relay.hup()
+        wait_for(lambda: relay.log().count("the new configuration is in force") > before,
+                 "the reload")
+        relay.wait_states(send(), {"ann@example.com": "delivered"})
+        name = "SCRAM-SHA-256" if auth == "auto" else auth.upper()
+        wait_for(lambda: "sasl_method=%s, sasl_username=staging" % name in log(), name)
+    configure("wrong", "scram-sha-256")
+    relay.restart()
+    message = send()
+    relay.wait_states(message, {"ann@example.com": "deferred"})
+    reason = relay.message(message)["recipients"][0]["reason"]
+    assert 'login of "staging" refused (SCRAM-SHA-256): 535 5.7.8' in reason
+    assert log().count("authentication failed") == 1
