@@ -33,6 +33,7 @@ struct admin_route_status {
 	bool paused;
 	size_t connections; /* open to the next hop */
 	size_t busy;	    /* of them with a message under way */
+	size_t waiting;	    /* recipients about to be sent, or waiting for a connection */
 	uint64_t delivered;
 	uint64_t deferred;
 	uint64_t failed;
@@ -40,6 +41,16 @@ struct admin_route_status {
 	size_t trouble_count;
 	bool login_refused;   /* its credentials are wrong */
 	char last_error[200]; /* "" = none */
+	int64_t last_error_at;
+};
+
+/* One host of a route. A plain value. */
+struct admin_host_status {
+	char host[272];
+	size_t connections;
+	bool well;
+	int64_t resting_until; /* 0: it does not rest */
+	char last_error[200];  /* "" = none */
 	int64_t last_error_at;
 };
 
@@ -68,6 +79,9 @@ struct admin_ops {
 	void (*numbers)(void *ctx, struct admin_numbers *numbers_out);
 	/* Fills at most `max`; returns how many were filled. */
 	size_t (*routes)(void *ctx, struct admin_route_status *routes_out, size_t max);
+	/* The same for the hosts of one route. */
+	size_t (*hosts)(void *ctx, const char *route, struct admin_host_status *hosts_out,
+			size_t max);
 	void (*breaker)(void *ctx, struct admin_breaker *breaker_out);
 	/* Addresses of the SMTP listeners as bound, one row each. */
 	void (*listeners)(void *ctx, void (*row)(void *row_ctx, const char *address),

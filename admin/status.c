@@ -8,6 +8,7 @@
 #include "queue/act.h"
 
 #define ROUTES_SHOWN 64
+#define HOSTS_SHOWN  64
 
 void handle_healthz(struct call *call)
 {
@@ -45,6 +46,28 @@ static json_t *view_troubles(const struct admin_route_status *status)
 	return json;
 }
 
+static json_t *view_host(const struct admin_host_status *host)
+{
+	return json_pack("{s:o, s:I, s:b, s:o, s:o, s:o}", "host", view_text(host->host),
+			 "connections", (json_int_t)host->connections, "well", host->well ? 1 : 0,
+			 "resting_until", view_time(host->resting_until), "last_error",
+			 host->last_error[0] != '\0' ? view_text(host->last_error) : json_null(),
+			 "last_error_at", view_time(host->last_error_at));
+}
+
+static json_t *list_hosts(const struct api *api, const char *route)
+{
+	struct admin_host_status hosts[HOSTS_SHOWN];
+	json_t *list = json_array();
+	size_t count = 0;
+
+	if (api->env.ops != NULL && api->env.ops->hosts != NULL)
+		count = api->env.ops->hosts(api->env.ctx, route, hosts, HOSTS_SHOWN);
+	for (size_t i = 0; i < count; i++)
+		(void)json_array_append_new(list, view_host(&hosts[i]));
+	return list;
+}
+
 static json_t *view_route(const struct api *api, const struct admin_route_status *status)
 {
 	json_t *json = json_pack(
@@ -56,6 +79,8 @@ static json_t *view_route(const struct api *api, const struct admin_route_status
 		status->last_error[0] != '\0' ? view_text(status->last_error) : json_null(),
 		"last_error_at", view_time(status->last_error_at));
 
+	(void)json_object_set_new(json, "waiting", json_integer((json_int_t)status->waiting));
+	(void)json_object_set_new(json, "hosts", list_hosts(api, status->name));
 	delivery_set_pause(json, api, status->name);
 	return json;
 }

@@ -16,6 +16,13 @@ static const struct table_column route_columns[] = {
 	{"LAST ERROR", false, 12, 1, NULL},
 };
 
+static const struct table_column host_columns[] = {
+	{"HOST IN TROUBLE", false, 12, 0, NULL},
+	{"ROUTE", false, 8, 0, NULL},
+	{"STATE", false, 0, 0, NULL},
+	{"LAST ERROR", false, 12, 1, NULL},
+};
+
 static void add_route(struct table *table, const json_t *route)
 {
 	char numbers[4][32];
@@ -29,6 +36,55 @@ static void add_route(struct table *table, const json_t *route)
 											 : "open",
 					  numbers[0], numbers[1], numbers[2], numbers[3],
 					  tool_text(route, "last_error")});
+}
+
+static void add_host(struct table *table, const json_t *route, const json_t *host)
+{
+	const char *until = tool_text(host, "resting_until");
+	char state[64];
+
+	if (json_is_true(json_object_get(host, "well")))
+		return;
+	if (until[0] != '\0')
+		snprintf(state, sizeof(state), "rests until %.19s", until);
+	else
+		snprintf(state, sizeof(state), "to be tried");
+	table_add(table, (const char *[]){tool_text(host, "host"), tool_text(route, "name"), state,
+					  tool_text(host, "last_error")});
+}
+
+static bool is_unwell(const json_t *route)
+{
+	json_t *host;
+	size_t i;
+
+	json_array_foreach(json_object_get(route, "hosts"), i,
+			   host) if (!json_is_true(json_object_get(host, "well"))) return true;
+	return false;
+}
+
+/* Those that are well are no news. */
+static void print_hosts(const json_t *routes)
+{
+	struct table *table = NULL;
+	json_t *route, *host;
+	size_t i, k;
+
+	json_array_foreach((json_t *)(uintptr_t)routes, i, route)
+	{
+		if (!is_unwell(route))
+			continue;
+		if (table == NULL)
+			table = table_new(host_columns,
+					  sizeof(host_columns) / sizeof(host_columns[0]));
+		json_array_foreach(json_object_get(route, "hosts"), k, host)
+			add_host(table, route, host);
+	}
+	if (table == NULL)
+		return;
+	printf("\n");
+	tool_print_table(table);
+	table_free(&table);
 }
 
 static void print_routes(const json_t *routes)
@@ -46,6 +102,7 @@ static void print_routes(const json_t *routes)
 	printf("\n");
 	tool_print_table(table);
 	table_free(&table);
+	print_hosts(routes);
 }
 
 /* What can leave is what people look here for. */

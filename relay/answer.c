@@ -8,6 +8,7 @@
 #include "queue/act.h"
 
 #define STATUS_ROUTES 64
+#define STATUS_HOSTS  64
 
 static void tell_numbers(void *ctx, struct admin_numbers *numbers_out)
 {
@@ -53,6 +54,7 @@ static size_t tell_routes(void *ctx, struct admin_route_status *routes_out, size
 			.paused = routes[i].paused,
 			.connections = routes[i].connections,
 			.busy = routes[i].busy,
+			.waiting = routes[i].waiting,
 			.delivered = routes[i].delivered,
 			.deferred = routes[i].deferred,
 			.failed = routes[i].failed,
@@ -62,6 +64,28 @@ static size_t tell_routes(void *ctx, struct admin_route_status *routes_out, size
 		tell_troubles(&routes[i], to);
 		memcpy(to->name, routes[i].name, sizeof(to->name));
 		memcpy(to->last_error, routes[i].last_error, sizeof(to->last_error));
+	}
+	return count;
+}
+
+static size_t tell_hosts(void *ctx, const char *route, struct admin_host_status *hosts_out,
+			 size_t max)
+{
+	struct daemon *daemon = ctx;
+	struct host_status hosts[STATUS_HOSTS];
+	size_t count = deliver_hosts(daemon->deliver, route, hosts,
+				     max < STATUS_HOSTS ? max : STATUS_HOSTS);
+
+	for (size_t i = 0; i < count; i++) {
+		hosts_out[i] = (struct admin_host_status){
+			.connections = hosts[i].connections,
+			.well = hosts[i].well,
+			.resting_until = hosts[i].resting_until,
+			.last_error_at = hosts[i].last_error_at,
+		};
+		memcpy(hosts_out[i].host, hosts[i].host, sizeof(hosts_out[i].host));
+		memcpy(hosts_out[i].last_error, hosts[i].last_error,
+		       sizeof(hosts_out[i].last_error));
 	}
 	return count;
 }
@@ -233,6 +257,7 @@ static void release_policy(void *ctx, const struct policy_options *policy)
 const struct admin_ops daemon_admin_ops = {
 	.numbers = tell_numbers,
 	.routes = tell_routes,
+	.hosts = tell_hosts,
 	.breaker = tell_breaker,
 	.listeners = tell_listeners,
 	.warnings = daemon_tell_warnings,

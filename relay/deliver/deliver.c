@@ -103,6 +103,7 @@ static void release(struct deliver *d)
 	channel_free(&d->inbox);
 	pthread_mutex_destroy(&d->status_lock);
 	mem_free(d->status);
+	mem_free(d->hosts);
 	mem_free(d->workers);
 	mem_free(d->idle_workers);
 	mem_free(d);
@@ -189,6 +190,19 @@ size_t deliver_status(struct deliver *d, struct route_status *routes_out, size_t
 	count = d->status_count;
 	for (size_t i = 0; i < count && i < max; i++)
 		routes_out[i] = d->status[i];
+	pthread_mutex_unlock(&d->status_lock);
+	return count;
+}
+
+size_t deliver_hosts(struct deliver *d, const char *route, struct host_status *hosts_out,
+		     size_t max)
+{
+	size_t count = 0;
+
+	pthread_mutex_lock(&d->status_lock);
+	for (size_t i = 0; i < d->host_count && count < max; i++)
+		if (span_is(span_of(d->hosts[i].route), route))
+			hosts_out[count++] = d->hosts[i];
 	pthread_mutex_unlock(&d->status_lock);
 	return count;
 }

@@ -126,6 +126,7 @@ struct route_status {
 	bool paused;
 	size_t connections; /* open uplinks */
 	size_t busy;	    /* of them with a message under way */
+	size_t waiting;	    /* recipients in its line; parked ones are not in it */
 	uint64_t delivered;
 	uint64_t deferred;
 	uint64_t failed;
@@ -134,6 +135,20 @@ struct route_status {
 	char last_error[200];
 	int64_t last_error_at;
 };
+/* One host of a route; those that a look-up found are among them while they are used or rest. */
+struct host_status {
+	char route[64];
+	char host[272];
+	size_t connections;
+	bool well;	       /* false: it had trouble, and nothing got through since */
+	int64_t resting_until; /* wall clock; 0: it may be tried now */
+	char last_error[200];
+	int64_t last_error_at;
+};
+/* Any thread. Of one route, at most `max`; a second old at most. Returns how many. */
+size_t deliver_hosts(struct deliver *deliver, const char *route, struct host_status *hosts_out,
+		     size_t max);
+
 /* policy.breaker: its limits (0: off), what is in its windows now, and whether it has tripped. */
 struct breaker_status {
 	size_t per_minute, per_day;

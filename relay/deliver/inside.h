@@ -34,6 +34,7 @@
 #define STARVED_MS	 1000 /* no descriptors to be had: so long nothing is started */
 #define TURN_MS		 1000 /* a connection serves so long before it makes room for others */
 #define REDIALS_MAX	 2
+#define HOSTS_TOLD_MAX	 200
 #define DESTINATIONS_MAX 1000 /* of a route, those that are only remembered */
 
 /* After credentials were refused, doubling. */
@@ -221,6 +222,9 @@ struct deliver {
 	struct breaker_status breaker_status;
 	struct route_status *status;
 	size_t status_count;
+	struct host_status *hosts;
+	size_t host_count;
+	int64_t hosts_ms; /* when they were written */
 };
 
 /* scheduler.c */

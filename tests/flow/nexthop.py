@@ -54,6 +54,7 @@ class NextHop:
         self.offered = []  # the address of every RCPT line, accepted or not
         self.unfinished = []  # what came of messages whose connection ended before the dot
         self.raw_bodies = []  # as on the wire, with stuffing, without the terminator
+        self.sockets = []
         self.connections = 0
         self.open_connections = 0
         self.most_at_once = 0
@@ -76,6 +77,18 @@ class NextHop:
         except OSError:
             pass
         self.listener.close()
+
+    def kill(self):
+        """As if the process died: nobody listens, and what was open is cut off, unanswered."""
+        with self.lock:
+            sockets = [self.listener, *self.sockets]
+        self.open = False
+        for one in sockets:
+            try:
+                one.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+        self.close()
 
     def snapshot(self):
         with self.lock:
@@ -105,6 +118,7 @@ class NextHop:
                 return
             with self.lock:
                 self.connections += 1
+                self.sockets.append(connection)
                 self.open_connections += 1
                 self.most_at_once = max(self.most_at_once, self.open_connections)
                 number = self.connections

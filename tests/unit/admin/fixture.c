@@ -29,6 +29,23 @@ static void on_faults(void *ctx, const struct fault *rows, size_t count)
 	faults_publish(fixture->faults, FAULT_FROM_STORE, rows, count);
 }
 
+static size_t two_hosts(void *ctx, const char *route, struct admin_host_status *hosts_out,
+			size_t max)
+{
+	(void)max;
+	if (strcmp(route, "other") != 0)
+		return 0;
+	memset(hosts_out, 0, 2 * sizeof(*hosts_out));
+	strcpy(hosts_out[0].host, "a.example:25");
+	strcpy(hosts_out[0].last_error, "connection refused");
+	hosts_out[0].last_error_at = 1000;
+	hosts_out[0].resting_until = 2000;
+	strcpy(hosts_out[1].host, "b.example:25");
+	hosts_out[1].well = true;
+	hosts_out[1].connections = 3;
+	return 2;
+}
+
 static size_t two_routes(void *ctx, struct admin_route_status *routes_out, size_t max)
 {
 	ck_assert_uint_ge(max, 2);
@@ -59,6 +76,7 @@ static void a_breaker(void *ctx, struct admin_breaker *breaker_out)
 
 static const struct admin_ops ops = {.numbers = some_numbers,
 				     .routes = two_routes,
+				     .hosts = two_hosts,
 				     .breaker = a_breaker,
 				     .warnings = one_warning};
 

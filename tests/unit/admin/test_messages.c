@@ -322,6 +322,14 @@ START_TEST(pause_and_status)
 	troubles = json_object_get(json_array_get(json_object_get(json, "items"), 1), "troubles");
 	ck_assert_uint_eq(json_object_size(troubles), 1);
 	ck_assert_int_eq(number_of(troubles, "network"), 3);
+	one = json_object_get(json_array_get(json_object_get(json, "items"), 1), "hosts");
+	ck_assert_uint_eq(json_array_size(one), 2);
+	ck_assert_str_eq(text_of(json_array_get(one, 0), "host"), "a.example:25");
+	ck_assert_str_eq(text_of(json_array_get(one, 0), "resting_until"),
+			 "1970-01-01T00:00:02.000Z");
+	ck_assert(json_is_false(json_object_get(json_array_get(one, 0), "well")));
+	ck_assert(json_is_null(json_object_get(json_array_get(one, 1), "resting_until")));
+	ck_assert_int_eq(number_of(json_array_get(one, 1), "connections"), 3);
 	json_decref(json);
 	fixture_stop(&fixture);
 }
