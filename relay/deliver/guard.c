@@ -17,6 +17,11 @@ static bool send_line(struct carry *c)
 
 	assert(span_find(line, '\r') == line.len && span_find(line, '\n') == line.len &&
 	       span_find(line, '\0') == line.len);
+	/* What is here before a command is sent is no answer to it: they are out of step. */
+	if (c->remote_waiting == 0 && stream_input(c->far).len > 0) {
+		carry_break(c, ERR_SYNTAX, "the next hop answered more than it was asked");
+		return false;
+	}
 	if (buf_append_text(&c->line, "\r\n") < 0 || stream_write(c->far, buf_span(&c->line)) < 0) {
 		carry_break(c, ERR_LIMIT, "a command line grew too long");
 		return false;

@@ -92,6 +92,12 @@ static void decide_message(const struct job *job, const struct job_recipient *re
 					 : "accepted by the next hop");
 }
 
+/* A dialogue that made no sense: its replies may belong to other commands than they seem to. */
+static bool out_of_step(const struct record *r)
+{
+	return r->broken == ERR_SYNTAX && !r->dot_sent;
+}
+
 static enum trouble trouble_behind(const struct job *job, const struct outcome *o)
 {
 	const struct record *r = &job->record;
@@ -119,7 +125,7 @@ static void decide(const struct job *job, const struct job_recipient *recipient,
 		say(o, TRANSITION_DEFER, NULL, job->prepare_why.text);
 	else if (r->mail.code != 0 && !is_yes(&r->mail))
 		refused(o, &r->mail, r->mail_local ? "not sent" : "MAIL FROM");
-	else if (recipient->reply.code == 0)
+	else if (recipient->reply.code == 0 || out_of_step(r))
 		broke_off(o, job, recipient);
 	else if (!is_yes(&recipient->reply))
 		refused(o, &recipient->reply, "RCPT TO");

@@ -29,6 +29,7 @@ class Farm:
         self.routes = []
         self.ledger = Ledger()
         self.daemon = None
+        self.entries = {}  # name to the id of its entry in the list
         self.sent = {}  # name to message ids
 
     def hop(self, name, script=(), route=None, **options):
@@ -47,7 +48,9 @@ class Farm:
         settings = "delivery: %s\nroutes: %s\n%s" % (
             yaml({**DELIVERY, **delivery}), yaml(self.routes), extra)
         self.daemon = self.make_daemon(settings=settings)
-        self.ledger.allow(self.daemon, *("%s.test" % r["name"] for r in self.routes))
+        names = [r["name"] for r in self.routes]
+        self.entries = dict(zip(names, self.ledger.allow(
+            self.daemon, *("%s.test" % name for name in names))))
         return self
 
     def send(self, name, locals_=("alice",), body=BODY, client=None):

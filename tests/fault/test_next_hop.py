@@ -175,6 +175,22 @@ def test_s215_s225_breaks_among_many_recipients(farm):
     assert counts["recipients delivered"] == 20 * (len(farm.hops) - 1)
 
 
+def test_s231_one_reply_too_many(farm):
+    """Then each answer seems to be meant for the next recipient: none of them is believed."""
+    names = ["a", "b", "c", "d"]
+    farm.hop("more", [Step("rcpt", also("250 more"), match="a@", last=1),
+                      Step("rcpt", say("550 5.1.1 nobody"), match="c@")])
+    farm.start().send("more", names)
+    for local in names:
+        event, code, reason, _ = farm.wait_first("more", local)
+        assert (event, code) == ("deferred", None), (local, event, code)
+        assert re.search("more than it was asked|neither 354 nor a no", reason)
+    farm.wait_settled()
+    states = [farm.recipient("more", local)["state"] for local in names]
+    assert states == ["delivered", "delivered", "failed", "delivered"]
+    farm.check()
+
+
 @pytest.mark.parametrize("closes", [True, False])
 def test_s223_421_anywhere(farm, closes):
     stages = ("greeting", "ehlo", "mail", "rcpt", "data", "dot")

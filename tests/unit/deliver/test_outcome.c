@@ -85,6 +85,11 @@ START_TEST(the_truth_table)
 		 false, 421},
 		{"RCPT never answered", 250, 0, 0, 0, false, ERR_CLOSED, 0, 0, false, 0,
 		 TRANSITION_DEFER, false, 0},
+		/* one reply too many in front of it, perhaps: not to be believed */
+		{"RCPT 550, then nonsense", 250, 550, 250, 0, false, ERR_SYNTAX, 451, 451, false, 0,
+		 TRANSITION_DEFER, false, 0},
+		{"RCPT 550, nonsense after the dot", 250, 550, 354, 0, true, ERR_SYNTAX, 0, 550,
+		 true, 0, TRANSITION_FAIL, false, 550},
 		/* S222: DATA was never sent; the recipient's own status counts */
 		{"all refused", 250, 450, 0, 0, false, ERR_OK, 554, 450, false, 0, TRANSITION_DEFER,
 		 false, 450},
