@@ -4,6 +4,7 @@
 #include "relay/deliver/login.h"
 
 #include <assert.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -20,7 +21,8 @@
 struct login {
 	struct keyring_job job;
 	struct uplink *u;
-	bool away; /* with the keyring */
+	bool away;	   /* with the keyring */
+	atomic_bool hurry; /* nobody waits for what it fetches */
 	enum login_state {
 		LOGIN_ASKED,	/* the next hop's turn */
 		LOGIN_CANCELLED /* "*" went out, its refusal is to come */
@@ -57,6 +59,11 @@ bool login_is_wanted(const struct uplink *u)
 bool login_is_away(const struct uplink *u)
 {
 	return u->login != NULL && u->login->away;
+}
+
+void login_hurry(struct uplink *u)
+{
+	atomic_store(&u->login->hurry, true);
 }
 
 void login_note_failure(struct uplink *u, int code, const char *why)
@@ -315,6 +322,10 @@ static void fetch_run(struct keyring_job *job)
 {
 	struct login *login = (struct login *)job;
 
+	if (atomic_load(&login->hurry)) {
+		login->code = err_set(&login->why, ERR_CLOSED, "delivery was stopped");
+		return;
+	}
 	login->code = key_fetch(login->u->env.key, buf_span(&login->refused), &login->secret,
 				&login->why);
 }

@@ -26,6 +26,8 @@ void login_on_reply(struct uplink *u, const struct reply *reply);
  * has to wait until it is back.
  */
 bool login_is_away(const struct uplink *u);
+/* Nobody waits for it any more: a command that has not begun is not run. */
+void login_hurry(struct uplink *u);
 /* The connection failed meanwhile: prologue_failed() is called once it is back. */
 void login_note_failure(struct uplink *u, int code, const char *why);
 /* The connection is over. Not while it is away. NULL is fine. */

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "base/mem.h"
+#include "base/secret.h"
 #include "relay/deliver/inside.h"
 
 /*
@@ -41,6 +42,36 @@ static struct key *make_key(struct deliver *d, const struct route_options *route
 	return key_new(d->keyring, route);
 }
 
+static bool is_same_text(const char *a, const char *b)
+{
+	return span_equal(span_of(a), span_of(b));
+}
+
+/* What was refused would be refused again. A token may be another one by now. */
+static bool has_same_login(const struct route_options *a, const struct route_options *b)
+{
+	if (a->secret == NULL || b->secret == NULL || a->auth != b->auth ||
+	    a->host_count != b->host_count || !is_same_text(a->username, b->username) ||
+	    !secret_equal(span_of(a->secret), span_of(b->secret)))
+		return false;
+	for (size_t i = 0; i < a->host_count; i++)
+		if (!is_same_text(a->hosts[i], b->hosts[i]))
+			return false;
+	return true;
+}
+
+static void inherit_login(struct way *way, const struct way *before)
+{
+	if (before == NULL || way->key == NULL || before->key == NULL ||
+	    !has_same_login(way->options, before->options))
+		return;
+	way->logged_in = before->logged_in;
+	way->login_failures = before->login_failures;
+	way->refused_ms = before->refused_ms;
+	way->login_rest_until_ms = before->login_rest_until_ms;
+	memcpy(way->login_error, before->login_error, sizeof(way->login_error));
+}
+
 struct plan *plan_new(struct deliver *d, const struct delivery_options *options)
 {
 	struct plan *plan = mem_zalloc(sizeof(*plan));
@@ -49,9 +80,11 @@ struct plan *plan_new(struct deliver *d, const struct delivery_options *options)
 	plan->ways = mem_array(options->route_count + 1, sizeof(*plan->ways));
 	for (size_t i = 0; i < options->route_count; i++) {
 		const struct route_options *route = &options->routes[i];
+		const struct way *before = find_way(d->plan, route->name);
 
-		way_init(d, &plan->ways[i], plan, route, find_way(d->plan, route->name));
+		way_init(d, &plan->ways[i], plan, route, before);
 		plan->ways[i].key = make_key(d, route);
+		inherit_login(&plan->ways[i], before);
 		make_tls(&plan->ways[i]);
 	}
 	park_name_ways(plan);

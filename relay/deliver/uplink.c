@@ -280,6 +280,8 @@ static void do_close(struct loop_task *task)
 	struct uplink *u = (struct uplink *)((char *)task - offsetof(struct uplink, close_task));
 
 	u->closing = true;
+	if (login_is_away(u))
+		login_hurry(u);
 	if (prologue_is_looking_up(u) || login_is_away(u))
 		return; /* its answer closes */
 	if (u->state == UPLINK_BUSY)

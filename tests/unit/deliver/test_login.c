@@ -440,7 +440,7 @@ START_TEST(wrong_credentials_are_not_hammered)
 {
 	static const struct nexthop_step step = {AT_AUTH, DO_REPLY, "535 5.7.8 wrong\r\n", 0,
 						 PLAIN_CODED};
-	struct delivery_options next;
+	struct delivery_options same, next;
 	struct route_options route;
 	struct route_status status;
 	struct ulid ids[20];
@@ -466,6 +466,11 @@ START_TEST(wrong_credentials_are_not_hammered)
 			      "message %zu", i);
 	ck_assert_uint_eq(deliver_status(r.deliver, &status, 1), 1);
 	ck_assert(status.login_refused);
+	/* A reload for another reason is none to try them again. */
+	same = r.options;
+	deliver_reload(r.deliver, &same, forget, NULL);
+	usleep(500000);
+	ck_assert_int_eq(nexthop_reached(r.hop, AT_AUTH), 1);
 	next = r.options;
 	route = r.route;
 	route.secret = "other";
