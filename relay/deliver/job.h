@@ -54,6 +54,7 @@ struct record {
 	bool mail_local;	/* `mail` is our own refusal: nothing was sent */
 	bool dot_sent;
 	bool stale;	      /* a pooled connection that turned out to be dead */
+	bool sent_away;	      /* the next hop said 421, to whatever it was */
 	enum err_code broken; /* the dialogue broke off; ERR_OK: it did not */
 	struct err broken_why;
 };

@@ -211,6 +211,13 @@ static void arrive_worker_done(struct deliver *d, struct event *event)
 	part_done(d, event->owner);
 }
 
+/* All was said; that the connection ends behind it, without a 421, is no fault of the host. */
+static bool ended_well(const struct link *link, const struct record *record)
+{
+	return link->done_alive ||
+	       (record->broken == ERR_OK && !record->sent_away && !record->stale);
+}
+
 static void fail_job(struct link *link, const struct record *record)
 {
 	if (record->broken != ERR_OK)
@@ -225,7 +232,7 @@ static void arrive_done(struct deliver *d, struct event *event)
 	struct job *job = link->done_job;
 	const struct record *record = &job->record;
 
-	if (link->done_alive)
+	if (ended_well(link, record))
 		target_recovered(link->to->targets, link->to->target_count, link->host);
 	/* ERR_DENIED: our own side was stopped by the guard; the next hop did nothing wrong. */
 	else if (!record->stale && record->broken != ERR_DENIED && !d->stopping)

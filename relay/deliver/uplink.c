@@ -49,6 +49,7 @@ static void done(struct uplink *u, bool alive)
 	struct job *job = u->job;
 
 	u->job = NULL;
+	job->record.sent_away = u->going;
 	if (!alive)
 		uplink_drop_far(u);
 	u->state = alive ? UPLINK_IDLE : UPLINK_DEAD;

@@ -85,6 +85,44 @@ START_TEST(a_poison_message_does_not_block_the_others)
 }
 END_TEST
 
+/* Four messages that end so, and one more: nobody rests in between. */
+static void check_no_outage(const struct nexthop_step *steps, size_t count, enum state state)
+{
+	int64_t since = clock_mono_ms();
+	struct ulid id;
+	struct rig r;
+
+	rig_open(&r, steps, count, NULL);
+	r.route.max_connections = 1;
+	rig_deliver(&r);
+	for (int i = 0; i < 4; i++) {
+		id = rig_accept_plain(&r, "bad@ok.test");
+		rig_await(&r, &id, "bad@ok.test", state);
+	}
+	id = rig_accept_plain(&r, "ann@ok.test");
+	ck_assert_int_eq(rig_await(&r, &id, "ann@ok.test", STATE_DELIVERED)->attempts, 1);
+	/* The rests would be of 1, 2, 4 and 8 s. */
+	ck_assert_int_lt(clock_mono_ms() - since, 6000);
+	rig_stop(&r);
+}
+
+/* It has said all there is to say: to hang up then, or not to know RSET, is no outage. */
+START_TEST(an_end_behind_the_last_reply_is_no_outage)
+{
+	static const struct nexthop_step refusals[][2] = {
+		{{AT_RCPT, DO_REPLY, "550 5.1.1 nobody\r\n", .match = "bad"}, {AT_RSET, DO_DROP}},
+		{{AT_RCPT, DO_REPLY, "550 5.1.1 nobody\r\n", .match = "bad"},
+		 {AT_RSET, DO_REPLY, "502 what\r\n"}},
+	};
+	static const struct nexthop_step more = {AT_DOT, DO_REPLY, "250 ok\r\n250 and more\r\n",
+						 .from = 1, .to = 4};
+
+	check_no_outage(refusals[0], 2, STATE_FAILED);
+	check_no_outage(refusals[1], 2, STATE_FAILED);
+	check_no_outage(&more, 1, STATE_DELIVERED);
+}
+END_TEST
+
 /* S223: a next hop that is down is probed, not hammered; what only waits for it is not tried. */
 START_TEST(a_dead_next_hop_is_not_hammered)
 {
@@ -539,8 +577,8 @@ END_TEST
 
 UNIT_MAIN("deliver/pool", connections_are_used_again_and_limited,
 	  a_stale_connection_is_dialled_again_without_an_attempt,
-	  a_poison_message_does_not_block_the_others, a_dead_next_hop_is_not_hammered,
-	  a_pool_of_dead_connections_costs_no_attempt,
+	  a_poison_message_does_not_block_the_others, an_end_behind_the_last_reply_is_no_outage,
+	  a_dead_next_hop_is_not_hammered, a_pool_of_dead_connections_costs_no_attempt,
 	  a_pooled_connection_that_went_silent_costs_no_attempt,
 	  a_next_hop_that_takes_one_message_a_connection_gets_them_all,
 	  a_dead_connection_under_old_options_costs_no_attempt,
