@@ -99,9 +99,12 @@ static bool was_in_tls(const struct uplink *u)
  */
 bool securing_tries_again(struct uplink *u, int code, const char *why)
 {
+	bool blamed = u->state == UPLINK_SECURING && hop_tls_blames_session(&u->tls);
+
 	if (code == ERR_DENIED || !was_in_tls(u))
 		return false;
-	if (!u->without_session && u->state == UPLINK_SECURING && hop_tls_blames_session(&u->tls)) {
+	/* Who says nothing at all has been waited for long enough. */
+	if (blamed && !u->without_session && code != ERR_TIMEOUT) {
 		u->without_session = true;
 		return true;
 	}

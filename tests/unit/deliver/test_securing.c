@@ -154,6 +154,31 @@ START_TEST(a_dribbled_handshake_is_cut)
 }
 END_TEST
 
+/* The same with a session to resume: it is not begun anew, which would take as long again. */
+START_TEST(a_stalled_handshake_is_not_tried_twice)
+{
+	static const struct nexthop_step stall = {
+		AT_STARTTLS,
+		DO_DRIP,
+		"220 go\r\n\x16\x03\x03\x40\x01zzzzzzzzzzzzzzzzzzzzzzzzzzzzzz"
+		"zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz",
+		.ms = 20,
+		.from = 2,
+		.to = 9};
+	struct dialer r;
+
+	dialer_init(&r);
+	r.route.command_timeout_ms = 400;
+	dialer_start(&r, &stall, 1, DIALER_OFFERS);
+	dialer_dial_anew(&r);
+	dialer_expect(&r, true, ", verified");
+	dialer_dial(&r);
+	dialer_expect(&r, false, "no TLS handshake in time");
+	ck_assert_int_eq(nexthop_connections(r.hop), 2);
+	dialer_end(&r);
+}
+END_TEST
+
 /* --- what we show
  * ---------------------------------------------------------------------------------- */
 
@@ -379,7 +404,8 @@ END_TEST
 UNIT_MAIN("deliver/securing", s234_old_versions_of_tls, s233_next_hops_without_tls,
 	  an_opportunistic_route_uses_what_there_is, injected_replies_end_the_attempt, implicit_tls,
 	  implicit_tls_to_who_speaks_first, a_dribbled_handshake_is_cut,
-	  a_next_hop_that_wants_our_certificate, a_certificate_that_the_next_hop_does_not_take,
-	  without_its_files_a_route_says_so, s239_no_clear_text_where_there_is_a_login,
-	  sessions_are_resumed, a_resumed_session_is_as_good_as_the_first,
-	  a_next_hop_that_was_restarted, a_next_hop_that_stumbles_over_tickets)
+	  a_stalled_handshake_is_not_tried_twice, a_next_hop_that_wants_our_certificate,
+	  a_certificate_that_the_next_hop_does_not_take, without_its_files_a_route_says_so,
+	  s239_no_clear_text_where_there_is_a_login, sessions_are_resumed,
+	  a_resumed_session_is_as_good_as_the_first, a_next_hop_that_was_restarted,
+	  a_next_hop_that_stumbles_over_tickets)
