@@ -74,6 +74,7 @@ static bool is_lmtp(const struct uplink *u)
 /* RFC 2033 4.1: so that nobody takes one protocol for the other. */
 void prologue_hello(struct uplink *u)
 {
+	u->caps = (struct hop_caps){0}; /* what was offered before counts no more */
 	say_hello(u, is_lmtp(u) ? "LHLO" : "EHLO", UPLINK_EHLO);
 }
 

@@ -347,6 +347,28 @@ START_TEST(s239_no_clear_text_where_there_is_a_login)
 }
 END_TEST
 
+/* RFC 3207 4.2: who says no to EHLO behind TLS offers nothing, whatever it said in clear. */
+START_TEST(what_was_offered_in_clear_is_forgotten)
+{
+	static const struct nexthop_step step = {AT_EHLO, DO_REPLY, "502 what\r\n", .from = 2,
+						 .to = 2};
+	struct dialer r;
+
+	dialer_init(&r);
+	r.route.tls = ROUTE_TLS_OPPORTUNISTIC;
+	r.route.username = "staging";
+	r.route.password = r.route.secret = "secret";
+	r.keyring = keyring_new();
+	r.key = key_new(r.keyring, &r.route);
+	dialer_start(&r, &step, 1, DIALER_OFFERS "\nAUTH PLAIN");
+	dialer_dial_anew(&r);
+	dialer_expect(&r, false, "does not offer AUTH");
+	ck_assert_int_eq(nexthop_reached(r.hop, AT_HELO), 1);
+	ck_assert_int_eq(nexthop_reached(r.hop, AT_AUTH), 0);
+	dialer_end(&r);
+}
+END_TEST
+
 /* A server that has forgotten its ticket keys makes a full handshake, with its certificate. */
 START_TEST(a_next_hop_that_was_restarted)
 {
@@ -406,6 +428,6 @@ UNIT_MAIN("deliver/securing", s234_old_versions_of_tls, s233_next_hops_without_t
 	  implicit_tls_to_who_speaks_first, a_dribbled_handshake_is_cut,
 	  a_stalled_handshake_is_not_tried_twice, a_next_hop_that_wants_our_certificate,
 	  a_certificate_that_the_next_hop_does_not_take, without_its_files_a_route_says_so,
-	  s239_no_clear_text_where_there_is_a_login, sessions_are_resumed,
-	  a_resumed_session_is_as_good_as_the_first, a_next_hop_that_was_restarted,
-	  a_next_hop_that_stumbles_over_tickets)
+	  s239_no_clear_text_where_there_is_a_login, what_was_offered_in_clear_is_forgotten,
+	  sessions_are_resumed, a_resumed_session_is_as_good_as_the_first,
+	  a_next_hop_that_was_restarted, a_next_hop_that_stumbles_over_tickets)
