@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import time
 
 import pytest
 
@@ -101,6 +102,29 @@ def test_breaker(make_daemon, hop):
     assert status["delivering"] and not status["delivery"]["breaker"]["tripped"]
     assert [line["action"] for line in relay.get("/audit")["items"]
             if line["actor"] == "breaker"] == ["delivery.pause"]
+
+
+def test_what_a_kill_leaves(make_daemon, hop):
+    """The day's count, and the pause with its reason."""
+    relay = make_daemon(hop.address, "policy: {breaker: {recipients_per_day: 4}}\n")
+    relay.allow("allowed.test")
+    for message in send(relay, 3):
+        relay.wait_states(message, {"ann@allowed.test": "delivered"})
+    time.sleep(2.5)  # it is written down each second
+    relay.kill()
+    relay.start()
+    assert relay.get("/status")["delivery"]["breaker"]["last_day"] == 3
+    messages = send(relay, 2)
+    wait_for(lambda: relay.get("/status")["delivery"]["paused"], "the breaker")
+    relay.kill()
+    relay.start()
+    delivery = relay.get("/status")["delivery"]
+    assert delivery["breaker"]["tripped"] and delivery["paused_by"] == "breaker"
+    assert delivery["reason"] == "breaker: 5 recipients in 24 h, limit 4 (recipients_per_day)"
+    relay.post("/delivery/resume")
+    for message in messages:
+        relay.wait_states(message, {"ann@allowed.test": "delivered"})
+    assert relay.get("/status")["delivery"]["breaker"]["last_day"] <= 2
 
 
 def test_pause_by_a_person(relay, hop):
