@@ -521,10 +521,18 @@ static bool start_job(struct deliver *d, struct link *link)
 	return true;
 }
 
-/* What is tried again on another connection has been counted. */
+static bool is_held_back(const struct destination *to)
+{
+	return rate_wait_ms(&to->way->rate, clock_mono_ms()) > 0;
+}
+
+/*
+ * What is tried again on a fresh connection was counted when it was tried
+ * first, and may go; what stands behind it may not.
+ */
 static bool keeps_to_rate(const struct destination *to)
 {
-	return to->first->started_ms > 0 || rate_wait_ms(&to->way->rate, clock_mono_ms()) == 0;
+	return destination_fresh_wanted(to) > 0 || !is_held_back(to);
 }
 
 static void serve(struct deliver *d, struct destination *to)
@@ -538,13 +546,11 @@ static void serve(struct deliver *d, struct destination *to)
 		dial_each(d, to);
 	while (to->first != NULL && d->idle_count > 0) {
 		bool all_fresh = destination_fresh_wanted(to) == to->jobs_waiting;
-		struct link *link = find_idle(to, all_fresh);
+		struct link *link = find_idle(to, all_fresh || is_held_back(to));
 
 		if (link == NULL)
 			break;
-		if (!keeps_to_rate(to))
-			return;
-		if (!start_job(d, link))
+		if (!start_job(d, link) || (to->first != NULL && !keeps_to_rate(to)))
 			return;
 	}
 	if (to->first != NULL)

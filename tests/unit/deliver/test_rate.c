@@ -1,5 +1,9 @@
 /* tests relay/deliver/rate.c, alone and in front of a next hop */
+#include <config.h> /* usleep */
+
 #include "relay/deliver/rate.h"
+
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "tests/unit/deliver/rig.h"
@@ -93,5 +97,35 @@ START_TEST(a_route_keeps_to_its_rate)
 }
 END_TEST
 
+/* A message that is tried again stands in front, and was counted; the one behind it was not. */
+START_TEST(a_dead_connection_does_not_let_the_next_message_pass)
+{
+	static const struct nexthop_step step = {AT_MAIL, DO_DROP, .from = 3, .to = 3,
+						 .used = true};
+	struct ulid ids[5];
+	struct rig r;
+	int64_t began;
+
+	rig_open(&r, &step, 1, NULL);
+	r.route.rate_thousandths = 2000;
+	r.route.max_connections = 2;
+	rig_deliver(&r);
+	for (size_t i = 0; i < 2; i++)
+		ids[i] = rig_accept_plain(&r, "ann@ok.test");
+	for (size_t i = 0; i < 2; i++)
+		rig_await(&r, &ids[i], "ann@ok.test", STATE_DELIVERED);
+	usleep(1100000); /* two are saved up */
+	began = clock_mono_ms();
+	for (size_t i = 2; i < 5; i++)
+		ids[i] = rig_accept_plain(&r, "ann@ok.test");
+	for (size_t i = 2; i < 5; i++)
+		ck_assert_int_eq(rig_await(&r, &ids[i], "ann@ok.test", STATE_DELIVERED)->attempts,
+				 1);
+	ck_assert_int_ge(clock_mono_ms() - began, 400);
+	ck_assert_int_eq(nexthop_reached(r.hop, AT_MAIL), 6);
+	rig_stop(&r);
+}
+END_TEST
+
 UNIT_MAIN("deliver/rate", so_many_a_second, little_is_saved_up, limits_change,
-	  a_route_keeps_to_its_rate)
+	  a_route_keeps_to_its_rate, a_dead_connection_does_not_let_the_next_message_pass)
