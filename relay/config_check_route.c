@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "relay/config.h"
 #include "relay/deliver/hop_tls.h"
+#include "relay/deliver/route.h"
 #include "relay/reach.h"
 
 #define DAY_MS	   ((int64_t)86400000)
@@ -67,6 +68,8 @@ static void warn_without_tls(const struct place *at, const struct route_options 
 		add_warning(at, "tls_ca", no_effect);
 	if (route->tls_pin_count > 0)
 		add_warning(at, "tls_pin", no_effect);
+	if (route->tls_crl != NULL && route->tls_crl[0] != '\0')
+		add_warning(at, "tls_crl", no_effect);
 	if (route->tls_certificate != NULL && route->tls_certificate[0] != '\0')
 		add_warning(at, "tls_certificate", no_effect);
 }
@@ -152,6 +155,27 @@ static void check_loop(const struct place *at, const struct config *config,
 	}
 }
 
+/* Whatever it matches goes by a route before it. */
+static void check_domains(const struct place *at, const struct route_options *routes, size_t index)
+{
+	const struct document_node *list = document_find(at->node, span_of("domains"));
+
+	for (size_t i = 0; i < routes[index].domain_count; i++) {
+		const char *domain = routes[index].domains[i];
+		/* The sub-domains as no pattern but such a one names them. */
+		const char *any = arena_printf(at->reader->scratch, "%s%s",
+					       domain[0] == '.' ? "*" : "", domain);
+		size_t first = route_match(routes, index, span_of(any));
+		const struct document_node *node = document_item(list, i);
+
+		if (first != ROUTE_NONE)
+			config_report_add(
+				at->reader->report, true, node != NULL ? node : at->node,
+				arena_printf(at->reader->scratch, "%s.domains.%zu", at->path, i),
+				"has no effect: routes.%zu comes first and takes all of it", first);
+	}
+}
+
 static void check_route(const struct place *at, const struct config *config,
 			const struct route_options *route)
 {
@@ -175,7 +199,9 @@ void config_check_routes(struct config_reader *reader, const struct config *conf
 			.path = arena_printf(reader->scratch, "routes.%zu", i),
 		};
 
-		if (at.node != NULL)
-			check_route(&at, config, &config->delivery.routes[i]);
+		if (at.node == NULL)
+			continue;
+		check_route(&at, config, &config->delivery.routes[i]);
+		check_domains(&at, config->delivery.routes, i);
 	}
 }

@@ -7,6 +7,7 @@
 #include "relay/config.h"
 #include "relay/config_print.h"
 #include "relay/deliver/keyring.h"
+#include "relay/deliver/route.h"
 #include "relay/wire/sasl.h"
 #include "relay/wire/sasl_client.h"
 
@@ -94,7 +95,23 @@ static void check_tls(const struct place *at)
 			 "route has none (or set auth_without_tls: true)");
 	else if (at->route->tls == ROUTE_TLS_OPPORTUNISTIC)
 		add_note(at, true, "tls",
-			 "credentials are sent inside TLS only: where it fails mail waits");
+			 "credentials are sent inside TLS only, but to whoever answers, with any "
+			 "certificate; where TLS fails mail waits");
+}
+
+/* Whoever has a recipient's domain would only have to ask for them. */
+static void check_hosts(const struct place *at)
+{
+	char port[ROUTE_PORT_SIZE];
+
+	for (size_t i = 0; at->route->tls_pin_count == 0 && i < at->route->host_count; i++) {
+		if (!route_host_is_mx(at->route->hosts[i], port))
+			continue;
+		add_note(at, false, "username",
+			 "would be given, with the password, to every host that the DNS names for "
+			 "a recipient's domain (mx:)");
+		return;
+	}
 }
 
 /* It stays until the configuration is read again. */
@@ -161,6 +178,7 @@ static void check_login(const struct place *at)
 			 "a user's name has 1 to 255 octets of UTF-8 and no control characters");
 	check_forms(at);
 	check_tls(at);
+	check_hosts(at);
 	check_secret(at);
 }
 

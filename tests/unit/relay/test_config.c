@@ -159,6 +159,7 @@ static const char full[] = "hostname: relay.example.com\n"
 			   "    hosts: [\"smtp.example.com:587\", \"[::1]:25\"]\n"
 			   "    tls: opportunistic\n"
 			   "  - name: rest\n"
+			   "    domains: [rest.test]\n"
 			   "    hosts: [127.0.0.1:2526, \"unix:/run/lmtp\"]\n"
 			   "    protocol: lmtp\n"
 			   "    tls: none\n"
@@ -222,7 +223,7 @@ START_TEST(every_form_is_read)
 	ck_assert_str_eq(routes[0].domains[1], ".example.com");
 	ck_assert_str_eq(routes[0].hosts[1], "[::1]:25");
 	ck_assert_int_eq(routes[0].tls, ROUTE_TLS_OPPORTUNISTIC);
-	ck_assert_str_eq(routes[1].domains[0], "*");
+	ck_assert_str_eq(routes[2].domains[0], "*");
 	ck_assert_int_eq(routes[1].tls, ROUTE_TLS_NONE);
 	ck_assert_int_eq(routes[0].protocol, ROUTE_SMTP);
 	ck_assert_int_eq(routes[1].protocol, ROUTE_LMTP);
@@ -342,15 +343,16 @@ static const struct {
 	 "possible\n"},
 	{"listeners: [{address: 127.0.0.1:2600}, {address: \"[::]:2601\"}]\n"
 	 "routes:\n"
-	 "  - {name: a, tls: none, hosts: [127.0.0.1:2599, 127.0.0.1:2600]}\n"
-	 "  - {name: b, tls: none, hosts: [\"LocalHost:2600\", a.example:2600]}\n"
-	 "  - {name: c, tls: none, hosts: [\"[::1]:2600\", \"[::1]:2601\"]}\n"
-	 "  - {name: d, tls: none, hosts: [\"localhost:2601\", 0.0.0.0:2600]}\n",
-	 "3:50 routes.0.hosts.1: is a listener of this server: mail would loop\n"
-	 "4:34 routes.1.hosts.0: is a listener of this server: mail would loop\n"
-	 "5:48 routes.2.hosts.1: is a listener of this server: mail would loop\n"
-	 "6:34 routes.3.hosts.0: is a listener of this server: mail would loop\n"
-	 "6:52 routes.3.hosts.1: is a listener of this server: mail would loop\n"},
+	 "  - {name: a, domains: [a.test], tls: none, hosts: [127.0.0.1:2599, 127.0.0.1:2600]}\n"
+	 "  - {name: b, domains: [b.test], tls: none, hosts: [\"LocalHost:2600\", "
+	 "a.example:2600]}\n"
+	 "  - {name: c, domains: [c.test], tls: none, hosts: [\"[::1]:2600\", \"[::1]:2601\"]}\n"
+	 "  - {name: d, domains: [d.test], tls: none, hosts: [\"localhost:2601\", 0.0.0.0:2600]}\n",
+	 "3:69 routes.0.hosts.1: is a listener of this server: mail would loop\n"
+	 "4:53 routes.1.hosts.0: is a listener of this server: mail would loop\n"
+	 "5:67 routes.2.hosts.1: is a listener of this server: mail would loop\n"
+	 "6:53 routes.3.hosts.0: is a listener of this server: mail would loop\n"
+	 "6:71 routes.3.hosts.1: is a listener of this server: mail would loop\n"},
 	{"delivery: {dns: [\"::1\", localhost, 127.0.0.1:0, \"[::1]:53\", 127.0.0.1]}\n",
 	 "1:17 delivery.dns: 5 items are too many: at most 3\n"},
 	{"delivery: {dns: [\"::1\", localhost, 127.0.0.1:0]}\n",
@@ -374,7 +376,9 @@ static const struct {
 	{"routes:\n  - {hosts: [\"a.example:0\"]}\n",
 	 "2:14 routes.0.hosts.0: port 0 can't be connected to\n"},
 	{"routes:\n  - {hosts: [\"a.example:25\"]}\n  - {hosts: [\"b.example:25\"]}\n",
-	 "3:5 routes.1.name: \"default\" is already that of routes.0\n"},
+	 "3:5 routes.1.name: \"default\" is already that of routes.0\n"
+	 "3:5 warning routes.1.domains.0: has no effect: routes.0 comes first and takes all of "
+	 "it\n"},
 	{"routes:\n  - {hosts: [\"a.example:25\"], tls: starttls}\n",
 	 "2:36 routes.0.tls: none, opportunistic, required or implicit was expected, not "
 	 "\"starttls\"\n"},
@@ -410,9 +414,13 @@ static const struct {
 	 "2:50 warning routes.0.tls_ca: has no effect while tls is none\n"
 	 "2:63 warning routes.0.tls_pin: has no effect while tls is none\n"
 	 "3:22 warning routes.0.tls_certificate: has no effect while tls is none\n"
+	 "4:5 warning routes.1.domains.0: has no effect: routes.0 comes first and takes all of it\n"
 	 "4:52 warning routes.1.tls_verify: any certificate is taken, also that of somebody in "
 	 "between (tls_ca and tls_pin are for certificates of your own)\n"
-	 "6:5 routes.3.hosts: is missing\n"},
+	 "5:5 warning routes.2.domains.0: has no effect: routes.0 comes first and takes all of it\n"
+	 "6:5 routes.3.hosts: is missing\n"
+	 "6:5 warning routes.3.domains.0: has no effect: routes.0 comes first and takes all of "
+	 "it\n"},
 	{"policy: {default: redirect}\n",
 	 "1:19 policy.default: redirect is not supported by this version\n"},
 	{"policy: {control_headers: [\"*\"]}\n",
@@ -480,6 +488,9 @@ static const struct {
 	{"routes:\n  - {hosts: [\"a.example:25\"], username: u, password: hunter2, tls: none}\n",
 	 "2:41 routes.0.username: no login is possible: credentials are sent inside TLS only, and "
 	 "this route has none (or set auth_without_tls: true)\n"},
+	{"routes:\n  - {hosts: [\"a.example:25\", \"mx:\"], username: u, password: hunter2}\n",
+	 "2:48 routes.0.username: would be given, with the password, to every host that the DNS "
+	 "names for a recipient's domain (mx:)\n"},
 	{"routes:\n  - {hosts: [\"a.example:25\"], username: u, password_file: /nonexistent/p}\n",
 	 "2:59 routes.0.password_file: /nonexistent/p can't be read: No such file or directory\n"},
 	{"routes:\n  - {hosts: [\"a.example:25\"], username: u, auth: pain, password: x}\n",
@@ -860,6 +871,57 @@ START_TEST(unreadable_files)
 }
 END_TEST
 
+/* Not wrong, but not what somebody meant either. */
+START_TEST(warnings_about_routes)
+{
+	static const struct {
+		const char *text, *want;
+	} rows[] = {
+		{"routes:\n  - {name: a, hosts: [\"a.example:25\"]}\n"
+		 "  - {name: b, hosts: [\"b.example:25\"], domains: [x.test]}\n",
+		 "3:50 warning routes.1.domains.0: has no effect: routes.0 comes first and takes "
+		 "all of "
+		 "it\n"},
+		{"routes:\n  - {name: a, hosts: [\"a.example:25\"]}\n"
+		 "  - {name: b, hosts: [\"b.example:25\"]}\n",
+		 "3:5 warning routes.1.domains.0: has no effect: routes.0 comes first and takes "
+		 "all of "
+		 "it\n"},
+		{"routes:\n  - {name: a, hosts: [\"a.example:25\"], domains: [x.test, .y.test]}\n"
+		 "  - {name: b, hosts: [\"b.example:25\"], domains: [y.test, .x.test, X.test, "
+		 ".y.test, .z.y.test, a.y.test, .test, \"*\"]}\n",
+		 "3:67 warning routes.1.domains.2: has no effect: routes.0 comes first and takes "
+		 "all of "
+		 "it\n"
+		 "3:75 warning routes.1.domains.3: has no effect: routes.0 comes first and takes "
+		 "all of "
+		 "it\n"
+		 "3:84 warning routes.1.domains.4: has no effect: routes.0 comes first and takes "
+		 "all of "
+		 "it\n"
+		 "3:95 warning routes.1.domains.5: has no effect: routes.0 comes first and takes "
+		 "all of "
+		 "it\n"},
+		{"routes:\n  - {hosts: [\"a.example:25\"], tls: none, tls_crl: /x}\n",
+		 "2:51 warning routes.0.tls_crl: has no effect while tls is none\n"},
+		{"routes:\n  - {hosts: [\"a.example:25\"], tls: opportunistic, username: u, "
+		 "password: hunter2}\n",
+		 "2:36 warning routes.0.tls: credentials are sent inside TLS only, but to whoever "
+		 "answers, "
+		 "with any certificate; where TLS fails mail waits\n"},
+	};
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct loaded loaded;
+
+		load(&loaded, rows[i].text, NULL, 0);
+		ck_assert_int_eq(loaded.code, ERR_OK);
+		ck_assert_str_eq(notes_of(&loaded), rows[i].want);
+		loaded_release(&loaded);
+	}
+}
+END_TEST
+
 START_TEST(notes_for_people)
 {
 	static const struct config_note rows[] = {
@@ -1110,5 +1172,5 @@ UNIT_MAIN("relay/config", decimals, defaults_are_those_of_the_interface, every_f
 	  mistakes_are_reported_with_place_and_name, hostnames, secrets_of_routes,
 	  values_in_force_of_later_versions, users_are_read, mistakes_in_users,
 	  users_that_nobody_wants, sections_without_a_value, environment, overrides,
-	  unreadable_files, notes_for_people, printed_and_read_back, man_page_names_every_key,
-	  fault_rules, reload, values, many_mistakes_do_not_pile_up)
+	  unreadable_files, warnings_about_routes, notes_for_people, printed_and_read_back,
+	  man_page_names_every_key, fault_rules, reload, values, many_mistakes_do_not_pile_up)
