@@ -3,10 +3,12 @@
 
 #include "tests/unit/deliver/rig.h"
 
+#include <arpa/inet.h>
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -249,4 +251,30 @@ const struct recipient_view *rig_await(struct rig *r, const struct ulid *id, con
 			      view->reason != NULL ? view->reason : "");
 		usleep(5000);
 	}
+}
+
+/* --- an address that never answers --------------------------------------------------------- */
+
+void black_hole_open(struct black_hole *hole, const char *address, int port)
+{
+	struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+	socklen_t len = sizeof(in);
+
+	ck_assert_int_eq(inet_pton(AF_INET, address, &in.sin_addr), 1);
+	hole->fd = socket(AF_INET, SOCK_STREAM, 0);
+	ck_assert_int_eq(bind(hole->fd, (struct sockaddr *)&in, sizeof(in)), 0);
+	ck_assert_int_eq(listen(hole->fd, 0), 0);
+	ck_assert_int_eq(getsockname(hole->fd, (struct sockaddr *)&in, &len), 0);
+	hole->port = ntohs(in.sin_port);
+	for (size_t i = 0; i < sizeof(hole->fillers) / sizeof(hole->fillers[0]); i++) {
+		hole->fillers[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+		(void)connect(hole->fillers[i], (struct sockaddr *)&in, sizeof(in));
+	}
+}
+
+void black_hole_close(struct black_hole *hole)
+{
+	close(hole->fd);
+	for (size_t i = 0; i < sizeof(hole->fillers) / sizeof(hole->fillers[0]); i++)
+		close(hole->fillers[i]);
 }

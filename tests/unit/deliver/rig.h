@@ -67,4 +67,13 @@ const struct recipient_view *rig_recipient(struct rig *rig, const struct ulid *i
 const struct recipient_view *rig_await(struct rig *rig, const struct ulid *id, const char *address,
 				       enum state state);
 
+/* An address that never answers: a queue full of connections that nobody accepts. */
+struct black_hole {
+	int fd, fillers[4];
+	int port;
+};
+/* port 0: any. */
+void black_hole_open(struct black_hole *hole, const char *address, int port);
+void black_hole_close(struct black_hole *hole);
+
 #endif

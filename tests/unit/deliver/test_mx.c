@@ -4,6 +4,7 @@
 #include "relay/deliver/mx.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -222,9 +223,9 @@ struct mx_rig {
 static void mx_open(struct mx_rig *m, const struct nexthop_step *steps, size_t step_count,
 		    const struct nameserver_row *rows, size_t count)
 {
-	static const char *const domains[] = {"one.test",    "two.test",  "null.test",	"ours.test",
-					      "gone.test",   "slow.test", "plain.test", "self.test",
-					      "broken.test", NULL};
+	static const char *const domains[] = {
+		"one.test",   "two.test",  "null.test",	  "ours.test",	"gone.test",   "slow.test",
+		"plain.test", "self.test", "broken.test", "holes.test", "nearly.test", NULL};
 	struct rig *r = &m->rig;
 
 	memset(m, 0, sizeof(*m));
@@ -259,6 +260,18 @@ static const struct nameserver_row domains[] = {
 	{"gone.test", "*", NAME_UNKNOWN, NULL, 0},
 	{"broken.test", "*", NAME_FAILS, NULL, 0},
 	{"slow.test", "*", NAME_SILENT, NULL, 0},
+	{"holes.test", "A", NAME_HAS, "127.0.0.9", 3600},
+	{"holes.test", "A", NAME_HAS, "127.0.0.9", 3600},
+	{"holes.test", "A", NAME_HAS, "127.0.0.9", 3600},
+	{"holes.test", "A", NAME_HAS, "127.0.0.9", 3600},
+	{"holes.test", "A", NAME_HAS, "127.0.0.9", 3600},
+	{"holes.test", "A", NAME_HAS, "127.0.0.9", 3600},
+	{"holes.test", "A", NAME_HAS, "127.0.0.9", 3600},
+	{"holes.test", "A", NAME_HAS, "127.0.0.9", 3600},
+	{"nearly.test", "A", NAME_HAS, "127.0.0.9", 3600},
+	{"nearly.test", "A", NAME_HAS, "127.0.0.9", 3600},
+	{"nearly.test", "A", NAME_HAS, "127.0.0.9", 3600},
+	{"nearly.test", "A", NAME_HAS, "127.0.0.1", 3600},
 };
 
 /* One message for several domains: each gets its own, from the best host that answers. */
@@ -396,9 +409,47 @@ START_TEST(a_host_behind_mx_is_the_last_resort)
 }
 END_TEST
 
+/*
+ * S229: 8 addresses that never answer take no longer than two would, hold one
+ * connection, and the others' mail goes on.
+ */
+START_TEST(black_holes_are_bounded)
+{
+	const struct recipient_view *view;
+	struct ulid ids[10], last;
+	struct black_hole hole;
+	struct mx_rig m;
+	int64_t began;
+
+	mx_open(&m, NULL, 0, ROWS(domains));
+	black_hole_open(&hole, "127.0.0.9", atoi(strchr(m.rig.host, ':') + 1));
+	m.rig.route.connect_timeout_ms = 1000;
+	m.rig.route.max_connections = 2;
+	rig_deliver(&m.rig);
+	began = clock_mono_ms();
+	for (size_t i = 0; i < 10; i++)
+		ids[i] = rig_accept_plain(&m.rig, "ann@holes.test");
+	usleep(100000);
+	for (int i = 0; i < 5; i++) {
+		last = rig_accept_plain(&m.rig, "ann@two.test");
+		rig_await(&m.rig, &last, "ann@two.test", STATE_DELIVERED);
+	}
+	ck_assert_int_lt(clock_mono_ms() - began, 1500);
+	view = rig_await(&m.rig, &ids[0], "ann@holes.test", STATE_DEFERRED);
+	ck_assert_msg(strstr(view->reason, "holes.test[127.0.0.9]") != NULL, "%s", view->reason);
+	ck_assert_int_ge(clock_mono_ms() - began, 1800);
+	ck_assert_int_lt(clock_mono_ms() - began, 4000);
+	/* One of four answers, the last. */
+	last = rig_accept_plain(&m.rig, "ann@nearly.test");
+	ck_assert_int_eq(rig_await(&m.rig, &last, "ann@nearly.test", STATE_DELIVERED)->attempts, 1);
+	mx_close(&m);
+	black_hole_close(&hole);
+}
+END_TEST
+
 UNIT_MAIN("deliver/mx", hosts_come_in_order, what_there_is_beside_hosts, equals_are_in_no_order,
 	  two_thousand_records, no_answer_is_told, cut_answers_do_no_harm, name_servers_are_numeric,
 	  mail_goes_to_the_hosts_of_its_domain, a_null_mx_takes_no_mail,
 	  a_domain_whose_host_we_are_is_refused, our_own_address_is_found_at_connect,
 	  what_is_not_found_is_put_off, a_silent_name_server_holds_up_nobody_else,
-	  a_host_behind_mx_is_the_last_resort)
+	  a_host_behind_mx_is_the_last_resort, black_holes_are_bounded)

@@ -1,10 +1,8 @@
 /* tests relay/deliver/pool.c: connections dialled, used again, found dead, rested */
-#include <config.h> /* usleep, SOCK_NONBLOCK */
+#include <config.h> /* usleep */
 
-#include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -523,35 +521,45 @@ START_TEST(clients_take_turns)
 }
 END_TEST
 
-/* A queue full of connections that nobody accepts: no SYN is answered any more. */
-static int black_hole(char address_out[32], int fillers[4])
+/* One application's flood: the others have their turn with the connections that there are. */
+START_TEST(a_busy_client_makes_room)
 {
-	struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t len = sizeof(in);
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	static const struct nexthop_step slow = {AT_DOT, DO_DRIP, "250 2.0.0 Ok\r\n", .ms = 6};
+	struct ulid ids[60], other;
+	struct rig r;
+	size_t waiting = 0;
 
-	ck_assert_int_eq(bind(fd, (struct sockaddr *)&in, sizeof(in)), 0);
-	ck_assert_int_eq(listen(fd, 0), 0);
-	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&in, &len), 0);
-	snprintf(address_out, 32, "127.0.0.1:%d", ntohs(in.sin_port));
-	for (int i = 0; i < 4; i++) {
-		fillers[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-		(void)connect(fillers[i], (struct sockaddr *)&in, sizeof(in));
-	}
-	return fd;
+	rig_open(&r, &slow, 1, "PIPELINING\nXCLIENT NAME ADDR PORT PROTO HELO");
+	r.route.xclient = true;
+	r.route.max_connections = 1;
+	r.client = "192.0.2.1";
+	for (size_t i = 0; i < 60; i++)
+		ids[i] = rig_accept_plain(&r, "ann@ok.test");
+	r.client = "192.0.2.2";
+	other = rig_accept_plain(&r, "bob@ok.test");
+	rig_deliver(&r);
+	rig_await(&r, &other, "bob@ok.test", STATE_DELIVERED);
+	for (size_t i = 0; i < 60; i++)
+		waiting += rig_recipient(&r, &ids[i], "ann@ok.test")->state != STATE_DELIVERED;
+	ck_assert_uint_ge(waiting, 5);
+	for (size_t i = 0; i < 60; i++)
+		rig_await(&r, &ids[i], "ann@ok.test", STATE_DELIVERED);
+	rig_stop(&r);
 }
+END_TEST
 
 /* S229: while it is found out again and again that it is one, the other host has all the mail. */
 START_TEST(a_black_hole_is_waited_for_once)
 {
 	const char *hosts[2];
 	char address[32];
-	int fillers[4];
-	int hole = black_hole(address, fillers);
+	struct black_hole hole;
 	int64_t began;
 	struct rig r;
 
 	rig_open(&r, NULL, 0, NULL);
+	black_hole_open(&hole, "127.0.0.1", 0);
+	snprintf(address, sizeof(address), "127.0.0.1:%d", hole.port);
 	hosts[0] = address;
 	hosts[1] = r.host;
 	r.route.hosts = hosts;
@@ -569,9 +577,7 @@ START_TEST(a_black_hole_is_waited_for_once)
 		ck_assert_int_lt(clock_mono_ms() - start, 1000);
 	}
 	rig_stop(&r);
-	close(hole);
-	for (int i = 0; i < 4; i++)
-		close(fillers[i]);
+	black_hole_close(&hole);
 }
 END_TEST
 
@@ -587,4 +593,4 @@ UNIT_MAIN("deliver/pool", connections_are_used_again_and_limited,
 	  a_source_address_that_is_not_ours_means_no_mail, the_next_host_is_tried,
 	  all_hosts_are_tried_before_mail_is_put_off, the_first_host_comes_back,
 	  round_robin_spreads_evenly, no_connection_serves_two_clients, clients_take_turns,
-	  a_black_hole_is_waited_for_once)
+	  a_busy_client_makes_room, a_black_hole_is_waited_for_once)
