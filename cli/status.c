@@ -25,17 +25,19 @@ static const struct table_column host_columns[] = {
 
 static void add_route(struct table *table, const json_t *route)
 {
+	const char *state = "open";
 	char numbers[4][32];
 
 	snprintf(numbers[0], sizeof(numbers[0]), "%lld", tool_number(route, "connections"));
 	snprintf(numbers[1], sizeof(numbers[1]), "%lld", tool_number(route, "delivered"));
 	snprintf(numbers[2], sizeof(numbers[2]), "%lld", tool_number(route, "deferred"));
 	snprintf(numbers[3], sizeof(numbers[3]), "%lld", tool_number(route, "failed"));
-	table_add(table, (const char *[]){tool_text(route, "name"),
-					  json_is_true(json_object_get(route, "paused")) ? "paused"
-											 : "open",
-					  numbers[0], numbers[1], numbers[2], numbers[3],
-					  tool_text(route, "last_error")});
+	if (json_is_true(json_object_get(route, "login_refused")))
+		state = "no login";
+	if (json_is_true(json_object_get(route, "paused")))
+		state = "paused";
+	table_add(table, (const char *[]){tool_text(route, "name"), state, numbers[0], numbers[1],
+					  numbers[2], numbers[3], tool_text(route, "last_error")});
 }
 
 static void add_host(struct table *table, const json_t *route, const json_t *host)

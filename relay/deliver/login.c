@@ -48,9 +48,6 @@ struct login {
 	struct err lost_why;
 };
 
-static void fetch(struct uplink *u);
-static void take_step(struct uplink *u, enum sasl_result result, const struct err *why);
-
 bool login_is_wanted(const struct uplink *u)
 {
 	return u->env.key != NULL && !u->logged_in;
@@ -108,7 +105,7 @@ static void scrub(const struct login *login, char *text, size_t size)
 	if (base64_encode(buf_span(&login->secret), &coded) == ERR_OK)
 		given = given || holds(text, buf_span(&coded));
 	buf_clear(&coded);
-	/* Of the name and the password of PLAIN the last part is enough. */
+	/* As it was sent: PLAIN has name and password in one. */
 	if (base64_encode(buf_span(&login->answer), &coded) == ERR_OK)
 		given = given || holds(text, buf_span(&coded));
 	buf_wipe(&coded);
@@ -206,6 +203,14 @@ static void say_answer(struct uplink *u)
 		return;
 	}
 	say(u, &line);
+}
+
+static void take_step(struct uplink *u, enum sasl_result result, const struct err *why)
+{
+	if (result > SASL_DONE)
+		cancel(u, why->text);
+	else
+		say_answer(u);
 }
 
 /* With the answer in it where there is one already and the line stays short enough (RFC 4954 4). */
@@ -408,14 +413,6 @@ void login_begin(struct uplink *u)
 }
 
 /* --- what the next hop says ------------------------------------------------------------------ */
-
-static void take_step(struct uplink *u, enum sasl_result result, const struct err *why)
-{
-	if (result > SASL_DONE)
-		cancel(u, why->text);
-	else
-		say_answer(u);
-}
 
 /* For people: the refusal is JSON, but that is up to the server. */
 static void keep_told(struct login *login)

@@ -806,6 +806,12 @@ START_TEST(overrides)
 		const char *setting;
 		const char *want;
 	} bad[] = {
+		/* Nothing of the value, and a word about where it stands. */
+		{"routes.0.password=hunter2",
+		 "-o warning routes.0.password: everybody on this machine can read a command line: "
+		 "password_file and token_file are for secrets\n"
+		 "-o routes.0.hosts: is missing\n"
+		 "-o routes.0.password: needs username\n"},
 		{"nonsense", "-o nonsense: KEY=VALUE was expected, as in smtp.max_recipients=5\n"},
 		{"=x", "-o : KEY=VALUE was expected, as in smtp.max_recipients=5\n"},
 		{"smtp.max_error=3", "-o smtp.max_error: unknown key; did you mean max_errors?\n"},
