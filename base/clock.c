@@ -1,4 +1,6 @@
 /* base/clock.c - what time it is; the only place that asks the system */
+#include <config.h> /* CLOCK_BOOTTIME */
+
 #include "base/clock.h"
 
 #include <stdatomic.h>
@@ -43,6 +45,11 @@ int64_t clock_mono_ms(void)
 int64_t clock_mono_us(void)
 {
 	return read_clock_us(CLOCK_MONOTONIC);
+}
+
+int64_t clock_offset_ms(void)
+{
+	return (read_clock_us(CLOCK_REALTIME) - read_clock_us(CLOCK_BOOTTIME)) / 1000;
 }
 
 void clock_freeze(int64_t wall_ms)

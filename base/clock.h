@@ -16,6 +16,12 @@ int64_t clock_mono_ms(void);
 int64_t clock_mono_us(void);
 
 /*
+ * How far the wall clock is ahead of the time since the machine was started
+ * (suspended or not): it changes where somebody sets the clock. Not frozen either.
+ */
+int64_t clock_offset_ms(void);
+
+/*
  * For tests: the two wall clocks stand still at `wall_ms` until moved by
  * clock_advance or thawed. May go backwards (to test what a step does).
  */

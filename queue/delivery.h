@@ -189,4 +189,16 @@ struct renew {
 };
 void queue_renew(struct store *store, struct store_job *job);
 
+/*
+ * Somebody set the clock by `by_ms`; it says `now`. What waits goes along with
+ * it (S276): nothing expires because a day was skipped, and nothing waits a
+ * day longer because it comes twice.
+ */
+struct shift {
+	struct store_job job;
+	int64_t by_ms;
+	int64_t now;
+};
+void queue_shift(struct store *store, struct store_job *job);
+
 #endif

@@ -204,10 +204,11 @@ struct deliver {
 	struct renew_call renew;
 	struct unpark_call *unpark;
 	size_t next_unpark;
-	bool others_parked;  /* there may be mail parked for a route that is no more */
-	int64_t next_due_at; /* wall clock */
-	int64_t claimed_ms;  /* monotonic: the last claim */
-	bool maybe_due;	     /* claim without asking the clock */
+	bool others_parked;	 /* there may be mail parked for a route that is no more */
+	int64_t clock_offset_ms; /* when it was last looked at */
+	int64_t next_due_at;	 /* wall clock */
+	int64_t claimed_ms;	 /* monotonic: the last claim */
+	bool maybe_due;		 /* claim without asking the clock */
 
 	struct event wake_event, stop_event;
 	atomic_bool wake_sent;

@@ -112,7 +112,8 @@ static bool is_too_old(const struct dividing *v, const struct claimed_recipient 
 {
 	int64_t after = v->d->plan->options->expire_after_ms;
 
-	return after > 0 && v->now >= claimed->waiting_since + after &&
+	/* Not the list's clock, which never goes back: stored times do (follow_clock). */
+	return after > 0 && clock_wall_ms() >= claimed->waiting_since + after &&
 	       (claimed->attempts > 0 || claimed->last_reason != NULL);
 }
 

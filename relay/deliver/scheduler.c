@@ -61,8 +61,35 @@ static void tick(struct deliver *d)
 	}
 }
 
+/* Small steps, and a clock that is slewed, move less than a retry's jitter does. */
+#define CLOCK_STEP_MS 60000
+
+/*
+ * The times of what waits are the wall clock's, because they outlive us. So
+ * they follow where it is set, before anything is judged by them. This waits
+ * for the writer: nothing is to be claimed before.
+ */
+static void follow_clock(struct deliver *d)
+{
+	int64_t offset_ms = clock_offset_ms();
+	struct shift shift = {.by_ms = offset_ms - d->clock_offset_ms, .now = clock_wall_ms()};
+	struct err why = {""};
+
+	d->clock_offset_ms = offset_ms;
+	if (shift.by_ms > -CLOCK_STEP_MS && shift.by_ms < CLOCK_STEP_MS)
+		return;
+	d->next_due_at = shift.now; /* look again */
+	if (store_wait(d->env.store, queue_shift, &shift.job, &why) == ERR_OK)
+		log_warning("clock", LOG_S("note", "it was set; what waits follows"),
+			    LOG_I("seconds", shift.by_ms / 1000));
+	else
+		log_error("clock", LOG_S("note", "it was set, and what waits does not follow"),
+			  LOG_I("seconds", shift.by_ms / 1000), LOG_S("reason", why.text));
+}
+
 static void turn(struct deliver *d)
 {
+	follow_clock(d);
 	tick(d);
 	intake_claim(d, clock_wall_ms());
 	pool_start_jobs(d);
@@ -94,6 +121,7 @@ void *scheduler_run(void *arg)
 {
 	struct deliver *d = arg;
 
+	d->clock_offset_ms = clock_offset_ms();
 	turn(d);
 	while (!d->stopping || !is_quiet(d)) {
 		struct channel_item *item;
