@@ -11,6 +11,7 @@
 
 #define STAND_IN_MAX	 1024
 #define PROGRESS_EACH_MS 5000
+#define UNSENT_EACH_MS	 200
 #define GRACE_DEFAULT_MS (3 * 60 * 1000)
 
 /*
@@ -37,7 +38,7 @@ static void let_go(struct carry *c)
 /* Counted, because a stream that failed has thrown away what it still held. */
 static bool has_dot_left(const struct carry *c)
 {
-	return stream_output_pending(c->far) == 0 && stream_bytes_out(c->far) >= c->dot_ends;
+	return stream_unsent(c->far) == 0 && stream_bytes_out(c->far) >= c->dot_ends;
 }
 
 /* --- towards libesmtp --------------------------------------------------------- */
@@ -83,9 +84,11 @@ void carry_break(struct carry *c, int code, const char *why)
 		record->broken = code;
 		err_set(&record->broken_why, code, "%s", why);
 	}
-	/* A dot that never left our own buffer was not sent. */
-	if (record->dot_sent && !has_dot_left(c))
-		record->dot_sent = false;
+	/* A dot that never left was not sent; nor must it leave after this. */
+	if (record->dot_sent) {
+		record->dot_sent = has_dot_left(c);
+		stream_reset_on_close(c->far);
+	}
 	if (c->near_owed > 0)
 		dismiss(c, 451);
 	else
@@ -181,6 +184,81 @@ static bool drop_stand_in(struct carry *c)
 	return len > 0;
 }
 
+static int64_t grace_ms(const struct carry *c)
+{
+	int64_t grace = c->job->route->data_grace_ms;
+
+	return grace > 0 ? grace : GRACE_DEFAULT_MS;
+}
+
+static void look_again(struct carry *c)
+{
+	int64_t wait = c->state == CARRY_FINAL ? UNSENT_EACH_MS : PROGRESS_EACH_MS;
+
+	loop_timer_set(&c->progress, c->credit_ms < wait ? c->credit_ms : wait);
+}
+
+/* The kernel takes more than it can send: only what is sent counts. */
+static uint64_t bytes_sent(const struct carry *c)
+{
+	uint64_t written = stream_bytes_out(c->far) + stream_output_pending(c->far);
+	uint64_t unsent = stream_unsent(c->far);
+
+	return written > unsent ? written - unsent : 0;
+}
+
+/*
+ * The dot is written. While it is not sent the next hop is still taking the
+ * message, and its time is that of the message, not that of a reply.
+ */
+static void wait_for_reply(struct carry *c)
+{
+	if (c->job->route->data_min_rate > 0 && stream_unsent(c->far) > 0) {
+		look_again(c);
+		return;
+	}
+	loop_timer_stop(&c->progress);
+	stream_deadline(c->far, c->job->route->final_reply_timeout_ms);
+}
+
+/*
+ * Bytes buy time, at data_min_rate, up to the grace: what rushed into the
+ * sockets' buffers at first does not excuse hours of standing still.
+ */
+static void on_progress(struct loop_timer *timer)
+{
+	struct carry *c = (struct carry *)((char *)timer - offsetof(struct carry, progress));
+	int64_t now = clock_mono_ms();
+	uint64_t bytes = bytes_sent(c);
+	int64_t rate = c->job->route->data_min_rate;
+
+	c->credit_ms -= now - c->progress_ms;
+	c->credit_ms += (int64_t)(bytes - c->progress_bytes) * 1000 / rate;
+	if (c->credit_ms > grace_ms(c))
+		c->credit_ms = grace_ms(c);
+	if (c->credit_ms <= 0) {
+		carry_break(c, ERR_TIMEOUT,
+			    "the next hop takes the message slower than data_min_rate");
+		return;
+	}
+	c->progress_ms = now;
+	c->progress_bytes = bytes;
+	if (c->state == CARRY_FINAL)
+		wait_for_reply(c);
+	else
+		look_again(c);
+}
+
+static void begin_progress(struct carry *c)
+{
+	if (c->job->route->data_min_rate <= 0)
+		return;
+	c->progress_ms = clock_mono_ms();
+	c->progress_bytes = bytes_sent(c);
+	c->credit_ms = grace_ms(c);
+	look_again(c);
+}
+
 /* The terminator came: only a body of exactly the stored length gets its dot. */
 static void end_body(struct carry *c)
 {
@@ -198,10 +276,9 @@ static void end_body(struct carry *c)
 	if (stream_write(c->far, span_of(".\r\n")) < 0)
 		return; /* no room: on_drained comes */
 	stream_consume(c->near, 3);
-	loop_timer_stop(&c->progress);
 	c->job->record.dot_sent = true;
 	c->state = CARRY_FINAL;
-	stream_deadline(c->far, c->job->route->final_reply_timeout_ms);
+	wait_for_reply(c);
 }
 
 /* False: nothing moved, or the job is over. */
@@ -235,54 +312,6 @@ static void pump_body(struct carry *c)
 {
 	while (move_body(c))
 		;
-}
-
-static int64_t grace_ms(const struct carry *c)
-{
-	int64_t grace = c->job->route->data_grace_ms;
-
-	return grace > 0 ? grace : GRACE_DEFAULT_MS;
-}
-
-static void look_again(struct carry *c)
-{
-	loop_timer_set(&c->progress,
-		       c->credit_ms < PROGRESS_EACH_MS ? c->credit_ms : PROGRESS_EACH_MS);
-}
-
-/*
- * Bytes buy time, at data_min_rate, up to the grace: what rushed into the
- * sockets' buffers at first does not excuse hours of standing still.
- */
-static void on_progress(struct loop_timer *timer)
-{
-	struct carry *c = (struct carry *)((char *)timer - offsetof(struct carry, progress));
-	int64_t now = clock_mono_ms();
-	uint64_t bytes = stream_bytes_out(c->far);
-	int64_t rate = c->job->route->data_min_rate;
-
-	c->credit_ms -= now - c->progress_ms;
-	c->credit_ms += (int64_t)(bytes - c->progress_bytes) * 1000 / rate;
-	if (c->credit_ms > grace_ms(c))
-		c->credit_ms = grace_ms(c);
-	if (c->credit_ms <= 0) {
-		carry_break(c, ERR_TIMEOUT,
-			    "the next hop takes the message slower than data_min_rate");
-		return;
-	}
-	c->progress_ms = now;
-	c->progress_bytes = bytes;
-	look_again(c);
-}
-
-static void begin_progress(struct carry *c)
-{
-	if (c->job->route->data_min_rate <= 0)
-		return;
-	c->progress_ms = clock_mono_ms();
-	c->progress_bytes = stream_bytes_out(c->far);
-	c->credit_ms = grace_ms(c);
-	look_again(c);
 }
 
 static void begin_message(struct carry *c)

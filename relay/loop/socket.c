@@ -6,10 +6,12 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -59,6 +61,20 @@ void socket_acknowledge(int fd)
 
 	/* Not for good: the kernel leaves this mode by itself whenever we send. */
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &one, sizeof(one));
+}
+
+size_t socket_unsent(int fd)
+{
+	int octets = 0;
+
+	return ioctl(fd, SIOCOUTQNSD, &octets) == 0 && octets > 0 ? (size_t)octets : 0;
+}
+
+void socket_reset_on_close(int fd)
+{
+	static const struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
 }
 
 const char *socket_error_text(int error, char *text_out, size_t size)

@@ -14,6 +14,11 @@ void socket_format(const struct sockaddr_storage *address, socklen_t len, char *
 void socket_prepare(int fd);
 /* Send the ACK that the kernel keeps back for up to 40 ms; of this once only. */
 void socket_acknowledge(int fd);
+/* Octets of a TCP connection that were written and have never been sent; 0 where nobody can tell.
+ */
+size_t socket_unsent(int fd);
+/* When it is closed, what is still unsent is thrown away, and the peer gets an RST. */
+void socket_reset_on_close(int fd);
 /* strerror() for any thread. */
 const char *socket_error_text(int error, char *text_out, size_t size);
 #define SOCKET_ERROR_SIZE 96

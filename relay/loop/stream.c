@@ -168,6 +168,16 @@ size_t stream_output_room(const struct stream *stream)
 	return stream->out.max - stream->out.len;
 }
 
+size_t stream_unsent(const struct stream *stream)
+{
+	return stream->out.len + socket_unsent(stream->transport.fd);
+}
+
+void stream_reset_on_close(struct stream *stream)
+{
+	socket_reset_on_close(stream->transport.fd);
+}
+
 void stream_acknowledge(struct stream *stream)
 {
 	loop_assert_owner(stream->loop);

@@ -87,6 +87,10 @@ int stream_write(struct stream *stream, struct span bytes);
 size_t stream_output_pending(const struct stream *stream);
 /* Room left under output_max. */
 size_t stream_output_room(const struct stream *stream);
+/* Octets that have not been sent to the peer yet: pending, and in the kernel as far as it tells. */
+size_t stream_unsent(const struct stream *stream);
+/* stream_free() then takes back what the kernel has not sent, instead of sending it afterwards. */
+void stream_reset_on_close(struct stream *stream);
 /*
  * Acknowledge what has come at once, instead of with what is said next: for a
  * peer that holds its next small packet back until then (RFC 896; RFC 9293

@@ -33,11 +33,10 @@ static const struct history_item *last_line(const struct recipient_view *view)
 
 /* --- data_min_rate -------------------------------------------------------------------------- */
 
-/* P6: a next hop that stops reading in the middle does not keep its connection and worker. */
-START_TEST(a_next_hop_that_reads_too_slowly_is_given_up)
+/* The message stays in `bytes`, of which `len` are sent. */
+static void give_up(const char *bytes, size_t len)
 {
 	static const struct nexthop_step step = {AT_BODY, DO_PAUSE, .bytes = 50000};
-	char *bytes = large_message();
 	const struct recipient_view *view;
 	struct rig r;
 	struct ulid id;
@@ -47,7 +46,7 @@ START_TEST(a_next_hop_that_reads_too_slowly_is_given_up)
 	r.route.data_min_rate = 512;
 	r.route.data_grace_ms = 1000;
 	rig_deliver(&r);
-	id = rig_accept(&r, "", ann_bob, bytes, LARGE);
+	id = rig_accept(&r, "", ann_bob, bytes, len);
 	ck_assert(nexthop_wait_stage(r.hop, AT_BODY, 1, RIG_WAIT_MS));
 	began = clock_mono_ms();
 	for (size_t i = 0; i < 2; i++) {
@@ -67,6 +66,27 @@ START_TEST(a_next_hop_that_reads_too_slowly_is_given_up)
 	usleep(100000);
 	ck_assert_uint_eq(nexthop_mail_count(r.hop), 0);
 	rig_stop(&r);
+}
+
+/* P6: a next hop that stops reading in the middle does not keep its connection and worker. */
+START_TEST(a_next_hop_that_reads_too_slowly_is_given_up)
+{
+	char *bytes = large_message();
+
+	give_up(bytes, LARGE);
+	free(bytes);
+}
+END_TEST
+
+/*
+ * S241: the kernel has taken all of it, the dot too, and can't send it: that
+ * is no doubt, and must not arrive after we gave up.
+ */
+START_TEST(a_dot_that_waits_in_the_kernel_is_taken_back)
+{
+	char *bytes = large_message();
+
+	give_up(bytes, 1024 * 1024);
 	free(bytes);
 }
 END_TEST
@@ -192,5 +212,6 @@ START_TEST(what_a_next_hop_does_not_offer_decides_for_each_recipient)
 END_TEST
 
 UNIT_MAIN("deliver/limits", a_next_hop_that_reads_too_slowly_is_given_up,
+	  a_dot_that_waits_in_the_kernel_is_taken_back,
 	  a_next_hop_that_pauses_for_less_than_the_grace_is_not,
 	  what_a_next_hop_does_not_offer_decides_for_each_recipient)
