@@ -427,6 +427,19 @@ def test_s240_next_hop_closes_its_reading_side(farm):
     assert farm.check().counts["recipients delivered"] == 3
 
 
+def test_s241_a_slow_reader(farm):
+    """Slow, but moving: it gets the whole message, once (given up: test_next_hop_soak.py)."""
+    hop = farm.hop("slow", rate=200000, receive_buffer=65536,
+                   route={"final_reply_timeout": "2s"})
+    farm.start().send("slow", body=BIG)
+    farm.wait_state("slow", "delivered")
+    assert [m.content.endswith(BIG) for m in hop.messages] == [True]
+    event, _, _, after = farm.wait_first("slow")
+    # Far beyond final_reply_timeout: that begins when everything has been sent.
+    assert event == "delivered" and after > 3
+    farm.check()
+
+
 def test_s242_a_dead_next_hop_comes_back(farm):
     """A backlog drains by as many connections as the route allows, each message once."""
     hop = farm.hop("dead", route={"max_connections": 3})
