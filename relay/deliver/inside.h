@@ -285,6 +285,8 @@ void destination_trouble(const struct destination *to, char *text_out, size_t si
  * up.
  */
 bool lookup_is_ready(struct deliver *d, struct destination *to);
+/* Nobody waits for those that are under way. */
+void lookup_end(struct way *way);
 /* Connecting to one that was found would have reached our own listener. */
 void lookup_found_ours(struct destination *to, const struct host *host);
 

@@ -107,7 +107,7 @@ static void arrive(struct deliver *d, struct event *event)
 	to->way->lookups--;
 	if (query->code == ERR_OK)
 		take(d, to, &query->mx);
-	else
+	else if (!atomic_load(&query->unwanted))
 		failed(d, to, query->code == ERR_TIMEOUT ? TROUBLE_TIMEOUT : TROUBLE_NETWORK,
 		       query->why.text);
 	plan_leave(d, to->way->plan);
@@ -139,6 +139,13 @@ static void start(struct deliver *d, struct destination *to)
 	to->way->lookups++;
 	plan_use(to->way->plan);
 	resolver_ask(d->resolver, &lookup->query);
+}
+
+void lookup_end(struct way *way)
+{
+	for (struct destination *to = way->destinations; to != NULL; to = to->next)
+		if (to->lookup != NULL)
+			atomic_store(&to->lookup->query.unwanted, true);
 }
 
 bool lookup_is_ready(struct deliver *d, struct destination *to)

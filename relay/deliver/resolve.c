@@ -122,7 +122,7 @@ static void ask_servers(struct resolve_query *query)
 
 	query->result.count = 0;
 	code = ask_addresses(query, DNS_A, bytes);
-	if (code != ERR_NOT_FOUND) {
+	if (code != ERR_NOT_FOUND && !atomic_load(&query->unwanted)) {
 		int v6 = ask_addresses(query, DNS_AAAA, bytes);
 
 		code = code != ERR_OK ? code : v6;
@@ -161,17 +161,26 @@ static void ask_mx(struct resolve_query *query)
 	mem_free(bytes);
 }
 
-static void answer(struct resolve_query *query)
+static void ask(struct resolve_query *query)
 {
-	if (query->wants_mx) {
+	if (atomic_load(&query->unwanted))
+		query->code = err_set(&query->why, ERR_CLOSED, "nobody waits for %s any more",
+				      query->host.name);
+	else if (query->wants_mx)
 		ask_mx(query);
-		query->on_mx(query);
-		return;
-	}
-	if (query->dns.count > 0)
+	else if (query->dns.count > 0)
 		ask_servers(query);
 	else
 		ask_system(query);
+}
+
+static void answer(struct resolve_query *query)
+{
+	ask(query);
+	if (query->wants_mx) {
+		query->on_mx(query);
+		return;
+	}
 	if (!loop_post(query->loop, &query->task))
 		assert(!"the loops outlive delivery");
 }

@@ -2,6 +2,7 @@
 #ifndef STAGEPOST_RELAY_DELIVER_RESOLVE_H
 #define STAGEPOST_RELAY_DELIVER_RESOLVE_H
 
+#include <stdatomic.h>
 #include <stddef.h>
 #include <sys/socket.h>
 
@@ -38,12 +39,14 @@ void resolver_free(struct resolver **resolver);
  * A look-up: filled by the asker and the resolver's until `task` runs in
  * `loop`. code ERR_OK with at least one address, or ERR_NOT_FOUND,
  * ERR_TIMEOUT, ERR_IO. With `dns` those name servers are asked instead of the
- * system's resolver.
+ * system's resolver. Answered in any case; once it is `unwanted`, without a further question:
+ * where name servers are silent, those behind it in the line would wait for each.
  */
 struct resolve_query {
 	struct channel_item item; /* first; private */
 	struct route_host host;
 	struct dns_servers dns;
+	atomic_bool unwanted; /* may be set at any time */
 	struct loop *loop;
 	struct loop_task task; /* set task.run */
 	/* Instead of addresses the hosts of the domain host.name; `own` is our name. */

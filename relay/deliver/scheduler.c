@@ -33,6 +33,7 @@ static void retire(struct deliver *d, struct plan *plan, bool busy_too)
 	for (size_t i = 0; i < plan->options->route_count; i++) {
 		way_give_up(d, &plan->ways[i], TRANSITION_UNCLAIM, "", clock_wall_ms());
 		pool_close(&plan->ways[i], busy_too);
+		lookup_end(&plan->ways[i]);
 	}
 }
 

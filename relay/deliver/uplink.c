@@ -283,8 +283,10 @@ static void do_close(struct loop_task *task)
 	u->closing = true;
 	if (login_is_away(u))
 		login_hurry(u);
-	if (prologue_is_looking_up(u) || login_is_away(u))
+	if (prologue_is_looking_up(u) || login_is_away(u)) {
+		atomic_store(&u->query.unwanted, true);
 		return; /* its answer closes */
+	}
 	if (u->state == UPLINK_BUSY)
 		carry_break(&u->carry, ERR_CLOSED, "delivery was stopped");
 	else if (u->state == UPLINK_RESET)

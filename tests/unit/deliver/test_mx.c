@@ -393,6 +393,38 @@ START_TEST(a_silent_name_server_holds_up_nobody_else)
 }
 END_TEST
 
+#define SILENT 40
+
+/* A stop waits for the question that each thread has asked, not for all that wait behind it. */
+START_TEST(a_stop_does_not_wait_for_silent_name_servers)
+{
+	static char names[SILENT][16], addresses[SILENT][24];
+	const char *list[SILENT + 1] = {NULL}, *to[SILENT + 1] = {NULL};
+	struct nameserver_row rows[SILENT];
+	struct mx_rig m;
+	int64_t began;
+
+	for (int i = 0; i < SILENT; i++) {
+		snprintf(names[i], sizeof(names[i]), "d%d.test", i);
+		snprintf(addresses[i], sizeof(addresses[i]), "ann@d%d.test", i);
+		list[i] = names[i];
+		to[i] = addresses[i];
+		rows[i] = (struct nameserver_row){names[i], "*", NAME_SILENT, NULL, 0};
+	}
+	mx_open(&m, NULL, 0, rows, SILENT);
+	rig_list(&m.rig, list);
+	rig_deliver(&m.rig);
+	(void)rig_accept(&m.rig, "s@d0.test", to, "a: b\r\n\r\nx\r\n", 11);
+	while (nameserver_asked(m.names, ".test") < 4)
+		usleep(10000);
+	began = clock_mono_ms();
+	rig_stop_delivery(&m.rig, 1000);
+	/* Two tries of 3 s; five in a row would be 30 s. */
+	ck_assert_int_lt(clock_mono_ms() - began, 10000);
+	mx_close(&m);
+}
+END_TEST
+
 /* Hosts behind "mx:" are for domains that can't be looked up. */
 START_TEST(a_host_behind_mx_is_the_last_resort)
 {
@@ -452,4 +484,5 @@ UNIT_MAIN("deliver/mx", hosts_come_in_order, what_there_is_beside_hosts, equals_
 	  mail_goes_to_the_hosts_of_its_domain, a_null_mx_takes_no_mail,
 	  a_domain_whose_host_we_are_is_refused, our_own_address_is_found_at_connect,
 	  what_is_not_found_is_put_off, a_silent_name_server_holds_up_nobody_else,
-	  a_host_behind_mx_is_the_last_resort, black_holes_are_bounded)
+	  a_stop_does_not_wait_for_silent_name_servers, a_host_behind_mx_is_the_last_resort,
+	  black_holes_are_bounded)
