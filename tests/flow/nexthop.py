@@ -35,7 +35,8 @@ class NextHop:
     """
 
     def __init__(self, port=0, extensions=("PIPELINING", "8BITMIME", "SIZE 100000000"),
-                 context=None, implicit=False):
+                 context=None, implicit=False, host="127.0.0.1"):
+        self.host = host
         self.nodelay = True  # False: each reply waits for the ACK of the one before (Nagle)
         self.extensions = extensions
         self.context = context
@@ -59,14 +60,15 @@ class NextHop:
         self.open_connections = 0
         self.most_at_once = 0
         self.journal = []  # what was seen and said, for the ledger
-        self.listener = socket.create_server(("127.0.0.1", port), backlog=200)
+        self.listener = socket.create_server(
+            (host, port), backlog=200, family=socket.AF_INET6 if ":" in host else socket.AF_INET)
         self.port = self.listener.getsockname()[1]
         self.open = True
         threading.Thread(target=self._accept, daemon=True).start()
 
     @property
     def address(self):
-        return "127.0.0.1:%d" % self.port
+        return ("[%s]:%d" if ":" in self.host else "%s:%d") % (self.host, self.port)
 
     def close(self):
         self.open = False

@@ -1,6 +1,9 @@
 """Several hosts of a route: who gets the mail, who rests, who comes back."""
 
+import socket
+import struct
 import subprocess
+import threading
 import time
 
 from daemon import PATIENCE, STAGEPOST, Smtp, wait_for
@@ -134,3 +137,85 @@ def test_our_own_listener_is_no_next_hop(make_daemon):
     assert relay.process.wait(PATIENCE) == 78
     relay.process = None
     assert "routes.0.hosts.0: is a listener of this server" in relay.log()
+
+
+def test_by_ipv6(make_daemon):
+    hop = NextHop(host="::1")
+    relay = make_daemon(settings=settings(hop, more=', source_address: "::1"'))
+    relay.allow("example.com")
+    sent = send(relay, 3, "a")
+    wait_delivered(relay, sent)
+    history = relay.message(sent["a0@example.com"])["recipients"][0]["history"]
+    assert history[-1]["remote"] == "[::1]:%d" % hop.port
+    hop.close()
+
+
+class Names(threading.Thread):
+    """A name server: (name, type) to what stands behind the TTL, in bytes; else no such name."""
+
+    def __init__(self, table):
+        super().__init__(daemon=True)
+        self.table = table
+        self.asked = []
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind(("127.0.0.1", 0))
+        self.port = self.socket.getsockname()[1]
+        self.start()
+
+    def run(self):
+        while True:
+            question, client = self.socket.recvfrom(1000)
+            labels, at = [], 12
+            while question[at]:
+                labels.append(question[at + 1: at + 1 + question[at]].decode())
+                at += 1 + question[at]
+            kind = struct.unpack(">H", question[at + 1: at + 3])[0]
+            asked = (".".join(labels).lower(), kind)
+            self.asked.append(asked)
+            answers = self.table.get(asked, [])
+            known = any(name == asked[0] for name, _ in self.table)
+            reply = question[:2] + struct.pack(">HHHHH", 0x8180 if known else 0x8183, 1,
+                                               len(answers), 0, 0) + question[12: at + 5]
+            for data in answers:
+                reply += struct.pack(">HHHIH", 0xC00C, kind, 1, 300, len(data)) + data
+            self.socket.sendto(reply, client)
+
+
+def wire(name):
+    return b"".join(bytes([len(part)]) + part.encode() for part in name.split(".")) + b"\0"
+
+
+def test_by_mx(make_daemon, hop):
+    """Each domain's own hosts; none is needed for one that takes no mail."""
+    mx, a = 15, 1
+    names = Names({
+        ("example.com", mx): [b"\0\x14" + wire("back.example.com"),
+                              b"\0\x0a" + wire("mail.example.com")],
+        ("mail.example.com", a): [socket.inet_aton("127.0.0.1")],
+        ("back.example.com", a): [socket.inet_aton("127.0.0.2")],
+        ("null.example", mx): [b"\0\0\0"],
+    })
+    relay = make_daemon(settings=(
+        "delivery: {dns: [\"127.0.0.1:%d\"], schedule: [300ms, 500ms, 1s]}\n"
+        'routes: [{name: test, hosts: ["mx:%d"], tls: none}]\n' % (names.port, hop.port)))
+    relay.allow("example.com", "null.example", "missing.example")
+    with Smtp(relay.smtp_port) as client:
+        message = client.send("app@example.com", [
+            "ann@example.com", "bob@null.example", "cid@missing.example"], MESSAGE)
+
+    def told():
+        return {r["address"]: r for r in relay.message(message)["recipients"]}
+
+    wait_for(lambda: [r["state"] for _, r in sorted(told().items())]
+             == ["delivered", "failed", "deferred"], "the three outcomes")
+    rows = told()
+    assert rows["ann@example.com"]["history"][-1]["remote"] == (
+        "mail.example.com[127.0.0.1]:%d" % hop.port)
+    assert "null MX" in rows["bob@null.example"]["reason"]
+    assert "NXDOMAIN" in rows["cid@missing.example"]["reason"]
+    assert len(hop.copies_for("ann@example.com")) == 1
+    wait_for(lambda: hop.copies_for("app@example.com"), "the report about bob")
+    assert b"Status: 5.1.10" in hop.copies_for("app@example.com")[0].content
+    assert not hop.copies_for("bob@null.example") + hop.copies_for("cid@missing.example")
+    assert list(hosts(relay)) == ["mail.example.com:%d" % hop.port,
+                                  "back.example.com:%d" % hop.port]
