@@ -60,6 +60,17 @@ static bool refuse_message(struct carry *c, struct hop_reply *refusal)
 	return false;
 }
 
+/* The list may have changed since the job was made, which may have stood in line for long. */
+static void choose_sender_again(struct carry *c)
+{
+	const struct whitelist_snapshot *snapshot = whitelist_acquire(c->whitelist);
+
+	job_choose_sender(c->job, snapshot, clock_steady_wall_ms());
+	whitelist_release(&snapshot);
+	buf_clear(&c->line);
+	buf_printf(&c->line, "MAIL FROM:<%s>", c->job->sender_text);
+}
+
 static bool on_mail(struct carry *c, struct span line)
 {
 	struct job *job = c->job;
@@ -71,6 +82,7 @@ static bool on_mail(struct carry *c, struct span line)
 		carry_break(c, ERR_DENIED, "the worker said another MAIL than the job");
 		return false;
 	}
+	choose_sender_again(c);
 	job->record.dsn_offered = c->caps->dsn;
 	if (refuse_message(c, &job->record.mail)) {
 		job->record.mail_local = true;

@@ -89,7 +89,7 @@ struct job {
 	struct event reported; /* the bouncer is through; owner: the job */
 	struct report *report; /* goes into the store with the outcomes; NULL: none */
 
-	/* fixed before it runs */
+	/* fixed before it runs; the sender once more by the wire guard, behind the worker's MAIL */
 	const struct claimed_message *message;
 	const struct delivery_options *options;
 	const struct route_options *route;

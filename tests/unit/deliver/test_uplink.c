@@ -32,6 +32,7 @@ struct rig {
 	struct delivery_options options;
 	struct policy_options policy;
 	struct uplink *uplink;
+	const char *sender; /* of jobs; NULL: <> */
 	struct claimed_message message;
 	struct claimed_recipient claimed[8];
 	SSL_CTX *server_tls;
@@ -214,7 +215,8 @@ static void rig_assign(struct rig *r, const char *const *addresses, const char *
 	if (r->fd >= 0)
 		close(r->fd);
 	job_free(&r->job);
-	r->message = (struct claimed_message){.sender = "", .scope = "", .received_field = ""};
+	r->message = (struct claimed_message){
+		.sender = r->sender != NULL ? r->sender : "", .scope = "", .received_field = ""};
 	r->job = job_new(&r->message, &r->options, &r->route, 8);
 	for (size_t i = 0; addresses[i] != NULL; i++) {
 		struct job_recipient *recipient = &r->job->recipients[r->job->count++];
@@ -420,6 +422,33 @@ START_TEST(the_list_is_asked_once_more_at_the_wire)
 	ck_assert_str_eq(r.job->recipients[0].ruling.verdict, "drop");
 	ck_assert_int_eq(strncmp(r.job->recipients[0].ruled, "whitelist changed", 17), 0);
 	ck_assert(!nexthop_saw(r.hop, "ann@"));
+	rig_close(&r);
+}
+END_TEST
+
+/* The sender, too: what the list allowed while the job stood in line may be allowed no more. */
+START_TEST(the_sender_is_judged_once_more_at_the_wire)
+{
+	static const char *const carl[] = {"carl@ok.test", NULL};
+	struct rig r;
+
+	rig_ready(&r, NULL, 0, "PIPELINING\nDSN");
+	r.sender = "boss@ok.test";
+	rig_assign(&r, carl, "a: b\r\n\r\n", 0);
+	ck_assert(!r.job->sender_replaced);
+	list_only(&r, "carl@ok.test", ENTRY_EXACT);
+	ck_assert(hear(&r, "250 PIPELINING\r\n"));
+	tell(&r, "MAIL FROM:<boss@ok.test>\r\n");
+	ck_assert(hear(&r, "250 "));
+	tell(&r, "RCPT TO:<carl@ok.test>\r\nDATA\r\n");
+	ck_assert(hear(&r, "354 "));
+	tell(&r, stand_in);
+	tell(&r, ".\r\n");
+	await(&r, &r.done);
+	ck_assert(r.job->sender_replaced);
+	ck_assert(!nexthop_saw(r.hop, "boss@"));
+	ck_assert_str_eq(nexthop_mail(r.hop, 0)->mail, "MAIL FROM:<>");
+	ck_assert_str_eq(nexthop_mail(r.hop, 0)->rcpt[0], "RCPT TO:<carl@ok.test> NOTIFY=NEVER");
 	rig_close(&r);
 }
 END_TEST
@@ -1083,15 +1112,15 @@ END_TEST
 UNIT_MAIN("deliver/uplink", a_message_goes_through_with_its_real_header,
 	  a_wrong_line_of_the_worker_never_reaches_the_wire,
 	  more_recipients_than_the_job_has_end_it, the_list_is_asked_once_more_at_the_wire,
-	  without_a_recipient_there_is_no_data, a_body_that_does_not_add_up_gets_no_dot,
-	  a_worker_that_breaks_off_leaves_no_message, a_worker_that_never_begins_does_no_harm,
-	  replies_out_of_turn_close_the_connection, garbage_for_a_reply_closes_the_connection,
-	  the_worker_hears_every_answer_before_the_end, a_refused_worker_hears_every_answer,
-	  strange_replies_are_kept_harmless, replies_without_text_are_understood,
-	  without_pipelining_commands_go_one_by_one, a_dripping_reply_meets_its_deadline,
-	  a_message_over_the_next_hops_size_is_not_sent, a_connection_serves_several_messages,
-	  a_stale_connection_is_told_from_a_refusal, a_421_that_crosses_the_job_is_stale,
-	  a_connection_is_stale_until_mail_is_answered,
+	  the_sender_is_judged_once_more_at_the_wire, without_a_recipient_there_is_no_data,
+	  a_body_that_does_not_add_up_gets_no_dot, a_worker_that_breaks_off_leaves_no_message,
+	  a_worker_that_never_begins_does_no_harm, replies_out_of_turn_close_the_connection,
+	  garbage_for_a_reply_closes_the_connection, the_worker_hears_every_answer_before_the_end,
+	  a_refused_worker_hears_every_answer, strange_replies_are_kept_harmless,
+	  replies_without_text_are_understood, without_pipelining_commands_go_one_by_one,
+	  a_dripping_reply_meets_its_deadline, a_message_over_the_next_hops_size_is_not_sent,
+	  a_connection_serves_several_messages, a_stale_connection_is_told_from_a_refusal,
+	  a_421_that_crosses_the_job_is_stale, a_connection_is_stale_until_mail_is_answered,
 	  late_replies_behind_a_refused_mail_belong_to_nobody_else, failures_to_open_are_told,
 	  a_name_is_resolved, a_unix_socket_is_a_next_hop, a_unix_socket_that_is_not_there_is_told,
 	  our_own_listener_is_not_a_next_hop, tls_that_is_not_offered_means_no_mail,
