@@ -185,19 +185,18 @@ class Judge:
         self.messages = {f["id"]: f for f in facts if f["fact"] == "message"}
         self.ended = max([f["at"] for f in facts if "at" in f], default=0)
         self.copies = collections.defaultdict(list)  # (message id, address) to Copy
-        self.refusals = collections.defaultdict(list)  # address to [(at, code)] at RCPT
-        self.talk = collections.defaultdict(list)  # code to moments, of what is said to all
+        self.first_said = {}  # (address at RCPT or None: to all, code) to the first moment
         for fact in self.wire:
             self._sort(fact)
 
     def _sort(self, fact):
-        if fact["event"] == "rcpt":
-            self.refusals[key_of(fact["address"])].append((fact["at"], fact["code"]))
-        elif fact["event"] == "dot":
+        if fact["event"] == "dot":
             for address in fact["recipients"]:
                 self.copies[fact["id"], key_of(address)].append(Copy(fact, address))
         elif fact.get("code"):
-            self.talk[fact["code"]].append(fact["at"])
+            address = key_of(fact["address"]) if fact["event"] == "rcpt" else None
+            # They come in order.
+            self.first_said.setdefault((address, fact["code"]), fact["at"])
 
     def judge(self):
         counts = self.report.counts
@@ -316,10 +315,11 @@ class Judge:
     def _said(self, recipient, message, code, at):
         """Some next hop said this code about this recipient, or to everybody, before `at`."""
         key = key_of(recipient["address"])
-        moments = list(self.talk[code])
-        moments += [when for when, said in self.refusals[key] if said == code]
+        never = float("inf")
+        moments = [self.first_said.get((None, code), never),
+                   self.first_said.get((key, code), never)]
         moments += [c.at for c in self.copies.get((message["id"], key), []) if c.code == code]
-        return any(when <= at + self.slack for when in moments)
+        return min(moments) <= at + self.slack
 
     def _history(self, name, message, recipient, item):
         reply = item.get("reply")
