@@ -77,9 +77,12 @@ static void on_saved(struct deliver *d, struct event *event)
 	if (!store_is_failed(d->env.store))
 		log_warning("the breaker's count is not stored",
 			    LOG_S("error", halt->offered.job.why.text));
+	/* A stop does not wait for a store that refuses. */
+	if (d->stopping)
+		return;
 	if (halt->offered.what == OFFERED_CLEAR)
 		halt->clear_wanted = true;
-	else if (!d->stopping)
+	else
 		for (size_t i = 0; i < halt->offered.count; i++)
 			halt_note(d, halt->saving[i].minute, halt->saving[i].recipients);
 }
