@@ -98,6 +98,8 @@ struct destination {
 	size_t jobs_waiting;
 	size_t jobs_running;	  /* with a worker or an uplink */
 	int64_t waiting_since_ms; /* the line was empty before */
+	int64_t moved_ms;	  /* a job left the line for a worker, or it was cut (park.c) */
+	bool proved;		  /* the last message got an answer */
 	int64_t turn;		  /* of the job that left the line last */
 	struct link *links;
 	struct link_counts count;

@@ -216,7 +216,7 @@ void outcome_settle(const struct job *job, const struct job_recipient *recipient
 		.next_attempt_at = outcome->again_at,
 		.parked = outcome->parked,
 		.delay_told = outcome->told == BOUNCE_DELAYED,
-		.reason = outcome->transition != TRANSITION_UNCLAIM || outcome->parked != NULL
+		.reason = outcome->transition != TRANSITION_UNCLAIM || outcome->reason[0] != '\0'
 				  ? outcome->reason
 				  : NULL,
 		.in_doubt = outcome->in_doubt,

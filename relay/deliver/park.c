@@ -14,6 +14,8 @@
 #define LINE_LEAST  16
 #define COMING_MS   5000 /* what was made due and is not here by then went another way */
 #define WAIT_MAX_MS (60 * 1000)
+#define STUCK_MS    1000
+#define AGAIN_MS    (60 * 1000)
 
 struct unpark_call {
 	struct unpark unpark; /* first */
@@ -165,8 +167,15 @@ static void put_away(struct deliver *d, struct job *job, const char *reason)
 	settle_told(d, job);
 }
 
+/* Due again in a while, not when something happens. */
+static void put_off(struct deliver *d, struct job *job, const char *reason)
+{
+	settle_all(d, job, TRANSITION_UNCLAIM, reason, clock_wall_ms() + AGAIN_MS);
+}
+
 /* All of the line but the first `keep` recipients. */
-static void park_line(struct deliver *d, struct destination *to, size_t keep, const char *reason)
+static void cut_line(struct deliver *d, struct destination *to, size_t keep, const char *reason,
+		     void (*put)(struct deliver *d, struct job *job, const char *reason))
 {
 	struct job *kept = NULL, **end = &kept;
 	struct job *job;
@@ -174,7 +183,7 @@ static void park_line(struct deliver *d, struct destination *to, size_t keep, co
 
 	while ((job = destination_take(to, false)) != NULL) {
 		if (count >= keep) {
-			put_away(d, job, reason);
+			put(d, job, reason);
 			continue;
 		}
 		count += job->count;
@@ -186,6 +195,11 @@ static void park_line(struct deliver *d, struct destination *to, size_t keep, co
 		kept = job->next;
 		destination_push(to, job);
 	}
+}
+
+static void park_line(struct deliver *d, struct destination *to, size_t keep, const char *reason)
+{
+	cut_line(d, to, keep, reason, put_away);
 }
 
 void way_park(struct deliver *d, struct way *way, const char *reason)
@@ -230,6 +244,23 @@ static void relieve(struct deliver *d, struct destination *to, int64_t now_ms)
 	park_resting(d, to, why);
 }
 
+/*
+ * A domain whose mail does not move keeps a few in our hands: all of it would fill
+ * them, and no other domain had its turn. Parked for the route it would be back at once.
+ */
+static void relieve_stuck(struct deliver *d, struct destination *to, int64_t now_ms)
+{
+	char reason[340];
+
+	if (!to->way->looks_up || d->in_hand < IN_HAND_LOW || to->waiting <= LINE_LEAST ||
+	    now_ms - to->waiting_since_ms < STUCK_MS || now_ms - to->moved_ms < STUCK_MS)
+		return;
+	to->moved_ms = now_ms; /* not with each claim: that would be a quick circle */
+	snprintf(reason, sizeof(reason), "waits: mail for %.255s does not move at the moment",
+		 to->domain);
+	cut_line(d, to, LINE_LEAST, reason, put_off);
+}
+
 /* What it can't take now goes, so that other routes get their turn. */
 static void relieve_way(struct deliver *d, struct way *way, int64_t now_ms)
 {
@@ -239,6 +270,8 @@ static void relieve_way(struct deliver *d, struct way *way, int64_t now_ms)
 		way_park(d, way, "it is paused");
 	for (struct destination *to = way->destinations; to != NULL; to = to->next)
 		relieve(d, to, now_ms);
+	for (struct destination *to = way->destinations; to != NULL; to = to->next)
+		relieve_stuck(d, to, now_ms);
 	for (struct destination *to = way->destinations; way->waiting > max && to != NULL;
 	     to = to->next) {
 		size_t others = way->waiting - to->waiting;

@@ -232,6 +232,8 @@ static void arrive_done(struct deliver *d, struct event *event)
 	struct job *job = link->done_job;
 	const struct record *record = &job->record;
 
+	if (!record->stale)
+		link->to->proved = ended_well(link, record);
 	if (ended_well(link, record))
 		target_recovered(link->to->targets, link->to->target_count, link->host);
 	/* ERR_DENIED: our own side was stopped by the guard; the next hop did nothing wrong. */
@@ -425,11 +427,14 @@ static void probe(struct deliver *d, struct destination *to)
 		dial(d, to, host, true);
 }
 
-/* A domain that nothing is known of yet holds up one connection, not all that there are. */
+/*
+ * A domain that has not answered a message yet holds up one connection, not all
+ * that there are: its next hop may never do so.
+ */
 static bool is_unproved(const struct destination *to)
 {
-	return to->way->looks_up && to->count.idle + to->count.busy == 0 &&
-	       to->count.opening > to->count.probing;
+	return to->way->looks_up && !to->proved &&
+	       to->count.busy + to->count.opening > to->count.probing;
 }
 
 static void dial_for(struct deliver *d, struct destination *to)
@@ -510,6 +515,7 @@ static bool start_job(struct deliver *d, struct link *link)
 		rate_take(&to->way->rate, job->started_ms);
 	}
 	job->running = 2;
+	to->moved_ms = clock_mono_ms();
 	to->jobs_running++;
 	job->worker = d->idle_workers[--d->idle_count];
 	job->worker_done = (struct event){.arrive = arrive_worker_done, .owner = job};

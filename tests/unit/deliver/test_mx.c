@@ -425,6 +425,55 @@ START_TEST(a_stop_does_not_wait_for_silent_name_servers)
 }
 END_TEST
 
+/* More than there is room for in our hands, for a domain that takes nothing: others go past it. */
+START_TEST(a_crowd_for_a_silent_domain_holds_up_nobody_else)
+{
+	struct mx_rig m;
+	int64_t began;
+	struct ulid id;
+
+	mx_open(&m, NULL, 0, ROWS(domains));
+	for (int i = 0; i < 600; i++)
+		rig_accept_plain(&m.rig, "ann@slow.test");
+	rig_deliver(&m.rig);
+	usleep(300000);
+	began = clock_mono_ms();
+	m.rig.client = "192.0.2.7";
+	id = rig_accept_plain(&m.rig, "ann@two.test");
+	rig_await(&m.rig, &id, "ann@two.test", STATE_DELIVERED);
+	printf("# left after %lld ms\n", (long long)(clock_mono_ms() - began));
+	ck_assert_int_lt(clock_mono_ms() - began, 4000);
+	mx_close(&m);
+}
+END_TEST
+
+/* Its next hop says good day, and then nothing for minutes. */
+START_TEST(a_crowd_for_a_tarpit_holds_up_nobody_else)
+{
+	static const struct nexthop_step step = {AT_RCPT, DO_STALL, .match = "one.test"};
+	struct mx_rig m;
+	int64_t began;
+
+	mx_open(&m, &step, 1, ROWS(domains));
+	m.rig.route.command_timeout_ms = 60000;
+	for (int i = 0; i < 600; i++)
+		rig_accept_plain(&m.rig, "ann@one.test");
+	rig_deliver(&m.rig);
+	ck_assert(nexthop_wait_stage(m.rig.hop, AT_RCPT, 1, RIG_WAIT_MS));
+	m.rig.client = "192.0.2.7";
+	for (int i = 0; i < 3; i++) {
+		struct ulid id = rig_accept_plain(&m.rig, "ann@two.test");
+
+		began = clock_mono_ms();
+		rig_await(&m.rig, &id, "ann@two.test", STATE_DELIVERED);
+		printf("# left after %lld ms\n", (long long)(clock_mono_ms() - began));
+		ck_assert_int_lt(clock_mono_ms() - began, 4000);
+	}
+	ck_assert_int_eq(nexthop_reached(m.rig.hop, AT_RCPT), 4);
+	mx_close(&m);
+}
+END_TEST
+
 /* Hosts behind "mx:" are for domains that can't be looked up. */
 START_TEST(a_host_behind_mx_is_the_last_resort)
 {
@@ -485,4 +534,5 @@ UNIT_MAIN("deliver/mx", hosts_come_in_order, what_there_is_beside_hosts, equals_
 	  a_domain_whose_host_we_are_is_refused, our_own_address_is_found_at_connect,
 	  what_is_not_found_is_put_off, a_silent_name_server_holds_up_nobody_else,
 	  a_stop_does_not_wait_for_silent_name_servers, a_host_behind_mx_is_the_last_resort,
-	  black_holes_are_bounded)
+	  black_holes_are_bounded, a_crowd_for_a_silent_domain_holds_up_nobody_else,
+	  a_crowd_for_a_tarpit_holds_up_nobody_else)
