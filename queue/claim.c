@@ -84,7 +84,7 @@ static size_t cut_between_messages(const struct taking *t, size_t count, size_t 
 
 	while (keep > 0 && message_of(t->ids[keep - 1]) == cut)
 		keep--;
-	return keep > 0 || t->count > 0 ? keep : max;
+	return keep > 0 || t->count > 0 || t->claim->whole ? keep : max;
 }
 
 static const char sql_read[] =
@@ -318,8 +318,12 @@ static int take_turns(struct taking *t, size_t fill, struct err *why)
 		if (code != ERR_OK || count == 0)
 			return code;
 		keep = count > room ? cut_between_messages(t, count, room) : count;
-		if (keep == 0)
-			return ERR_OK; /* it is first the next time */
+		if (keep == 0) {
+			/* It is first the next time, or others try what room they need. */
+			if (t->claim->whole)
+				lane_passed(lanes, lane);
+			return ERR_OK;
+		}
 		lane_passed(lanes, lane);
 		code = take(t, keep, why);
 	}

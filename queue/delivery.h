@@ -75,6 +75,7 @@ struct claim {
 	struct store_job job; /* first */
 	int64_t now;
 	size_t max_recipients;
+	bool whole; /* a message that does not fit is left even when it is the first */
 	int64_t lease_ms;
 	/* out, on ERR_OK: the caller owns the arena */
 	struct arena *arena;

@@ -254,6 +254,7 @@ void intake_claim(struct deliver *d, int64_t now)
 	d->claim.busy = true;
 	claim->now = now;
 	claim->max_recipients = IN_HAND_MAX - d->in_hand;
+	claim->whole = d->in_hand > IN_HAND_LOW; /* its turn comes when there is more room */
 	claim->lease_ms = d->env.lease_ms;
 	queue_claim(d->env.store, &claim->job);
 }

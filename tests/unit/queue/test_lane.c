@@ -202,6 +202,32 @@ START_TEST(a_message_larger_than_the_room_is_taken)
 }
 END_TEST
 
+/* But not in bits of what room there happens to be, when that is not wanted. */
+START_TEST(a_message_that_does_not_fit_lets_others_by)
+{
+	struct claim claim = {.now = NOW, .max_recipients = 20, .lease_ms = 60000, .whole = true};
+	size_t others = 0;
+	struct fixture f;
+
+	fixture_open(&f);
+	fill(&f, 1, 3, 100, lane_at(7, 1), 1000);
+	fill(&f, 101, 60, 1, lane_at(8, 1), 900000);
+	fixture_reopen(&f);
+	for (int i = 0; i < 10; i++) {
+		ck_assert_int_eq(store_wait(f.store, queue_claim, &claim.job, NULL), ERR_OK);
+		ck_assert_uint_eq(taken_of(&claim, 7), 0);
+		others += taken(&claim);
+		arena_free(&claim.arena);
+	}
+	ck_assert_uint_eq(others, 60);
+	claim = claim_at(&f, NOW, 100);
+	ck_assert_uint_eq(taken(&claim), 100);
+	ck_assert_uint_eq(claim.message_count, 1);
+	arena_free(&claim.arena);
+	fixture_remove(&f);
+}
+END_TEST
+
 /*
  * A thousand lanes whose time has not come stand before the one with work:
  * a claim looks at a bounded number of them, and what is due is taken all the same.
@@ -233,4 +259,4 @@ END_TEST
 UNIT_MAIN("queue/lane", a_lane_is_who_where_to_and_from, a_flood_leaves_room_for_the_others,
 	  turns_go_on_from_claim_to_claim, an_application_shares_its_turns,
 	  turns_do_not_divide_messages, a_message_larger_than_the_room_is_taken,
-	  lanes_that_only_wait_cost_little)
+	  a_message_that_does_not_fit_lets_others_by, lanes_that_only_wait_cost_little)
