@@ -189,7 +189,7 @@ static void set_found(struct destination *to, const struct mx_list *list, const 
 	}
 }
 
-static void leave_targets(struct destination *to)
+void destination_leave_targets(struct destination *to)
 {
 	for (size_t i = 0; i < to->target_count; i++)
 		to->targets[i].host->users--;
@@ -223,7 +223,7 @@ void destination_set_targets(struct destination *to, const struct mx_list *list)
 
 size_t destination_cut(struct destination *to, const struct host *host)
 {
-	size_t rank = SIZE_MAX, kept = 0;
+	size_t rank = SIZE_MAX, kept = 0, found = 0;
 
 	for (size_t i = 0; i < to->target_count; i++)
 		if (to->targets[i].host == host)
@@ -231,13 +231,15 @@ size_t destination_cut(struct destination *to, const struct host *host)
 	for (size_t i = 0; i < to->target_count; i++) {
 		struct target *target = &to->targets[i];
 
-		if (target->host->is_found && target->rank >= rank)
+		if (target->host->is_found && target->rank >= rank) {
 			target->host->users--;
-		else
+		} else {
+			found += target->host->is_found ? 1 : 0;
 			to->targets[kept++] = *target;
+		}
 	}
 	to->target_count = kept;
-	return kept;
+	return found;
 }
 
 static struct destination *make(struct way *way, const char *key)
@@ -262,7 +264,7 @@ static void forget(struct destination **at)
 	       to->lookup == NULL);
 	*at = to->next;
 	to->way->destination_count--;
-	leave_targets(to);
+	destination_leave_targets(to);
 	mem_free(to->targets);
 	mem_free(to->key);
 	mem_free(to);

@@ -273,7 +273,9 @@ void destination_push(struct destination *to, struct job *job);
  * none.
  */
 void destination_set_targets(struct destination *to, const struct mx_list *list);
-/* Without `host` and those of the look-up that rank behind it; returns how many are left. */
+void destination_leave_targets(struct destination *to);
+/* Without `host` and those of the look-up that rank behind it; returns how many of them are left.
+ */
 size_t destination_cut(struct destination *to, const struct host *host);
 /* How many of the waiting want a connection that carried nothing yet: they stand in front. */
 size_t destination_fresh_wanted(const struct destination *to);

@@ -25,7 +25,7 @@ struct lookup {
 
 static void refuse(struct destination *to, enum trouble trouble, const char *reason)
 {
-	destination_set_targets(to, NULL);
+	destination_leave_targets(to);
 	to->refusal_trouble = trouble;
 	snprintf(to->refusal, sizeof(to->refusal), "%s", reason);
 }
@@ -67,7 +67,7 @@ static void failed(struct deliver *d, struct destination *to, enum trouble troub
 	log_warning("no MX", LOG_S("route", to->way->options->name), LOG_S("domain", to->domain),
 		    LOG_S("error", why), LOG_I("waiting", to->waiting));
 	/* What was known before is better than nothing, and so are hosts that need no look-up. */
-	if (to->target_count == 0 && to->refusal[0] == '\0' && has_other_hosts(to->way))
+	if (to->target_count == 0 && has_other_hosts(to->way))
 		destination_set_targets(to, NULL);
 }
 
@@ -136,6 +136,7 @@ static void start(struct deliver *d, struct destination *to)
 	lookup->query.on_mx = on_mx;
 	snprintf(lookup->query.host.name, sizeof(lookup->query.host.name), "%s", to->domain);
 	to->lookup = lookup;
+	to->refusal[0] = '\0'; /* it was good until now: the answer may be another one */
 	to->way->lookups++;
 	plan_use(to->way->plan);
 	resolver_ask(d->resolver, &lookup->query);
