@@ -304,7 +304,7 @@ FAULTS = ((1, "signal=KILL"), (3, "signal=KILL"), (5, "error=ENOSPC"), (9, "sign
 
 
 @pytest.mark.parametrize("version", range(1, len(STEPS)))
-def test_schema_upgrade(make_daemon, version):
+def test_schema_upgrade(traced, make_daemon, version):
     """S272: from each version there was, killed and out of room on the way, then completed."""
     relay = make_daemon(start=False)
     old_database(relay.data_dir, version)
