@@ -319,8 +319,8 @@ static int start(struct daemon *daemon, struct err *why)
 	return ERR_OK;
 }
 
-/* --- stop: start order reversed, but accepting ends before delivering does
- * -------------------------------------------------- */
+/* --- stop: start order reversed; what is accepted while delivery ends waits for the next start -
+ */
 
 static void stop_deliver(struct daemon *daemon)
 {
@@ -349,6 +349,9 @@ static void flush_hits(struct daemon *daemon)
 
 static void stop(struct daemon *daemon)
 {
+	/* The attempts under way and the clients have their time side by side. */
+	if (daemon->deliver != NULL)
+		deliver_retire(daemon->deliver, DELIVER_GRACE_MS);
 	/* An API client that dawdles must not keep the SMTP clients waiting for their 421. */
 	if (daemon->front != NULL)
 		smtp_front_close(daemon->front, SMTP_GRACE_MS);

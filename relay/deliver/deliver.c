@@ -162,14 +162,21 @@ int deliver_start(const struct deliver_env *env, const struct delivery_options *
 	return ERR_OK;
 }
 
+void deliver_retire(struct deliver *d, int64_t grace_ms)
+{
+	if (atomic_exchange(&d->stop_sent, true))
+		return;
+	atomic_store(&d->stop_grace_ms, grace_ms);
+	scheduler_answer(d, &d->stop_event);
+}
+
 void deliver_stop(struct deliver **deliver, int64_t grace_ms)
 {
 	struct deliver *d = *deliver;
 
 	if (d == NULL)
 		return;
-	atomic_store(&d->stop_grace_ms, grace_ms);
-	scheduler_answer(d, &d->stop_event);
+	deliver_retire(d, grace_ms);
 	pthread_join(d->thread, NULL);
 	release(d);
 	*deliver = NULL;

@@ -117,8 +117,10 @@ void deliver_reload(struct deliver *deliver, const struct delivery_options *opti
  * deliver_stop was called: the caller keeps the two apart.
  */
 void deliver_wake(struct deliver *deliver);
-/* No new attempts; attempts under way get `grace_ms`, then their connections are closed; everything
- * is settled or given back. Then joins. */
+/* Any thread, once. No new attempts; attempts under way get `grace_ms` from now on, then their
+ * connections are closed; everything is settled or given back. Does not wait. */
+void deliver_retire(struct deliver *deliver, int64_t grace_ms);
+/* The same where it was not done yet; then joins. */
 void deliver_stop(struct deliver **deliver, int64_t grace_ms);
 
 struct route_status {

@@ -231,17 +231,19 @@ static void fill(struct settle *settle, struct job *jobs)
 	for (struct job *job = jobs; job != NULL; job = job->next)
 		total += job->count;
 	settlements = mem_array(total, sizeof(*settlements));
-	for (struct job *job = jobs; job != NULL; job = job->next)
-		for (size_t i = 0; i < job->count; i++) {
-			uint32_t random;
+	for (struct job *job = jobs; job != NULL; job = job->next) {
+		uint32_t random;
 
-			secret_random(&random, sizeof(random));
+		/* What went together comes back together, in one transaction. */
+		secret_random(&random, sizeof(random));
+		for (size_t i = 0; i < job->count; i++) {
 			outcome_settle(job, &job->recipients[i], &job->outcomes[i], settle->now,
 				       random, &settlements[at]);
 			if (job->report != NULL && job->outcomes[i].told != BOUNCE_NOTHING)
 				settlements[at].report = job->report->number;
 			at++;
 		}
+	}
 	settle->settlements = settlements;
 	settle->count = total;
 }

@@ -68,6 +68,27 @@ START_TEST(two_hundred_and_fifty_recipients_in_three_transactions)
 }
 END_TEST
 
+/* What failed together is tried again together: the jitter is the message's. */
+START_TEST(a_retry_is_one_transaction_again)
+{
+	static const struct nexthop_step step = {AT_RCPT, DO_REPLY, "450 4.2.1 Later\r\n",
+						 .from = 1, .to = 5};
+	const char *const *list = many(5);
+	struct ulid id;
+	struct rig r;
+
+	rig_open(&r, &step, 1, NULL);
+	r.schedule[0] = 1000;
+	rig_deliver(&r);
+	id = rig_accept(&r, "", list, bytes, sizeof(bytes) - 1);
+	for (size_t i = 0; i < 5; i++)
+		ck_assert_int_eq(rig_await(&r, &id, list[i], STATE_DELIVERED)->attempts, 2);
+	ck_assert_uint_eq(nexthop_mail_count(r.hop), 1);
+	ck_assert_uint_eq(nexthop_mail(r.hop, 0)->rcpt_count, 5);
+	rig_stop(&r);
+}
+END_TEST
+
 /* S244: whatever is offered, alone and together, it is the same message for the same recipients. */
 START_TEST(s244_no_offer_changes_message_or_recipients)
 {
@@ -266,7 +287,8 @@ START_TEST(the_last_octet_counts)
 }
 END_TEST
 
-UNIT_MAIN("deliver/transactions", two_hundred_and_fifty_recipients_in_three_transactions,
+UNIT_MAIN("deliver/transactions", a_retry_is_one_transaction_again,
+	  two_hundred_and_fifty_recipients_in_three_transactions,
 	  s244_no_offer_changes_message_or_recipients,
 	  the_eleventh_recipient_goes_in_the_next_transaction, a_452_of_another_kind_waits,
 	  eight_bit_content_can_be_kept_back, the_last_octet_counts)
