@@ -152,7 +152,8 @@ struct plan {
 	struct plan *next;
 	const struct delivery_options *options;
 	struct way *ways;
-	size_t users; /* jobs and links */
+	char *unrouted_as; /* park.c: the name of what has no route, under this division */
+	size_t users;	   /* jobs and links */
 	bool old;
 	void (*done)(void *ctx);
 	void *done_ctx;
@@ -322,7 +323,7 @@ void settle_renew(struct deliver *d, int64_t now_ms);
 
 /*
  * park.c: what a route can't take now (it is paused, its next hop rests, its
- * line is long) goes back into the store under the route's name, found by no
+ * line is long; or there is none) goes back into the store under the route's name, found by no
  * claim, with the reason; no attempt is counted. It comes back in steps, the oldest first,
  * when the route has room, and one of it when a next hop that had trouble may be tried again.
  */
@@ -330,6 +331,8 @@ void park_start(struct deliver *d);
 void park_stop(struct deliver *d);
 void park_name_ways(struct plan *plan);
 void park_forget_names(struct plan *plan);
+/* The outcome of the recipient at `index`: it waits for a configuration that has a route for it. */
+void park_without_route(const struct job *job, size_t index);
 /* All that waits. `reason`: "it is paused". */
 void way_park(struct deliver *d, struct way *way, const char *reason);
 /* No dial made it: that was an attempt for the first in the line, the others only wait. */

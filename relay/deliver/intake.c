@@ -23,8 +23,7 @@ struct dividing {
 	struct job *ended; /* what is decided without an attempt, in the making */
 };
 
-static void refuse(struct dividing *v, const struct job_recipient *recipient,
-		   enum transition transition, const char *reason)
+static void drop(struct dividing *v, const struct job_recipient *recipient)
 {
 	struct job *job = settle_new_job(v->d, v->batch, v->message, NULL);
 
@@ -32,8 +31,8 @@ static void refuse(struct dividing *v, const struct job_recipient *recipient,
 	if (recipient->ruling.reason != NULL)
 		job->recipients[0].ruling.reason = job->recipients[0].ruled;
 	job->count = 1;
-	job->trouble = transition == TRANSITION_DEFER ? TROUBLE_CONFIGURATION : TROUBLE_POLICY;
-	settle_all(v->d, job, transition, reason, 0);
+	job->trouble = TROUBLE_POLICY;
+	settle_all(v->d, job, TRANSITION_DROP, recipient->ruled, 0);
 }
 
 static void close_job(struct dividing *v, size_t route)
@@ -140,12 +139,24 @@ static void expire(struct dividing *v, const struct job_recipient *judged)
 	end_next(v);
 }
 
+/* Nothing was tried. A reload that brings a route takes it along at once. */
+static void leave_without_route(struct dividing *v, const struct job_recipient *judged)
+{
+	struct job_recipient *recipient;
+	struct outcome *outcome;
+
+	end_begin(v, &recipient, &outcome);
+	*recipient = *judged;
+	recipient->ruling.reason = recipient->ruled;
+	park_without_route(v->ended, v->ended->count);
+	end_next(v);
+}
+
 static void divide_one(struct dividing *v, const struct claimed_recipient *claimed)
 {
 	const struct delivery_options *options = v->d->plan->options;
 	struct job_recipient recipient;
 	struct fate fate;
-	char reason[400];
 	size_t route;
 
 	if (fault_strikes(claimed, &fate)) {
@@ -153,7 +164,7 @@ static void divide_one(struct dividing *v, const struct claimed_recipient *claim
 		return;
 	}
 	if (!job_judge(v->snapshot, claimed, v->message->scope, v->now, &recipient)) {
-		refuse(v, &recipient, TRANSITION_DROP, recipient.ruled);
+		drop(v, &recipient);
 		return;
 	}
 	if (is_too_old(v, claimed)) {
@@ -162,12 +173,10 @@ static void divide_one(struct dividing *v, const struct claimed_recipient *claim
 	}
 	route = route_match(options->routes, options->route_count,
 			    span_of(recipient.address.domain));
-	if (route != ROUTE_NONE) {
+	if (route != ROUTE_NONE)
 		add(v, route, &recipient);
-		return;
-	}
-	snprintf(reason, sizeof(reason), "no route for %s", recipient.address.domain);
-	refuse(v, &recipient, TRANSITION_DEFER, reason);
+	else
+		leave_without_route(v, &recipient);
 }
 
 static void divide(struct dividing *v)

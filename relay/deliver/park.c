@@ -38,6 +38,15 @@ static uint64_t mix(uint64_t hash, const char *text)
 	return hash;
 }
 
+static char *make_name(const char *route, uint64_t mark)
+{
+	size_t size = strlen(route) + 18;
+	char *name = mem_alloc(size);
+
+	snprintf(name, size, "%s/%016llx", route, (unsigned long long)mark);
+	return name;
+}
+
 /*
  * The name of the route, and a mark of how recipients are divided among all
  * of them. A configuration that divides them in another way, by a reload or in
@@ -55,20 +64,17 @@ void park_name_ways(struct plan *plan)
 		mark = mix(mark, "");
 	}
 	for (size_t i = 0; i < options->route_count; i++) {
-		const char *name = options->routes[i].name;
-		size_t size = strlen(name) + 18;
-
-		plan->ways[i].parked_as = mem_alloc(size);
-		snprintf(plan->ways[i].parked_as, size, "%s/%016llx", name,
-			 (unsigned long long)mark);
+		plan->ways[i].parked_as = make_name(options->routes[i].name, mark);
 		plan->ways[i].maybe_parked = true;
 	}
+	plan->unrouted_as = make_name("", mark);
 }
 
 void park_forget_names(struct plan *plan)
 {
 	for (size_t i = 0; i < plan->options->route_count; i++)
 		mem_free(plan->ways[i].parked_as);
+	mem_free(plan->unrouted_as);
 }
 
 /* --- how much a way takes ------------------------------------------------------------------- */
@@ -150,17 +156,30 @@ static int64_t latest(const struct job *job, const struct claimed_recipient *cla
 	return delay_at > now && delay_at < at ? delay_at : at;
 }
 
+static struct outcome *park_one(const struct job *job, size_t index, const char *parked_as)
+{
+	struct outcome *outcome = &job->outcomes[index];
+
+	outcome->transition = TRANSITION_UNCLAIM;
+	outcome->parked = parked_as;
+	outcome->again_at = latest(job, job->recipients[index].claimed, clock_wall_ms());
+	return outcome;
+}
+
+void park_without_route(const struct job *job, size_t index)
+{
+	struct outcome *outcome = park_one(job, index, job->plan->unrouted_as);
+
+	snprintf(outcome->reason, sizeof(outcome->reason), "no route for %s",
+		 job->recipients[index].address.domain);
+}
+
 static void put_away(struct deliver *d, struct job *job, const char *reason)
 {
-	int64_t now = clock_wall_ms();
-
 	job->outcomes = mem_array(job->count, sizeof(*job->outcomes));
 	for (size_t i = 0; i < job->count; i++) {
-		struct outcome *outcome = &job->outcomes[i];
+		struct outcome *outcome = park_one(job, i, job->way->parked_as);
 
-		outcome->transition = TRANSITION_UNCLAIM;
-		outcome->parked = job->way->parked_as;
-		outcome->again_at = latest(job, job->recipients[i].claimed, now);
 		snprintf(outcome->reason, sizeof(outcome->reason), "waits for route %s: %s",
 			 job->route->name, reason);
 	}
@@ -291,14 +310,28 @@ void park_relieve(struct deliver *d)
 	}
 }
 
+/* Of a job: what is parked is so under one name. NULL: nothing is. */
+static const char *name_of(const struct job *job)
+{
+	for (size_t i = 0; i < job->count; i++)
+		if (job->outcomes[i].parked != NULL)
+			return job->outcomes[i].parked;
+	return NULL;
+}
+
+/* The options may have changed since it was put away; most of the time its name is still known. */
 void park_settled(struct deliver *d, const struct job *job)
 {
-	if (job->outcomes[0].parked == NULL)
+	const char *name = name_of(job);
+
+	if (name == NULL || strcmp(name, d->plan->unrouted_as) == 0)
 		return;
-	if (job->plan == d->plan)
-		job->way->maybe_parked = true;
-	else
-		d->others_parked = true;
+	for (size_t i = 0; i < d->plan->options->route_count; i++)
+		if (strcmp(name, d->plan->ways[i].parked_as) == 0) {
+			d->plan->ways[i].maybe_parked = true;
+			return;
+		}
+	d->others_parked = true;
 }
 
 /* --- taking back ------------------------------------------------------------------------------ */
@@ -357,9 +390,10 @@ static void unpark_others(struct deliver *d)
 	names = arena_array(call->arena, count + 1, sizeof(*names));
 	for (size_t i = 0; i < count; i++)
 		names[i] = arena_strdup(call->arena, d->plan->ways[i].parked_as);
+	names[count] = arena_strdup(call->arena, d->plan->unrouted_as);
 	call->unpark.parked = NULL;
 	call->unpark.keep = names;
-	call->unpark.keep_count = count;
+	call->unpark.keep_count = count + 1;
 	unpark(d, OTHERS_MAX);
 }
 

@@ -13,7 +13,7 @@ enum trouble {
 	TROUBLE_TIMEOUT,       /* "timeout": no answer, or bytes too slowly */
 	TROUBLE_TLS,	       /* "tls": no encryption, or nobody we trust */
 	TROUBLE_PROTOCOL,      /* "protocol": what it said makes no sense */
-	TROUBLE_CONFIGURATION, /* "configuration": no route, a login that is missing or wrong */
+	TROUBLE_CONFIGURATION, /* "configuration": a login that is missing or wrong */
 	TROUBLE_POLICY,	       /* "policy": the list, a fault rule, what we do not send */
 	TROUBLE_NO_MAIL,       /* "no_mail": the domain says that it takes none (null MX) */
 	TROUBLE_LOOP,	       /* "loop": its best host is this server */

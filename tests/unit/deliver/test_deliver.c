@@ -716,8 +716,10 @@ END_TEST
 
 START_TEST(no_route_is_said)
 {
-	static const char *const domains[] = {"other.test"};
+	static const char *const domains[] = {"other.test"}, *const all[] = {"*"};
+	struct delivery_options other, next;
 	const struct recipient_view *view;
+	struct route_options route;
 	struct rig r;
 	struct ulid id;
 
@@ -725,9 +727,28 @@ START_TEST(no_route_is_said)
 	r.route.domains = domains;
 	rig_deliver(&r);
 	id = rig_accept_plain(&r, "ann@ok.test");
-	view = rig_await(&r, &id, "ann@ok.test", STATE_DEFERRED);
+	for (int i = 0; i < RIG_WAIT_MS / 10; i++) {
+		view = rig_recipient(&r, &id, "ann@ok.test");
+		if (strcmp(view->reason, "no route for ok.test") == 0)
+			break;
+		usleep(10000);
+	}
 	ck_assert_str_eq(view->reason, "no route for ok.test");
+	ck_assert_int_eq(view->state, STATE_QUEUED);
+	ck_assert_int_eq(view->attempts, 0);
+	ck_assert_int_eq(view->next_attempt_at, 0);
 	ck_assert_int_eq(nexthop_connections(r.hop), 0);
+	/* Options that bring one take it along, those that do not leave it. */
+	other = r.options;
+	deliver_reload(r.deliver, &other, NULL, NULL);
+	usleep(200000);
+	ck_assert_int_eq(rig_recipient(&r, &id, "ann@ok.test")->state, STATE_QUEUED);
+	route = r.route;
+	route.domains = all;
+	next = r.options;
+	next.routes = &route;
+	deliver_reload(r.deliver, &next, NULL, NULL);
+	ck_assert_int_eq(rig_await(&r, &id, "ann@ok.test", STATE_DELIVERED)->attempts, 1);
 	rig_stop(&r);
 }
 END_TEST
