@@ -92,7 +92,7 @@ void carry_break(struct carry *c, int code, const char *why)
 	if (c->near_owed > 0)
 		dismiss(c, 451);
 	else
-		stream_free(&c->near);
+		stream_close(&c->near, 0); /* the replies up to 354 may be on their way still */
 	let_go(c);
 	c->ops->on_broken(c->ctx);
 }

@@ -237,6 +237,29 @@ START_TEST(each_recipient_has_its_own_outcome)
 }
 END_TEST
 
+/* What comes with the 354 ends the job before libesmtp has heard of it: it has to hear it still. */
+START_TEST(more_than_a_354_in_one_packet)
+{
+	static const char *const all[] = {"a@ok.test", "b@ok.test", "c@ok.test", "d@ok.test", NULL};
+	static const struct nexthop_step step = {AT_DATA, DO_REPLY, "354 go\r\n250 what\r\n",
+						 .from = 1, .to = 2};
+	static const char bytes[] = "a: b\r\n\r\nx\r\n";
+	struct ulid ids[2];
+	struct rig r;
+
+	rig_open(&r, &step, 1, NULL);
+	for (size_t i = 0; i < 2; i++)
+		ids[i] = rig_accept(&r, "", all, bytes, sizeof(bytes) - 1);
+	r.schedule[0] = 100;
+	rig_deliver(&r);
+	for (size_t i = 0; i < 2; i++)
+		for (size_t k = 0; k < 4; k++)
+			rig_await(&r, &ids[i], all[k], STATE_DELIVERED);
+	ck_assert_uint_eq(nexthop_mail_count(r.hop), 2);
+	rig_stop(&r);
+}
+END_TEST
+
 /* S155: allowed when accepted, not any more when it is sent. */
 START_TEST(an_entry_removed_stops_queued_mail)
 {
@@ -955,9 +978,10 @@ START_TEST(too_old_mail_expires)
 }
 END_TEST
 
-UNIT_MAIN("deliver/deliver", one_plain_message_goes_through, the_last_reply_decides,
-	  breaking_in_mid_data_is_no_doubt, each_recipient_has_its_own_outcome,
-	  an_entry_removed_stops_queued_mail, an_entry_removed_between_attempts_stops_the_second,
+UNIT_MAIN("deliver/deliver", more_than_a_354_in_one_packet, one_plain_message_goes_through,
+	  the_last_reply_decides, breaking_in_mid_data_is_no_doubt,
+	  each_recipient_has_its_own_outcome, an_entry_removed_stops_queued_mail,
+	  an_entry_removed_between_attempts_stops_the_second,
 	  what_is_not_one_plain_address_is_never_offered, the_sender_passes_the_same_filter,
 	  every_byte_arrives, sizes_around_every_border_arrive, twenty_five_megabytes_arrive,
 	  a_missing_last_line_end_is_added, a_missing_line_end_at_a_cut_is_added,
