@@ -99,6 +99,14 @@ static int fill_page(struct call *call, struct message_query *query, size_t want
 	return ERR_OK;
 }
 
+/* With what keeps mail from leaving, if anything does. */
+static void reply_page(struct call *call, json_t *items, const char *next)
+{
+	call_reply(call, 200,
+		   json_pack("{s:o, s:s?, s:o}", "items", items, "next", next, "delivery",
+			     delivery_view(call->api)));
+}
+
 void handle_message_list(struct call *call)
 {
 	struct message_query query = {0};
@@ -119,7 +127,7 @@ void handle_message_list(struct call *call)
 		return;
 	}
 	cursor_format_ulid(CURSOR_MESSAGES, &query.before, next);
-	call_reply(call, 200, json_pack("{s:o, s:s?}", "items", items, "next", more ? next : NULL));
+	reply_page(call, items, more ? next : NULL);
 }
 
 /* The message of the path, if the caller may know of it. False: replied. */
@@ -267,6 +275,5 @@ void handle_recipient_list(struct call *call)
 		(void)json_array_append_new(items, view_row(&rows[i]));
 	if (count > limit)
 		cursor_format_id(CURSOR_RECIPIENTS, rows[limit - 1].recipient.id, next);
-	call_reply(call, 200,
-		   json_pack("{s:o, s:s?}", "items", items, "next", count > limit ? next : NULL));
+	reply_page(call, items, count > limit ? next : NULL);
 }

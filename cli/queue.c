@@ -177,6 +177,9 @@ static void print_envelope(const json_t *message)
 	char size[TEXT_SHORT_SIZE];
 	char age[TEXT_SHORT_SIZE];
 
+	tool_pause_text(json_object_get(message, "delivery"), "reason", line);
+	if (line[0] != '\0')
+		tool_print_field("Delivery", line);
 	tool_print_field("Message", tool_text(message, "id"));
 	tool_age(message, "received_at", age);
 	snprintf(line, sizeof(line), "%s (%s ago)", tool_text(message, "received_at"), age);
@@ -189,7 +192,6 @@ static void print_envelope(const json_t *message)
 	tool_print_field("Host name", tool_text(client, "name"));
 	tool_print_field("User", tool_text(client, "user"));
 	print_tls(client);
-	tool_print_field("User", tool_text(client, "user"));
 	tool_print_field("Listener", tool_text(message, "listener"));
 	tool_print_field("Scope", tool_text(message, "scope"));
 	tool_print_field("Origin", tool_text(message, "origin"));

@@ -85,6 +85,17 @@ static int act_on(struct tool *tool, const char *id, json_t *recipients, struct 
 	return ends;
 }
 
+/* "1 done" of a retry is not the whole truth while nothing leaves. */
+static void note_pause(const struct tool *tool, const struct tally *tally)
+{
+	const json_t *last = json_array_get(tally->results, json_array_size(tally->results) - 1);
+	char pause[TOOL_PAUSE_SIZE];
+
+	tool_pause_text(json_object_get(last, "delivery"), "reason", pause);
+	if (tool->format == TOOL_TEXT && pause[0] != '\0')
+		tool_note("delivery is %s", pause);
+}
+
 static int finish(const struct tool *tool, int ends, struct tally *tally)
 {
 	if (tool->format != TOOL_TEXT && json_array_size(tally->results) > 0)
@@ -97,6 +108,7 @@ static int finish(const struct tool *tool, int ends, struct tally *tally)
 			printf(", %lld refused", tally->refused);
 		printf("\n");
 	}
+	note_pause(tool, tally);
 	json_decref(tally->results);
 	if (ends == TOOL_OK && (tally->refused > 0 || tally->changed + tally->wished == 0))
 		return TOOL_NO;

@@ -69,6 +69,16 @@ struct paging {
 	bool is_gone; /* no daemon */
 };
 
+/* Else nobody would see why what is due does not leave. */
+static void note_pause(const json_t *delivery)
+{
+	char pause[TOOL_PAUSE_SIZE];
+
+	tool_pause_text(delivery, "reason", pause);
+	if (pause[0] != '\0')
+		tool_note("delivery is %s", pause);
+}
+
 static int add_page(struct tool *tool, const struct source_filter *filter, struct paging *paging)
 {
 	size_t have = json_array_size(paging->items);
@@ -85,6 +95,8 @@ static int add_page(struct tool *tool, const struct source_filter *filter, struc
 	buf_release(&path);
 	if (ends != TOOL_OK)
 		return ends;
+	if (paging->after[0] == '\0' && !filter->needs_daemon)
+		note_pause(json_object_get(page, "delivery"));
 	paging->is_gone = page == NULL;
 	(void)json_array_extend(paging->items, json_object_get(page, "items"));
 	snprintf(paging->after, sizeof(paging->after), "%s", tool_text(page, "next"));

@@ -89,6 +89,23 @@ static void print_hosts(const json_t *routes)
 	table_free(&table);
 }
 
+/* By whom, and why. */
+static void print_paused(const json_t *routes)
+{
+	char pause[TOOL_PAUSE_SIZE];
+	char line[TOOL_PAUSE_SIZE + 64];
+	const json_t *route;
+	size_t i;
+
+	json_array_foreach((json_t *)(uintptr_t)routes, i, route)
+	{
+		tool_pause_text(route, "pause_reason", pause);
+		snprintf(line, sizeof(line), "%.63s %s", tool_text(route, "name"), pause);
+		if (pause[0] != '\0')
+			tool_print_field("Route", line);
+	}
+}
+
 static void print_routes(const json_t *routes)
 {
 	struct table *table;
@@ -104,6 +121,7 @@ static void print_routes(const json_t *routes)
 	printf("\n");
 	tool_print_table(table);
 	table_free(&table);
+	print_paused(routes);
 	print_hosts(routes);
 }
 
@@ -124,24 +142,16 @@ static void print_whitelist(const json_t *whitelist)
 	tool_print_field("Whitelist", line);
 }
 
-/* "no: paused by breaker 5m ago: breaker: …" */
+/* "NO: paused by breaker 5m ago: breaker: …" */
 static void print_delivery(const json_t *status)
 {
-	const json_t *delivery = json_object_get(status, "delivery");
-	const char *actor = tool_text(delivery, "paused_by");
-	const char *reason = tool_text(delivery, "reason");
-	char line[LINE_SIZE];
-	char age[TEXT_SHORT_SIZE];
+	char pause[TOOL_PAUSE_SIZE];
+	char line[TOOL_PAUSE_SIZE + 8];
 
-	if (json_is_true(json_object_get(status, "delivering"))) {
-		tool_print_field("Delivering", "yes");
-		return;
-	}
-	tool_age(delivery, "paused_at", age);
-	snprintf(line, sizeof(line), "NO: paused%s%.99s%s%s%s%s%.250s",
-		 actor[0] != '\0' ? " by " : "", actor, age[0] != '\0' ? " " : "", age,
-		 age[0] != '\0' ? " ago" : "", reason[0] != '\0' ? ": " : "", reason);
-	tool_print_field("Delivering", line);
+	tool_pause_text(json_object_get(status, "delivery"), "reason", pause);
+	snprintf(line, sizeof(line), "NO: %s", pause[0] != '\0' ? pause : "paused");
+	tool_print_field("Delivering",
+			 json_is_true(json_object_get(status, "delivering")) ? "yes" : line);
 }
 
 static void print_daemon(const json_t *status)

@@ -366,3 +366,18 @@ void tool_age(const json_t *object, const char *name, char *text_out)
 	if (at != 0)
 		text_duration(clock_wall_ms() - at, text_out);
 }
+
+void tool_pause_text(const json_t *paused, const char *reason_name, char text_out[TOOL_PAUSE_SIZE])
+{
+	const char *actor = tool_text(paused, "paused_by");
+	const char *reason = tool_text(paused, reason_name);
+	char age[TEXT_SHORT_SIZE];
+
+	text_out[0] = '\0';
+	if (!json_is_true(json_object_get(paused, "paused")))
+		return;
+	tool_age(paused, "paused_at", age);
+	snprintf(text_out, TOOL_PAUSE_SIZE, "paused%s%.99s%s%s%s%s%.250s",
+		 actor[0] != '\0' ? " by " : "", actor, age[0] != '\0' ? " " : "", age,
+		 age[0] != '\0' ? " ago" : "", reason[0] != '\0' ? ": " : "", reason);
+}

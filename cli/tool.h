@@ -108,5 +108,8 @@ long long tool_number(const json_t *object, const char *name);
 long long tool_time(const json_t *object, const char *name);
 /* The time of `name` as an age ("5m"), or "" without one. */
 void tool_age(const json_t *object, const char *name, char *text_out);
+/* "paused by token:qa 5m ago: load test", of delivery or of a route; "" when it is not. */
+#define TOOL_PAUSE_SIZE 420
+void tool_pause_text(const json_t *paused, const char *reason_name, char text_out[TOOL_PAUSE_SIZE]);
 
 #endif

@@ -333,8 +333,8 @@ void park_name_ways(struct plan *plan);
 void park_forget_names(struct plan *plan);
 /* The outcome of the recipient at `index`: it waits for a configuration that has a route for it. */
 void park_without_route(const struct job *job, size_t index);
-/* All that waits. `reason`: "it is paused". */
-void way_park(struct deliver *d, struct way *way, const char *reason);
+/* All that waits: it is paused, by whom and why. */
+void way_park_paused(struct deliver *d, struct way *way);
 /* No dial made it: that was an attempt for the first in the line, the others only wait. */
 void destination_unreachable(struct deliver *d, struct destination *to, const char *why);
 /* How many more recipients its line takes. */

@@ -221,8 +221,17 @@ static void park_line(struct deliver *d, struct destination *to, size_t keep, co
 	cut_line(d, to, keep, reason, put_away);
 }
 
-void way_park(struct deliver *d, struct way *way, const char *reason)
+void way_park_paused(struct deliver *d, struct way *way)
 {
+	struct pause_view view = {.paused_at = 0};
+	char reason[340];
+
+	if (way->waiting == 0)
+		return;
+	(void)store_pause_view(d->env.store, way->options->name, &view);
+	snprintf(reason, sizeof(reason), "it is paused%s%.99s%s%.220s",
+		 view.actor[0] != '\0' ? " by " : "", view.actor,
+		 view.reason[0] != '\0' ? ": " : "", view.reason);
 	for (struct destination *to = way->destinations; to != NULL; to = to->next)
 		park_line(d, to, 0, reason);
 }
@@ -286,7 +295,7 @@ static void relieve_way(struct deliver *d, struct way *way, int64_t now_ms)
 	size_t max = line_max(way);
 
 	if (way->paused)
-		way_park(d, way, "it is paused");
+		way_park_paused(d, way);
 	for (struct destination *to = way->destinations; to != NULL; to = to->next)
 		relieve(d, to, now_ms);
 	for (struct destination *to = way->destinations; to != NULL; to = to->next)

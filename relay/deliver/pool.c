@@ -619,7 +619,7 @@ static void serve_way(struct deliver *d, struct way *way)
 {
 	if (way->waiting > 0 && store_is_paused(d->env.store, way->options->name)) {
 		way->paused = true;
-		way_park(d, way, "it is paused");
+		way_park_paused(d, way);
 	}
 	if (way->waiting == 0)
 		return;

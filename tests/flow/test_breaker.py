@@ -156,3 +156,34 @@ def test_metrics_need_a_token(relay):
     numbers = metrics(relay)
     assert numbers["stagepost_start_time_seconds"] > 1e9
     assert numbers["stagepost_queue_messages"] == 0
+
+
+def complete(relay, *arguments):
+    """Both outputs of the tool together."""
+    done = subprocess.run([STAGEPOST, *arguments, "--data-dir", relay.data_dir],
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=True)
+    return done.stdout.decode()
+
+
+def test_whoever_asks_is_told_of_a_pause(relay, hop):
+    """Wherever somebody looks why mail does not leave: who paused it, and why."""
+    relay.allow("allowed.test")
+    tool(relay, "pause", "--reason", "database moves")
+    message = send(relay, 1)[0]
+    for path in ("/messages", "/recipients", "/messages/" + message):
+        assert relay.get(path)["delivery"]["reason"] == "database moves"
+    for words in (["queue", "list"], ["queue", "show", message], ["queue", "retry", message],
+                  ["queue", "hold", message], ["queue", "release", message], ["status"]):
+        assert re.search("paused by socket:[0-9]+ .* ago: database moves", complete(relay, *words))
+    tool(relay, "pause", "test", "--reason", "load test")
+    tool(relay, "resume")
+    wait_for(lambda: "waits for" in complete(relay, "queue", "list"), "the route's pause")
+    for words in (["queue", "list"], ["queue", "show", message]):
+        assert re.search("waits for route test: it is paused by socket:[0-9]+: load test",
+                         complete(relay, *words).replace("\n", " "))
+    assert re.search("Route +test paused by socket:[0-9]+ .* ago: load test",
+                     complete(relay, "status"))
+    assert "paused" not in complete(relay, "queue", "retry", message)
+    tool(relay, "resume", "test")
+    relay.wait_states(message, {"ann@allowed.test": "delivered"})
+    assert "paused" not in complete(relay, "queue", "list") + complete(relay, "status")
