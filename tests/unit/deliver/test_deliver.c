@@ -245,6 +245,7 @@ START_TEST(more_than_a_354_in_one_packet)
 						 .from = 1, .to = 2};
 	static const char bytes[] = "a: b\r\n\r\nx\r\n";
 	struct ulid ids[2];
+	size_t copies = 0;
 	struct rig r;
 
 	rig_open(&r, &step, 1, NULL);
@@ -255,7 +256,10 @@ START_TEST(more_than_a_354_in_one_packet)
 	for (size_t i = 0; i < 2; i++)
 		for (size_t k = 0; k < 4; k++)
 			rig_await(&r, &ids[i], all[k], STATE_DELIVERED);
-	ck_assert_uint_eq(nexthop_mail_count(r.hop), 2);
+	/* Each once; those of one message may be tried again one by one. */
+	for (size_t i = 0; i < nexthop_mail_count(r.hop); i++)
+		copies += nexthop_mail(r.hop, i)->rcpt_count;
+	ck_assert_uint_eq(copies, 8);
 	rig_stop(&r);
 }
 END_TEST
