@@ -366,17 +366,9 @@ static const char sql_next_due[] =
 static int find_next_due(struct store *store, int64_t *next_out, struct err *why)
 {
 	struct query query;
-	bool row;
 	int code = query_begin(&query, &store->db, sql_next_due, why);
 
-	if (code == ERR_OK)
-		code = query_row(&query, &row, why);
-	if (code != ERR_OK)
-		return code;
-	*next_out = row ? query_take_int(&query) : INT64_MAX;
-	if (row)
-		query_end(&query);
-	return ERR_OK;
+	return code == ERR_OK ? query_only_int(&query, INT64_MAX, next_out, why) : code;
 }
 
 static int claim_due(struct store *store, struct claim *claim, size_t room, struct err *why)

@@ -89,13 +89,7 @@ static int find_first(struct db *db, int64_t *first_out, int64_t *since_out, str
 	if (code != ERR_OK)
 		return code;
 	query_give_int(&query, *first_out);
-	code = query_row(&query, &row, why);
-	if (code != ERR_OK)
-		return code;
-	*since_out = row ? query_take_int(&query) : 0;
-	if (row)
-		query_end(&query);
-	return ERR_OK;
+	return query_only_int(&query, 0, since_out, why);
 }
 
 static int count_messages(struct db *db, struct queue_stats *stats, struct err *why)

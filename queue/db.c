@@ -299,6 +299,19 @@ int query_row(struct query *query, bool *row_out, struct err *why)
 	return code;
 }
 
+int query_only_int(struct query *query, int64_t missing, int64_t *value_out, struct err *why)
+{
+	bool row;
+	int code = query_row(query, &row, why);
+
+	if (code != ERR_OK)
+		return code;
+	*value_out = row ? query_take_int(query) : missing;
+	if (row)
+		query_end(query);
+	return ERR_OK;
+}
+
 int query_run(struct query *query, struct err *why)
 {
 	bool row = true;

@@ -80,6 +80,8 @@ static inline void query_give_ulid(struct query *query, const struct ulid *id)
 
 int query_run(struct query *query, struct err *why);
 int query_row(struct query *query, bool *row_out, struct err *why);
+/* The first number of the only row, `missing` where there is none; the query has ended. */
+int query_only_int(struct query *query, int64_t missing, int64_t *value_out, struct err *why);
 void query_end(struct query *query);
 
 /* The columns of the present row, from the left, each once. */

@@ -102,20 +102,17 @@ static int find_end(struct store *store, const char *parked, size_t max, int64_t
 		    struct err *why)
 {
 	struct query query;
-	bool row;
+	int64_t last;
 	int code = query_begin(&query, &store->db, sql_last, why);
 
 	if (code != ERR_OK)
 		return code;
 	query_give_text(&query, parked);
 	query_give_int(&query, (int64_t)max - 1);
-	code = query_row(&query, &row, why);
-	if (code != ERR_OK)
-		return code;
-	*end_out = row ? part_id(message_of(query_take_int(&query)) + 1, 0) : INT64_MAX;
-	if (row)
-		query_end(&query);
-	return ERR_OK;
+	code = query_only_int(&query, -1, &last, why);
+	if (code == ERR_OK)
+		*end_out = last >= 0 ? part_id(message_of(last) + 1, 0) : INT64_MAX;
+	return code;
 }
 
 static int unpark_named(struct store *store, struct unpark *unpark, const char *parked,

@@ -3,40 +3,20 @@
 
 #include <stdio.h>
 
-#include "base/clock.h"
 #include "base/mem.h"
 #include "relay/config.h"
 #include "relay/deliver/hop_tls.h"
 #include "relay/deliver/route.h"
 #include "relay/reach.h"
 
-#define DAY_MS	   ((int64_t)86400000)
-#define EXPIRES_MS (14 * DAY_MS)
-
-/* A mapping of the document. */
-struct place {
-	struct config_reader *reader;
-	const struct document_node *node;
-	const char *path;
-};
-
-static void add_note(const struct place *at, bool warning, const char *key, const char *sentence)
+static void add_mistake(const struct config_place *at, const char *key, const char *sentence)
 {
-	const struct document_node *node = document_find(at->node, span_of(key));
-
-	config_report_add(at->reader->report, warning, node != NULL ? node : at->node,
-			  arena_printf(at->reader->scratch, "%s.%s", at->path, key), "%s",
-			  sentence);
+	config_place_add(at, false, key, sentence);
 }
 
-static void add_mistake(const struct place *at, const char *key, const char *sentence)
+static void add_warning(const struct config_place *at, const char *key, const char *sentence)
 {
-	add_note(at, false, key, sentence);
-}
-
-static void add_warning(const struct place *at, const char *key, const char *sentence)
-{
-	add_note(at, true, key, sentence);
+	config_place_add(at, true, key, sentence);
 }
 
 static bool has_unix_host(const struct route_options *route)
@@ -48,7 +28,7 @@ static bool has_unix_host(const struct route_options *route)
 }
 
 /* RFC 2033 5: port 25 is SMTP's, and so are the servers that an MX names. */
-static void check_lmtp(const struct place *at, const struct route_options *route)
+static void check_lmtp(const struct config_place *at, const struct route_options *route)
 {
 	for (size_t i = 0; i < route->host_count; i++) {
 		struct span host = span_of(route->hosts[i]);
@@ -60,7 +40,7 @@ static void check_lmtp(const struct place *at, const struct route_options *route
 	}
 }
 
-static void warn_without_tls(const struct place *at, const struct route_options *route)
+static void warn_without_tls(const struct config_place *at, const struct route_options *route)
 {
 	static const char no_effect[] = "has no effect while tls is none";
 
@@ -74,22 +54,17 @@ static void warn_without_tls(const struct place *at, const struct route_options 
 		add_warning(at, "tls_certificate", no_effect);
 }
 
-static void warn_of_files(const struct place *at, const struct hop_tls_notes *notes)
+static void warn_of_files(const struct config_place *at, const struct hop_tls_notes *notes)
 {
-	int64_t left = notes->certificate_at - clock_wall_ms();
-	struct err text;
-
 	if (notes->ca_expired)
 		add_warning(at, "tls_ca", "all certificates in it have expired");
 	if (notes->crl_expired)
 		add_warning(at, "tls_crl", "a revocation list in it has expired");
-	if (notes->certificate_at == 0 || left >= EXPIRES_MS)
-		return;
-	err_set(&text, 0, "the certificate expires in %d days", (int)(left / DAY_MS));
-	add_warning(at, "tls_certificate", text.text);
+	if (notes->certificate_at != 0)
+		config_place_warn_of_end(at, "tls_certificate", notes->certificate_at);
 }
 
-static void check_tls(const struct place *at, const struct route_options *route)
+static void check_tls(const struct config_place *at, const struct route_options *route)
 {
 	struct hop_tls_notes notes;
 	struct hop_tls *tls;
@@ -141,7 +116,7 @@ static bool is_ourselves(const struct config *config, const char *host)
 	return is_listener(config, address);
 }
 
-static void check_loop(const struct place *at, const struct config *config,
+static void check_loop(const struct config_place *at, const struct config *config,
 		       const struct route_options *route)
 {
 	const struct document_node *hosts = document_find(at->node, span_of("hosts"));
@@ -156,7 +131,8 @@ static void check_loop(const struct place *at, const struct config *config,
 }
 
 /* Whatever it matches goes by a route before it. */
-static void check_domains(const struct place *at, const struct route_options *routes, size_t index)
+static void check_domains(const struct config_place *at, const struct route_options *routes,
+			  size_t index)
 {
 	const struct document_node *list = document_find(at->node, span_of("domains"));
 
@@ -176,7 +152,7 @@ static void check_domains(const struct place *at, const struct route_options *ro
 	}
 }
 
-static void check_route(const struct place *at, const struct config *config,
+static void check_route(const struct config_place *at, const struct config *config,
 			const struct route_options *route)
 {
 	check_loop(at, config, route);
@@ -193,7 +169,7 @@ void config_check_routes(struct config_reader *reader, const struct config *conf
 	const struct document_node *list = document_find(root, span_of("routes"));
 
 	for (size_t i = 0; i < config->delivery.route_count; i++) {
-		struct place at = {
+		struct config_place at = {
 			.reader = reader,
 			.node = document_item(list, i),
 			.path = arena_printf(reader->scratch, "routes.%zu", i),

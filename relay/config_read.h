@@ -63,6 +63,17 @@ bool config_read_is_absent(const struct document_node *node);
 void config_report_add(struct config_report *report, bool warning, const struct document_node *node,
 		       const char *path, const char *format, ...)
 	__attribute__((format(printf, 5, 6)));
+/* A mapping of the document whose keys are checked together. */
+struct config_place {
+	struct config_reader *reader;
+	const struct document_node *node;
+	const char *path;
+};
+/* About `key` of it, whether it was given or not. */
+void config_place_add(const struct config_place *at, bool warning, const char *key,
+		      const char *sentence);
+/* A warning when the certificate that `key` names is about to end. */
+void config_place_warn_of_end(const struct config_place *at, const char *key, int64_t expires_at);
 void config_report_add_at(struct config_report *report, bool warning, const char *file,
 			  struct document_mark mark, const char *path, const char *sentence);
 /* In the order of the file; what has no place comes last. */

@@ -3,10 +3,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "relay/config_read.h"
 
 /* Nobody reads more, and a hostile file can't make it grow. All are counted. */
 #define NOTES_MAX 500
+
+#define DAY_MS	    ((int64_t)86400000)
+#define END_SOON_MS (14 * DAY_MS)
 
 void config_report_init(struct config_report *report)
 {
@@ -52,6 +56,27 @@ void config_report_add(struct config_report *report, bool warning, const struct 
 		mark = node->mark;
 	config_report_add_at(report, warning, node != NULL ? node->source : NULL, mark, path,
 			     sentence);
+}
+
+void config_place_add(const struct config_place *at, bool warning, const char *key,
+		      const char *sentence)
+{
+	const struct document_node *node = document_find(at->node, span_of(key));
+
+	config_report_add(at->reader->report, warning, node != NULL ? node : at->node,
+			  arena_printf(at->reader->scratch, "%s.%s", at->path, key), "%s",
+			  sentence);
+}
+
+void config_place_warn_of_end(const struct config_place *at, const char *key, int64_t expires_at)
+{
+	int64_t left = expires_at - clock_wall_ms();
+	struct err text;
+
+	if (left >= END_SOON_MS)
+		return;
+	err_set(&text, 0, "the certificate expires in %d days", (int)(left / DAY_MS));
+	config_place_add(at, true, key, text.text);
 }
 
 static bool stands_before(const struct config_note *a, const struct config_note *b)
