@@ -6,20 +6,23 @@
 #include "admin/handlers.h"
 #include "admin/view.h"
 #include "base/clock.h"
+#include "base/mem.h"
 #include "queue/act.h"
 
-#define ROUTES_ASKED 64
-#define REASON_MAX   200
+#define ROUTES_MAX 1000 /* as many as a configuration may have */
+#define REASON_MAX 200
 
 /* --- as answers say it ------------------------------------------------------------- */
 
-static size_t ask_routes(const struct api *api, struct admin_route_status *statuses)
+struct admin_route_status *delivery_routes(const struct api *api, size_t *count_out)
 {
 	const struct admin_ops *ops = api->env.ops;
+	struct admin_route_status *statuses = mem_array(ROUTES_MAX, sizeof(*statuses));
 
-	return ops != NULL && ops->routes != NULL
-		       ? ops->routes(api->env.ctx, statuses, ROUTES_ASKED)
-		       : 0;
+	*count_out = ops != NULL && ops->routes != NULL
+			     ? ops->routes(api->env.ctx, statuses, ROUTES_MAX)
+			     : 0;
+	return statuses;
 }
 
 static json_t *text_or_null(const char *text)
@@ -59,14 +62,15 @@ static json_t *view_breaker(const struct api *api)
 
 json_t *delivery_view(const struct api *api)
 {
-	struct admin_route_status statuses[ROUTES_ASKED];
-	size_t count = ask_routes(api, statuses);
+	size_t count;
+	struct admin_route_status *statuses = delivery_routes(api, &count);
 	json_t *json = json_object();
 	json_t *routes = json_array();
 
 	for (size_t i = 0; i < count; i++)
 		if (store_is_paused(api->env.store, statuses[i].name))
 			(void)json_array_append_new(routes, view_text(statuses[i].name));
+	mem_free(statuses);
 	set_pause(json, api, NULL, "reason");
 	(void)json_object_set_new(json, "routes", routes);
 	(void)json_object_set_new(json, "breaker", view_breaker(api));
@@ -116,20 +120,23 @@ void handle_delivery_resume(struct call *call)
 
 static bool route_exists(const struct call *call, const char *name)
 {
-	struct admin_route_status statuses[ROUTES_ASKED];
-	size_t count = ask_routes(call->api, statuses);
+	size_t count;
+	struct admin_route_status *statuses = delivery_routes(call->api, &count);
+	bool exists = false;
 
 	for (size_t i = 0; i < count; i++)
-		if (strcmp(statuses[i].name, name) == 0)
-			return true;
-	return false;
+		exists |= strcmp(statuses[i].name, name) == 0;
+	mem_free(statuses);
+	return exists;
 }
 
 static void set_route_paused(struct call *call, bool paused)
 {
 	const char *name = arena_span_dup(call->arena, call->id);
 
-	if (route_exists(call, name))
+	/* A pause outlives its route, and can be ended: else it would meet the next of that name.
+	 */
+	if (route_exists(call, name) || (!paused && store_is_paused(call->api->env.store, name)))
 		set_paused(call, name, paused);
 	else
 		call_problem(call, 404, "there is no such route");

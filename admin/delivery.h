@@ -6,6 +6,8 @@
 
 #include "admin/call.h"
 
+/* All there are, as they do. The caller's: mem_free. */
+struct admin_route_status *delivery_routes(const struct api *api, size_t *count_out);
 /*
  * {paused, paused_by, paused_at, reason, routes: [names of those that are paused],
  * breaker: {…} | null}: of delivery as a whole. The caller's.

@@ -3,13 +3,13 @@
 
 #include <inttypes.h>
 
+#include "admin/delivery.h"
 #include "base/clock.h"
 #include "queue/act.h"
 #include "queue/reader.h"
 
-#define ROUTES_ASKED 64
-#define TEXT_MAX     ((size_t)1 << 20)
-#define TYPE	     "text/plain; version=0.0.4; charset=utf-8"
+#define TEXT_MAX ((size_t)4 << 20)
+#define TYPE	 "text/plain; version=0.0.4; charset=utf-8"
 
 /* --- the format -------------------------------------------------------------------- */
 
@@ -123,11 +123,9 @@ static void add_attempts(struct buf *out, const struct admin_route_status *route
 
 static void add_routes(struct buf *out, const struct api *api)
 {
-	struct admin_route_status routes[ROUTES_ASKED];
-	size_t count = 0;
+	size_t count;
+	struct admin_route_status *routes = delivery_routes(api, &count);
 
-	if (api->env.ops != NULL && api->env.ops->routes != NULL)
-		count = api->env.ops->routes(api->env.ctx, routes, ROUTES_ASKED);
 	head(out, "stagepost_attempts_total", "counter",
 	     "Recipients that were tried, by route and outcome.");
 	for (size_t i = 0; i < count; i++)
@@ -154,6 +152,7 @@ static void add_routes(struct buf *out, const struct api *api)
 	for (size_t i = 0; i < count; i++)
 		labelled(out, "stagepost_route_login_refused", "route", routes[i].name,
 			 routes[i].login_refused ? 1 : 0);
+	mem_free(routes);
 }
 
 static void add_breaker(struct buf *out, const struct api *api)

@@ -7,8 +7,7 @@
 #include "base/clock.h"
 #include "queue/act.h"
 
-#define ROUTES_SHOWN 64
-#define HOSTS_SHOWN  64
+#define HOSTS_SHOWN 64
 
 void handle_healthz(struct call *call)
 {
@@ -87,14 +86,13 @@ static json_t *view_route(const struct api *api, const struct admin_route_status
 
 static json_t *list_routes(const struct api *api)
 {
-	struct admin_route_status statuses[ROUTES_SHOWN];
+	size_t count;
+	struct admin_route_status *statuses = delivery_routes(api, &count);
 	json_t *list = json_array();
-	size_t count = 0;
 
-	if (api->env.ops != NULL && api->env.ops->routes != NULL)
-		count = api->env.ops->routes(api->env.ctx, statuses, ROUTES_SHOWN);
 	for (size_t i = 0; i < count; i++)
 		(void)json_array_append_new(list, view_route(api, &statuses[i]));
+	mem_free(statuses);
 	return list;
 }
 

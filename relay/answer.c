@@ -5,10 +5,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "queue/act.h"
 
-#define STATUS_ROUTES 64
-#define STATUS_HOSTS  64
+#define STATUS_HOSTS 64
 
 static void tell_numbers(void *ctx, struct admin_numbers *numbers_out)
 {
@@ -37,14 +37,23 @@ static void tell_troubles(const struct route_status *from, struct admin_route_st
 				trouble_name(trouble), from->troubles[trouble]};
 }
 
+/* All there are. A reload may come in between: then it is those that had room. */
+static struct route_status *ask_routes(struct daemon *daemon, size_t *count_out)
+{
+	size_t room = deliver_status(daemon->deliver, NULL, 0);
+	struct route_status *routes = mem_array(room + 1, sizeof(*routes));
+	size_t count = deliver_status(daemon->deliver, routes, room);
+
+	*count_out = count < room ? count : room;
+	return routes;
+}
+
 static size_t tell_routes(void *ctx, struct admin_route_status *routes_out, size_t max)
 {
 	struct daemon *daemon = ctx;
-	struct route_status routes[STATUS_ROUTES];
-	size_t count = deliver_status(daemon->deliver, routes, STATUS_ROUTES);
+	size_t count;
+	struct route_status *routes = ask_routes(daemon, &count);
 
-	if (count > STATUS_ROUTES)
-		count = STATUS_ROUTES;
 	if (count > max)
 		count = max;
 	for (size_t i = 0; i < count; i++) {
@@ -65,6 +74,7 @@ static size_t tell_routes(void *ctx, struct admin_route_status *routes_out, size
 		memcpy(to->name, routes[i].name, sizeof(to->name));
 		memcpy(to->last_error, routes[i].last_error, sizeof(to->last_error));
 	}
+	mem_free(routes);
 	return count;
 }
 
@@ -199,11 +209,11 @@ static void tell_pause(struct daemon *daemon, void (*row)(void *row_ctx, const c
 static void tell_logins(struct daemon *daemon, void (*row)(void *row_ctx, const char *sentence),
 			void *row_ctx)
 {
-	struct route_status routes[STATUS_ROUTES];
-	size_t count = deliver_status(daemon->deliver, routes, STATUS_ROUTES);
+	size_t count;
+	struct route_status *routes = ask_routes(daemon, &count);
 	char sentence[400];
 
-	for (size_t i = 0; i < count && i < STATUS_ROUTES; i++) {
+	for (size_t i = 0; i < count; i++) {
 		if (!routes[i].login_refused)
 			continue;
 		snprintf(
@@ -212,6 +222,7 @@ static void tell_logins(struct daemon *daemon, void (*row)(void *row_ctx, const 
 			routes[i].name, routes[i].last_error);
 		row(row_ctx, sentence);
 	}
+	mem_free(routes);
 }
 
 void daemon_tell_warnings(void *ctx, void (*row)(void *row_ctx, const char *sentence),

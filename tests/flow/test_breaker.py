@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import subprocess
 import time
 
@@ -187,3 +188,28 @@ def test_whoever_asks_is_told_of_a_pause(relay, hop):
     tool(relay, "resume", "test")
     relay.wait_states(message, {"ann@allowed.test": "delivered"})
     assert "paused" not in complete(relay, "queue", "list") + complete(relay, "status")
+
+
+def test_many_routes(make_daemon):
+    """Each of them is shown, and is paused and resumed; also one that is there no more."""
+    def routes(names):
+        return "routes: [%s]\n" % ", ".join(
+            '{name: %s, domains: [%s.test], hosts: ["127.0.0.1:1"], tls: none}' % (name, name)
+            for name in names)
+
+    names = ["r%d" % i for i in range(150)]
+    relay = make_daemon(None, routes(names))
+    relay.post("/routes/r149/pause", {"reason": "why not"})
+    assert [route["name"] for route in relay.get("/routes")["items"]] == names
+    assert relay.get("/status")["delivery"]["routes"] == ["r149"]
+    assert metrics(relay)['stagepost_route_paused{route="r149"}'] == 1
+    relay.write_config(routes(names[:2]))
+    relay.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: len(relay.get("/routes")["items"]) == 2, "the new configuration")
+    relay.post("/routes/r149/pause", {}, want=(404,))
+    relay.post("/routes/r149/resume", {})
+    relay.post("/routes/r149/resume", {}, want=(404,))
+    relay.write_config(routes(names))
+    relay.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: len(relay.get("/routes")["items"]) == 150, "the old one again")
+    assert relay.get("/status")["delivery"]["routes"] == []
