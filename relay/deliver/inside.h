@@ -295,6 +295,14 @@ void lookup_end(struct way *way);
 /* Connecting to one that was found would have reached our own listener. */
 void lookup_found_ours(struct destination *to, const struct host *host);
 
+/* link.c: one connection */
+void link_dial(struct deliver *d, struct destination *to, struct host *host, bool probe);
+void link_set_state(struct link *link, enum link_state state);
+/* Idle: with a QUIT; else at once. It is forgotten when the uplink has answered. */
+void link_close(struct link *link);
+/* An event of a job's: libesmtp has returned. */
+void link_worker_done(struct deliver *d, struct event *event);
+
 /* pool.c: connections */
 void pool_start_jobs(struct deliver *d);
 /* Until mail that a rate holds back may go; -1: there is none. */

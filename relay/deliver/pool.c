@@ -1,67 +1,14 @@
-/* relay/deliver/pool.c - the connections of each route: dialled, used again, rested, closed */
+/* relay/deliver/pool.c - who gets which connection of a route, and when another one is dialled */
 #include <config.h> /* SOCK_CLOEXEC */
 
-#include <assert.h>
 #include <errno.h>
-#include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/mem.h"
-#include "base/secret.h"
 #include "queue/act.h" /* store_is_paused */
 #include "relay/deliver/inside.h"
-
-#define REASON_SIZE 300
-
-/* --- counting ----------------------------------------------------------------------------- */
-
-static size_t *in_counts(struct link_counts *counts, enum link_state state)
-{
-	switch (state) {
-	case LINK_OPENING: return &counts->opening;
-	case LINK_IDLE: return &counts->idle;
-	case LINK_BUSY: return &counts->busy;
-	default: return &counts->closing;
-	}
-}
-
-/* NULL: those that are closing count nowhere. */
-static size_t *at_host(struct host *host, enum link_state state)
-{
-	switch (state) {
-	case LINK_OPENING: return &host->opening;
-	case LINK_IDLE: return &host->idle;
-	case LINK_BUSY: return &host->busy;
-	default: return NULL;
-	}
-}
-
-/* `by` is 1 or -1. */
-static void count(struct link *link, int by)
-{
-	size_t more = (size_t)by; /* wraps round, as it should */
-	size_t *of_host = at_host(link->host, link->state);
-
-	*in_counts(&link->to->count, link->state) += more;
-	*in_counts(&link->to->way->count, link->state) += more;
-	if (of_host != NULL)
-		*of_host += more;
-	if (link->state == LINK_OPENING && link->probe) {
-		link->to->count.probing += more;
-		link->to->way->count.probing += more;
-	}
-}
-
-static void set_state(struct link *link, enum link_state state)
-{
-	count(link, -1);
-	link->state = state;
-	count(link, 1);
-	link->since_ms = clock_mono_ms();
-}
 
 static size_t total(const struct link_counts *counts)
 {
@@ -71,276 +18,6 @@ static size_t total(const struct link_counts *counts)
 size_t pool_links(const struct way *way)
 {
 	return total(&way->count);
-}
-
-/* --- trouble ---------------------------------------------------------------------------- */
-
-static void fail(struct link *link, enum trouble trouble, const char *why)
-{
-	struct way *way = link->to->way;
-	uint32_t random;
-
-	secret_random(&random, sizeof(random));
-	host_fail(link->host, link->since_ms, clock_mono_ms(), random, why);
-	link->host->trouble = trouble;
-	memcpy(way->last_error, link->host->last_error, sizeof(way->last_error));
-	way->last_error_at = link->host->last_error_at;
-}
-
-/*
- * Wrong credentials do not get right by trying, and some servers lock the
- * account (S239): a longer rest of the whole route, until the configuration is
- * read again.
- */
-static void login_refused(struct link *link)
-{
-	struct way *way = link->to->way;
-	int64_t wait = LOGIN_REST_MAX_MS;
-
-	snprintf(way->last_error, sizeof(way->last_error), "%.199s", link->open_why);
-	memcpy(way->login_error, way->last_error, sizeof(way->login_error));
-	way->last_error_at = clock_wall_ms();
-	if (way->login_failures > 0 && link->since_ms <= way->refused_ms)
-		return; /* it was under way when the others were refused */
-	if (way->login_failures < 4)
-		wait = LOGIN_REST_MS << way->login_failures;
-	way->login_failures++;
-	way->logged_in = false;
-	way->refused_ms = clock_mono_ms();
-	way->login_rest_until_ms = way->refused_ms + wait;
-}
-
-/* --- one connection ------------------------------------------------------------------------ */
-
-static void forget(struct link *link)
-{
-	struct link **at = &link->to->links;
-
-	count(link, -1);
-	while (*at != link)
-		at = &(*at)->next;
-	*at = link->next;
-	link->host->users--;
-	plan_leave(link->deliver, link->to->way->plan);
-	uplink_free(&link->uplink);
-	mem_free(link);
-}
-
-static void close_link(struct link *link)
-{
-	set_state(link, LINK_CLOSING);
-	uplink_close(link->uplink);
-}
-
-/* --- answers of the uplink, in the scheduler ------------------------------------------------- */
-
-/* Whatever could be tried for those that wait was tried. */
-static void give_up_untried(struct deliver *d, struct destination *to)
-{
-	char reason[REASON_SIZE];
-
-	if (to->first == NULL || to->target_count == 0 ||
-	    to->count.opening + to->count.idle + to->count.busy > 0)
-		return;
-	if (!way_login_rests(to->way, clock_mono_ms()) &&
-	    target_is_any_usable(to->targets, to->target_count, clock_mono_ms(),
-				 to->waiting_since_ms))
-		return;
-	destination_trouble(to, reason, sizeof(reason));
-	destination_unreachable(d, to, reason);
-}
-
-static void arrive_opened(struct deliver *d, struct event *event)
-{
-	struct link *link = event->owner;
-	struct destination *to = link->to;
-
-	if (link->state == LINK_CLOSING)
-		return; /* closed comes */
-	link->host->unreachable = link->open_code != ERR_OK && link->open_code != ERR_DENIED;
-	if (link->open_code == ERR_OK) {
-		to->way->logged_in = true;
-		to->way->login_failures = 0;
-		set_state(link, LINK_IDLE);
-		return;
-	}
-	if (link->open_code == ERR_DENIED)
-		login_refused(link);
-	else
-		fail(link, link->open_trouble, link->open_why);
-	log_warning(link->open_code == ERR_DENIED ? "next hop refuses the credentials"
-						  : "next hop unreachable",
-		    LOG_S("route", to->way->options->name), LOG_S("host", link->host->text),
-		    LOG_S("error", link->open_why), LOG_I("waiting", to->waiting));
-	if (link->open_code == ERR_CONFLICT && link->host->is_found)
-		lookup_found_ours(to, link->host);
-	forget(link);
-	give_up_untried(d, to);
-}
-
-/* Worker and uplink are both through with it. */
-static void job_finished(struct deliver *d, struct job *job)
-{
-	d->idle_workers[d->idle_count++] = job->worker;
-	job->worker = NULL;
-	assert(job->to->jobs_running > 0);
-	job->to->jobs_running--;
-	/* No time for another one, but nothing was tried either: it is due as it was. */
-	if (job->record.stale && (d->stopping || job->plan->old)) {
-		settle_all(d, job, TRANSITION_UNCLAIM, "", clock_wall_ms());
-		return;
-	}
-	if (job->record.stale && job->redials < REDIALS_MAX) {
-		job->redials++;
-		job_forget(job);
-		way_push(job->way, job, true);
-		return;
-	}
-	settle_attempt(d, job);
-}
-
-static void part_done(struct deliver *d, struct job *job)
-{
-	assert(job->running > 0);
-	if (--job->running == 0)
-		job_finished(d, job);
-}
-
-static void arrive_worker_done(struct deliver *d, struct event *event)
-{
-	part_done(d, event->owner);
-}
-
-/* All was said; that the connection ends behind it, without a 421, is no fault of the host. */
-static bool ended_well(const struct link *link, const struct record *record)
-{
-	return link->done_alive ||
-	       (record->broken == ERR_OK && !record->sent_away && !record->stale);
-}
-
-static void fail_job(struct link *link, const struct record *record)
-{
-	if (record->broken != ERR_OK)
-		fail(link, trouble_of_code(record->broken), record->broken_why.text);
-	else
-		fail(link, TROUBLE_PUT_OFF, "the next hop closes the connection (421)");
-}
-
-static void arrive_done(struct deliver *d, struct event *event)
-{
-	struct link *link = event->owner;
-	struct job *job = link->done_job;
-	const struct record *record = &job->record;
-
-	if (!record->stale)
-		link->to->proved = ended_well(link, record);
-	if (ended_well(link, record))
-		target_recovered(link->to->targets, link->to->target_count, link->host);
-	/* ERR_DENIED: our own side was stopped by the guard; the next hop did nothing wrong. */
-	else if (!record->stale && record->broken != ERR_DENIED && !d->stopping)
-		fail_job(link, record);
-	if (link->state == LINK_CLOSING)
-		; /* closed comes */
-	else if (link->done_alive && !link->is_lost)
-		set_state(link, LINK_IDLE);
-	else
-		forget(link);
-	part_done(d, job);
-}
-
-static void arrive_lost(struct deliver *d, struct event *event)
-{
-	struct link *link = event->owner;
-
-	link->is_lost = true;
-	if (link->state == LINK_IDLE)
-		forget(link);
-	/* BUSY: `done` answers the job it crossed; CLOSING: `closed` comes. */
-}
-
-static void arrive_closed(struct deliver *d, struct event *event)
-{
-	forget(event->owner);
-}
-
-/* --- answers of the uplink, in its loop --------------------------------------------------------
- */
-
-static void on_open(void *ctx, int code, const char *why)
-{
-	struct link *link = ctx;
-
-	link->open_code = code;
-	link->open_trouble = uplink_trouble(link->uplink);
-	snprintf(link->open_why, sizeof(link->open_why), "%s", why);
-	scheduler_answer(link->deliver, &link->opened);
-}
-
-static void on_done(void *ctx, struct job *job, bool alive)
-{
-	struct link *link = ctx;
-
-	link->done_job = job;
-	link->done_alive = alive;
-	scheduler_answer(link->deliver, &link->done);
-}
-
-static void on_lost(void *ctx, const char *why)
-{
-	struct link *link = ctx;
-
-	snprintf(link->lost_why, sizeof(link->lost_why), "%s", why);
-	scheduler_answer(link->deliver, &link->lost);
-}
-
-static void on_closed(void *ctx)
-{
-	struct link *link = ctx;
-
-	scheduler_answer(link->deliver, &link->closed);
-}
-
-/* --- dialling -----------------------------------------------------------------------------------
- */
-
-static void dial(struct deliver *d, struct destination *to, struct host *host, bool probe)
-{
-	static const struct uplink_ops ops = {on_open, on_done, on_lost, on_closed};
-	struct way *way = to->way;
-	struct link *link = mem_zalloc(sizeof(*link));
-	struct uplink_env env = {
-		.loop = d->env.loops[d->next_loop++ % d->env.loop_count],
-		.resolver = d->resolver,
-		.whitelist = d->env.whitelist,
-		.tls = way->tls,
-		.tls_why = way->tls_why.text,
-		.hostname = way->plan->options->hostname,
-		.route = way->options,
-		.key = way->key,
-		.host = host->at,
-		.dns = host->is_found ? way->plan->options->dns : (struct dns_servers){NULL, 0},
-		.client = to->client,
-		.is_own_listener = d->env.is_own_listener,
-		.own_ctx = d->env.ctx,
-	};
-
-	link->deliver = d;
-	link->to = to;
-	link->host = host;
-	host->users++;
-	link->probe = probe;
-	link->state = LINK_OPENING;
-	link->opened_ms = link->since_ms = clock_mono_ms();
-	link->opened = (struct event){.arrive = arrive_opened, .owner = link};
-	link->done = (struct event){.arrive = arrive_done, .owner = link};
-	link->lost = (struct event){.arrive = arrive_lost, .owner = link};
-	link->closed = (struct event){.arrive = arrive_closed, .owner = link};
-	link->next = to->links;
-	to->links = link;
-	count(link, 1);
-	plan_use(way->plan);
-	link->uplink = uplink_new(&env, &ops, link);
-	uplink_open(link->uplink);
 }
 
 /* More than the workers can serve helps nobody. */
@@ -379,7 +56,7 @@ static bool has_room(struct deliver *d, struct destination *to)
 		return true;
 	spare = to->way->count.closing == 0 ? find_spare(to->way, to) : NULL;
 	if (spare != NULL)
-		close_link(spare);
+		link_close(spare);
 	return false;
 }
 
@@ -424,7 +101,7 @@ static void probe(struct deliver *d, struct destination *to)
 	struct host *host = target_probe(to->targets, to->target_count, clock_mono_ms());
 
 	if (host != NULL && is_worth_a_probe(to, host) && has_room(d, to))
-		dial(d, to, host, true);
+		link_dial(d, to, host, true);
 }
 
 /*
@@ -444,7 +121,7 @@ static void dial_for(struct deliver *d, struct destination *to)
 
 		if (host == NULL || !has_room(d, to))
 			return;
-		dial(d, to, host, false);
+		link_dial(d, to, host, false);
 	}
 }
 
@@ -456,7 +133,7 @@ static void dial_each(struct deliver *d, struct destination *to)
 
 		if (host_is_well(host) && host->opening + host->idle + host->busy == 0 &&
 		    may_log_in(to->way) && pool_links(to->way) < links_allowed(d, to->way))
-			dial(d, to, host, false);
+			link_dial(d, to, host, false);
 	}
 }
 
@@ -518,8 +195,8 @@ static bool start_job(struct deliver *d, struct link *link)
 	to->moved_ms = clock_mono_ms();
 	to->jobs_running++;
 	job->worker = d->idle_workers[--d->idle_count];
-	job->worker_done = (struct event){.arrive = arrive_worker_done, .owner = job};
-	set_state(link, LINK_BUSY);
+	job->worker_done = (struct event){.arrive = link_worker_done, .owner = job};
+	link_set_state(link, LINK_BUSY);
 	link->used = true;
 	link->host->given++;
 	uplink_assign(link->uplink, job, ends[0]);
@@ -612,7 +289,7 @@ static void make_turns(struct deliver *d, struct way *way)
 		for (struct link *link = to->links; link != NULL; link = link->next)
 			if (link->state == LINK_IDLE && way->count.closing == 0 &&
 			    now_ms - link->opened_ms > TURN_MS)
-				close_link(link);
+				link_close(link);
 }
 
 static void serve_way(struct deliver *d, struct way *way)
@@ -660,7 +337,7 @@ void pool_tidy(struct deliver *d, struct way *way, int64_t now_ms)
 			if (link->state == LINK_IDLE &&
 			    (now_ms - link->since_ms > IDLE_LINK_MS ||
 			     now_ms - link->opened_ms > LINK_LIFE_MS || is_outranked(link)))
-				close_link(link);
+				link_close(link);
 	way_forget(way, now_ms);
 }
 
@@ -670,5 +347,5 @@ void pool_close(struct way *way, bool busy_too)
 		for (struct link *link = to->links; link != NULL; link = link->next)
 			if (link->state == LINK_IDLE || link->state == LINK_OPENING ||
 			    (busy_too && link->state == LINK_BUSY))
-				close_link(link);
+				link_close(link);
 }
