@@ -46,6 +46,13 @@ int64_t bouncer_delay_at(const struct job *job, const struct claimed_recipient *
 	return claimed->waiting_since + BOUNCE_DELAY_MS;
 }
 
+static enum bounce_action delayed(const struct job *job, size_t index, int64_t now)
+{
+	int64_t at = bouncer_delay_at(job, job->recipients[index].claimed);
+
+	return now >= at ? BOUNCE_DELAYED : BOUNCE_NOTHING;
+}
+
 /* What the outcome is in the words of a report. */
 static enum bounce_action action_of(const struct job *job, size_t index, int64_t now)
 {
@@ -60,13 +67,8 @@ static enum bounce_action action_of(const struct job *job, size_t index, int64_t
 			return BOUNCE_NOTHING;
 		return job_is_lmtp(job) ? BOUNCE_DELIVERED : BOUNCE_RELAYED;
 	case TRANSITION_UNCLAIM:
-		if (outcome->parked == NULL)
-			return BOUNCE_NOTHING;
-		/* fall through */
-	case TRANSITION_DEFER:
-		return now >= bouncer_delay_at(job, job->recipients[index].claimed)
-			       ? BOUNCE_DELAYED
-			       : BOUNCE_NOTHING;
+		return outcome->parked != NULL ? delayed(job, index, now) : BOUNCE_NOTHING;
+	case TRANSITION_DEFER: return delayed(job, index, now);
 	default: return BOUNCE_NOTHING;
 	}
 }

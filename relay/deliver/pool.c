@@ -270,6 +270,31 @@ static void rotate(struct way *way)
 	first->next = NULL;
 }
 
+/* Since when its line stands still. */
+static int64_t still_since_ms(const struct destination *to)
+{
+	return to->moved_ms > to->waiting_since_ms ? to->moved_ms : to->waiting_since_ms;
+}
+
+/* Of those that have mail and no connection the one that waits longest gets the place that is free.
+ */
+static void put_first(struct way *way)
+{
+	struct destination **longest = NULL;
+
+	for (struct destination **at = &way->destinations; *at != NULL; at = &(*at)->next)
+		if ((*at)->first != NULL && total(&(*at)->count) == 0 &&
+		    (longest == NULL || still_since_ms(*at) < still_since_ms(*longest)))
+			longest = at;
+	if (longest != NULL) {
+		struct destination *to = *longest;
+
+		*longest = to->next;
+		to->next = way->destinations;
+		way->destinations = to;
+	}
+}
+
 /* A destination has mail, no connection, and all that there may be serve others. */
 static bool is_crowded_out(const struct deliver *d, const struct destination *to, int64_t now_ms)
 {
@@ -300,8 +325,10 @@ static void serve_way(struct deliver *d, struct way *way)
 	}
 	if (way->waiting == 0)
 		return;
-	if (way->destination_count > 1)
+	if (way->destination_count > 1) {
 		make_turns(d, way);
+		put_first(way);
+	}
 	for (struct destination *to = way->destinations; to != NULL; to = to->next)
 		serve(d, to);
 	rotate(way);

@@ -120,6 +120,11 @@ static void on_ehlo_reply(struct uplink *u, const struct reply *reply)
 	}
 }
 
+static void out_of_turn(struct uplink *u)
+{
+	prologue_failed(u, ERR_SYNTAX, "the next hop spoke out of turn");
+}
+
 void prologue_on_reply(struct uplink *u, const struct reply *reply)
 {
 	switch (u->state) {
@@ -139,11 +144,12 @@ void prologue_on_reply(struct uplink *u, const struct reply *reply)
 	case UPLINK_STARTTLS: securing_on_reply(u, reply); break;
 	case UPLINK_VOUCHING: vouch_on_reply(u, reply); break;
 	case UPLINK_LOGIN:
-		if (!login_is_away(u)) {
+		if (login_is_away(u))
+			out_of_turn(u);
+		else
 			login_on_reply(u, reply);
-			break;
-		} /* fall through */
-	default: prologue_failed(u, ERR_SYNTAX, "the next hop spoke out of turn");
+		break;
+	default: out_of_turn(u);
 	}
 }
 

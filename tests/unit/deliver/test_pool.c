@@ -521,7 +521,10 @@ START_TEST(clients_take_turns)
 }
 END_TEST
 
-/* One application's flood: the others have their turn with the connections that there are. */
+/*
+ * One application's flood: the others have their turn with the connections that
+ * there are, and that is the next one.
+ */
 START_TEST(a_busy_client_makes_room)
 {
 	static const struct nexthop_step slow = {AT_DOT, DO_DRIP, "250 2.0.0 Ok\r\n", .ms = 6};
@@ -541,7 +544,7 @@ START_TEST(a_busy_client_makes_room)
 	rig_await(&r, &other, "bob@ok.test", STATE_DELIVERED);
 	for (size_t i = 0; i < 60; i++)
 		waiting += rig_recipient(&r, &ids[i], "ann@ok.test")->state != STATE_DELIVERED;
-	ck_assert_uint_ge(waiting, 5);
+	ck_assert_uint_ge(waiting, 25);
 	for (size_t i = 0; i < 60; i++)
 		rig_await(&r, &ids[i], "ann@ok.test", STATE_DELIVERED);
 	rig_stop(&r);
