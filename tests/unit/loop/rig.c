@@ -50,6 +50,21 @@ struct loop *rig_start(void)
 	return loop;
 }
 
+static void nothing(void *arg)
+{
+}
+
+void rig_turn(struct loop *loop)
+{
+	rig_run(loop, nothing, NULL);
+}
+
+void rig_settle(struct loop *loop)
+{
+	usleep(20000);
+	rig_turn(loop);
+}
+
 /* --- callbacks that take notes ----------------------------------------------- */
 
 static void enter(struct rig_stream *rig)
@@ -180,6 +195,36 @@ void rig_note(struct rig_stream *rig)
 void rig_write(struct rig_stream *rig, const char *text)
 {
 	ck_assert_int_eq(stream_write(rig->stream, span_of(text)), ERR_OK);
+}
+
+void rig_pause(void *arg)
+{
+	stream_pause(((struct rig_stream *)arg)->stream);
+}
+
+void rig_resume(void *arg)
+{
+	stream_resume(((struct rig_stream *)arg)->stream);
+}
+
+void rig_consume_all(struct rig_stream *rig)
+{
+	struct span in = stream_input(rig->stream);
+
+	rig->total_in += in.len;
+	stream_consume(rig->stream, in.len);
+}
+
+void rig_keep(struct rig_stream *rig)
+{
+	rig->total_in = stream_input(rig->stream).len;
+}
+
+void rig_free(struct rig_stream *rig)
+{
+	stream_free(&rig->stream);
+	ck_assert_ptr_null(rig->stream);
+	rig_note(rig);
 }
 
 /* --- the other end ----------------------------------------------------------- */

@@ -10,9 +10,15 @@
 #include "relay/loop/loop.h"
 #include "relay/loop/stream.h"
 
+#define RIG_BIG ((size_t)4 << 20) /* far more than sockets keep on their way */
+
 /* Run `call(arg)` in the loop's thread; returns when it has run. */
 void rig_run(struct loop *loop, void (*call)(void *arg), void *arg);
 struct loop *rig_start(void);
+/* Returns when what the loop is doing now has ended. */
+void rig_turn(struct loop *loop);
+/* Long enough for the loop to have seen what was sent. */
+void rig_settle(struct loop *loop);
 
 /* What happened to a stream. Written in the loop's thread, read after rig_wait or rig_run. */
 struct rig_stream {
@@ -50,6 +56,15 @@ void rig_close(struct rig_stream *rig);
 void rig_wait(struct rig_stream *rig);
 void rig_note(struct rig_stream *rig);
 void rig_write(struct rig_stream *rig, const char *text);
+
+/* For rig_run(); the argument is a struct rig_stream. */
+void rig_pause(void *arg);
+void rig_resume(void *arg);
+/* For callbacks. Take all input, or leave it there; either way total_in says how much it is. */
+void rig_consume_all(struct rig_stream *rig);
+void rig_keep(struct rig_stream *rig);
+/* Frees the stream inside of its own callback. */
+void rig_free(struct rig_stream *rig);
 
 /* A connected pair; the second end has a 10 s time-out on reads. */
 void rig_pair(int fds[2]);
