@@ -1,101 +1,17 @@
-/* tests queue/writer.c, body.c, upkeep.c and room.c: batches, failures, pressure */
+/* tests queue/writer.c, upkeep.c and room.c: batches, failures, pressure */
 #include <config.h>
 
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "queue/whitelist.h"
 #include "queue/writer.h"
-#include "tests/unit/queue/fixture.h"
+#include "tests/unit/queue/gate.h"
 #include "tests/unit/unit.h"
-
-/* --- the writer, held so that what is submitted meanwhile becomes one batch --------- */
-
-struct gate {
-	struct pause pause; /* some job; its `done` waits */
-	sem_t entered;
-	sem_t open;
-};
-
-static void wait_in_done(struct store_job *job)
-{
-	struct gate *gate = job->ctx;
-
-	sem_post(&gate->entered);
-	sem_wait(&gate->open);
-	sem_post(&gate->entered);
-}
-
-static void gate_close(struct gate *gate, struct store *store)
-{
-	memset(gate, 0, sizeof(*gate));
-	sem_init(&gate->entered, 0, 0);
-	sem_init(&gate->open, 0, 0);
-	gate->pause.job.done = wait_in_done;
-	gate->pause.job.ctx = gate;
-	queue_pause(store, &gate->pause.job);
-	sem_wait(&gate->entered);
-}
-
-static void gate_open(struct gate *gate)
-{
-	sem_post(&gate->open);
-	sem_wait(&gate->entered);
-}
-
-/* An accept that does not wait. */
-struct letter {
-	struct accept accept;
-	struct new_message message;
-	struct new_recipient recipient;
-	_Atomic int *left;
-	int calls;
-};
-
-static void count_letter(struct store_job *job)
-{
-	struct letter *letter = job->ctx;
-
-	letter->calls++;
-	--*letter->left;
-}
-
-static void post(struct letter *letter, struct store *store, struct body *body, struct ulid id,
-		 _Atomic int *left)
-{
-	memset(letter, 0, sizeof(*letter));
-	letter->recipient = (struct new_recipient){.address = "a@example.com",
-						   .state = STATE_HELD,
-						   .ruling = {"hold", "test", 0, 0, NULL}};
-	letter->message = (struct new_message){.id = id,
-					       .received_at = NOW,
-					       .sender = "",
-					       .scope = "",
-					       .received_field = "",
-					       .size = body_size(body),
-					       .recipients = &letter->recipient,
-					       .recipient_count = 1};
-	letter->accept.message = &letter->message;
-	letter->accept.body = body;
-	letter->accept.job.done = count_letter;
-	letter->accept.job.ctx = letter;
-	letter->left = left;
-	++*left;
-	queue_accept(store, &letter->accept.job);
-}
-
-static void wait_for(_Atomic int *left)
-{
-	for (int i = 0; i < 5000 && *left > 0; i++)
-		usleep(1000);
-	ck_assert_int_eq(*left, 0);
-}
 
 START_TEST(one_that_fails_takes_nobody_with_it)
 {
@@ -118,16 +34,16 @@ START_TEST(one_that_fails_takes_nobody_with_it)
 		/* In the middle: one that fails after it has written something. */
 		if (i == 10) {
 			letters[0].left = &left;
-			apply.job.done = count_letter;
+			apply.job.done = letter_count;
 			apply.job.ctx = &letters[0];
 			left++;
 			queue_whitelist_apply(f.store, &apply.job);
 		}
-		post(&letters[i], f.store, make_body(f.store, 100, 0),
-		     i == 5 || i == 15 ? same : ulid_new(NOW), &left);
+		letter_post(&letters[i], f.store, make_body(f.store, 100, 0),
+			    i == 5 || i == 15 ? same : ulid_new(NOW), &left);
 	}
 	gate_open(&gate);
-	wait_for(&left);
+	letter_wait(&left);
 	for (int i = 0; i < 20; i++) {
 		ck_assert_int_eq(letters[i].accept.job.code, i == 15 ? ERR_CONFLICT : ERR_OK);
 		ck_assert_int_eq(letters[i].calls, i == 0 ? 2 : 1);
@@ -144,107 +60,27 @@ START_TEST(one_that_fails_takes_nobody_with_it)
 }
 END_TEST
 
-/* --- large bodies -------------------------------------------------------------------- */
-
-static void count_room(void *ctx)
+START_TEST(what_comes_too_late_is_answered)
 {
-	++*(_Atomic int *)ctx;
-}
-
-START_TEST(a_large_body_holds_few_chunks_and_says_when_to_stop)
-{
-	static char chunk[BODY_CHUNK_BYTES];
-	_Atomic int rooms = 0;
+	struct letter letters[50];
 	_Atomic int left = 0;
-	struct letter letter;
 	struct fixture f;
-	struct gate gate;
-	struct body *body;
 
 	fixture_open(&f);
-	gate_close(&gate, f.store);
-	body = body_new(f.store, count_room, &rooms);
-	for (int i = 0; i < 4; i++) {
-		body_append(body, span_make(chunk, sizeof(chunk)));
-		ck_assert(!body_is_backed_up(body));
-	}
-	body_append(body, span_make(chunk, 1));
-	ck_assert(body_is_backed_up(body));
-	ck_assert_uint_eq(body_head(body).len, BODY_CHUNK_BYTES);
-	ck_assert_int_le(body_held_bytes(body), 6 * BODY_CHUNK_BYTES);
-	ck_assert_int_eq(rooms, 0);
-	gate_open(&gate);
-	for (int i = 0; i < 1000 && rooms == 0; i++)
-		usleep(1000);
-	ck_assert_int_eq(rooms, 1);
-	ck_assert(!body_is_backed_up(body));
-	ck_assert_int_le(body_held_bytes(body), 4 * BODY_CHUNK_BYTES);
-	post(&letter, f.store, body, ulid_new(NOW), &left);
-	wait_for(&left);
-	ck_assert_int_eq(letter.accept.job.code, ERR_OK);
-	ck_assert_int_eq(ask_sql(f.dir, "SELECT sum(length(data)) FROM chunk"),
-			 4 * BODY_CHUNK_BYTES + 1);
-	ck_assert_int_eq(rooms, 1);
+	for (int i = 0; i < 50; i++)
+		letter_post(&letters[i], f.store, make_body(f.store, 1000, 0), ulid_new(NOW),
+			    &left);
+	store_reader_close(&f.reader);
+	store_close(&f.store); /* finishes what was submitted */
+	ck_assert_int_eq(left, 0);
+	for (int i = 0; i < 50; i++)
+		ck_assert_int_eq(letters[i].accept.job.code, ERR_OK);
+	ck_assert_int_eq(ask_sql(f.dir, "SELECT count(*) FROM message"), 50);
 	fixture_remove(&f);
 }
 END_TEST
 
-START_TEST(nobody_is_called_after_the_body_was_thrown_away)
-{
-	static char chunk[BODY_CHUNK_BYTES];
-	_Atomic int rooms = 0;
-	struct fixture f;
-	struct gate gate;
-	struct body *body;
-
-	fixture_open(&f);
-	gate_close(&gate, f.store);
-	body = body_new(f.store, count_room, &rooms);
-	for (int i = 0; i < 8; i++)
-		body_append(body, span_make(chunk, sizeof(chunk)));
-	body_free(&body);
-	ck_assert_ptr_null(body);
-	gate_open(&gate);
-	for (int i = 0; i < 1000; i++) {
-		if (ask_sql(f.dir, "SELECT (SELECT count(*) FROM chunk)"
-				   " + (SELECT count(*) FROM staging)") == 0 &&
-		    i > 20)
-			break;
-		usleep(5000);
-	}
-	ck_assert_int_eq(ask_sql(f.dir, "SELECT count(*) FROM chunk"), 0);
-	ck_assert_int_eq(ask_sql(f.dir, "SELECT count(*) FROM staging"), 0);
-	ck_assert_int_eq(rooms, 0);
-	fixture_remove(&f);
-}
-END_TEST
-
-/* What a crash leaves of a message that was still arriving goes; everything else stays. */
-START_TEST(staging_is_swept_at_start)
-{
-	struct fixture f;
-	struct ulid id;
-
-	fixture_open(&f);
-	ck_assert_int_eq(accept_one(f.store, 600000, 3, 1, STATE_HELD, &id), ERR_OK);
-	fixture_close(&f);
-	run_sql(f.dir, "INSERT INTO staging VALUES(77); INSERT INTO chunk(id, data)"
-		       " SELECT (77 << 16) + value, zeroblob(1000) FROM (WITH RECURSIVE n(value) AS"
-		       " (SELECT 0 UNION ALL SELECT value + 1 FROM n WHERE value < 29)"
-		       " SELECT value FROM n)");
-	fixture_reopen(&f);
-	for (int i = 0; i < 500 && ask_sql(f.dir, "SELECT count(*) FROM staging") > 0; i++)
-		usleep(5000);
-	ck_assert_int_eq(ask_sql(f.dir, "SELECT count(*) FROM chunk"), 3);
-	ck_assert_int_eq(check_body(f.reader, &id, 600000, 3), ERR_OK);
-	/* The number of what was swept is not given again. */
-	accept_queued(&f, 1);
-	ck_assert_int_gt(ask_sql(f.dir, "SELECT max(id) FROM message"), 77);
-	fixture_remove(&f);
-}
-END_TEST
-
-/* --- pressure and room ---------------------------------------------------------------- */
+/* --- pressure and room ------------------------------------------------------- */
 
 START_TEST(behind_while_bytes_wait)
 {
@@ -259,11 +95,12 @@ START_TEST(behind_while_bytes_wait)
 	gate_close(&gate, f.store);
 	for (int i = 0; i < 3; i++) {
 		ck_assert(!store_is_behind(f.store));
-		post(&letters[i], f.store, make_body(f.store, 100000, 0), ulid_new(NOW), &left);
+		letter_post(&letters[i], f.store, make_body(f.store, 100000, 0), ulid_new(NOW),
+			    &left);
 	}
 	ck_assert(store_is_behind(f.store));
 	gate_open(&gate);
-	wait_for(&left);
+	letter_wait(&left);
 	ck_assert(!store_is_behind(f.store));
 	fixture_remove(&f);
 }
@@ -352,10 +189,10 @@ START_TEST(S254_full_in_the_middle_of_a_batch)
 	snprintf(sql, sizeof(sql), "PRAGMA max_page_count=%lld",
 		 (long long)ask_sql(f.dir, "PRAGMA page_count") + 100);
 	ck_assert_int_eq(db_exec(&f.store->db, sql, NULL), ERR_OK);
-	post(&small, f.store, make_body(f.store, 1000, 0), ulid_new(NOW), &left);
-	post(&large, f.store, make_body(f.store, 1000000, 0), ulid_new(NOW), &left);
+	letter_post(&small, f.store, make_body(f.store, 1000, 0), ulid_new(NOW), &left);
+	letter_post(&large, f.store, make_body(f.store, 1000000, 0), ulid_new(NOW), &left);
 	gate_open(&gate);
-	wait_for(&left);
+	letter_wait(&left);
 	ck_assert_int_eq(small.accept.job.code, ERR_OK);
 	ck_assert_int_eq(large.accept.job.code, ERR_FULL);
 	ck_assert_int_eq(ask_sql(f.dir, "SELECT count(*) FROM message"), 1);
@@ -390,7 +227,7 @@ START_TEST(S257_a_removed_file_is_fatal)
 }
 END_TEST
 
-/* --- a disk that fails to sync, once ---------------------------------------------------- */
+/* --- a disk that fails to sync, once ----------------------------------------- */
 
 static _Atomic int syncs_to_fail;
 static const sqlite3_io_methods *real_methods;
@@ -438,10 +275,10 @@ START_TEST(a_failed_sync_is_fatal_for_the_whole_batch)
 	fixture_open(&f);
 	gate_close(&gate, f.store);
 	for (int i = 0; i < 5; i++)
-		post(&letters[i], f.store, make_body(f.store, 100, 0), ulid_new(NOW), &left);
+		letter_post(&letters[i], f.store, make_body(f.store, 100, 0), ulid_new(NOW), &left);
 	syncs_to_fail = 1;
 	gate_open(&gate);
-	wait_for(&left);
+	letter_wait(&left);
 	ck_assert_int_eq(syncs_to_fail, 0);
 	for (int i = 0; i < 5; i++)
 		ck_assert_int_eq(letters[i].accept.job.code, ERR_FATAL);
@@ -452,7 +289,7 @@ START_TEST(a_failed_sync_is_fatal_for_the_whole_batch)
 }
 END_TEST
 
-/* --- somebody with the sqlite3 tool ----------------------------------------------------- */
+/* --- somebody with the sqlite3 tool ------------------------------------------ */
 
 struct stray {
 	const char *dir;
@@ -528,7 +365,7 @@ START_TEST(S261_a_reader_that_never_ends_stops_nobody)
 }
 END_TEST
 
-/* --- giving room back ---------------------------------------------------------------------- */
+/* --- giving room back -------------------------------------------------------- */
 
 static int64_t file_size(const char *dir, const char *name)
 {
@@ -573,125 +410,9 @@ START_TEST(giving_room_back_does_not_swell_the_log)
 }
 END_TEST
 
-/* --- many threads: mostly for ThreadSanitizer --------------------------------------------- */
-
-#define THREADS 4
-#define EACH	60
-
-struct worker {
-	struct fixture *f;
-	int number;
-	_Atomic int *delivered;
-};
-
-static void *accept_many(void *arg)
-{
-	struct worker *worker = arg;
-
-	for (int i = 0; i < EACH; i++) {
-		int64_t size = i % 20 == 0 ? 1500000 : 2000;
-
-		ck_assert_int_eq(accept_one(worker->f->store, size, (unsigned)worker->number, 2,
-					    STATE_QUEUED, NULL),
-				 ERR_OK);
-		store_is_behind(worker->f->store);
-	}
-	return NULL;
-}
-
-static void *deliver_many(void *arg)
-{
-	struct worker *worker = arg;
-	struct store_reader *reader;
-
-	ck_assert_int_eq(store_reader_open(worker->f->store, &reader, NULL), ERR_OK);
-	while (*worker->delivered < THREADS * EACH * 2) {
-		struct claim claim = claim_at(worker->f, NOW, 20);
-
-		for (size_t m = 0; m < claim.message_count; m++) {
-			struct claimed_message *message = &claim.messages[m];
-			struct buf buf;
-
-			buf_init(&buf, BODY_CHUNK_BYTES);
-			ck_assert_int_eq(queue_body_read(reader, &message->id, 0, &buf, NULL),
-					 ERR_OK);
-			buf_release(&buf);
-			for (size_t r = 0; r < message->recipient_count; r++) {
-				ck_assert_uint_eq(settle_as(worker->f, message->recipients[r].id,
-							    message->recipients[r].lease,
-							    TRANSITION_DELIVER),
-						  0);
-				++*worker->delivered;
-			}
-		}
-		arena_free(&claim.arena);
-	}
-	store_reader_close(&reader);
-	return NULL;
-}
-
-START_TEST(many_threads)
-{
-	_Atomic int delivered = 0;
-	struct worker workers[THREADS + 2];
-	pthread_t threads[THREADS + 2];
-	struct queue_stats stats;
-	struct fixture f;
-
-	fixture_open(&f);
-	for (int i = 0; i < THREADS + 2; i++) {
-		workers[i] = (struct worker){&f, i, &delivered};
-		pthread_create(&threads[i], NULL, i < THREADS ? accept_many : deliver_many,
-			       &workers[i]);
-	}
-	while (delivered < THREADS * EACH * 2) {
-		struct message_query query = {.limit = 10, .state = STATE_QUEUED};
-		struct arena *arena = arena_new();
-		struct message_view *views;
-		size_t count;
-
-		ck_assert_int_eq(queue_message_list(f.reader, &query, arena, &views, &count, NULL),
-				 ERR_OK);
-		arena_free(&arena);
-		store_stats(f.store, &stats);
-		store_is_paused(f.store, "default");
-		usleep(5000);
-	}
-	for (int i = 0; i < THREADS + 2; i++)
-		pthread_join(threads[i], NULL);
-	store_stats(f.store, &stats);
-	ck_assert_int_eq(stats.messages, THREADS * EACH);
-	ck_assert_int_eq(stats.by_state[STATE_DELIVERED], THREADS * EACH * 2);
-	ck_assert_int_eq(stats.by_state[STATE_QUEUED] + stats.by_state[STATE_DELIVERING], 0);
-	ck_assert_int_eq(stats.oldest_due_at, 0);
-	fixture_remove(&f);
-}
-END_TEST
-
-START_TEST(what_comes_too_late_is_answered)
-{
-	struct letter letters[50];
-	_Atomic int left = 0;
-	struct fixture f;
-
-	fixture_open(&f);
-	for (int i = 0; i < 50; i++)
-		post(&letters[i], f.store, make_body(f.store, 1000, 0), ulid_new(NOW), &left);
-	store_reader_close(&f.reader);
-	store_close(&f.store); /* finishes what was submitted */
-	ck_assert_int_eq(left, 0);
-	for (int i = 0; i < 50; i++)
-		ck_assert_int_eq(letters[i].accept.job.code, ERR_OK);
-	ck_assert_int_eq(ask_sql(f.dir, "SELECT count(*) FROM message"), 50);
-	fixture_remove(&f);
-}
-END_TEST
-
-UNIT_MAIN("queue/writer", one_that_fails_takes_nobody_with_it,
-	  a_large_body_holds_few_chunks_and_says_when_to_stop,
-	  nobody_is_called_after_the_body_was_thrown_away, staging_is_swept_at_start,
+UNIT_MAIN("queue/writer", one_that_fails_takes_nobody_with_it, what_comes_too_late_is_answered,
 	  behind_while_bytes_wait, behind_while_the_writer_is_stuck,
 	  S254_a_full_database_refuses_mail_and_goes_on, S254_full_in_the_middle_of_a_batch,
 	  S257_a_removed_file_is_fatal, a_failed_sync_is_fatal_for_the_whole_batch,
 	  S261_a_stray_writer_is_waited_for, S261_a_reader_that_never_ends_stops_nobody,
-	  giving_room_back_does_not_swell_the_log, many_threads, what_comes_too_late_is_answered)
+	  giving_room_back_does_not_swell_the_log)
