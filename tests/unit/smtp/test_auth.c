@@ -14,18 +14,16 @@
 #include "relay/smtp/auth_pool.h"
 #include "relay/smtp/users.h"
 #include "relay/wire/base64.h"
-#include "tests/unit/smtp/client.h"
-#include "tests/unit/smtp/recorder.h"
+#include "tests/unit/smtp/fixture.h"
 #include "tests/unit/unit.h"
 
 #define COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))
 #define GOOD_PLAIN  "AHVzZXIAc2VjcmV0" /* \0user\0secret */
 #define BAD_PLAIN   "AHVzZXIAd3Jvbmc=" /* \0user\0wrong */
 
-/* A front with users behind it; change listener and users between init and open. */
-struct house {
-	struct recorder recorder;
-	struct door_rig rig;
+/* A house with users; change listener and users between init and open. */
+struct login {
+	struct house house;
 	struct users *users;
 };
 
@@ -34,21 +32,21 @@ static void no_mistake(void *ctx, size_t line, const char *sentence)
 	ck_abort_msg("%zu: %s", line, sentence);
 }
 
-static void house_init(struct house *house, const char *users)
+static void login_init(struct login *login, const char *users)
 {
-	recorder_init(&house->recorder);
-	rig_init(&house->rig, &recorder_ops, &house->recorder, NULL);
-	ck_assert_int_eq(users_parse(span_of(users), no_mistake, NULL, &house->users), ERR_OK);
-	house->rig.settings.users = house->users;
-	house->rig.listener.auth = LISTENER_AUTH_OPTIONAL;
-	house->rig.listener.auth_without_tls = true;
+	struct door_rig *rig = &login->house.rig;
+
+	house_init(&login->house);
+	ck_assert_int_eq(users_parse(span_of(users), no_mistake, NULL, &login->users), ERR_OK);
+	rig->settings.users = login->users;
+	rig->listener.auth = LISTENER_AUTH_OPTIONAL;
+	rig->listener.auth_without_tls = true;
 }
 
-static void house_close(struct house *house)
+static void login_close(struct login *login)
 {
-	rig_close(&house->rig, 1000);
-	users_free(&house->users);
-	recorder_release(&house->recorder);
+	house_close(&login->house);
+	users_free(&login->users);
 }
 
 static const char users_plain[] = "user:{PLAIN}secret:shop\nother:{PLAIN}x\n";
@@ -92,21 +90,21 @@ START_TEST(announced)
 		{"", LISTENER_AUTH_ANY, true, "AUTH PLAIN LOGIN"},
 		{"", LISTENER_AUTH_OPTIONAL, true, NULL},
 	};
-	struct house house;
+	struct login login;
 	struct client client;
 
 	for (size_t i = 0; i < COUNT(rows); i++) {
-		house_init(&house, rows[i].users);
-		house.rig.listener.auth = rows[i].auth;
-		house.rig.listener.auth_without_tls = rows[i].without_tls;
-		rig_open(&house.rig);
-		client_greet(&client, &house.rig);
+		login_init(&login, rows[i].users);
+		login.house.rig.listener.auth = rows[i].auth;
+		login.house.rig.listener.auth_without_tls = rows[i].without_tls;
+		rig_open(&login.house.rig);
+		client_greet(&client, &login.house.rig);
 		if (rows[i].want != NULL)
 			ck_assert_msg(offers(&client, rows[i].want), "row %zu", i);
 		else
 			ck_assert_ptr_null(strstr(client.parser.reply.text.data, "AUTH"));
 		client_close(&client);
-		house_close(&house);
+		login_close(&login);
 	}
 }
 END_TEST
@@ -119,14 +117,14 @@ START_TEST(plain_and_login)
 		{"AUTH LOGIN", "334", "dXNlcg==", "334"},
 		{"AUTH LOGIN dXNlcg==", "334", "c2VjcmV0", "235 2.7.0"},
 	};
-	struct house house;
+	struct login login;
 	struct client client;
 	char *users = users_hashed();
 
-	house_init(&house, users);
-	rig_open(&house.rig);
+	login_init(&login, users);
+	rig_open(&login.house.rig);
 	for (size_t i = 0; i < COUNT(dialogues); i++) {
-		client_greet(&client, &house.rig);
+		client_greet(&client, &login.house.rig);
 		client_ask(&client, dialogues[i][0], dialogues[i][1]);
 		if (dialogues[i][2] != NULL)
 			client_ask(&client, dialogues[i][2], dialogues[i][3]);
@@ -138,9 +136,9 @@ START_TEST(plain_and_login)
 		client_begin(&client, "b@y.test");
 		client_ask(&client, ".", "250 2.0.0");
 		client_close(&client);
-		ck_assert_str_eq(house.recorder.mails[i].client.user, "user");
+		ck_assert_str_eq(login.house.recorder.mails[i].client.user, "user");
 	}
-	house_close(&house);
+	login_close(&login);
 	mem_free(users);
 }
 END_TEST
@@ -148,12 +146,12 @@ END_TEST
 /* S063 */
 START_TEST(order)
 {
-	struct house house;
+	struct login login;
 	struct client client;
 
-	house_init(&house, users_plain);
-	rig_open(&house.rig);
-	client_open(&client, &house.rig);
+	login_init(&login, users_plain);
+	rig_open(&login.house.rig);
+	client_open(&client, &login.house.rig);
 	client_expect(&client, "220");
 	client_ask(&client, "AUTH PLAIN " GOOD_PLAIN, "503 5.5.1");
 	client_ask(&client, "HELO x", "250");
@@ -178,8 +176,8 @@ START_TEST(order)
 	client_begin(&client, "b@y.test");
 	client_ask(&client, ".", "250 2.0.0");
 	client_close(&client);
-	ck_assert_str_eq(house.recorder.mails[0].client.user, "user");
-	house_close(&house);
+	ck_assert_str_eq(login.house.recorder.mails[0].client.user, "user");
+	login_close(&login);
 }
 END_TEST
 
@@ -198,13 +196,13 @@ START_TEST(malformed)
 		{B(""), "501 5.5.2"},	      {B("="), "501 5.5.2"},
 		{B("dXNlcg=="), "501 5.5.2"}, {B("QUIT"), "501 5.5.2"},
 	};
-	struct house house;
+	struct login login;
 	struct client client;
 
-	house_init(&house, users_plain);
-	rig_open(&house.rig);
+	login_init(&login, users_plain);
+	rig_open(&login.house.rig);
 	for (size_t i = 0; i < COUNT(rows); i++) {
-		client_greet(&client, &house.rig);
+		client_greet(&client, &login.house.rig);
 		client_ask(&client, "AUTH PLAIN", "334");
 		ck_assert_uint_eq(client.parser.reply.text.len, 0);
 		client_send(&client, rows[i].response);
@@ -214,14 +212,14 @@ START_TEST(malformed)
 		client_ask(&client, "AUTH PLAIN " GOOD_PLAIN, "235 2.7.0");
 		client_close(&client);
 	}
-	client_greet(&client, &house.rig);
+	client_greet(&client, &login.house.rig);
 	client_ask(&client, "AUTH PLAIN =", "501 5.5.2");
 	client_ask(&client, "AUTH PLAIN  " GOOD_PLAIN, "501 5.5.2");
 	client_ask(&client, "AUTH PLAIN " GOOD_PLAIN " x", "501 5.5.2");
 	client_ask(&client, "AUTH PLAIN *", "501 5.5.2");
 	client_ask(&client, "AUTH PLAIN " GOOD_PLAIN, "235 2.7.0");
 	client_close(&client);
-	house_close(&house);
+	login_close(&login);
 }
 END_TEST
 
@@ -246,14 +244,14 @@ START_TEST(long_responses)
 	} rows[] = {{4092, "501 5.5.2"},  {4100, "501 5.5.2"},	 {12284, "501 5.5.2"},
 		    {12288, "501 5.5.2"}, {12289, "500 5.5.6"},	 {12292, "500 5.5.6"},
 		    {12400, "500 5.5.6"}, {1 << 20, "500 5.5.6"}};
-	struct house house;
+	struct login login;
 	struct client client;
 
-	house_init(&house, users_plain);
-	rig_open(&house.rig);
+	login_init(&login, users_plain);
+	rig_open(&login.house.rig);
 	for (size_t i = 0; i < COUNT(rows); i++) {
 		/* NULs only: PLAIN with too many of them; behind AUTH, and alone. */
-		client_greet(&client, &house.rig);
+		client_greet(&client, &login.house.rig);
 		client_say(&client, "AUTH PLAIN ");
 		say_long(&client, rows[i].len, true);
 		client_expect(&client, rows[i].want);
@@ -269,7 +267,7 @@ START_TEST(long_responses)
 		client_close(&client);
 	}
 	/* Without a line end: nothing is answered, and little kept. */
-	client_greet(&client, &house.rig);
+	client_greet(&client, &login.house.rig);
 	client_ask(&client, "AUTH PLAIN", "334");
 	say_long(&client, 1 << 20, false);
 	client_expect_silence(&client, 100);
@@ -277,61 +275,61 @@ START_TEST(long_responses)
 	client_expect(&client, "500 5.5.6");
 	client_ask(&client, "NOOP", "250 2.0.0");
 	client_close(&client);
-	house_close(&house);
+	login_close(&login);
 }
 END_TEST
 
 /* S057, S058 */
 START_TEST(without_tls)
 {
-	struct house house;
+	struct login login;
 	struct client client;
 
-	house_init(&house, users_plain);
-	house.rig.listener.auth = LISTENER_AUTH_REQUIRED;
-	house.rig.listener.auth_without_tls = false;
-	rig_open(&house.rig);
-	client_greet(&client, &house.rig);
+	login_init(&login, users_plain);
+	login.house.rig.listener.auth = LISTENER_AUTH_REQUIRED;
+	login.house.rig.listener.auth_without_tls = false;
+	rig_open(&login.house.rig);
+	client_greet(&client, &login.house.rig);
 	client_ask(&client, "AUTH PLAIN " GOOD_PLAIN, "538 5.7.11");
 	client_ask(&client, "AUTH LOGIN", "538 5.7.11");
 	client_ask(&client, "MAIL FROM:<a@x.test>", "530 5.7.0");
 	client_ask(&client, "RCPT TO:<a@x.test>", "503 5.5.1");
 	client_ask(&client, "NOOP", "250 2.0.0");
 	client_close(&client);
-	house_close(&house);
+	login_close(&login);
 }
 END_TEST
 
 START_TEST(required)
 {
-	struct house house;
+	struct login login;
 	struct client client;
 
-	house_init(&house, users_plain);
-	house.rig.listener.auth = LISTENER_AUTH_REQUIRED;
-	rig_open(&house.rig);
-	client_greet(&client, &house.rig);
+	login_init(&login, users_plain);
+	login.house.rig.listener.auth = LISTENER_AUTH_REQUIRED;
+	rig_open(&login.house.rig);
+	client_greet(&client, &login.house.rig);
 	client_ask(&client, "MAIL FROM:<a@x.test>", "530 5.7.0");
 	client_ask(&client, "AUTH PLAIN " BAD_PLAIN, "535 5.7.8");
 	client_ask(&client, "MAIL FROM:<a@x.test>", "530 5.7.0");
 	client_ask(&client, "AUTH PLAIN " GOOD_PLAIN, "235 2.7.0");
 	client_ask(&client, "MAIL FROM:<a@x.test>", "250 2.1.0");
 	client_close(&client);
-	house_close(&house);
+	login_close(&login);
 }
 END_TEST
 
 /* S064: three wrong ones, each answered later than the one before, then the end. */
 START_TEST(wrong_passwords)
 {
-	struct house house;
+	struct login login;
 	struct client client;
 	int64_t start;
 
-	house_init(&house, users_plain);
-	house.rig.smtp.auth_delay_ms = 100;
-	rig_open(&house.rig);
-	client_greet(&client, &house.rig);
+	login_init(&login, users_plain);
+	login.house.rig.smtp.auth_delay_ms = 100;
+	rig_open(&login.house.rig);
+	client_greet(&client, &login.house.rig);
 	for (int i = 1; i <= 3; i++) {
 		start = clock_mono_ms();
 		client_ask(&client, i == 2 ? "AUTH PLAIN AG5vYm9keQB4" : "AUTH PLAIN " BAD_PLAIN,
@@ -342,29 +340,29 @@ START_TEST(wrong_passwords)
 	client_ask(&client, "AUTH PLAIN " GOOD_PLAIN, "421 4.7.0");
 	client_expect_end(&client);
 	client_close(&client);
-	house_close(&house);
+	login_close(&login);
 }
 END_TEST
 
 START_TEST(any)
 {
-	struct house house;
+	struct login login;
 	struct client client;
 
-	house_init(&house, users_plain);
-	house.rig.listener.auth = LISTENER_AUTH_ANY;
-	house.rig.listener.scope = "door";
-	rig_open(&house.rig);
-	client_greet(&client, &house.rig);
+	login_init(&login, users_plain);
+	login.house.rig.listener.auth = LISTENER_AUTH_ANY;
+	login.house.rig.listener.scope = "door";
+	rig_open(&login.house.rig);
+	client_greet(&client, &login.house.rig);
 	client_ask(&client, "AUTH CRAM-MD5", "504 5.5.4");
 	client_ask(&client, "AUTH PLAIN " BAD_PLAIN, "235 2.7.0");
 	client_begin(&client, "b@y.test");
 	client_ask(&client, ".", "250 2.0.0");
 	client_close(&client);
-	ck_assert_str_eq(house.recorder.mails[0].client.user, "user");
+	ck_assert_str_eq(login.house.recorder.mails[0].client.user, "user");
 	/* Nobody proved to be that user: its scope is not given away. */
-	ck_assert_str_eq(house.recorder.mails[0].client.scope, "door");
-	house_close(&house);
+	ck_assert_str_eq(login.house.recorder.mails[0].client.scope, "door");
+	login_close(&login);
 }
 END_TEST
 
@@ -442,36 +440,36 @@ START_TEST(challenges)
 		{"SCRAM-SHA-256", true, "wrong", 535},	{"CRAM-MD5", false, "secret", 235},
 		{"CRAM-MD5", false, "wrong", 535},
 	};
-	struct house house;
+	struct login login;
 	struct client client;
 
-	house_init(&house, users_plain);
-	rig_open(&house.rig);
+	login_init(&login, users_plain);
+	rig_open(&login.house.rig);
 	for (size_t i = 0; i < COUNT(rows); i++) {
-		client_greet(&client, &house.rig);
+		client_greet(&client, &login.house.rig);
 		ck_assert_msg(login_with_library(&client, rows[i].mechanism, rows[i].secret,
 						 rows[i].initial) == rows[i].want,
 			      "row %zu: %d", i, client.parser.reply.code);
 		client_ask(&client, "NOOP", "250 2.0.0");
 		client_close(&client);
 	}
-	house_close(&house);
+	login_close(&login);
 }
 END_TEST
 
 /* Behind the server's last word only an empty line may come. */
 START_TEST(words_behind_the_last)
 {
-	struct house house;
+	struct login login;
 	struct client client;
 	Gsasl_session *session;
 	Gsasl *library;
 	char *answer = NULL;
 	size_t len = 0;
 
-	house_init(&house, users_plain);
-	rig_open(&house.rig);
-	client_greet(&client, &house.rig);
+	login_init(&login, users_plain);
+	rig_open(&login.house.rig);
+	client_greet(&client, &login.house.rig);
 	gsasl_init(&library);
 	gsasl_client_start(library, "SCRAM-SHA-256", &session);
 	gsasl_property_set(session, GSASL_AUTHID, "user");
@@ -491,7 +489,7 @@ START_TEST(words_behind_the_last)
 	client_ask(&client, "AAAA", "501 5.5.2");
 	client_ask(&client, "AUTH PLAIN " GOOD_PLAIN, "235 2.7.0");
 	client_close(&client);
-	house_close(&house);
+	login_close(&login);
 }
 END_TEST
 
@@ -505,43 +503,44 @@ START_TEST(scope_of_the_user)
 		{"AUTH PLAIN AG90aGVyAHg=", "door"}, /* other, x */
 		{"NOOP", "door"},
 	};
-	struct house house;
+	struct login login;
 	struct client client;
 
-	house_init(&house, users_plain);
-	house.rig.listener.scope = "door";
-	rig_open(&house.rig);
+	login_init(&login, users_plain);
+	login.house.rig.listener.scope = "door";
+	rig_open(&login.house.rig);
 	for (size_t i = 0; i < COUNT(rows); i++) {
-		client_greet(&client, &house.rig);
+		client_greet(&client, &login.house.rig);
 		client_ask(&client, rows[i].login, i < 2 ? "235 2.7.0" : "250 2.0.0");
 		client_begin(&client, "b@y.test");
 		client_ask(&client, ".", "250 2.0.0");
 		client_close(&client);
 	}
-	house_close(&house);
+	login_close(&login);
 }
 END_TEST
 
 /* The users file was read anew: who is inside stays, who comes is checked with the new one. */
 START_TEST(reload)
 {
-	struct house house;
+	struct login login;
 	struct client old;
 	struct client new;
 	struct users *next = NULL;
 
 	struct err why;
 
-	house_init(&house, users_plain);
-	rig_open(&house.rig);
-	client_greet(&old, &house.rig);
+	login_init(&login, users_plain);
+	rig_open(&login.house.rig);
+	client_greet(&old, &login.house.rig);
 	client_ask(&old, "AUTH PLAIN " GOOD_PLAIN, "235 2.7.0");
-	client_greet(&new, &house.rig);
+	client_greet(&new, &login.house.rig);
 	client_ask(&new, "AUTH PLAIN", "334");
 	ck_assert_int_eq(users_parse(span_of("user:{PLAIN}wrong"), no_mistake, NULL, &next),
 			 ERR_OK);
-	house.rig.settings.users = next;
-	ck_assert_int_eq(smtp_front_reload(house.rig.front, &house.rig.settings, NULL, NULL, &why),
+	login.house.rig.settings.users = next;
+	ck_assert_int_eq(smtp_front_reload(login.house.rig.front, &login.house.rig.settings, NULL,
+					   NULL, &why),
 			 ERR_OK);
 	usleep(50000);
 	/* The exchange goes on as it began. */
@@ -549,12 +548,12 @@ START_TEST(reload)
 	client_ask(&new, "AUTH PLAIN " BAD_PLAIN, "235 2.7.0");
 	client_begin(&old, "b@y.test");
 	client_ask(&old, ".", "250 2.0.0");
-	ck_assert_str_eq(house.recorder.mails[0].client.user, "user");
+	ck_assert_str_eq(login.house.recorder.mails[0].client.user, "user");
 	/* The user is still there; the scope is what the file says now. */
-	ck_assert_str_eq(house.recorder.mails[0].client.scope, "");
+	ck_assert_str_eq(login.house.recorder.mails[0].client.scope, "");
 	client_close(&old);
 	client_close(&new);
-	house_close(&house);
+	login_close(&login);
 	users_free(&next);
 }
 END_TEST
@@ -575,26 +574,26 @@ START_TEST(mail_parameter)
 		{"MAIL FROM:<a@x.test> AUTH=a+0D+0A@b.test", "501 5.5.4"},
 		{"MAIL FROM:<a@x.test> AUTH=<> AUTH=<>", "501 5.5.4"},
 	};
-	struct house house;
+	struct login login;
 	struct client client;
 
-	house_init(&house, users_plain);
-	rig_open(&house.rig);
-	client_greet(&client, &house.rig);
+	login_init(&login, users_plain);
+	rig_open(&login.house.rig);
+	client_greet(&client, &login.house.rig);
 	for (size_t i = 0; i < COUNT(rows); i++) {
 		client_ask(&client, rows[i].command, rows[i].want);
 		client_ask(&client, "RSET", "250 2.0.0");
 	}
 	client_close(&client);
-	house_close(&house);
-	house_init(&house, users_plain);
-	house.rig.listener.auth = LISTENER_AUTH_OFF;
-	rig_open(&house.rig);
-	client_greet(&client, &house.rig);
+	login_close(&login);
+	login_init(&login, users_plain);
+	login.house.rig.listener.auth = LISTENER_AUTH_OFF;
+	rig_open(&login.house.rig);
+	client_greet(&client, &login.house.rig);
 	client_ask(&client, "AUTH PLAIN " GOOD_PLAIN, "502 5.5.1");
 	client_ask(&client, "MAIL FROM:<a@x.test> AUTH=<>", "555 5.5.4");
 	client_close(&client);
-	house_close(&house);
+	login_close(&login);
 }
 END_TEST
 
@@ -609,17 +608,17 @@ static void vanish(struct client *client)
 /* The client goes while a thread hashes for it, and while its refusal waits. */
 START_TEST(gone_meanwhile)
 {
-	struct house house;
+	struct login login;
 	struct client client;
 	struct client clients[8];
 	struct smtp_front_status status;
 	char *users = users_hashed();
 
-	house_init(&house, users);
-	house.rig.smtp.auth_delay_ms = 50;
-	rig_open(&house.rig);
+	login_init(&login, users);
+	login.house.rig.smtp.auth_delay_ms = 50;
+	rig_open(&login.house.rig);
 	for (int i = 0; i < 24; i++) {
-		client_greet(&client, &house.rig);
+		client_greet(&client, &login.house.rig);
 		client_say(&client, i % 2 ? "AUTH PLAIN " BAD_PLAIN "\r\n"
 					  : "AUTH PLAIN " GOOD_PLAIN "\r\n");
 		usleep((unsigned)i * 2500);
@@ -628,13 +627,13 @@ START_TEST(gone_meanwhile)
 		else
 			client_close(&client);
 	}
-	WAIT_FOR((smtp_front_status(house.rig.front, &status), status.sessions == 0));
+	WAIT_FOR((smtp_front_status(login.house.rig.front, &status), status.sessions == 0));
 	/* And the stop in the middle of it. */
 	for (int i = 0; i < 8; i++) {
-		client_greet(&clients[i], &house.rig);
+		client_greet(&clients[i], &login.house.rig);
 		client_say(&clients[i], "AUTH PLAIN " BAD_PLAIN "\r\n");
 	}
-	house_close(&house);
+	login_close(&login);
 	for (int i = 0; i < 8; i++)
 		client_close(&clients[i]);
 	mem_free(users);
@@ -644,15 +643,15 @@ END_TEST
 /* printf … | nc: the end of the client's side comes before the answer. */
 START_TEST(half_closed)
 {
-	struct house house;
+	struct login login;
 	struct client client;
 	char *users = users_hashed();
 
-	house_init(&house, users);
-	house.rig.smtp.auth_delay_ms = 100;
-	rig_open(&house.rig);
+	login_init(&login, users);
+	login.house.rig.smtp.auth_delay_ms = 100;
+	rig_open(&login.house.rig);
 	for (int good = 0; good < 2; good++) {
-		client_greet(&client, &house.rig);
+		client_greet(&client, &login.house.rig);
 		client_say(&client, good ? "AUTH PLAIN " GOOD_PLAIN "\r\nNOOP\r\n"
 					 : "AUTH PLAIN " BAD_PLAIN "\r\nNOOP\r\n");
 		ck_assert_int_eq(shutdown(client.fd, SHUT_WR), 0);
@@ -661,7 +660,7 @@ START_TEST(half_closed)
 		client_expect_end(&client);
 		client_close(&client);
 	}
-	house_close(&house);
+	login_close(&login);
 	mem_free(users);
 }
 END_TEST
@@ -671,17 +670,17 @@ START_TEST(pool_is_full)
 {
 	enum { CLIENTS = 400 };
 	static struct client clients[CLIENTS];
-	struct house house;
+	struct login login;
 	int put_off = 0;
 	int in = 0;
 	char *users = users_hashed();
 
-	house_init(&house, users);
-	house.rig.smtp.max_connections = CLIENTS;
-	house.rig.smtp.max_connections_per_client = CLIENTS;
-	rig_open(&house.rig);
+	login_init(&login, users);
+	login.house.rig.smtp.max_connections = CLIENTS;
+	login.house.rig.smtp.max_connections_per_client = CLIENTS;
+	rig_open(&login.house.rig);
 	for (int i = 0; i < CLIENTS; i++)
-		client_greet(&clients[i], &house.rig);
+		client_greet(&clients[i], &login.house.rig);
 	for (int i = 0; i < CLIENTS; i++)
 		client_say(&clients[i], "AUTH PLAIN " GOOD_PLAIN "\r\n");
 	for (int i = 0; i < CLIENTS; i++) {
@@ -698,7 +697,7 @@ START_TEST(pool_is_full)
 	ck_assert_int_gt(put_off, 0);
 	for (int i = 0; i < CLIENTS; i++)
 		client_close(&clients[i]);
-	house_close(&house);
+	login_close(&login);
 	mem_free(users);
 }
 END_TEST

@@ -1,55 +1,21 @@
 /* tests relay/smtp/chunk.c and transfer.c's chunks over real sockets (RFC 3030, CASES S043-S045) */
 #include <config.h>
 
-#include "tests/unit/smtp/client.h"
+#include "tests/unit/smtp/fixture.h"
 
 #include <stdio.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "tests/unit/smtp/recorder.h"
 #include "tests/unit/unit.h"
 
 #define COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))
-
-struct house {
-	struct recorder recorder;
-	struct door_rig rig;
-	struct client client;
-};
-
-static void house_init(struct house *house)
-{
-	recorder_init(&house->recorder);
-	rig_init(&house->rig, &recorder_ops, &house->recorder, NULL);
-}
-
-/* Opened, greeted. */
-static void house_open(struct house *house)
-{
-	rig_open(&house->rig);
-	client_greet(&house->client, &house->rig);
-}
-
-/* Quiet from here on: look at the recorder, then release it. */
-static void house_close(struct house *house)
-{
-	client_close(&house->client);
-	rig_close(&house->rig, 1000);
-}
 
 static void envelope(struct house *house)
 {
 	client_ask(&house->client, "MAIL FROM:<a@x.test>", "250 2.1.0");
 	client_ask(&house->client, "RCPT TO:<b@y.test>", "250 2.1.5");
-}
-
-static void check_body(const struct house *house, size_t at, struct span want)
-{
-	ck_assert_uint_gt(house->recorder.count, at);
-	ck_assert_msg(span_equal(buf_span(&house->recorder.mails[at].body), want), "%.*s",
-		      (int)house->recorder.mails[at].body.len, house->recorder.mails[at].body.data);
 }
 
 static void chunk(struct house *house, struct span content, bool last)
@@ -66,7 +32,7 @@ START_TEST(one_message)
 	struct house house;
 
 	house_init(&house);
-	house_open(&house);
+	house_greet(&house);
 	ck_assert_ptr_nonnull(strstr(house.client.parser.reply.text.data, "\nCHUNKING"));
 	envelope(&house);
 	chunk(&house, span_of("Subject: x\r\n\r\n.\r\n..\r\n"), false);
@@ -79,11 +45,11 @@ START_TEST(one_message)
 	client_expect(&house.client, "250 2.0.0");
 	envelope(&house);
 	client_ask(&house.client, "BDAT 0 LAST", "250 2.0.0");
-	house_close(&house);
+	house_stop(&house);
 	/* No dot means anything, and a last line without line end stays so. */
-	check_body(&house, 0, span_of("Subject: x\r\n\r\n.\r\n..\r\nQUIT\r\n."));
-	check_body(&house, 1, span_of("alone"));
-	check_body(&house, 2, span_of(""));
+	house_check_body(&house, 0, span_of("Subject: x\r\n\r\n.\r\n..\r\nQUIT\r\n."));
+	house_check_body(&house, 1, span_of("alone"));
+	house_check_body(&house, 2, span_of(""));
 	recorder_release(&house.recorder);
 }
 END_TEST
@@ -94,7 +60,7 @@ START_TEST(pipelined)
 	struct house house;
 
 	house_init(&house);
-	house_open(&house);
+	house_greet(&house);
 	client_say(&house.client,
 		   "MAIL FROM:<a@x.test>\r\nRCPT TO:<b@y.test>\r\nBDAT 6\r\nQUIT\r\nBDAT 6 LAST\r\n"
 		   "RSET\r\nMAIL FROM:<c@x.test>\r\nRCPT TO:<d@y.test>\r\nBDAT 3 LAST\r\n.\r\n"
@@ -107,9 +73,9 @@ START_TEST(pipelined)
 	client_expect(&house.client, "250 2.1.5");
 	client_expect(&house.client, "250 2.0.0");
 	client_expect(&house.client, "250 2.0.0");
-	house_close(&house);
-	check_body(&house, 0, span_of("QUIT\r\nRSET\r\n"));
-	check_body(&house, 1, span_of(".\r\n"));
+	house_stop(&house);
+	house_check_body(&house, 0, span_of("QUIT\r\nRSET\r\n"));
+	house_check_body(&house, 1, span_of(".\r\n"));
 	ck_assert_uint_eq(house.recorder.count, 2);
 	recorder_release(&house.recorder);
 }
@@ -121,7 +87,7 @@ START_TEST(line_ends_across_chunks)
 	struct house house;
 
 	house_init(&house);
-	house_open(&house);
+	house_greet(&house);
 	envelope(&house);
 	chunk(&house, span_of("a\r"), false);
 	client_expect(&house.client, "250 2.0.0");
@@ -130,8 +96,8 @@ START_TEST(line_ends_across_chunks)
 	client_ask(&house.client, "BDAT 0", "250 2.0.0");
 	chunk(&house, span_of("c\nd\r"), true);
 	client_expect(&house.client, "250 2.0.0");
-	house_close(&house);
-	check_body(&house, 0, span_of("a\r\nb\r\nc\r\nd\r\n"));
+	house_stop(&house);
+	house_check_body(&house, 0, span_of("a\r\nb\r\nc\r\nd\r\n"));
 	ck_assert_int_eq(house.recorder.mails[0].facts.bare_cr, 2);
 	ck_assert_int_eq(house.recorder.mails[0].facts.bare_lf, 1);
 	recorder_release(&house.recorder);
@@ -170,7 +136,7 @@ START_TEST(malformed)
 	bool early = true;
 
 	house_init(&house);
-	house_open(&house);
+	house_greet(&house);
 	for (size_t i = 0; i < COUNT(rows); i++, early = !early) {
 		struct client client;
 
@@ -189,7 +155,7 @@ START_TEST(malformed)
 		client_say(&house.client, "0000000000");
 	client_expect(&house.client, "501 5.5.4");
 	client_expect_end(&house.client);
-	house_close(&house);
+	house_stop(&house);
 	ck_assert_uint_eq(house.recorder.count, 0);
 	recorder_release(&house.recorder);
 }
@@ -203,7 +169,7 @@ START_TEST(sizes)
 
 	memset(much, 'x', 1000001);
 	house_init(&house);
-	house_open(&house);
+	house_greet(&house);
 	envelope(&house);
 	client_ask(&house.client, "BDAT 010 LAST\r\n12345678", "250 2.0.0");
 	/* Exactly the limit in two, and one more; the octets are taken before the answer. */
@@ -228,10 +194,10 @@ START_TEST(sizes)
 	client_ask(&house.client, "BDAT 11 LAST\r\nMAIL FROM", "503 5.5.1");
 	envelope(&house);
 	client_ask(&house.client, "BDAT 3 LAST\r\nx", "250 2.0.0");
-	house_close(&house);
-	check_body(&house, 0, span_of("12345678\r\n"));
+	house_stop(&house);
+	house_check_body(&house, 0, span_of("12345678\r\n"));
 	ck_assert_int_eq(house.recorder.mails[1].facts.size, 1000000);
-	check_body(&house, 2, span_of("x\r\n"));
+	house_check_body(&house, 2, span_of("x\r\n"));
 	ck_assert_uint_eq(house.recorder.count, 3);
 	mem_free(much);
 	recorder_release(&house.recorder);
@@ -246,7 +212,7 @@ START_TEST(out_of_order)
 	struct client client;
 
 	house_init(&house);
-	house_open(&house);
+	house_greet(&house);
 	client_open(&client, &house.rig);
 	client_expect(&client, "220");
 	client_ask(&client, payload, "503 5.5.1");
@@ -281,9 +247,9 @@ START_TEST(out_of_order)
 	client_ask(&house.client, "BDAT 3\r\nx", "250 2.0.0");
 	client_ask(&house.client, "EHLO again.test", "250");
 	client_ask(&house.client, "DATA", "503 5.5.1");
-	house_close(&house);
+	house_stop(&house);
 	ck_assert_uint_eq(house.recorder.count, 2);
-	check_body(&house, 1, span_of("x\r\ny\r\n"));
+	house_check_body(&house, 1, span_of("x\r\ny\r\n"));
 	ck_assert_uint_eq(house.recorder.aborted, 2);
 	recorder_release(&house.recorder);
 }
@@ -295,7 +261,7 @@ START_TEST(backend_refuses)
 	struct house house;
 
 	house_init(&house);
-	house_open(&house);
+	house_greet(&house);
 	client_ask(&house.client, "MAIL FROM:<nodata@x.test>", "250 2.1.0");
 	client_ask(&house.client, "RCPT TO:<b@y.test>", "250 2.1.5");
 	client_ask(&house.client, "BDAT 6\r\nRSET", "451 4.3.0");
@@ -306,7 +272,6 @@ START_TEST(backend_refuses)
 	client_ask(&house.client, "BDAT 6 LAST\r\nRSET", "452 4.3.1");
 	client_ask(&house.client, "BDAT 6 LAST\r\nRSET", "503 5.5.1");
 	house_close(&house);
-	recorder_release(&house.recorder);
 }
 END_TEST
 
@@ -318,7 +283,7 @@ START_TEST(disconnected)
 	struct house house;
 
 	house_init(&house);
-	house_open(&house);
+	house_greet(&house);
 	for (size_t i = 0; i < COUNT(ends); i++) {
 		struct client client;
 
@@ -331,7 +296,7 @@ START_TEST(disconnected)
 		client_close(&client);
 		WAIT_FOR(recorder_aborted(&house.recorder) == i + 1);
 	}
-	house_close(&house);
+	house_stop(&house);
 	ck_assert_uint_eq(house.recorder.count, 0);
 	recorder_release(&house.recorder);
 }
@@ -347,7 +312,7 @@ START_TEST(slow)
 	house_init(&house);
 	house.rig.smtp.data_grace_ms = 300;
 	house.rig.smtp.data_min_rate = 1000;
-	house_open(&house);
+	house_greet(&house);
 	envelope(&house);
 	start = clock_mono_ms();
 	while (code == 250 && clock_mono_ms() - start < 8000) {
@@ -358,7 +323,7 @@ START_TEST(slow)
 	ck_assert_int_eq(code, 421);
 	ck_assert_int_ge(clock_mono_ms() - start, 300);
 	client_expect_end(&house.client);
-	house_close(&house);
+	house_stop(&house);
 	ck_assert_uint_eq(house.recorder.aborted, 1);
 	recorder_release(&house.recorder);
 }
@@ -373,7 +338,7 @@ START_TEST(pauses)
 	house.rig.smtp.command_timeout_ms = 500;
 	house.rig.smtp.data_grace_ms = 50;
 	house.rig.smtp.data_min_rate = 1;
-	house_open(&house);
+	house_greet(&house);
 	envelope(&house);
 	client_ask(&house.client, "BDAT 3\r\nx", "250 2.0.0");
 	client_ask(&house.client, "RSET", "250 2.0.0");
@@ -383,7 +348,6 @@ START_TEST(pauses)
 	client_expect(&house.client, "421 4.4.2");
 	client_expect_end(&house.client);
 	house_close(&house);
-	recorder_release(&house.recorder);
 }
 END_TEST
 
@@ -395,15 +359,15 @@ START_TEST(back_pressure)
 	house_init(&house);
 	house.recorder.never_ready = true;
 	house.recorder.blocks = 1;
-	house_open(&house);
+	house_greet(&house);
 	envelope(&house);
 	client_say(&house.client, "BDAT 3\r\nx\r\nBDAT 6 LAST\r\nRSET\r\n");
 	client_expect_silence(&house.client, 100);
 	house.recorder.never_ready = false;
 	client_expect(&house.client, "250 2.0.0");
 	client_expect(&house.client, "250 2.0.0");
-	house_close(&house);
-	check_body(&house, 0, span_of("x\r\nRSET\r\n"));
+	house_stop(&house);
+	house_check_body(&house, 0, span_of("x\r\nRSET\r\n"));
 	recorder_release(&house.recorder);
 }
 END_TEST
@@ -415,7 +379,7 @@ START_TEST(stopped)
 	int64_t start;
 
 	house_init(&house);
-	house_open(&house);
+	house_greet(&house);
 	envelope(&house);
 	client_ask(&house.client, "BDAT 3\r\nx", "250 2.0.0");
 	start = clock_mono_ms();
@@ -442,7 +406,7 @@ START_TEST(many_sizes)
 	buf_init(&want, 2000000);
 	house_init(&house);
 	house.rig.smtp.max_message_size = 2000000;
-	house_open(&house);
+	house_greet(&house);
 	envelope(&house);
 	for (size_t size = 4; size <= 1200; size += 4) {
 		chunk(&house, span_make(bytes, size), false);
@@ -450,8 +414,8 @@ START_TEST(many_sizes)
 		client_expect(&house.client, "250 2.0.0");
 	}
 	client_ask(&house.client, "BDAT 0 LAST", "250 2.0.0");
-	house_close(&house);
-	check_body(&house, 0, buf_span(&want));
+	house_stop(&house);
+	house_check_body(&house, 0, buf_span(&want));
 	buf_release(&want);
 	recorder_release(&house.recorder);
 }

@@ -5,43 +5,19 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "tests/unit/smtp/client.h"
-#include "tests/unit/smtp/recorder.h"
+#include "tests/unit/smtp/fixture.h"
 #include "tests/unit/unit.h"
 
 #define DELAY_MS   300
 #define FOREVER_MS 600000
 
-struct house {
-	struct recorder recorder;
-	struct door_rig rig;
-	struct client client;
-};
-
-static void house_open(struct house *house, int64_t delay_ms, int64_t command_timeout_ms)
+static void open_late(struct house *house, int64_t delay_ms, int64_t command_timeout_ms)
 {
-	recorder_init(&house->recorder);
+	house_init(house);
 	house->recorder.delay_ms = delay_ms;
-	rig_init(&house->rig, &recorder_ops, &house->recorder, NULL);
 	if (command_timeout_ms > 0)
 		house->rig.smtp.command_timeout_ms = command_timeout_ms;
-	rig_open(&house->rig);
-	client_greet(&house->client, &house->rig);
-}
-
-static void house_close(struct house *house)
-{
-	client_close(&house->client);
-	rig_close(&house->rig, 1000);
-	recorder_release(&house->recorder);
-}
-
-static size_t sessions(struct house *house)
-{
-	struct smtp_front_status status;
-
-	smtp_front_status(house->rig.front, &status);
-	return status.sessions;
+	house_greet(house);
 }
 
 /* The answer comes when its time has come, and no earlier. */
@@ -58,7 +34,7 @@ START_TEST(each_answer_can_come_late)
 {
 	struct house house;
 
-	house_open(&house, DELAY_MS, 0);
+	open_late(&house, DELAY_MS, 0);
 	expect_late(&house, "MAIL FROM:<slow@x.test>\r\n", "250 2.1.0");
 	expect_late(&house, "RCPT TO:<slow@y.test>\r\n", "250 2.1.5");
 	expect_late(&house, "DATA\r\n", "354");
@@ -75,7 +51,7 @@ START_TEST(what_is_pipelined_waits_and_is_answered_in_order)
 {
 	struct house house;
 
-	house_open(&house, DELAY_MS, 0);
+	open_late(&house, DELAY_MS, 0);
 	expect_late(&house,
 		    "MAIL FROM:<slow@x.test>\r\nRCPT TO:<reject@y.test>\r\n"
 		    "RCPT TO:<b@y.test>\r\nRSET\r\n",
@@ -92,7 +68,7 @@ START_TEST(nobody_else_waits)
 	struct house house;
 	struct client others[4];
 
-	house_open(&house, FOREVER_MS, 0);
+	open_late(&house, FOREVER_MS, 0);
 	client_say(&house.client, "MAIL FROM:<slow@x.test>\r\n");
 	/* Whatever loop they get: one of them shares it. */
 	for (size_t i = 0; i < 4; i++) {
@@ -110,7 +86,7 @@ START_TEST(the_clients_deadlines_do_not_run_meanwhile)
 {
 	struct house house;
 
-	house_open(&house, 2 * DELAY_MS, DELAY_MS);
+	open_late(&house, 2 * DELAY_MS, DELAY_MS);
 	client_ask(&house.client, "MAIL FROM:<slow@x.test>", "250 2.1.0");
 	client_ask(&house.client, "RCPT TO:<slow@y.test>", "250 2.1.5");
 	client_ask(&house.client, "DATA", "354");
@@ -125,12 +101,12 @@ START_TEST(a_client_that_goes_ends_it)
 {
 	struct house house;
 
-	house_open(&house, FOREVER_MS, 0);
+	open_late(&house, FOREVER_MS, 0);
 	client_say(&house.client, "MAIL FROM:<slow@x.test>\r\n");
-	WAIT_FOR(sessions(&house) == 1);
+	WAIT_FOR(house_status(&house).sessions == 1);
 	usleep(20000);
 	client_close(&house.client);
-	WAIT_FOR(sessions(&house) == 0);
+	WAIT_FOR(house_status(&house).sessions == 0);
 	ck_assert_uint_eq(recorder_aborted(&house.recorder), 1);
 	client_open(&house.client, &house.rig);
 	house_close(&house);
@@ -143,7 +119,7 @@ START_TEST(a_stop_ends_it)
 	struct house house;
 	int64_t before;
 
-	house_open(&house, FOREVER_MS, 0);
+	open_late(&house, FOREVER_MS, 0);
 	client_ask(&house.client, "MAIL FROM:<a@x.test>", "250 2.1.0");
 	client_say(&house.client, "RCPT TO:<slow@y.test>\r\nNOOP\r\n");
 	client_expect_silence(&house.client, 50);
@@ -162,7 +138,7 @@ START_TEST(a_stop_cuts_a_354_short)
 {
 	struct house house;
 
-	house_open(&house, FOREVER_MS, 0);
+	open_late(&house, FOREVER_MS, 0);
 	client_ask(&house.client, "MAIL FROM:<slowdata@x.test>", "250 2.1.0");
 	client_ask(&house.client, "RCPT TO:<b@y.test>", "250 2.1.5");
 	client_say(&house.client, "DATA\r\n");
@@ -179,7 +155,7 @@ START_TEST(no_answer_is_held_back_while_stopping)
 {
 	struct house house;
 
-	house_open(&house, FOREVER_MS, 0);
+	open_late(&house, FOREVER_MS, 0);
 	smtp_answer_set(&house.recorder.final, 250, "2.0.0", "late");
 	house.recorder.final.delay_ms = FOREVER_MS;
 	client_begin(&house.client, "b@y.test");
@@ -195,10 +171,10 @@ START_TEST(disconnected_without_a_word)
 {
 	struct house house;
 
-	house_open(&house, DELAY_MS, 0);
+	open_late(&house, DELAY_MS, 0);
 	client_say(&house.client, "MAIL FROM:<gone@x.test>\r\nNOOP\r\n");
 	client_expect_end(&house.client);
-	WAIT_FOR(sessions(&house) == 0);
+	WAIT_FOR(house_status(&house).sessions == 0);
 	client_close(&house.client);
 	client_greet(&house.client, &house.rig);
 	client_begin(&house.client, "b@y.test");
@@ -216,7 +192,7 @@ START_TEST(content_behind_a_late_refusal_never_runs)
 {
 	struct house house;
 
-	house_open(&house, DELAY_MS, 0);
+	open_late(&house, DELAY_MS, 0);
 	client_ask(&house.client, "MAIL FROM:<nodataslow@x.test>", "250 2.1.0");
 	client_ask(&house.client, "RCPT TO:<b@y.test>", "250 2.1.5");
 	expect_late(&house, "DATA\r\nRSET\r\nMAIL FROM:<a@x.test>\r\n", "451 4.3.0");
@@ -229,7 +205,7 @@ START_TEST(a_chunk_can_wait_too)
 {
 	struct house house;
 
-	house_open(&house, DELAY_MS, 0);
+	open_late(&house, DELAY_MS, 0);
 	client_ask(&house.client, "MAIL FROM:<slowdata@x.test>", "250 2.1.0");
 	client_ask(&house.client, "RCPT TO:<b@y.test>", "250 2.1.5");
 	expect_late(&house, "BDAT 7\r\nhello\r\n", "250 2.0.0");
@@ -250,8 +226,7 @@ START_TEST(lmtp_answers_come_late_together)
 	for (int stopped = 0; stopped < 2; stopped++) {
 		struct house house;
 
-		recorder_init(&house.recorder);
-		rig_init(&house.rig, &recorder_ops, &house.recorder, NULL);
+		house_init(&house);
 		house.rig.listener.protocol = LISTENER_LMTP;
 		rig_open(&house.rig);
 		client_open(&house.client, &house.rig);

@@ -1,7 +1,7 @@
 /* tests relay/smtp/listener.c and version.c: admitting, new versions, stopping */
 #include <config.h>
 
-#include "tests/unit/smtp/client.h"
+#include "tests/unit/smtp/fixture.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,33 +11,7 @@
 
 #include "base/clock.h"
 #include "relay/loop/acceptor.h"
-#include "tests/unit/smtp/recorder.h"
 #include "tests/unit/unit.h"
-
-struct house {
-	struct recorder recorder;
-	struct door_rig rig;
-};
-
-static void house_init(struct house *house)
-{
-	recorder_init(&house->recorder);
-	rig_init(&house->rig, &recorder_ops, &house->recorder, NULL);
-}
-
-static void house_close(struct house *house)
-{
-	rig_close(&house->rig, 1000);
-	recorder_release(&house->recorder);
-}
-
-static struct smtp_front_status status_of(struct house *house)
-{
-	struct smtp_front_status status;
-
-	smtp_front_status(house->rig.front, &status);
-	return status;
-}
 
 static void turned_away(struct house *house, const char *want)
 {
@@ -59,8 +33,8 @@ START_TEST(networks)
 	house.rig.listener.network_count = 2;
 	rig_open(&house.rig);
 	turned_away(&house, "554 5.7.1");
-	ck_assert_uint_eq(status_of(&house).connections, 0);
-	ck_assert_uint_eq(status_of(&house).connections_refused, 1);
+	ck_assert_uint_eq(house_status(&house).connections, 0);
+	ck_assert_uint_eq(house_status(&house).connections_refused, 1);
 	house_close(&house);
 }
 END_TEST
@@ -78,14 +52,14 @@ START_TEST(limit_in_all)
 		client_greet(&clients[i], &house.rig);
 	for (int i = 0; i < 20; i++)
 		turned_away(&house, "421 4.3.2");
-	ck_assert_uint_eq(status_of(&house).sessions, 5);
+	ck_assert_uint_eq(house_status(&house).sessions, 5);
 	client_ask(&clients[2], "QUIT", "221 2.0.0");
 	client_close(&clients[2]);
-	WAIT_FOR(status_of(&house).sessions == 4);
+	WAIT_FOR(house_status(&house).sessions == 4);
 	client_greet(&clients[2], &house.rig);
 	for (int i = 0; i < 5; i++)
 		client_close(&clients[i]);
-	ck_assert_uint_eq(status_of(&house).connections_refused, 20);
+	ck_assert_uint_eq(house_status(&house).connections_refused, 20);
 	house_close(&house);
 }
 END_TEST
@@ -103,7 +77,7 @@ START_TEST(descriptors_kept)
 	turned_away(&house, "421 4.3.2");
 	client_ask(&client, "NOOP", "250 2.0.0");
 	client_close(&client);
-	ck_assert_uint_eq(status_of(&house).connections_refused, 1);
+	ck_assert_uint_eq(house_status(&house).connections_refused, 1);
 	smtp_front_keep_descriptors(house.rig.front, 10000);
 	client_greet(&client, &house.rig);
 	client_close(&client);
@@ -400,7 +374,7 @@ START_TEST(close_does_not_wait)
 	smtp_front_close(house.rig.front, 30000);
 	client_expect(&idle, "421 4.3.2");
 	client_expect_end(&idle);
-	WAIT_FOR(status_of(&house).sessions == 1);
+	WAIT_FOR(house_status(&house).sessions == 1);
 	smtp_front_close(house.rig.front, 0);
 	client_ask(&sending, ".", "250 2.0.0");
 	client_expect(&sending, "421 4.3.2");
@@ -427,7 +401,7 @@ START_TEST(stop_without_patience)
 	client_begin(&sending, "s@y.test");
 	client_say(&sending, "half");
 	client_open(&silent, &house.rig);
-	WAIT_FOR(status_of(&house).sessions == 2);
+	WAIT_FOR(house_status(&house).sessions == 2);
 	start = clock_mono_ms();
 	pthread_create(&thread, NULL, stop_front, &stopper);
 	client_expect(&silent, "421 4.3.2");
@@ -516,9 +490,9 @@ START_TEST(many_clients)
 	for (int i = 0; i < 16; i++)
 		pthread_join(threads[i], NULL);
 	ck_assert_uint_eq(recorder_count(&house.recorder), 64);
-	WAIT_FOR(status_of(&house).sessions == 0);
-	ck_assert_uint_eq(status_of(&house).connections, 64);
-	ck_assert_uint_eq(status_of(&house).messages, 64);
+	WAIT_FOR(house_status(&house).sessions == 0);
+	ck_assert_uint_eq(house_status(&house).connections, 64);
+	ck_assert_uint_eq(house_status(&house).messages, 64);
 	house_close(&house);
 }
 END_TEST

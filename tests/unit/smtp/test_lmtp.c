@@ -1,41 +1,26 @@
 /* tests LMTP over real sockets: transfer.c's answers, verb.c, help.c (RFC 2033) */
 #include <config.h>
 
-#include "tests/unit/smtp/client.h"
+#include "tests/unit/smtp/fixture.h"
 
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "tests/unit/smtp/recorder.h"
 #include "tests/unit/unit.h"
 
 #define COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))
 
-struct house {
-	struct recorder recorder;
-	struct door_rig rig;
-	struct client client;
-};
-
-static void house_open(struct house *house, enum listener_protocol protocol, size_t max_recipients)
+static void open_with(struct house *house, enum listener_protocol protocol, size_t max_recipients)
 {
-	recorder_init(&house->recorder);
-	rig_init(&house->rig, &recorder_ops, &house->recorder, NULL);
+	house_init(house);
 	house->rig.listener.protocol = protocol;
 	house->rig.smtp.max_recipients = max_recipients;
 	house->rig.smtp.max_message_size = 1000;
 	rig_open(&house->rig);
 	client_open(&house->client, &house->rig);
 	client_expect(&house->client, "220");
-}
-
-static void house_close(struct house *house)
-{
-	client_close(&house->client);
-	rig_close(&house->rig, 1000);
-	recorder_release(&house->recorder);
 }
 
 static void mail(struct house *house, const char *const *recipients, size_t count)
@@ -68,7 +53,7 @@ START_TEST(hello)
 	struct house house;
 	struct client *client = &house.client;
 
-	house_open(&house, LISTENER_LMTP, 100);
+	open_with(&house, LISTENER_LMTP, 100);
 	ck_assert(says(&house, "relay.test LMTP"));
 	client_ask(client, "EHLO x.test", "500 5.5.2");
 	client_ask(client, "HELO x.test", "500 5.5.2");
@@ -84,7 +69,7 @@ START_TEST(hello)
 	client_ask(client, "QUIT", "221 2.0.0");
 	house_close(&house);
 
-	house_open(&house, LISTENER_SMTP, 100);
+	open_with(&house, LISTENER_SMTP, 100);
 	ck_assert(says(&house, "relay.test ESMTP"));
 	client_ask(client, "LHLO x.test", "500 5.5.2");
 	client_ask(client, "EHLO x.test", "250");
@@ -101,14 +86,13 @@ START_TEST(help_and_xclient)
 	struct house house;
 	struct client *client = &house.client;
 
-	house_open(&house, LISTENER_LMTP, 100);
+	open_with(&house, LISTENER_LMTP, 100);
 	client_ask(client, "HELP XCLIENT", "504 5.5.4");
 	client_ask(client, "HELP STARTTLS", "504 5.5.4");
 	client_ask(client, "HELP AUTH", "504 5.5.4");
 	house_close(&house);
 
-	recorder_init(&house.recorder);
-	rig_init(&house.rig, &recorder_ops, &house.recorder, NULL);
+	house_init(&house);
 	house.rig.listener.protocol = LISTENER_LMTP;
 	house.rig.listener.xclient = true;
 	house.rig.listener.trusted = trusted;
@@ -139,7 +123,7 @@ START_TEST(answers)
 	struct house house;
 	struct client *client = &house.client;
 
-	house_open(&house, LISTENER_LMTP, 100);
+	open_with(&house, LISTENER_LMTP, 100);
 	client_ask(client, "LHLO x.test", "250");
 	mail(&house, recipients, COUNT(recipients));
 	client_ask(client, "DATA", "354");
@@ -167,7 +151,7 @@ START_TEST(nobody)
 	struct house house;
 	struct client *client = &house.client;
 
-	house_open(&house, LISTENER_LMTP, 100);
+	open_with(&house, LISTENER_LMTP, 100);
 	client_ask(client, "LHLO x.test", "250");
 	mail(&house, recipients, 1);
 	client_ask(client, "DATA", "503 5.5.1");
@@ -188,7 +172,7 @@ START_TEST(refusals)
 	struct client *client = &house.client;
 
 	memset(much, 'x', sizeof(much));
-	house_open(&house, LISTENER_LMTP, 100);
+	open_with(&house, LISTENER_LMTP, 100);
 	client_ask(client, "LHLO x.test", "250");
 	mail(&house, recipients, 3);
 	client_ask(client, "DATA", "354");
@@ -219,7 +203,7 @@ START_TEST(chunks)
 	struct client *client = &house.client;
 
 	memset(much, 'x', sizeof(much));
-	house_open(&house, LISTENER_LMTP, 100);
+	open_with(&house, LISTENER_LMTP, 100);
 	client_ask(client, "LHLO x.test", "250");
 	mail(&house, recipients, 2);
 	client_ask(client, "BDAT 3\r\nx", "250 2.0.0");
@@ -257,7 +241,7 @@ START_TEST(many)
 	buf_init(&batch, 100000);
 	for (int i = 0; i < BATCH; i++)
 		buf_append_text(&batch, "RCPT TO:<b@y.test>\r\n");
-	house_open(&house, LISTENER_LMTP, 100000);
+	open_with(&house, LISTENER_LMTP, 100000);
 	house.recorder.final = (struct smtp_answer){.code = 250, .enhanced = "2.0.0"};
 	memset(house.recorder.final.text, 'x', 300);
 	setsockopt(client->fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
@@ -291,7 +275,7 @@ START_TEST(late)
 	struct client *client = &house.client;
 	int64_t before;
 
-	house_open(&house, LISTENER_LMTP, 100);
+	open_with(&house, LISTENER_LMTP, 100);
 	house.recorder.final = (struct smtp_answer){
 		.code = 250, .enhanced = "2.0.0", .text = "late", .delay_ms = 200};
 	client_ask(client, "LHLO x.test", "250");

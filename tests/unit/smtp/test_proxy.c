@@ -1,12 +1,11 @@
 /* tests relay/smtp/proxy.c over real sockets (S048) */
 #include <config.h>
 
-#include "tests/unit/smtp/client.h"
+#include "tests/unit/smtp/fixture.h"
 
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "tests/unit/smtp/recorder.h"
 #include "tests/unit/unit.h"
 
 #define SIGNATURE "\r\n\r\n\0\r\nQUIT\n"
@@ -18,19 +17,13 @@
 		(text), sizeof(text) - 1                                                           \
 	}
 
-struct house {
-	struct recorder recorder;
-	struct door_rig rig;
-};
-
 /* Trusts 127.0.0.0/8; clients come from 192.0.2.0/24, 2001:db8::/32 or 127.0.0.0/8. */
-static void house_init(struct house *house)
+static void init_proxied(struct house *house)
 {
 	static const char *const trusted[] = {"127.0.0.0/8"};
 	static const char *const networks[] = {"192.0.2.0/24", "2001:db8::/32"};
 
-	recorder_init(&house->recorder);
-	rig_init(&house->rig, &recorder_ops, &house->recorder, NULL);
+	house_init(house);
 	house->rig.listener.proxy_protocol = true;
 	house->rig.listener.trusted = trusted;
 	house->rig.listener.trusted_count = 1;
@@ -38,24 +31,10 @@ static void house_init(struct house *house)
 	house->rig.listener.network_count = 2;
 }
 
-static void house_open(struct house *house)
+static void open_proxied(struct house *house)
 {
-	house_init(house);
+	init_proxied(house);
 	rig_open(&house->rig);
-}
-
-static void house_close(struct house *house)
-{
-	rig_close(&house->rig, 1000);
-	recorder_release(&house->recorder);
-}
-
-static size_t session_count(const struct house *house)
-{
-	struct smtp_front_status status;
-
-	smtp_front_status(house->rig.front, &status);
-	return status.sessions;
 }
 
 /* Up to the answer to the header, which is `want`. */
@@ -111,7 +90,7 @@ START_TEST(addresses)
 {
 	struct house house;
 
-	house_open(&house);
+	open_proxied(&house);
 	for (size_t i = 0; i < sizeof(headers) / sizeof(headers[0]); i++) {
 		const struct smtp_client *from;
 		struct client client;
@@ -143,10 +122,9 @@ static const struct span malformed[] = {
 
 START_TEST(closed_without_a_word)
 {
-	struct smtp_front_status status;
 	struct house house;
 
-	house_open(&house);
+	open_proxied(&house);
 	for (size_t i = 0; i < sizeof(malformed) / sizeof(malformed[0]); i++) {
 		struct client client;
 
@@ -155,8 +133,8 @@ START_TEST(closed_without_a_word)
 		client_expect_end(&client);
 		client_close(&client);
 	}
-	smtp_front_status(house.rig.front, &status);
-	ck_assert_uint_eq(status.connections_refused, sizeof(malformed) / sizeof(malformed[0]));
+	ck_assert_uint_eq(house_status(&house).connections_refused,
+			  sizeof(malformed) / sizeof(malformed[0]));
 	house_close(&house);
 }
 END_TEST
@@ -168,7 +146,7 @@ START_TEST(in_pieces)
 	struct house house;
 	struct client client;
 
-	house_open(&house);
+	open_proxied(&house);
 	client_open(&client, &house.rig);
 	for (size_t i = 0; i + 1 < strlen(V1); i++)
 		client_send(&client, span_first(span_skip(whole, i), 1));
@@ -187,7 +165,7 @@ START_TEST(only_once)
 	struct house house;
 	struct client client;
 
-	house_open(&house);
+	open_proxied(&house);
 	knock(&client, &house, span_of(V1), "220");
 	client_ask(&client, "PROXY TCP4 192.0.2.8 10.0.0.1 1 25", "500 5.5.2");
 	ck_assert_str_eq(send_one(&client, &house)->address, "192.0.2.7");
@@ -201,7 +179,7 @@ START_TEST(no_header_in_time)
 	struct house house;
 	struct client client;
 
-	house_init(&house);
+	init_proxied(&house);
 	house.rig.smtp.command_timeout_ms = 300;
 	rig_open(&house.rig);
 	client_open(&client, &house.rig);
@@ -215,20 +193,18 @@ END_TEST
 START_TEST(not_trusted)
 {
 	static const char *const trusted[] = {"127.0.0.2", "10.0.0.0/8"};
-	struct smtp_front_status status;
 	struct house house;
 	struct client client;
 
-	house_init(&house);
+	init_proxied(&house);
 	house.rig.listener.trusted = trusted;
 	house.rig.listener.trusted_count = 2;
 	rig_open(&house.rig);
 	client_open(&client, &house.rig);
 	client_expect_end(&client);
 	client_close(&client);
-	smtp_front_status(house.rig.front, &status);
-	ck_assert_uint_eq(status.connections_refused, 1);
-	ck_assert_uint_eq(status.connections, 0);
+	ck_assert_uint_eq(house_status(&house).connections_refused, 1);
+	ck_assert_uint_eq(house_status(&house).connections, 0);
 	house_close(&house);
 }
 END_TEST
@@ -239,7 +215,7 @@ START_TEST(networks)
 	struct house house;
 	struct client client;
 
-	house_open(&house);
+	open_proxied(&house);
 	knock(&client, &house, span_of("PROXY TCP4 203.0.113.7 10.0.0.1 50001 25\r\n"),
 	      "554 5.7.1");
 	client_expect_end(&client);
@@ -254,7 +230,7 @@ START_TEST(limit_for_each_client)
 	struct house house;
 	struct client first, second, third;
 
-	house_init(&house);
+	init_proxied(&house);
 	house.rig.smtp.max_connections_per_client = 1;
 	rig_open(&house.rig);
 	knock(&first, &house, span_of(V1), "220");
@@ -263,7 +239,7 @@ START_TEST(limit_for_each_client)
 	client_expect_end(&third);
 	client_close(&third);
 	client_close(&first);
-	WAIT_FOR(session_count(&house) == 1);
+	WAIT_FOR(house_status(&house).sessions == 1);
 	knock(&third, &house, span_of(V1), "220");
 	client_close(&third);
 	client_close(&second);
@@ -277,11 +253,11 @@ START_TEST(limit_in_all)
 	struct house house;
 	struct client waiting, other;
 
-	house_init(&house);
+	init_proxied(&house);
 	house.rig.smtp.max_connections = 1;
 	rig_open(&house.rig);
 	client_open(&waiting, &house.rig);
-	WAIT_FOR(session_count(&house) == 1);
+	WAIT_FOR(house_status(&house).sessions == 1);
 	client_open(&other, &house.rig);
 	client_expect(&other, "421 4.3.2");
 	client_close(&other);
@@ -295,7 +271,7 @@ START_TEST(early_talker_behind_it)
 	struct house house;
 	struct client client;
 
-	house_init(&house);
+	init_proxied(&house);
 	house.rig.listener.greeting_delay_ms = 200;
 	rig_open(&house.rig);
 	knock(&client, &house, span_of(V1 "EHLO x\r\n"), "554 5.5.0");
@@ -312,7 +288,7 @@ START_TEST(stopped_while_waiting)
 	struct house house;
 	struct client client;
 
-	house_open(&house);
+	open_proxied(&house);
 	client_open(&client, &house.rig);
 	usleep(50000);
 	house_close(&house);
@@ -327,7 +303,7 @@ START_TEST(not_asked_for)
 	struct house house;
 	struct client client;
 
-	house_init(&house);
+	init_proxied(&house);
 	house.rig.listener.proxy_protocol = false;
 	house.rig.listener.networks = house.rig.listener.trusted;
 	house.rig.listener.network_count = 1;

@@ -10,8 +10,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "tests/unit/smtp/client.h"
-#include "tests/unit/smtp/recorder.h"
+#include "tests/unit/smtp/fixture.h"
 #include "tests/unit/unit.h"
 
 static const struct {
@@ -124,60 +123,54 @@ static bool look_up(void *ctx, const struct peer_address *address, char name_out
 	return !atomic_load(&fake->fails);
 }
 
-struct house {
-	struct recorder recorder;
+/* A house that looks its clients up at the fake. */
+struct naming {
+	struct house house;
 	struct fake fake;
 	struct reverse_source source;
-	struct door_rig rig;
 };
 
-static void house_init(struct house *house)
+static void naming_init(struct naming *naming)
 {
-	recorder_init(&house->recorder);
-	rig_init(&house->rig, &recorder_ops, &house->recorder, NULL);
-	house->fake = (struct fake){.lock = PTHREAD_MUTEX_INITIALIZER};
-	house->source = (struct reverse_source){.look_up = look_up, .ctx = &house->fake};
-	house->rig.env.names = &house->source;
-	house->rig.listener.resolve_client = true;
+	house_init(&naming->house);
+	naming->fake = (struct fake){.lock = PTHREAD_MUTEX_INITIALIZER};
+	naming->source = (struct reverse_source){.look_up = look_up, .ctx = &naming->fake};
+	naming->house.rig.env.names = &naming->source;
+	naming->house.rig.listener.resolve_client = true;
 }
 
-static void house_open(struct house *house)
+static void naming_open(struct naming *naming)
 {
-	house_init(house);
-	rig_open(&house->rig);
-}
-
-static void house_close(struct house *house)
-{
-	rig_close(&house->rig, 1000);
-	recorder_release(&house->recorder);
+	naming_init(naming);
+	rig_open(&naming->house.rig);
 }
 
 /* A client's message, and the name it got. */
-static const char *name_of_one(struct house *house, struct client *client)
+static const char *name_of_one(struct naming *naming, struct client *client)
 {
 	client_expect(client, "220");
 	client_ask(client, "EHLO client.test", "250");
 	client_begin(client, "a@b.test");
 	client_ask(client, "x\r\n.", "250");
-	return house->recorder.mails[recorder_count(&house->recorder) - 1].client.name;
+	return naming->house.recorder.mails[recorder_count(&naming->house.recorder) - 1]
+		.client.name;
 }
 
 START_TEST(named)
 {
-	struct house house;
+	struct naming naming;
 	struct client client;
 
-	house_open(&house);
-	client_open(&client, &house.rig);
-	ck_assert_str_eq(name_of_one(&house, &client), "app.test");
-	ck_assert_str_eq(house.fake.address, "127.0.0.1");
+	naming_open(&naming);
+	client_open(&client, &naming.house.rig);
+	ck_assert_str_eq(name_of_one(&naming, &client), "app.test");
+	ck_assert_str_eq(naming.fake.address, "127.0.0.1");
 	client_close(&client);
-	atomic_store(&house.fake.fails, true);
-	client_open(&client, &house.rig);
-	ck_assert_str_eq(name_of_one(&house, &client), "");
+	atomic_store(&naming.fake.fails, true);
+	client_open(&client, &naming.house.rig);
+	ck_assert_str_eq(name_of_one(&naming, &client), "");
 	client_close(&client);
-	house_close(&house);
+	house_close(&naming.house);
 }
 END_TEST
 
@@ -185,37 +178,37 @@ END_TEST
 START_TEST(named_behind_a_proxy)
 {
 	static const char *const everybody[] = {"0.0.0.0/0"};
-	struct house house;
+	struct naming naming;
 	struct client client;
 
-	house_init(&house);
-	house.rig.listener.proxy_protocol = true;
-	house.rig.listener.networks = everybody;
-	house.rig.listener.trusted = everybody;
-	house.rig.listener.trusted_count = 1;
-	rig_open(&house.rig);
-	client_open(&client, &house.rig);
+	naming_init(&naming);
+	naming.house.rig.listener.proxy_protocol = true;
+	naming.house.rig.listener.networks = everybody;
+	naming.house.rig.listener.trusted = everybody;
+	naming.house.rig.listener.trusted_count = 1;
+	rig_open(&naming.house.rig);
+	client_open(&client, &naming.house.rig);
 	client_say(&client, "PROXY TCP4 192.0.2.7 10.0.0.1 1 25\r\n");
-	ck_assert_str_eq(name_of_one(&house, &client), "app.test");
-	ck_assert_str_eq(house.fake.address, "192.0.2.7");
+	ck_assert_str_eq(name_of_one(&naming, &client), "app.test");
+	ck_assert_str_eq(naming.fake.address, "192.0.2.7");
 	client_close(&client);
-	house_close(&house);
+	house_close(&naming.house);
 }
 END_TEST
 
 START_TEST(not_asked)
 {
-	struct house house;
+	struct naming naming;
 	struct client client;
 
-	house_init(&house);
-	house.rig.listener.resolve_client = false;
-	rig_open(&house.rig);
-	client_open(&client, &house.rig);
-	ck_assert_str_eq(name_of_one(&house, &client), "");
+	naming_init(&naming);
+	naming.house.rig.listener.resolve_client = false;
+	rig_open(&naming.house.rig);
+	client_open(&client, &naming.house.rig);
+	ck_assert_str_eq(name_of_one(&naming, &client), "");
 	client_close(&client);
-	ck_assert_uint_eq(house.fake.asked, 0);
-	house_close(&house);
+	ck_assert_uint_eq(naming.fake.asked, 0);
+	house_close(&naming.house);
 }
 END_TEST
 
@@ -235,40 +228,33 @@ START_TEST(from_a_reload_on)
 	struct flag done = {false};
 	struct listener_options with;
 	struct smtp_settings settings;
-	struct house house;
+	struct naming naming;
 	struct client client;
 	struct err why;
 
-	house_init(&house);
-	house.rig.listener.resolve_client = false;
-	rig_open(&house.rig);
-	with = house.rig.listener;
+	naming_init(&naming);
+	naming.house.rig.listener.resolve_client = false;
+	rig_open(&naming.house.rig);
+	with = naming.house.rig.listener;
 	with.resolve_client = true;
-	settings = house.rig.settings;
+	settings = naming.house.rig.settings;
 	settings.listeners = &with;
-	ck_assert_int_eq(smtp_front_reload(house.rig.front, &settings, on_done, &done, &why),
+	ck_assert_int_eq(smtp_front_reload(naming.house.rig.front, &settings, on_done, &done, &why),
 			 ERR_OK);
 	WAIT_FOR(atomic_load(&done.is_set));
-	client_open(&client, &house.rig);
-	ck_assert_str_eq(name_of_one(&house, &client), "app.test");
+	client_open(&client, &naming.house.rig);
+	ck_assert_str_eq(name_of_one(&naming, &client), "app.test");
 	client_close(&client);
-	house_close(&house);
+	house_close(&naming.house);
 }
 END_TEST
 
-static size_t session_count(const struct house *house)
-{
-	struct smtp_front_status status;
-
-	smtp_front_status(house->rig.front, &status);
-	return status.sessions;
-}
-
-static void open_all(struct house *house, struct client *clients, size_t count)
+static void open_all(struct naming *naming, struct client *clients, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
-		client_open(&clients[i], &house->rig);
-	WAIT_FOR(session_count(house) == count && atomic_load(&house->fake.running) == 4);
+		client_open(&clients[i], &naming->house.rig);
+	WAIT_FOR(house_status(&naming->house).sessions == count &&
+		 atomic_load(&naming->fake.running) == 4);
 }
 
 static void close_all(struct client *clients, size_t count)
@@ -283,14 +269,14 @@ static void close_all(struct client *clients, size_t count)
  */
 START_TEST(hanging)
 {
-	struct house house;
+	struct naming naming;
 	struct client clients[10];
 	int64_t began;
 
-	house_open(&house);
-	atomic_store(&house.fake.hangs, true);
+	naming_open(&naming);
+	atomic_store(&naming.fake.hangs, true);
 	began = clock_mono_ms();
-	open_all(&house, clients, 10);
+	open_all(&naming, clients, 10);
 	client_expect_silence(&clients[9], 500);
 	client_say(&clients[9], "EHLO early.test\r\n");
 	for (int i = 0; i < 10; i++)
@@ -300,53 +286,53 @@ START_TEST(hanging)
 	ck_assert_int_lt(clock_mono_ms() - began, REVERSE_WAIT_MS + 3000);
 	close_all(clients, 10);
 	began = clock_mono_ms();
-	client_open(&clients[0], &house.rig);
-	ck_assert_str_eq(name_of_one(&house, &clients[0]), "");
+	client_open(&clients[0], &naming.house.rig);
+	ck_assert_str_eq(name_of_one(&naming, &clients[0]), "");
 	ck_assert_int_lt(clock_mono_ms() - began, REVERSE_WAIT_MS / 2);
 	client_close(&clients[0]);
 	/* The look-ups come back: names are known again. */
-	atomic_store(&house.fake.hangs, false);
-	WAIT_FOR(atomic_load(&house.fake.running) == 0);
-	client_open(&clients[0], &house.rig);
-	ck_assert_str_eq(name_of_one(&house, &clients[0]), "app.test");
+	atomic_store(&naming.fake.hangs, false);
+	WAIT_FOR(atomic_load(&naming.fake.running) == 0);
+	client_open(&clients[0], &naming.house.rig);
+	ck_assert_str_eq(name_of_one(&naming, &clients[0]), "app.test");
 	client_close(&clients[0]);
-	house_close(&house);
+	house_close(&naming.house);
 }
 END_TEST
 
 START_TEST(client_gone_meanwhile)
 {
-	struct house house;
+	struct naming naming;
 	struct client clients[10];
 
-	house_open(&house);
-	atomic_store(&house.fake.hangs, true);
-	open_all(&house, clients, 10);
+	naming_open(&naming);
+	atomic_store(&naming.fake.hangs, true);
+	open_all(&naming, clients, 10);
 	close_all(clients, 10);
-	WAIT_FOR(session_count(&house) == 0);
-	atomic_store(&house.fake.hangs, false);
-	house_close(&house);
+	WAIT_FOR(house_status(&naming.house).sessions == 0);
+	atomic_store(&naming.fake.hangs, false);
+	house_close(&naming.house);
 }
 END_TEST
 
 /* Stopping does not wait for look-ups that hang; they may come back when all else is gone. */
 START_TEST(stopped_meanwhile)
 {
-	struct house house;
+	struct naming naming;
 	struct client clients[10];
 	int64_t began;
 
-	house_open(&house);
-	atomic_store(&house.fake.hangs, true);
-	open_all(&house, clients, 10);
+	naming_open(&naming);
+	atomic_store(&naming.fake.hangs, true);
+	open_all(&naming, clients, 10);
 	began = clock_mono_ms();
-	house_close(&house);
+	house_close(&naming.house);
 	ck_assert_int_lt(clock_mono_ms() - began, 2500);
 	for (int i = 0; i < 10; i++)
 		client_expect(&clients[i], "421 4.3.2");
 	close_all(clients, 10);
-	atomic_store(&house.fake.hangs, false);
-	WAIT_FOR(atomic_load(&house.fake.running) == 0);
+	atomic_store(&naming.fake.hangs, false);
+	WAIT_FOR(atomic_load(&naming.fake.running) == 0);
 	usleep(50000);
 }
 END_TEST

@@ -1,7 +1,7 @@
 /* tests relay/smtp/session.c, verb.c and transfer.c over real sockets (CASES 2.A, 2.B, 2.D) */
 #include <config.h>
 
-#include "tests/unit/smtp/client.h"
+#include "tests/unit/smtp/fixture.h"
 
 #include <stdatomic.h>
 #include <stdio.h>
@@ -11,41 +11,10 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "tests/unit/smtp/recorder.h"
 #include "tests/unit/unit.h"
 
 #define COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))
 #define TAIL	    "MAIL FROM:<a@x.test>\r\nRCPT TO:<real@evil.example>\r\nDATA\r\nx"
-
-/* A front with the recorder behind it; `with` is for changing options. */
-struct house {
-	struct recorder recorder;
-	struct door_rig rig;
-};
-
-static void house_init(struct house *house)
-{
-	recorder_init(&house->recorder);
-	rig_init(&house->rig, &recorder_ops, &house->recorder, NULL);
-}
-
-static void house_open(struct house *house)
-{
-	house_init(house);
-	rig_open(&house->rig);
-}
-
-static void house_close(struct house *house)
-{
-	rig_close(&house->rig, 1000);
-	recorder_release(&house->recorder);
-}
-
-static void check_body(const struct house *house, size_t at, struct span want)
-{
-	ck_assert_uint_gt(house->recorder.count, at);
-	ck_assert(span_equal(buf_span(&house->recorder.mails[at].body), want));
-}
 
 START_TEST(one_message)
 {
@@ -71,7 +40,7 @@ START_TEST(one_message)
 	client_expect_end(&client);
 	client_close(&client);
 	ck_assert_uint_eq(recorder_count(&house.recorder), 1);
-	check_body(&house, 0, span_of("Subject: x\r\n\r\n.dot\r\n"));
+	house_check_body(&house, 0, span_of("Subject: x\r\n\r\n.dot\r\n"));
 	ck_assert_str_eq(mail->recipients, "b@y.test c@y.test ");
 	ck_assert_int_eq(mail->mail.declared_size, 100);
 	ck_assert(mail->mail.body_8bit && mail->client.esmtp);
@@ -124,8 +93,8 @@ START_TEST(empty_message)
 	client_begin(&client, "b@y.test");
 	client_ask(&client, "x\r\n.", "250 2.0.0");
 	client_close(&client);
-	check_body(&house, 0, span_of(""));
-	check_body(&house, 1, span_of("x\r\n"));
+	house_check_body(&house, 0, span_of(""));
+	house_check_body(&house, 1, span_of("x\r\n"));
 	house_close(&house);
 }
 END_TEST
@@ -180,8 +149,8 @@ START_TEST(pipelining)
 	client_expect(&client, "221 2.0.0");
 	client_expect_end(&client);
 	client_close(&client);
-	check_body(&house, 0, span_of("one\r\n"));
-	check_body(&house, 1, span_of("two\r\n"));
+	house_check_body(&house, 0, span_of("one\r\n"));
+	house_check_body(&house, 1, span_of("two\r\n"));
 	house_close(&house);
 }
 END_TEST

@@ -1,28 +1,21 @@
 /* tests relay/smtp/xclient.c over real sockets (S047) */
 #include <config.h>
 
-#include "tests/unit/smtp/client.h"
+#include "tests/unit/smtp/fixture.h"
 
 #include <stdio.h>
 #include <unistd.h>
 
 #include "relay/smtp/users.h"
-#include "tests/unit/smtp/recorder.h"
 #include "tests/unit/unit.h"
 
-struct house {
-	struct recorder recorder;
-	struct door_rig rig;
-};
-
 /* Trusts 127.0.0.0/8; clients come from there or from 192.0.2.0/24. */
-static void house_init(struct house *house)
+static void init_trusting(struct house *house)
 {
 	static const char *const trusted[] = {"127.0.0.0/8"};
 	static const char *const networks[] = {"127.0.0.0/8", "192.0.2.0/24", "2001:db8::/32"};
 
-	recorder_init(&house->recorder);
-	rig_init(&house->rig, &recorder_ops, &house->recorder, NULL);
+	house_init(house);
 	house->rig.listener.xclient = true;
 	house->rig.listener.trusted = trusted;
 	house->rig.listener.trusted_count = 1;
@@ -30,16 +23,10 @@ static void house_init(struct house *house)
 	house->rig.listener.network_count = 3;
 }
 
-static void house_open(struct house *house)
+static void open_trusting(struct house *house)
 {
-	house_init(house);
+	init_trusting(house);
 	rig_open(&house->rig);
-}
-
-static void house_close(struct house *house)
-{
-	rig_close(&house->rig, 1000);
-	recorder_release(&house->recorder);
 }
 
 static const struct recorded *send_one(struct client *client, struct house *house)
@@ -69,7 +56,7 @@ START_TEST(another_client)
 	struct house house;
 	struct client client;
 
-	house_open(&house);
+	open_trusting(&house);
 	client_greet(&client, &house.rig);
 	ck_assert(offers(&client, XCLIENT_LINE) && offers(&client, XFORWARD_LINE));
 	client_ask(&client,
@@ -104,7 +91,7 @@ START_TEST(hello_by_attribute)
 	struct house house;
 	struct client client;
 
-	house_open(&house);
+	open_trusting(&house);
 	client_open(&client, &house.rig);
 	client_expect(&client, "220");
 	/* before any EHLO, as Postfix takes it too */
@@ -133,7 +120,7 @@ START_TEST(hello_by_attribute_in_lmtp)
 	struct house house;
 	struct client client;
 
-	house_init(&house);
+	init_trusting(&house);
 	house.rig.listener.protocol = LISTENER_LMTP;
 	rig_open(&house.rig);
 	client_open(&client, &house.rig);
@@ -155,7 +142,7 @@ START_TEST(several)
 	struct house house;
 	struct client client;
 
-	house_open(&house);
+	open_trusting(&house);
 	client_greet(&client, &house.rig);
 	client_ask(&client, "XCLIENT NAME=a.test PORT=7 LOGIN=bob HELO=first PROTO=ESMTP", "220");
 	client_ask(&client, "XCLIENT ADDR=IPV6:2001:db8::7", "220");
@@ -212,7 +199,7 @@ START_TEST(login)
 	struct house house;
 	struct client client;
 
-	house_init(&house);
+	init_trusting(&house);
 	ck_assert_int_eq(users_parse(span_of("bob:{PLAIN}secret:shop"), no_mistake, NULL, &users),
 			 ERR_OK);
 	house.rig.settings.users = users;
@@ -256,7 +243,7 @@ START_TEST(refused_ones_change_nothing)
 	struct house house;
 	struct client client;
 
-	house_open(&house);
+	open_trusting(&house);
 	client_greet(&client, &house.rig);
 	for (size_t i = 0; i < sizeof(mistakes) / sizeof(mistakes[0]); i++)
 		client_ask(&client, mistakes[i], "501 5.5.4");
@@ -283,7 +270,7 @@ START_TEST(networks_again)
 	struct house house;
 	struct client client;
 
-	house_open(&house);
+	open_trusting(&house);
 	for (size_t i = 0; i < 2; i++) {
 		client_greet(&client, &house.rig);
 		client_ask(&client, refused[i], "554 5.7.1");
@@ -301,7 +288,7 @@ START_TEST(unknown_address)
 	struct house house;
 	struct client client;
 
-	house_init(&house);
+	init_trusting(&house);
 	house.rig.listener.networks = everybody;
 	house.rig.listener.network_count = 1;
 	rig_open(&house.rig);
@@ -321,7 +308,7 @@ START_TEST(limits_stay)
 	struct house house;
 	struct client first, second, third;
 
-	house_init(&house);
+	init_trusting(&house);
 	house.rig.smtp.max_connections_per_client = 2;
 	rig_open(&house.rig);
 	client_greet(&first, &house.rig);
@@ -343,7 +330,7 @@ START_TEST(behind_a_proxy)
 	struct house house;
 	struct client client;
 
-	house_init(&house);
+	init_trusting(&house);
 	house.rig.listener.proxy_protocol = true;
 	rig_open(&house.rig);
 	/* the address that the header gives is the one that must be trusted */
@@ -370,7 +357,7 @@ START_TEST(pipelined)
 	struct house house;
 	struct client client;
 
-	house_open(&house);
+	open_trusting(&house);
 	client_greet(&client, &house.rig);
 	client_say(&client, "XCLIENT ADDR=192.0.2.7\r\nEHLO x\r\nMAIL FROM:<a@x.test>\r\n");
 	client_expect(&client, "220");
@@ -387,7 +374,7 @@ START_TEST(forwarded)
 	struct house house;
 	struct client client;
 
-	house_open(&house);
+	open_trusting(&house);
 	client_greet(&client, &house.rig);
 	client_ask(&client, "XFORWARD NAME=spike.test ADDR=IPV6:2001:db8::7 PORT=50001",
 		   "250 2.0.0");
@@ -425,7 +412,7 @@ START_TEST(forwarded_at_its_longest)
 
 	memset(words, 'a', 255);
 	words[255] = '\0';
-	house_open(&house);
+	open_trusting(&house);
 	client_greet(&client, &house.rig);
 	for (size_t i = 0; i < 3; i++) {
 		static const char *const names[] = {"NAME", "HELO", "IDENT"};
@@ -456,7 +443,7 @@ START_TEST(not_for_everybody)
 	struct client client;
 
 	for (int pass = 0; pass < 2; pass++) {
-		house_init(&house);
+		init_trusting(&house);
 		house.rig.listener.xclient = pass == 1;
 		house.rig.listener.trusted = others;
 		rig_open(&house.rig);
