@@ -253,6 +253,24 @@ const struct recipient_view *rig_await(struct rig *r, const struct ulid *id, con
 	}
 }
 
+void rig_expect(struct rig *r, const char *recipient, enum state state, const char *words)
+{
+	struct ulid id = rig_accept_plain(r, recipient);
+	const struct recipient_view *view = rig_await(r, &id, recipient, state);
+
+	ck_assert_msg(strstr(view->reason, words) != NULL, "%s", view->reason);
+}
+
+void rig_expect_quick(struct rig *r, const char *recipient, int64_t limit_ms)
+{
+	int64_t began = clock_mono_ms();
+	struct ulid id = rig_accept_plain(r, recipient);
+
+	rig_await(r, &id, recipient, STATE_DELIVERED);
+	printf("# left after %lld ms\n", (long long)(clock_mono_ms() - began));
+	ck_assert_int_lt(clock_mono_ms() - began, limit_ms);
+}
+
 /* --- an address that never answers --------------------------------------------------------- */
 
 void black_hole_open(struct black_hole *hole, const char *address, int port)

@@ -66,6 +66,10 @@ const struct recipient_view *rig_recipient(struct rig *rig, const struct ulid *i
 /* Waits for the state; fails the test when it does not come. */
 const struct recipient_view *rig_await(struct rig *rig, const struct ulid *id, const char *address,
 				       enum state state);
+/* The usual message comes to the state, and the reason holds `words`. */
+void rig_expect(struct rig *rig, const char *recipient, enum state state, const char *words);
+/* The usual message is delivered within so many milliseconds. */
+void rig_expect_quick(struct rig *rig, const char *recipient, int64_t limit_ms);
 
 /* An address that never answers: a queue full of connections that nobody accepts. */
 struct black_hole {
