@@ -1,7 +1,6 @@
 /* tests relay/deliver/: much mail at once, of one application or for one route, and the others */
 #include <config.h> /* usleep */
 
-#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,34 +9,10 @@
 #include "base/clock.h"
 #include "queue/act.h"
 #include "tests/unit/deliver/rig.h"
+#include "tests/unit/queue/fixture.h"
 #include "tests/unit/unit.h"
 
 #define FLOOD 20000
-
-static sqlite3 *open_sql(struct rig *r)
-{
-	char path[128];
-	sqlite3 *db;
-
-	snprintf(path, sizeof(path), "%s/stagepost.db", r->folder);
-	ck_assert_int_eq(sqlite3_open(path, &db), SQLITE_OK);
-	sqlite3_busy_timeout(db, 10000);
-	return db;
-}
-
-static int64_t ask_sql(struct rig *r, const char *sql)
-{
-	sqlite3 *db = open_sql(r);
-	sqlite3_stmt *statement;
-	int64_t value;
-
-	ck_assert_int_eq(sqlite3_prepare_v2(db, sql, -1, &statement, NULL), SQLITE_OK);
-	ck_assert_int_eq(sqlite3_step(statement), SQLITE_ROW);
-	value = sqlite3_column_int64(statement, 0);
-	sqlite3_finalize(statement);
-	sqlite3_close(db);
-	return value;
-}
 
 /*
  * Before delivery starts: `count` messages as accept writes them, of one application
@@ -45,10 +20,8 @@ static int64_t ask_sql(struct rig *r, const char *sql)
  */
 static void flood(struct rig *r, int count, const char *domain)
 {
-	sqlite3 *db = open_sql(r);
 	long long then = clock_wall_ms() - 1000;
 	char sql[1600];
-	char *text = NULL;
 
 	snprintf(sql, sizeof(sql),
 		 "PRAGMA synchronous=OFF; BEGIN;"
@@ -66,13 +39,12 @@ static void flood(struct rig *r, int count, const char *domain)
 		 " 'user' || (i - 1000000) || '@%s', 2, 2, %lld, %lld, %lld, 'deliver', 'allowed',"
 		 " 1, 1, 77 << 19 | i %% 5 FROM n; COMMIT",
 		 count, then, domain, then, then, then);
-	ck_assert_msg(sqlite3_exec(db, sql, NULL, NULL, &text) == SQLITE_OK, "%s", text);
-	sqlite3_close(db);
+	run_sql(r->folder, sql);
 }
 
 static int64_t delivered(struct rig *r)
 {
-	return ask_sql(r, "SELECT count(*) FROM recipient WHERE state = 6");
+	return ask_sql(r->folder, "SELECT count(*) FROM recipient WHERE state = 6");
 }
 
 /* A next hop that takes 50 messages a second: the flood would need minutes. */
@@ -85,19 +57,12 @@ START_TEST(a_flood_does_not_hold_up_another_application)
 	flood(&r, FLOOD, "ok.test");
 	rig_deliver(&r);
 	ck_assert(nexthop_wait_stage(r.hop, AT_DOT, 10, RIG_WAIT_MS));
-	for (int i = 0; i < 3; i++) {
-		int64_t began = clock_mono_ms();
-		struct ulid id;
-
-		r.client = "192.0.2.7";
-		id = rig_accept_plain(&r, "ann@ok.test");
-		rig_await(&r, &id, "ann@ok.test", STATE_DELIVERED);
-		printf("# left after %lld ms\n", (long long)(clock_mono_ms() - began));
-		ck_assert_int_lt(clock_mono_ms() - began, 2500);
-	}
+	r.client = "192.0.2.7";
+	for (int i = 0; i < 3; i++)
+		rig_expect_quick(&r, "ann@ok.test", 2500);
 	/* What is in our hands does not grow with the queue. */
-	ck_assert_int_le(ask_sql(&r, "SELECT count(*) FROM recipient WHERE lease IS NOT NULL"),
-			 300);
+	ck_assert_int_le(
+		ask_sql(r.folder, "SELECT count(*) FROM recipient WHERE lease IS NOT NULL"), 300);
 	ck_assert_int_lt(delivered(&r), FLOOD / 2);
 	rig_stop(&r);
 }
@@ -121,16 +86,6 @@ static void two_routes(struct rig *r, const char *const *other)
 	r->options.route_count = 2;
 }
 
-static void expect_quick(struct rig *r, const char *recipient, int64_t limit_ms)
-{
-	int64_t began = clock_mono_ms();
-	struct ulid id = rig_accept_plain(r, recipient);
-
-	rig_await(r, &id, recipient, STATE_DELIVERED);
-	printf("# left after %lld ms\n", (long long)(clock_mono_ms() - began));
-	ck_assert_int_lt(clock_mono_ms() - began, limit_ms);
-}
-
 /*
  * 20,000 for a next hop that is not there cost a claim and a parking each, no attempt
  * and no storm; the mail of the other route, of the same application, leaves at once (S223).
@@ -150,19 +105,20 @@ START_TEST(a_dead_route_does_not_hold_up_the_others)
 	r.client = "192.0.2.1";
 	rig_deliver(&r);
 	for (int i = 0; i < 3; i++)
-		expect_quick(&r, "ann@ok.test", 3000);
-	while (ask_sql(&r, "SELECT count(*) FROM recipient WHERE parked IS NOT NULL") <
+		rig_expect_quick(&r, "ann@ok.test", 3000);
+	while (ask_sql(r.folder, "SELECT count(*) FROM recipient WHERE parked IS NOT NULL") <
 	       FLOOD - 20) {
 		ck_assert_int_lt(clock_mono_ms(), end);
 		usleep(50000);
 	}
-	expect_quick(&r, "ann@ok.test", 1500);
+	rig_expect_quick(&r, "ann@ok.test", 1500);
 	/* What was tried, one at a time, and nothing else, has a history. */
-	ck_assert_int_lt(ask_sql(&r, "SELECT sum(attempts) FROM recipient"), 20);
-	ck_assert_int_lt(ask_sql(&r, "SELECT count(*) FROM history"), 20);
-	ck_assert_int_eq(ask_sql(&r, "SELECT count(*) FROM recipient WHERE parked IS NOT NULL AND"
-				     " reason NOT LIKE 'waits for route default: the next hop"
-				     " rests: %'"),
+	ck_assert_int_lt(ask_sql(r.folder, "SELECT sum(attempts) FROM recipient"), 20);
+	ck_assert_int_lt(ask_sql(r.folder, "SELECT count(*) FROM history"), 20);
+	ck_assert_int_eq(ask_sql(r.folder,
+				 "SELECT count(*) FROM recipient WHERE parked IS NOT NULL AND"
+				 " reason NOT LIKE 'waits for route default: the next hop"
+				 " rests: %'"),
 			 0);
 	rig_stop(&r);
 	nexthop_stop(&alive);
@@ -185,9 +141,9 @@ START_TEST(a_tarpit_does_not_hold_up_the_others)
 	rig_deliver(&r);
 	ck_assert(nexthop_wait_stage(r.hop, AT_RCPT, 2, RIG_WAIT_MS));
 	for (int i = 0; i < 3; i++)
-		expect_quick(&r, "ann@ok.test", 5000);
+		rig_expect_quick(&r, "ann@ok.test", 5000);
 	usleep(2000000); /* all of it is put away by now, or on the way */
-	expect_quick(&r, "ann@ok.test", 1500);
+	rig_expect_quick(&r, "ann@ok.test", 1500);
 	ck_assert_uint_eq(nexthop_mail_count(r.hop), 0);
 	ck_assert_int_le(nexthop_connections(r.hop), 2);
 	nexthop_go(r.hop);
@@ -217,8 +173,9 @@ START_TEST(S242_what_waited_for_a_next_hop_drains)
 	ck_assert_uint_eq(nexthop_mail_count(r.hop), (size_t)count);
 	ck_assert_int_le(nexthop_connections(r.hop), 6 + 8);
 	/* Those that were tried while it was away, and no others. */
-	ck_assert_int_le(ask_sql(&r, "SELECT count(*) FROM recipient WHERE attempts > 1"), 6);
-	ck_assert_int_eq(ask_sql(&r, "SELECT count(*) FROM recipient WHERE parked IS NOT NULL"), 0);
+	ck_assert_int_le(ask_sql(r.folder, "SELECT count(*) FROM recipient WHERE attempts > 1"), 6);
+	ck_assert_int_eq(
+		ask_sql(r.folder, "SELECT count(*) FROM recipient WHERE parked IS NOT NULL"), 0);
 	for (size_t i = 0; i < (size_t)count; i++) {
 		int number = 0;
 
@@ -262,8 +219,9 @@ START_TEST(people_reach_what_waits_for_a_next_hop)
 	wish(&r, &cancelled, TRANSITION_CANCEL);
 	rig_await(&r, &held, "ann@ok.test", STATE_HELD);
 	rig_await(&r, &cancelled, "ann@ok.test", STATE_CANCELLED);
-	ck_assert_int_eq(ask_sql(&r, "SELECT count(*) FROM recipient WHERE parked IS NOT NULL AND"
-				     " state NOT IN (2, 4)"),
+	ck_assert_int_eq(ask_sql(r.folder,
+				 "SELECT count(*) FROM recipient WHERE parked IS NOT NULL AND"
+				 " state NOT IN (2, 4)"),
 			 0);
 	rig_stop(&r);
 }

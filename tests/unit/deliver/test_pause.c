@@ -1,7 +1,6 @@
 /* tests relay/deliver/: mail in hand, its lease, and what stands still */
 #include <config.h> /* usleep */
 
-#include <sqlite3.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -9,25 +8,8 @@
 #include "queue/act.h"
 #include "queue/delivery.h"
 #include "tests/unit/deliver/rig.h"
+#include "tests/unit/queue/fixture.h"
 #include "tests/unit/unit.h"
-
-/* The one number a statement answers, asked by a stranger. */
-static int64_t ask_sql(struct rig *r, const char *sql)
-{
-	sqlite3_stmt *statement;
-	char path[128];
-	sqlite3 *db;
-	int64_t value;
-
-	snprintf(path, sizeof(path), "%s/stagepost.db", r->folder);
-	ck_assert_int_eq(sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
-	ck_assert_int_eq(sqlite3_prepare_v2(db, sql, -1, &statement, NULL), SQLITE_OK);
-	ck_assert_int_eq(sqlite3_step(statement), SQLITE_ROW);
-	value = sqlite3_column_int64(statement, 0);
-	sqlite3_finalize(statement);
-	sqlite3_close(db);
-	return value;
-}
 
 /* Longer than its lease, a delivery is still its worker's: renewed, claimed by nobody else. */
 START_TEST(a_long_delivery_keeps_its_lease)
@@ -45,13 +27,13 @@ START_TEST(a_long_delivery_keeps_its_lease)
 	rig_deliver(&r);
 	id = rig_accept_plain(&r, "ann@ok.test");
 	ck_assert(nexthop_wait_stage(r.hop, AT_DOT, 1, RIG_WAIT_MS));
-	first = ask_sql(&r, "SELECT lease_until FROM recipient");
-	lease = ask_sql(&r, "SELECT lease FROM recipient");
+	first = ask_sql(r.folder, "SELECT lease_until FROM recipient");
+	lease = ask_sql(r.folder, "SELECT lease FROM recipient");
 	ck_assert_int_le(first, clock_wall_ms() + 2000);
 	while (clock_wall_ms() <= first)
 		usleep(50000);
-	ck_assert_int_gt(ask_sql(&r, "SELECT lease_until FROM recipient"), clock_wall_ms());
-	ck_assert_int_eq(ask_sql(&r, "SELECT lease FROM recipient"), lease);
+	ck_assert_int_gt(ask_sql(r.folder, "SELECT lease_until FROM recipient"), clock_wall_ms());
+	ck_assert_int_eq(ask_sql(r.folder, "SELECT lease FROM recipient"), lease);
 	claim.now = clock_wall_ms();
 	ck_assert_int_eq(store_wait(r.store, queue_claim, &claim.job, &why), ERR_OK);
 	ck_assert_uint_eq(claim.message_count, 0);
@@ -59,7 +41,8 @@ START_TEST(a_long_delivery_keeps_its_lease)
 	nexthop_go(r.hop);
 	ck_assert_int_eq(rig_await(&r, &id, "ann@ok.test", STATE_DELIVERED)->attempts, 1);
 	ck_assert_uint_eq(nexthop_mail_count(r.hop), 1);
-	ck_assert_int_eq(ask_sql(&r, "SELECT count(*) FROM recipient WHERE lease IS NOT NULL"), 0);
+	ck_assert_int_eq(
+		ask_sql(r.folder, "SELECT count(*) FROM recipient WHERE lease IS NOT NULL"), 0);
 	rig_stop(&r);
 }
 END_TEST
@@ -74,7 +57,7 @@ static void set_pause(struct rig *r, const char *route, bool paused)
 
 static int64_t parked(struct rig *r)
 {
-	return ask_sql(r, "SELECT count(*) FROM recipient WHERE parked IS NOT NULL");
+	return ask_sql(r->folder, "SELECT count(*) FROM recipient WHERE parked IS NOT NULL");
 }
 
 /* Until the scheduler has put away what it had in hand for the paused route. */
@@ -158,9 +141,9 @@ START_TEST(a_resumed_route_goes_on_within_a_second)
 	ck_assert_int_eq(rig_recipient(&r, &id, "ann@ok.test")->state, STATE_QUEUED);
 	ck_assert_int_eq(rig_recipient(&r, &id, "ann@ok.test")->next_attempt_at, 0);
 	/* It is put away once and left alone: nobody claims it again. */
-	changed = ask_sql(&r, "SELECT updated_at FROM recipient");
+	changed = ask_sql(r.folder, "SELECT updated_at FROM recipient");
 	usleep(1500000);
-	ck_assert_int_eq(ask_sql(&r, "SELECT updated_at FROM recipient"), changed);
+	ck_assert_int_eq(ask_sql(r.folder, "SELECT updated_at FROM recipient"), changed);
 	ck_assert_int_eq(nexthop_connections(r.hop), 0);
 	set_pause(&r, "default", false);
 	began = clock_mono_ms();
