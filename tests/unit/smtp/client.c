@@ -123,6 +123,14 @@ void client_close(struct client *client)
 	reply_parser_release(&client->parser);
 }
 
+void client_reset(struct client *client)
+{
+	struct linger now = {.l_onoff = 1, .l_linger = 0};
+
+	setsockopt(client->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	client_close(client);
+}
+
 void client_send(struct client *client, struct span bytes)
 {
 	while (bytes.len > 0) {
@@ -138,6 +146,21 @@ void client_send(struct client *client, struct span bytes)
 void client_say(struct client *client, const char *text)
 {
 	client_send(client, span_of(text));
+}
+
+void client_send_lines(struct client *client, size_t size)
+{
+	static char block[65536];
+	size_t left = size;
+
+	for (size_t i = 0; i < sizeof(block); i++)
+		block[i] = i % 64 == 62 ? '\r' : i % 64 == 63 ? '\n' : 'a';
+	while (left > 0) {
+		size_t part = left < sizeof(block) ? left : sizeof(block);
+
+		client_send(client, span_make(block, part));
+		left -= part;
+	}
 }
 
 /* More bytes into the input; false at the end of the connection. */
@@ -215,4 +238,14 @@ void client_expect_silence(struct client *client, int ms)
 void client_expect_end(struct client *client)
 {
 	ck_assert_int_eq(client_code(client), -1);
+}
+
+bool client_was_told(const struct client *client, const char *line)
+{
+	const struct reply *reply = &client->parser.reply;
+
+	for (size_t i = 0; i < reply->lines; i++)
+		if (span_is(reply_line(reply, i), line))
+			return true;
+	return false;
 }

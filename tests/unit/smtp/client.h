@@ -42,15 +42,21 @@ void client_open(struct client *client, const struct door_rig *rig);
 /* The same, banner read and EHLO said. */
 void client_greet(struct client *client, const struct door_rig *rig);
 void client_close(struct client *client);
+/* The same without a farewell: by RST. */
+void client_reset(struct client *client);
 
 /* The handshake, now; `name`: for SNI, or NULL. False: it failed. */
 bool client_handshake(struct client *client, struct ssl_ctx_st *context, const char *name);
 void client_send(struct client *client, struct span bytes);
 void client_say(struct client *client, const char *text);
+/* So many octets of text, in lines of 64. */
+void client_send_lines(struct client *client, size_t size);
 /* Read one reply: its code; the text is in client->parser.reply. -1: the connection ended. */
 int client_code(struct client *client);
 /* "250", or "501 5.5.4": code and enhanced code must be these. */
 void client_expect(struct client *client, const char *want);
+/* The last reply has this line, its code left out. */
+bool client_was_told(const struct client *client, const char *line);
 /* say, then expect. `command` without its CRLF. */
 void client_ask(struct client *client, const char *command, const char *want);
 /* MAIL, RCPT for one recipient, DATA: up to the 354. */

@@ -64,16 +64,6 @@ static char *users_hashed(void)
 	return buf_take(&text, NULL);
 }
 
-static bool offers(struct client *client, const char *line)
-{
-	struct span text = buf_span(&client->parser.reply.text);
-
-	while (text.len > 0)
-		if (span_is(span_cut(&text, '\n'), line))
-			return true;
-	return false;
-}
-
 START_TEST(announced)
 {
 	static const struct {
@@ -100,7 +90,7 @@ START_TEST(announced)
 		rig_open(&login.house.rig);
 		client_greet(&client, &login.house.rig);
 		if (rows[i].want != NULL)
-			ck_assert_msg(offers(&client, rows[i].want), "row %zu", i);
+			ck_assert_msg(client_was_told(&client, rows[i].want), "row %zu", i);
 		else
 			ck_assert_ptr_null(strstr(client.parser.reply.text.data, "AUTH"));
 		client_close(&client);
@@ -597,14 +587,6 @@ START_TEST(mail_parameter)
 }
 END_TEST
 
-static void vanish(struct client *client)
-{
-	struct linger now = {.l_onoff = 1, .l_linger = 0};
-
-	setsockopt(client->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
-	client_close(client);
-}
-
 /* The client goes while a thread hashes for it, and while its refusal waits. */
 START_TEST(gone_meanwhile)
 {
@@ -623,7 +605,7 @@ START_TEST(gone_meanwhile)
 					  : "AUTH PLAIN " GOOD_PLAIN "\r\n");
 		usleep((unsigned)i * 2500);
 		if (i % 3 == 0)
-			vanish(&client);
+			client_reset(&client);
 		else
 			client_close(&client);
 	}

@@ -87,14 +87,8 @@ static void go_secure(struct client *client, struct secure_house *secure)
 
 static bool offers(struct client *client, const char *keyword)
 {
-	struct span text;
-
 	client_ask(client, "EHLO client.test", "250");
-	text = buf_span(&client->parser.reply.text);
-	while (text.len > 0)
-		if (span_is(span_cut(&text, '\n'), keyword))
-			return true;
-	return false;
+	return client_was_told(client, keyword);
 }
 
 static void send_one(struct client *client)

@@ -36,17 +36,6 @@ static const struct recorded *send_one(struct client *client, struct house *hous
 	return &house->recorder.mails[recorder_count(&house->recorder) - 1];
 }
 
-/* Does the last reply (to EHLO) hold this line? */
-static bool offers(const struct client *client, const char *line)
-{
-	const struct reply *reply = &client->parser.reply;
-
-	for (size_t i = 0; i < reply->lines; i++)
-		if (span_is(reply_line(reply, i), line))
-			return true;
-	return false;
-}
-
 #define XCLIENT_LINE  "XCLIENT NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT"
 #define XFORWARD_LINE "XFORWARD NAME ADDR PORT PROTO HELO IDENT SOURCE"
 
@@ -58,7 +47,8 @@ START_TEST(another_client)
 
 	open_trusting(&house);
 	client_greet(&client, &house.rig);
-	ck_assert(offers(&client, XCLIENT_LINE) && offers(&client, XFORWARD_LINE));
+	ck_assert(client_was_told(&client, XCLIENT_LINE) &&
+		  client_was_told(&client, XFORWARD_LINE));
 	client_ask(&client,
 		   "XCLIENT NAME=spike.test ADDR=192.0.2.7 PORT=50001 PROTO=ESMTP LOGIN=bo+20b "
 		   "DESTADDR=192.0.2.1 DESTPORT=25",
@@ -68,7 +58,8 @@ START_TEST(another_client)
 	client_ask(&client, "MAIL FROM:<a@x.test>", "503 5.5.1");
 	client_ask(&client, "EHLO spike", "250");
 	/* the client it is now is not trusted any more */
-	ck_assert(!offers(&client, XCLIENT_LINE) && !offers(&client, XFORWARD_LINE));
+	ck_assert(!client_was_told(&client, XCLIENT_LINE) &&
+		  !client_was_told(&client, XFORWARD_LINE));
 	client_ask(&client, "XCLIENT ADDR=127.0.0.1", "550 5.7.0");
 	client_ask(&client, "XFORWARD ADDR=127.0.0.1", "550 5.7.0");
 	from = &send_one(&client, &house)->client;
@@ -295,7 +286,7 @@ START_TEST(unknown_address)
 	client_greet(&client, &house.rig);
 	client_ask(&client, "XCLIENT ADDR=[UNAVAILABLE] NAME=[TEMPUNAVAIL]", "220");
 	client_ask(&client, "EHLO x", "250");
-	ck_assert(!offers(&client, XCLIENT_LINE));
+	ck_assert(!client_was_told(&client, XCLIENT_LINE));
 	ck_assert_str_eq(send_one(&client, &house)->client.address, "unknown");
 	client_close(&client);
 	house_close(&house);
@@ -448,7 +439,8 @@ START_TEST(not_for_everybody)
 		house.rig.listener.trusted = others;
 		rig_open(&house.rig);
 		client_greet(&client, &house.rig);
-		ck_assert(!offers(&client, XCLIENT_LINE) && !offers(&client, XFORWARD_LINE));
+		ck_assert(!client_was_told(&client, XCLIENT_LINE) &&
+			  !client_was_told(&client, XFORWARD_LINE));
 		for (size_t i = 0; i < sizeof(not_offered) / sizeof(not_offered[0]); i++)
 			client_ask(&client, not_offered[i], pass == 0 ? "502 5.5.1" : "550 5.7.0");
 		client_ask(&client, "XEXCH50 1 2", "500 5.5.2");
