@@ -6,33 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "relay/deliver/uplink_inside.h"
 #include "tests/unit/unit.h"
-
-#define WAIT_MS 10000
-
-static void note(struct dialer *r, bool *flag)
-{
-	pthread_mutex_lock(&r->lock);
-	*flag = true;
-	pthread_cond_broadcast(&r->change);
-	pthread_mutex_unlock(&r->lock);
-}
-
-static void await(struct dialer *r, bool *flag)
-{
-	struct timespec end;
-
-	clock_gettime(CLOCK_REALTIME, &end);
-	end.tv_sec += WAIT_MS / 1000;
-	pthread_mutex_lock(&r->lock);
-	while (!*flag)
-		ck_assert_int_eq(pthread_cond_timedwait(&r->change, &r->lock, &end), 0);
-	*flag = false;
-	pthread_mutex_unlock(&r->lock);
-}
 
 static void on_open(void *ctx, int code, const char *why)
 {
@@ -40,14 +16,14 @@ static void on_open(void *ctx, int code, const char *why)
 
 	r->code = code;
 	snprintf(r->why, sizeof(r->why), "%s", why);
-	note(r, &r->opened);
+	bell_ring(&r->bell, &r->opened);
 }
 
 static void on_closed(void *ctx)
 {
 	struct dialer *r = ctx;
 
-	note(r, &r->closed);
+	bell_ring(&r->bell, &r->closed);
 }
 
 void dialer_init(struct dialer *r)
@@ -55,8 +31,7 @@ void dialer_init(struct dialer *r)
 	struct err why;
 
 	memset(r, 0, sizeof(*r));
-	pthread_mutex_init(&r->lock, NULL);
-	pthread_cond_init(&r->change, NULL);
+	bell_init(&r->bell);
 	snprintf(r->folder, sizeof(r->folder), "/tmp/stagepost-securing-XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(r->folder));
 	snprintf(r->ca_file, sizeof(r->ca_file), "%s/ca.pem", r->folder);
@@ -126,10 +101,10 @@ void dialer_dial(struct dialer *r)
 	ck_assert_int_eq(route_host_parse(span_of(r->address), &env.host, &why), ERR_OK);
 	uplink = uplink_new(&env, &ops, r);
 	uplink_open(uplink);
-	await(r, &r->opened);
+	bell_await(&r->bell, &r->opened);
 	snprintf(r->facts, sizeof(r->facts), "%s", uplink->tls_facts);
 	uplink_close(uplink);
-	await(r, &r->closed);
+	bell_await(&r->bell, &r->closed);
 	uplink_free(&uplink);
 }
 

@@ -2,13 +2,12 @@
 #ifndef STAGEPOST_TESTS_UNIT_DELIVER_DIALER_H
 #define STAGEPOST_TESTS_UNIT_DELIVER_DIALER_H
 
-#include <pthread.h>
-
 #include "relay/deliver/hop_tls.h"
 #include "relay/deliver/keyring.h"
 #include "relay/deliver/resolve.h"
 #include "relay/filter/whitelist.h"
 #include "tests/unit/deliver/authority.h"
+#include "tests/unit/deliver/bell.h"
 #include "tests/unit/deliver/nexthop.h"
 
 #define DIALER_COUNT(a) (sizeof(a) / sizeof((a)[0]))
@@ -33,8 +32,7 @@ struct dialer {
 	struct key *key; /* NULL: no login */
 
 	/* the last dial */
-	pthread_mutex_t lock;
-	pthread_cond_t change;
+	struct bell bell;
 	bool opened, closed;
 	int code;
 	char why[256];

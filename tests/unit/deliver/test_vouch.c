@@ -1,16 +1,14 @@
 /* tests relay/deliver/vouch.c and client.c: what a next hop is told of the original client */
 #include "relay/deliver/client.h"
 
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "relay/deliver/uplink.h"
 #include "relay/wire/proxy.h"
+#include "tests/unit/deliver/bell.h"
 #include "tests/unit/deliver/nexthop.h"
 #include "tests/unit/unit.h"
-
-#define WAIT_S 10
 
 /* --- facts ----------------------------------------------------------------------------- */
 
@@ -111,9 +109,8 @@ struct rig {
 	struct route_options route;
 	struct uplink_env env;
 	struct uplink *uplink;
-	pthread_mutex_t lock;
-	pthread_cond_t change;
-	bool answered, closed;
+	struct bell bell;
+	bool opened, closed;
 	int code;
 	char why[256];
 };
@@ -122,34 +119,16 @@ static void on_open(void *ctx, int code, const char *why)
 {
 	struct rig *r = ctx;
 
-	pthread_mutex_lock(&r->lock);
 	r->code = code;
 	snprintf(r->why, sizeof(r->why), "%s", why);
-	r->answered = true;
-	pthread_cond_broadcast(&r->change);
-	pthread_mutex_unlock(&r->lock);
+	bell_ring(&r->bell, &r->opened);
 }
 
 static void on_closed(void *ctx)
 {
 	struct rig *r = ctx;
 
-	pthread_mutex_lock(&r->lock);
-	r->closed = true;
-	pthread_cond_broadcast(&r->change);
-	pthread_mutex_unlock(&r->lock);
-}
-
-static void await(struct rig *r, const bool *flag)
-{
-	struct timespec end;
-
-	clock_gettime(CLOCK_REALTIME, &end);
-	end.tv_sec += WAIT_S;
-	pthread_mutex_lock(&r->lock);
-	while (!*flag)
-		ck_assert_int_eq(pthread_cond_timedwait(&r->change, &r->lock, &end), 0);
-	pthread_mutex_unlock(&r->lock);
+	bell_ring(&r->bell, &r->closed);
 }
 
 /* Change r->route and r->env.client, then rig_run. */
@@ -159,8 +138,7 @@ static void rig_open(struct rig *r, const struct nexthop_step *steps, size_t cou
 	struct err why;
 
 	memset(r, 0, sizeof(*r));
-	pthread_mutex_init(&r->lock, NULL);
-	pthread_cond_init(&r->change, NULL);
+	bell_init(&r->bell);
 	r->loop = loop_new("test");
 	ck_assert_int_eq(loop_start(r->loop, &why), ERR_OK);
 	r->resolver = resolver_new();
@@ -187,13 +165,13 @@ static void rig_run(struct rig *r)
 
 	r->uplink = uplink_new(&r->env, &ops, r);
 	uplink_open(r->uplink);
-	await(r, &r->answered);
+	bell_await(&r->bell, &r->opened);
 }
 
 static void rig_close(struct rig *r)
 {
 	uplink_close(r->uplink);
-	await(r, &r->closed);
+	bell_await(&r->bell, &r->closed);
 	uplink_free(&r->uplink);
 	nexthop_stop(&r->hop);
 	loop_stop(r->loop);
