@@ -218,6 +218,22 @@ void client_ask(struct client *client, const char *command, const char *want)
 	client_expect(client, want);
 }
 
+bool client_was_told(const struct client *client, const char *line)
+{
+	const struct reply *reply = &client->parser.reply;
+
+	for (size_t i = 0; i < reply->lines; i++)
+		if (span_is(reply_line(reply, i), line))
+			return true;
+	return false;
+}
+
+bool client_offers(struct client *client, const char *keyword)
+{
+	client_ask(client, "EHLO client.test", "250");
+	return client_was_told(client, keyword);
+}
+
 void client_begin(struct client *client, const char *recipient)
 {
 	client_ask(client, "MAIL FROM:<sender@client.test>", "250 2.1.0");
@@ -225,6 +241,12 @@ void client_begin(struct client *client, const char *recipient)
 	client_say(client, recipient);
 	client_ask(client, ">", "250 2.1.5");
 	client_ask(client, "DATA", "354");
+}
+
+void client_send_mail(struct client *client, const char *recipient)
+{
+	client_begin(client, recipient);
+	client_ask(client, "Subject: x\r\n\r\n.", "250 2.0.0");
 }
 
 void client_expect_silence(struct client *client, int ms)
@@ -238,14 +260,4 @@ void client_expect_silence(struct client *client, int ms)
 void client_expect_end(struct client *client)
 {
 	ck_assert_int_eq(client_code(client), -1);
-}
-
-bool client_was_told(const struct client *client, const char *line)
-{
-	const struct reply *reply = &client->parser.reply;
-
-	for (size_t i = 0; i < reply->lines; i++)
-		if (span_is(reply_line(reply, i), line))
-			return true;
-	return false;
 }

@@ -55,12 +55,16 @@ void client_send_lines(struct client *client, size_t size);
 int client_code(struct client *client);
 /* "250", or "501 5.5.4": code and enhanced code must be these. */
 void client_expect(struct client *client, const char *want);
-/* The last reply has this line, its code left out. */
-bool client_was_told(const struct client *client, const char *line);
 /* say, then expect. `command` without its CRLF. */
 void client_ask(struct client *client, const char *command, const char *want);
+/* The last reply has this line, its code left out. */
+bool client_was_told(const struct client *client, const char *line);
+/* EHLO, and its answer has it. */
+bool client_offers(struct client *client, const char *keyword);
 /* MAIL, RCPT for one recipient, DATA: up to the 354. */
 void client_begin(struct client *client, const char *recipient);
+/* The same, a subject, and it is taken. */
+void client_send_mail(struct client *client, const char *recipient);
 /* No reply is there and none comes within `ms`. */
 void client_expect_silence(struct client *client, int ms);
 /* The server closes without another reply. */
