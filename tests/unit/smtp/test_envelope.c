@@ -1,0 +1,290 @@
+/* tests relay/smtp/envelope.c: recipients into a real store, and their verdicts (CASES 2.E) */
+#include <config.h>
+
+#include <stdio.h>
+
+#include "tests/unit/smtp/relay.h"
+#include "tests/unit/unit.h"
+
+#define COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))
+#define B(text)                                                                                    \
+	{                                                                                          \
+		text, sizeof(text) - 1                                                             \
+	}
+
+/*
+ * CASES 2.E at the door: what RCPT is answered, what is stored, in which
+ * state. Unsafe forms are taken and never due (DESIGN 4.6).
+ */
+static const struct {
+	const char *id;
+	struct span rcpt;   /* behind "RCPT TO:" */
+	const char *stored; /* NULL: refused with 501 */
+	enum state state;
+} forms[] = {
+	{"S085", B("<user@allowed.test>"), "user@allowed.test", STATE_QUEUED},
+	{"S086", B("<user@ALLOWED.Test>"), "user@ALLOWED.Test", STATE_QUEUED},
+	{"S087", B("<USER@allowed.test>"), "USER@allowed.test", STATE_QUEUED},
+	{"S088", B("user@allowed.test"), NULL, 0},
+	{"S089", B(" <user@allowed.test>"), NULL, 0},
+	{"S090", B(" : <user@allowed.test>"), NULL, 0},
+	{"S091", B("< user@allowed.test >"), NULL, 0},
+	{"S091", B("<user @ allowed.test>"), NULL, 0},
+	{"S091", B("<user@allowed.test\t>"), NULL, 0},
+	{"S092", B("<user@allowed.test\r>"), NULL, 0},
+	{"S095", B("<user@allowed.test NOTIFY=NEVER ORCPT=x>"), NULL, 0},
+	{"S096", B("<user@allowed.test.>"), NULL, 0},
+	{"S097", B("<user@allowed.test..>"), NULL, 0},
+	{"S098", B("<user@.allowed.test>"), NULL, 0},
+	{"S098", B("<user@allowed..test>"), NULL, 0},
+	{"S098", B("<user@-allowed.test>"), NULL, 0},
+	{"S098", B("<user@allowed-.test>"), NULL, 0},
+	{"S099", B("<\"user\"@allowed.test>"), "\"user\"@allowed.test", STATE_DROPPED},
+	{"S100", B("<\"us\\\\er\"@allowed.test>"), "\"us\\\\er\"@allowed.test", STATE_DROPPED},
+	{"S100", B("<us\\\\er@allowed.test>"), NULL, 0},
+	{"S101", B("<us\"er\"@allowed.test>"), NULL, 0},
+	{"S101", B("<\"us\".\"er\"@allowed.test>"), NULL, 0},
+	{"S102", B("<@allowed.test>"), NULL, 0},
+	{"S103", B("<\"a b\"@allowed.test>"), "\"a b\"@allowed.test", STATE_DROPPED},
+	{"S104", B("<\"real@evil.example\"@wild.test>"), "\"real@evil.example\"@wild.test",
+	 STATE_DROPPED},
+	{"S105", B("<\"real@evil.example\"@nexthop.test>"), "\"real@evil.example\"@nexthop.test",
+	 STATE_DROPPED},
+	{"S106", B("<\"real@evil.example x\"@wild.test>"), "\"real@evil.example x\"@wild.test",
+	 STATE_DROPPED},
+	{"S107", B("<\"real@evil.example> x\"@wild.test>"), "\"real@evil.example> x\"@wild.test",
+	 STATE_DROPPED},
+	{"S107", B("<\"<real@evil.example>\"@wild.test>"), "\"<real@evil.example>\"@wild.test",
+	 STATE_DROPPED},
+	{"S108", B("<real%evil.example@wild.test>"), "real%evil.example@wild.test", STATE_DROPPED},
+	{"S109", B("<real%evil.example@nexthop.test>"), "real%evil.example@nexthop.test",
+	 STATE_DROPPED},
+	{"S110", B("<real%evil.example>"), NULL, 0},
+	{"S111", B("<evil.example!real@nexthop.test>"), "evil.example!real@nexthop.test",
+	 STATE_DROPPED},
+	{"S112", B("<evil.example!real>"), NULL, 0},
+	{"S113", B("<@allowed.test:real@evil.example>"), "real@evil.example", STATE_DROPPED},
+	{"S113", B("<@allowed.test,@b.test:real@evil.example>"), "real@evil.example",
+	 STATE_DROPPED},
+	{"S114", B("<real@evil.example:user@allowed.test>"), NULL, 0},
+	{"S115", B("<user@allowed.test@evil.example>"), NULL, 0},
+	{"S116", B("<real@evil.example@allowed.test>"), NULL, 0},
+	{"S116", B("<real\\@evil.example@allowed.test>"), NULL, 0},
+	{"S116", B("<real@evil.example\\@allowed.test>"), NULL, 0},
+	{"S117", B("<user(real@evil.example)@allowed.test>"), NULL, 0},
+	{"S117", B("<user@allowed.test(.evil.example)>"), NULL, 0},
+	{"S121", B("Real <user@allowed.test>"), NULL, 0},
+	{"S121", B("<real@evil.example <user@allowed.test>>"), NULL, 0},
+	{"S121", B("<<user@allowed.test>>"), NULL, 0},
+	{"S123", B("<user@allowed.test,real@evil.example>"), NULL, 0},
+	{"S123", B("<user@allowed.test;real@evil.example>"), NULL, 0},
+	{"S123", B("<g:user@allowed.test,real@evil.example;>"), NULL, 0},
+	{"S124", B("<user@[127.0.0.1]>"), "user@[127.0.0.1]", STATE_DROPPED},
+	{"S124", B("<user@[IPv6:::1]>"), "user@[IPv6:::1]", STATE_DROPPED},
+	{"S124", B("<user@[IPv6:::ffff:7f00:1]>"), "user@[IPv6:::ffff:7f00:1]", STATE_DROPPED},
+	{"S126", B("<user@allowed.test\0.evil.example>"), NULL, 0},
+	{"S128", B("<user>"), NULL, 0},
+	{"S128", B("<user@>"), NULL, 0},
+	{"S128", B("<postmaster>"), "postmaster", STATE_DROPPED},
+	{"S129", B("<>"), NULL, 0},
+	{"S129", B("<\" \"@allowed.test>"), "\" \"@allowed.test", STATE_DROPPED},
+	{"S130", B("<a23456789012345678901234567890123456789012345678901234567890123@wild.test>"),
+	 "a23456789012345678901234567890123456789012345678901234567890123@wild.test", STATE_QUEUED},
+	{"S130", B("<a2345678901234567890123456789012345678901234567890123456789012345@wild.test>"),
+	 NULL, 0},
+	{"S132", B("<user+tag@allowed.test>"), "user+tag@allowed.test", STATE_DROPPED},
+	{"S133", B("<user+real=evil.example@wild.test>"), "user+real=evil.example@wild.test",
+	 STATE_DROPPED},
+	{"S133", B("<SRS0=x=y=evil.example=real@wild.test>"),
+	 "SRS0=x=y=evil.example=real@wild.test", STATE_DROPPED},
+	{"S134", B("<|/bin/sh@wild.test>"), "|/bin/sh@wild.test", STATE_DROPPED},
+	{"S134", B("<\"|/bin/sh\"@wild.test>"), "\"|/bin/sh\"@wild.test", STATE_DROPPED},
+	{"S134", B("</etc/passwd@wild.test>"), "/etc/passwd@wild.test", STATE_DROPPED},
+	{"S134", B("<-oQ/tmp@wild.test>"), "-oQ/tmp@wild.test", STATE_DROPPED},
+	{"S134", B("<*@wild.test>"), "*@wild.test", STATE_DROPPED},
+	{"S134", B("<$(id)@wild.test>"), NULL, 0},
+	{"S135", B("<.user@allowed.test>"), NULL, 0},
+	{"S135", B("<user.@allowed.test>"), NULL, 0},
+	{"S135", B("<us..er@allowed.test>"), NULL, 0},
+	{"S137", B("<us\xc3\xa9r@allowed.test>"), "us\xc3\xa9r@allowed.test", STATE_DROPPED},
+	{"S137", B("<us\xe9r@allowed.test>"), NULL, 0},
+	{"S137", B("<us\xc0\xaer@allowed.test>"), NULL, 0},
+	{"S138",
+	 B("<user@b\xc3\xbc"
+	   "cher.example>"),
+	 "user@xn--bcher-kva.example", STATE_QUEUED},
+	{"S138", B("<user@xn--bcher-kva.example>"), "user@xn--bcher-kva.example", STATE_QUEUED},
+	{"S143", B("<user@al_lowed.test>"), NULL, 0},
+	{"S148", B("<first_last@allowed.test>"), "first_last@allowed.test", STATE_QUEUED},
+	{"S148", B("<firstXlast@allowed.test>"), "firstXlast@allowed.test", STATE_DROPPED},
+};
+
+static void check_form(struct relay *relay, struct client *client, size_t i)
+{
+	struct message_view view;
+
+	client_ask(client, "MAIL FROM:<> SMTPUTF8", "250 2.1.0");
+	client_say(client, "RCPT TO:");
+	client_send(client, forms[i].rcpt);
+	client_say(client, "\r\n");
+	if (forms[i].stored == NULL) {
+		ck_assert_msg(client_code(client) == 501, "%s: %.*s", forms[i].id,
+			      (int)client->parser.reply.text.len, client->parser.reply.text.data);
+		client_ask(client, "RSET", "250 2.0.0");
+		return;
+	}
+	ck_assert_msg(client_code(client) == 250, "%s: %.*s", forms[i].id,
+		      (int)client->parser.reply.text.len, client->parser.reply.text.data);
+	client_ask(client, "DATA", "354");
+	client_say(client, ".\r\n");
+	view = relay_taken(relay, client);
+	ck_assert_uint_eq(view.recipient_count, 1);
+	ck_assert_msg(strcmp(view.recipients[0].address, forms[i].stored) == 0, "%s: %s",
+		      forms[i].id, view.recipients[0].address);
+	ck_assert_msg(view.recipients[0].state == forms[i].state, "%s: %s", forms[i].id,
+		      state_name(view.recipients[0].state));
+}
+
+START_TEST(recipient_forms)
+{
+	struct relay relay;
+	struct client client;
+
+	relay_init(&relay);
+	relay.rig.smtp.max_errors = 1000;
+	relay.rig.smtp.max_junk = 1000;
+	rig_open(&relay.rig);
+	client_greet(&client, &relay.rig);
+	for (size_t i = 0; i < COUNT(forms); i++)
+		check_form(&relay, &client, i);
+	client_close(&client);
+	relay_close(&relay);
+}
+END_TEST
+
+/* S147: an empty list lets nothing out. */
+START_TEST(empty_list)
+{
+	static const struct list_row none[] = {{NULL, 0, false, NULL, 0}};
+	struct relay relay;
+	struct client client;
+	struct message_view view;
+
+	relay_init_with(&relay, none);
+	rig_open(&relay.rig);
+	client_greet(&client, &relay.rig);
+	client_begin(&client, "user@allowed.test");
+	client_say(&client, ".\r\n");
+	view = relay_taken(&relay, &client);
+	ck_assert_int_eq(view.recipients[0].state, STATE_DROPPED);
+	client_close(&client);
+	relay_close(&relay);
+}
+END_TEST
+
+/* S033: however often and however its domain is written, a mailbox is one row; the limit counts. */
+START_TEST(duplicates)
+{
+	struct relay relay;
+	struct client client;
+	struct message_view view;
+
+	relay_init(&relay);
+	relay.rig.smtp.max_recipients = 600;
+	rig_open(&relay.rig);
+	client_greet(&client, &relay.rig);
+	client_ask(&client, "MAIL FROM:<a@x.test>", "250 2.1.0");
+	for (int i = 0; i < 200; i++) {
+		char other[64];
+
+		(void)snprintf(other, sizeof(other), "RCPT TO:<other%d@wild.test>", i);
+		client_ask(&client, other, "250 2.1.5");
+		client_ask(&client, "RCPT TO:<user@allowed.test>", "250 2.1.5");
+		client_ask(&client, "RCPT TO:<user@Allowed.TEST>", "250 2.1.5");
+	}
+	client_ask(&client, "RCPT TO:<user@allowed.test>", "452 4.5.3");
+	client_ask(&client, "DATA", "354");
+	client_say(&client, ".\r\n");
+	view = relay_taken(&relay, &client);
+	ck_assert_uint_eq(view.recipient_count, 201);
+	client_close(&client);
+	relay_close(&relay);
+}
+END_TEST
+
+START_TEST(policies)
+{
+	struct relay relay;
+	struct client client;
+	struct message_view view;
+
+	relay_init(&relay);
+	relay.policy.default_verdict = VERDICT_REJECT;
+	rig_open(&relay.rig);
+	client_greet(&client, &relay.rig);
+	client_ask(&client, "MAIL FROM:<a@x.test>", "250 2.1.0");
+	client_ask(&client, "RCPT TO:<real@evil.example>", "550 5.7.1");
+	client_ask(&client, "DATA", "554 5.5.1");
+	/* The policy is for what the list does not name; an unsafe form is taken all the same. */
+	client_ask(&client, "RCPT TO:<\"user\"@allowed.test>", "250 2.1.5");
+	client_ask(&client, "RCPT TO:<user@allowed.test>", "250 2.1.5");
+	client_ask(&client, "DATA", "354");
+	client_say(&client, ".\r\n");
+	view = relay_taken(&relay, &client);
+	ck_assert_uint_eq(view.recipient_count, 2);
+	ck_assert_int_eq(view.recipients[0].state, STATE_DROPPED);
+	ck_assert_int_eq(view.recipients[1].state, STATE_QUEUED);
+	client_close(&client);
+	relay_close(&relay);
+
+	relay_init(&relay);
+	relay.policy.default_verdict = VERDICT_HOLD;
+	rig_open(&relay.rig);
+	client_greet(&client, &relay.rig);
+	client_begin(&client, "real@evil.example");
+	client_say(&client, ".\r\n");
+	view = relay_taken(&relay, &client);
+	ck_assert_int_eq(view.recipients[0].state, STATE_HELD);
+	ck_assert_str_eq(view.recipients[0].ruling.verdict, "hold");
+	client_close(&client);
+	relay_close(&relay);
+}
+END_TEST
+
+/* RFC 3461: stored as given; a repeated recipient keeps what was said first (S042). */
+START_TEST(dsn)
+{
+	struct relay relay;
+	struct client client;
+	struct message_view view;
+
+	relay_init(&relay);
+	rig_open(&relay.rig);
+	client_greet(&client, &relay.rig);
+	client_ask(&client, "MAIL FROM:<app@client.test> ret=full ENVID=QQ+2B314", "250 2.1.0");
+	client_ask(&client,
+		   "RCPT TO:<user@allowed.test> NOTIFY=delay,success ORCPT=rfc822;Bob+2B@evil.test",
+		   "250 2.1.5");
+	client_ask(&client, "RCPT TO:<user@allowed.test> NOTIFY=NEVER", "250 2.1.5");
+	client_ask(&client, "RCPT TO:<real@evil.example>", "250 2.1.5");
+	client_ask(&client, "DATA", "354");
+	client_say(&client, ".\r\n");
+	view = relay_taken(&relay, &client);
+	ck_assert_str_eq(view.m.ret, "FULL");
+	ck_assert_str_eq(view.m.envid, "QQ+2B314");
+	ck_assert_uint_eq(view.recipient_count, 2);
+	ck_assert_str_eq(view.recipients[0].notify, "SUCCESS,DELAY");
+	ck_assert_str_eq(view.recipients[0].orcpt, "rfc822;Bob+2B@evil.test");
+	ck_assert(view.recipients[1].notify == NULL && view.recipients[1].orcpt == NULL);
+	client_ask(&client, "MAIL FROM:<app@client.test>", "250 2.1.0");
+	client_ask(&client, "RCPT TO:<user@allowed.test>", "250 2.1.5");
+	client_ask(&client, "DATA", "354");
+	client_say(&client, ".\r\n");
+	view = relay_taken(&relay, &client);
+	ck_assert(view.m.ret == NULL && view.m.envid == NULL && view.recipients[0].notify == NULL);
+	client_close(&client);
+	relay_close(&relay);
+}
+END_TEST
+
+UNIT_MAIN("smtp/envelope", recipient_forms, empty_list, duplicates, policies, dsn)
