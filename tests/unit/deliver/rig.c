@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "queue/delivery.h"
 #include "queue/message.h"
 #include "relay/filter/policy.h"
 #include "relay/mail/header.h"
@@ -216,6 +217,20 @@ struct ulid rig_accept_plain(struct rig *r, const char *recipient)
 	return rig_accept(r, "", recipients, bytes, sizeof(bytes) - 1);
 }
 
+struct ulid rig_accept_bytes(struct rig *r, const char *bytes, size_t len)
+{
+	static const char *const ann[] = {"ann@ok.test", NULL};
+
+	return rig_accept(r, "", ann, bytes, len);
+}
+
+void rig_fill_lines(char *bytes, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		bytes[i] = i % 64 == 62 ? '\r' : i % 64 == 63 ? '\n' : (char)('a' + i / 64 % 26);
+	memcpy(bytes, "a: b\r\n\r\n", 8);
+}
+
 const struct recipient_view *rig_recipient(struct rig *r, const struct ulid *id,
 					   const char *address)
 {
@@ -251,6 +266,21 @@ const struct recipient_view *rig_await(struct rig *r, const struct ulid *id, con
 			      view->reason != NULL ? view->reason : "");
 		usleep(5000);
 	}
+}
+
+int rig_in_doubt(struct rig *r)
+{
+	/* Claimed again far in the future, a recipient tells how often it was in doubt. */
+	struct claim claim = {
+		.now = clock_wall_ms() + 864000000, .max_recipients = 10, .lease_ms = 1000};
+	struct err why;
+	int in_doubt = -1;
+
+	ck_assert_int_eq(store_wait(r->store, queue_claim, &claim.job, &why), ERR_OK);
+	if (claim.message_count > 0)
+		in_doubt = claim.messages[0].recipients[0].in_doubt;
+	arena_free(&claim.arena);
+	return in_doubt;
 }
 
 void rig_expect(struct rig *r, const char *recipient, enum state state, const char *words)

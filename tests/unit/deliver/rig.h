@@ -59,6 +59,10 @@ struct ulid rig_accept(struct rig *rig, const char *sender, const char *const *r
 		       const char *bytes, size_t len);
 /* The usual one-line message for one recipient. */
 struct ulid rig_accept_plain(struct rig *rig, const char *recipient);
+/* One from <> for ann@ok.test. */
+struct ulid rig_accept_bytes(struct rig *rig, const char *bytes, size_t len);
+/* A message of `len` octets, a multiple of 64. */
+void rig_fill_lines(char *bytes, size_t len);
 
 /* The recipient as stored now; valid until the next call. */
 const struct recipient_view *rig_recipient(struct rig *rig, const struct ulid *id,
@@ -66,6 +70,8 @@ const struct recipient_view *rig_recipient(struct rig *rig, const struct ulid *i
 /* Waits for the state; fails the test when it does not come. */
 const struct recipient_view *rig_await(struct rig *rig, const struct ulid *id, const char *address,
 				       enum state state);
+/* How often the one recipient there is was in doubt; with delivery stopped. -1: there is none. */
+int rig_in_doubt(struct rig *rig);
 /* The usual message comes to the state, and the reason holds `words`. */
 void rig_expect(struct rig *rig, const char *recipient, enum state state, const char *words);
 /* The usual message is delivered within so many milliseconds. */
