@@ -5,52 +5,37 @@
 
 #include "base/clock.h"
 #include "relay/filter/fault.h"
-#include "relay/filter/policy.h"
-#include "relay/smtp/intake.h"
-#include "tests/unit/filter/list.h"
-#include "tests/unit/queue/fixture.h"
-#include "tests/unit/smtp/client.h"
+#include "tests/unit/smtp/relay.h"
 #include "tests/unit/unit.h"
 
 static const struct list_row rows[] = {{"allowed.test", 1, false, NULL, 0},
 				       {NULL, 0, false, NULL, 0}};
 
-struct relay {
-	struct fixture queue;
-	struct whitelist *list;
-	struct policy_options policy;
+/* A relay where failures can be demanded, and a client that was greeted. */
+struct faulty {
+	struct relay relay;
 	struct faults *faults;
-	struct intake *intake;
-	struct door_rig rig;
 	struct client client;
-	struct arena *arena;
 };
 
-static void relay_open(struct relay *relay, enum verdict_kind unlisted)
+static void faulty_open(struct faulty *faulty, enum verdict_kind unlisted)
 {
-	fixture_open(&relay->queue);
-	relay->list = list_of(rows);
-	relay->policy = (struct policy_options){.default_verdict = unlisted, .bounce_to = ""};
-	relay->faults = faults_new();
-	relay->intake = intake_new(relay->queue.store, relay->list, NULL);
-	intake_set_faults(relay->intake, relay->faults);
-	relay->arena = arena_new();
-	rig_init(&relay->rig, &intake_ops, relay->intake, &relay->policy);
+	struct relay *relay = &faulty->relay;
+
+	relay_init_with(relay, rows);
+	relay->policy.default_verdict = unlisted;
+	faulty->faults = faults_new();
+	intake_set_faults(relay->intake, faulty->faults);
 	relay->rig.listener.scope = "shop";
 	rig_open(&relay->rig);
-	client_greet(&relay->client, &relay->rig);
+	client_greet(&faulty->client, &relay->rig);
 }
 
-static void relay_close(struct relay *relay)
+static void faulty_close(struct faulty *faulty)
 {
-	client_close(&relay->client);
-	rig_close(&relay->rig, 1000);
-	intake_free(&relay->intake);
-	faults_free(&relay->faults);
-	whitelist_free(&relay->list);
-	arena_free(&relay->arena);
-	fixture_close(&relay->queue);
-	fixture_remove(&relay->queue);
+	client_close(&faulty->client);
+	relay_close(&faulty->relay);
+	faults_free(&faulty->faults);
 }
 
 static struct fault fault_of(enum fault_action action, enum fault_stage stage)
@@ -65,13 +50,13 @@ static struct fault fault_of(enum fault_action action, enum fault_stage stage)
 	return fault;
 }
 
-static void demand(struct relay *relay, const struct fault *fault)
+static void demand(struct faulty *faulty, const struct fault *fault)
 {
-	ck_assert_int_eq(faults_publish(relay->faults, FAULT_FROM_STORE, fault, 1), 0);
+	ck_assert_int_eq(faults_publish(faulty->faults, FAULT_FROM_STORE, fault, 1), 0);
 }
 
 /* One message to bob@allowed.test and eve@other.test, up to the first answer that is no yes. */
-static void send_until(struct relay *relay, const char *want)
+static void send_until(struct faulty *faulty, const char *want)
 {
 	static const char *const commands[] = {"MAIL FROM:<app@shop.test>",
 					       "RCPT TO:<bob@allowed.test>",
@@ -82,9 +67,9 @@ static void send_until(struct relay *relay, const char *want)
 	for (size_t i = 0; i < 5; i++) {
 		int got;
 
-		client_say(&relay->client, commands[i]);
-		client_say(&relay->client, "\r\n");
-		got = client_code(&relay->client);
+		client_say(&faulty->client, commands[i]);
+		client_say(&faulty->client, "\r\n");
+		got = client_code(&faulty->client);
 		if (got < 0) {
 			ck_assert_str_eq("gone", want);
 			return;
@@ -96,95 +81,95 @@ static void send_until(struct relay *relay, const char *want)
 	ck_assert_str_eq(code, want);
 }
 
-static int64_t stored(struct relay *relay)
+static int64_t stored(struct faulty *faulty)
 {
 	struct queue_stats stats;
 
-	store_stats(relay->queue.store, &stats);
+	store_stats(faulty->relay.queue.store, &stats);
 	return stats.messages;
 }
 
 START_TEST(refused_at_each_stage)
 {
 	struct fault fault = fault_of(FAULT_REJECT, FAULT_AT_MAIL);
-	struct relay relay;
+	struct faulty faulty;
 
-	relay_open(&relay, VERDICT_DROP);
+	faulty_open(&faulty, VERDICT_DROP);
 	for (; fault.stage <= FAULT_AT_END; fault.stage++) {
 		fault.code = 450 + fault.stage;
 		fault.scope = "shop";
-		demand(&relay, &fault);
-		send_until(&relay,
+		demand(&faulty, &fault);
+		send_until(&faulty,
 			   (const char *const[]){"", "451", "452", "453", "454"}[fault.stage]);
-		client_ask(&relay.client, "RSET", "250 2.0.0");
-		ck_assert_int_eq(stored(&relay), 0);
+		client_ask(&faulty.client, "RSET", "250 2.0.0");
+		ck_assert_int_eq(stored(&faulty), 0);
 	}
 	/* In force for the next command, as is the end of it. */
 	fault.stage = FAULT_AT_RCPT;
 	fault.recipient = "eve@other.test";
-	demand(&relay, &fault);
-	send_until(&relay, "454");
-	faults_publish(relay.faults, FAULT_FROM_STORE, NULL, 0);
-	client_ask(&relay.client, "RCPT TO:<eve@other.test>", "250 2.1.5");
-	client_ask(&relay.client, "DATA", "354");
-	client_ask(&relay.client, "hello\r\n.", "250 2.0.0");
-	ck_assert_int_eq(stored(&relay), 1);
-	relay_close(&relay);
+	demand(&faulty, &fault);
+	send_until(&faulty, "454");
+	faults_publish(faulty.faults, FAULT_FROM_STORE, NULL, 0);
+	client_ask(&faulty.client, "RCPT TO:<eve@other.test>", "250 2.1.5");
+	client_ask(&faulty.client, "DATA", "354");
+	client_ask(&faulty.client, "hello\r\n.", "250 2.0.0");
+	ck_assert_int_eq(stored(&faulty), 1);
+	faulty_close(&faulty);
 }
 END_TEST
 
 START_TEST(disconnected_at_each_stage)
 {
 	struct fault fault = fault_of(FAULT_DISCONNECT, FAULT_AT_MAIL);
-	struct relay relay;
+	struct faulty faulty;
 
-	relay_open(&relay, VERDICT_DROP);
+	faulty_open(&faulty, VERDICT_DROP);
 	for (; fault.stage <= FAULT_AT_END; fault.stage++) {
-		demand(&relay, &fault);
-		send_until(&relay, "gone");
-		client_close(&relay.client);
-		client_greet(&relay.client, &relay.rig);
+		demand(&faulty, &fault);
+		send_until(&faulty, "gone");
+		client_close(&faulty.client);
+		client_greet(&faulty.client, &faulty.relay.rig);
 	}
-	ck_assert_int_eq(stored(&relay), 0);
-	relay_close(&relay);
+	ck_assert_int_eq(stored(&faulty), 0);
+	faulty_close(&faulty);
 }
 END_TEST
 
 START_TEST(late_at_each_stage_and_stored_all_the_same)
 {
 	struct fault fault = fault_of(FAULT_DELAY, FAULT_AT_MAIL);
-	struct relay relay;
+	struct faulty faulty;
 
-	relay_open(&relay, VERDICT_DROP);
+	faulty_open(&faulty, VERDICT_DROP);
 	for (; fault.stage <= FAULT_AT_END; fault.stage++) {
 		int64_t before = clock_mono_ms();
 
-		demand(&relay, &fault);
-		send_until(&relay, "250");
+		demand(&faulty, &fault);
+		send_until(&faulty, "250");
 		ck_assert_int_ge(clock_mono_ms() - before, 199);
 	}
-	ck_assert_int_eq(stored(&relay), 4);
-	relay_close(&relay);
+	ck_assert_int_eq(stored(&faulty), 4);
+	faulty_close(&faulty);
 }
 END_TEST
 
-static struct message_view last_message(struct relay *relay)
+static struct message_view last_message(struct faulty *faulty)
 {
 	struct message_query query = {.limit = 1, .with_recipients = true};
 	struct message_view *views;
 	size_t count;
 
-	ck_assert_int_eq(
-		queue_message_list(relay->queue.reader, &query, relay->arena, &views, &count, NULL),
-		ERR_OK);
+	ck_assert_int_eq(queue_message_list(faulty->relay.queue.reader, &query, faulty->relay.arena,
+					    &views, &count, NULL),
+			 ERR_OK);
 	ck_assert_uint_eq(count, 1);
 	return views[0];
 }
 
 /* What is to bounce is queued whatever the list says; the rest of the message is as always. */
-static void expect_fates(struct relay *relay, const char *bob, const char *eve)
+static void expect_fates(struct faulty *faulty, const char *bob, const char *eve)
 {
-	struct claim claim = claim_at(&relay->queue, INT64_MAX / 2, 10);
+	struct claim claim = claim_at(&faulty->relay.queue, INT64_MAX / 2, 10);
 	const struct claimed_message *message = &claim.messages[0];
 
 	ck_assert_uint_eq(claim.message_count, 1);
@@ -209,18 +194,18 @@ START_TEST(a_bounce_is_decided_at_rcpt)
 	fault.reply = "No such user";
 	for (size_t i = 0; i < 3; i++) {
 		struct message_view view;
-		struct relay relay;
+		struct faulty faulty;
 
-		relay_open(&relay, kinds[i]);
-		demand(&relay, &fault);
-		send_until(&relay, "250");
-		view = last_message(&relay);
+		faulty_open(&faulty, kinds[i]);
+		demand(&faulty, &fault);
+		send_until(&faulty, "250");
+		view = last_message(&faulty);
 		ck_assert_uint_eq(view.recipient_count, 2);
 		ck_assert_int_eq(view.recipients[1].state, STATE_QUEUED);
 		ck_assert_ptr_nonnull(strstr(view.recipients[1].ruling.reason,
 					     "to bounce by the fault rule on-demand"));
-		expect_fates(&relay, NULL, "bounce 1 550 5.1.1 on-demand No such user");
-		relay_close(&relay);
+		expect_fates(&faulty, NULL, "bounce 1 550 5.1.1 on-demand No such user");
+		faulty_close(&faulty);
 	}
 }
 END_TEST
@@ -230,17 +215,17 @@ START_TEST(a_defer_does_not_let_anything_out)
 {
 	struct fault fault = fault_of(FAULT_DEFER, FAULT_AT_RCPT);
 	struct message_view view;
-	struct relay relay;
+	struct faulty faulty;
 
 	fault.attempts = 3;
-	relay_open(&relay, VERDICT_DROP);
-	demand(&relay, &fault);
-	send_until(&relay, "250");
-	view = last_message(&relay);
+	faulty_open(&faulty, VERDICT_DROP);
+	demand(&faulty, &fault);
+	send_until(&faulty, "250");
+	view = last_message(&faulty);
 	ck_assert_int_eq(view.recipients[0].state, STATE_QUEUED);
 	ck_assert_int_eq(view.recipients[1].state, STATE_DROPPED);
-	expect_fates(&relay, "defer 3 451 4.3.0 on-demand Failure on demand", NULL);
-	relay_close(&relay);
+	expect_fates(&faulty, "defer 3 451 4.3.0 on-demand Failure on demand", NULL);
+	faulty_close(&faulty);
 }
 END_TEST
 
@@ -249,21 +234,21 @@ START_TEST(a_recipient_named_twice_counts_once)
 	struct fault fault = fault_of(FAULT_REJECT, FAULT_AT_RCPT);
 	struct fault_view view;
 	const struct fault_set *set;
-	struct relay relay;
+	struct faulty faulty;
 
 	fault.skip = 1;
-	relay_open(&relay, VERDICT_DROP);
-	demand(&relay, &fault);
-	client_ask(&relay.client, "MAIL FROM:<app@shop.test>", "250");
-	client_ask(&relay.client, "RCPT TO:<bob@allowed.test>", "250");
-	client_ask(&relay.client, "RCPT TO:<bob@ALLOWED.test>", "250");
-	client_ask(&relay.client, "RCPT TO:<carol@allowed.test>", "550 5.1.1");
-	set = faults_acquire(relay.faults);
+	faulty_open(&faulty, VERDICT_DROP);
+	demand(&faulty, &fault);
+	client_ask(&faulty.client, "MAIL FROM:<app@shop.test>", "250");
+	client_ask(&faulty.client, "RCPT TO:<bob@allowed.test>", "250");
+	client_ask(&faulty.client, "RCPT TO:<bob@ALLOWED.test>", "250");
+	client_ask(&faulty.client, "RCPT TO:<carol@allowed.test>", "550 5.1.1");
+	set = faults_acquire(faulty.faults);
 	fault_set_view(set, 0, &view);
 	ck_assert_int_eq(view.matches, 2);
 	ck_assert_int_eq(view.strikes, 1);
 	faults_release(&set);
-	relay_close(&relay);
+	faulty_close(&faulty);
 }
 END_TEST
 
