@@ -1,7 +1,6 @@
 /* tests relay/smtp/hold.c: answers held back, and what is not held back with them */
 #include <config.h>
 
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/clock.h"

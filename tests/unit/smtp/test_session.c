@@ -10,24 +10,6 @@
 
 #define COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))
 
-/* tests relay/smtp/session.c, verb.c and transfer.c over real sockets (CASES 2.A, 2.B, 2.D) */
-#include <config.h>
-
-#include "tests/unit/smtp/fixture.h"
-
-#include <stdatomic.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
-#include "base/clock.h"
-#include "base/mem.h"
-#include "tests/unit/unit.h"
-
-#define COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))
-#define TAIL	    "MAIL FROM:<a@x.test>\r\nRCPT TO:<real@evil.example>\r\nDATA\r\nx"
-
 START_TEST(one_message)
 {
 	struct house house;
