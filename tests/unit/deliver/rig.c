@@ -268,6 +268,13 @@ const struct recipient_view *rig_await(struct rig *r, const struct ulid *id, con
 	}
 }
 
+const struct recipient_view *rig_send(struct rig *r, const char *recipient, enum state state)
+{
+	struct ulid id = rig_accept_plain(r, recipient);
+
+	return rig_await(r, &id, recipient, state);
+}
+
 int rig_in_doubt(struct rig *r)
 {
 	/* Claimed again far in the future, a recipient tells how often it was in doubt. */
@@ -285,8 +292,7 @@ int rig_in_doubt(struct rig *r)
 
 void rig_expect(struct rig *r, const char *recipient, enum state state, const char *words)
 {
-	struct ulid id = rig_accept_plain(r, recipient);
-	const struct recipient_view *view = rig_await(r, &id, recipient, state);
+	const struct recipient_view *view = rig_send(r, recipient, state);
 
 	ck_assert_msg(strstr(view->reason, words) != NULL, "%s", view->reason);
 }
@@ -294,9 +300,8 @@ void rig_expect(struct rig *r, const char *recipient, enum state state, const ch
 void rig_expect_quick(struct rig *r, const char *recipient, int64_t limit_ms)
 {
 	int64_t began = clock_mono_ms();
-	struct ulid id = rig_accept_plain(r, recipient);
 
-	rig_await(r, &id, recipient, STATE_DELIVERED);
+	rig_send(r, recipient, STATE_DELIVERED);
 	printf("# left after %lld ms\n", (long long)(clock_mono_ms() - began));
 	ck_assert_int_lt(clock_mono_ms() - began, limit_ms);
 }

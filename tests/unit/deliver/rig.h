@@ -70,6 +70,8 @@ const struct recipient_view *rig_recipient(struct rig *rig, const struct ulid *i
 /* Waits for the state; fails the test when it does not come. */
 const struct recipient_view *rig_await(struct rig *rig, const struct ulid *id, const char *address,
 				       enum state state);
+/* Accepts the usual message for `recipient` and waits for its state. */
+const struct recipient_view *rig_send(struct rig *rig, const char *recipient, enum state state);
 /* How often the one recipient there is was in doubt; with delivery stopped. -1: there is none. */
 int rig_in_doubt(struct rig *rig);
 /* The usual message comes to the state, and the reason holds `words`. */
