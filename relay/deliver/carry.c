@@ -570,11 +570,6 @@ void carry_begin(struct carry *c, struct loop *loop, struct job *job, int near_f
 	c->near = stream_new(loop, near_fd, &options, &ops, c);
 }
 
-bool carry_is_busy(const struct carry *c)
-{
-	return c->job != NULL;
-}
-
 bool carry_is_owed(const struct carry *c)
 {
 	bool finals = c->state == CARRY_FINAL && c->next_final > 0;

@@ -89,7 +89,6 @@ void carry_refuse(int near_fd, size_t recipients);
  */
 void carry_begin(struct carry *carry, struct loop *loop, struct job *job, int near_fd,
 		 struct stream *far, const struct hop_caps *caps);
-bool carry_is_busy(const struct carry *carry);
 /* Replies that the next hop may send in packets of their own are still to come. */
 bool carry_is_owed(const struct carry *carry);
 /* The far side: one whole reply; room for output again. */

@@ -23,8 +23,9 @@
 #include "relay/deliver/uplink.h"
 #include "relay/deliver/worker.h"
 
-#define IN_HAND_MAX	 256 /* recipients claimed and not settled */
-#define IN_HAND_LOW	 128 /* claim more below this */
+#define IN_HAND_MAX	 256  /* jobs claimed and not settled */
+#define IN_HAND_LOW	 128  /* claim more below this */
+#define RECIPIENTS_MAX	 4096 /* of them all: this is what they need memory for */
 #define LEASE_MS	 (10 * 60 * 1000)
 #define IDLE_MS		 (60 * 1000) /* so long it may sleep when nothing is to be done */
 #define CLAIM_EACH_MS	 250	     /* also with half of our hands full */
@@ -66,7 +67,6 @@ struct link {
 	enum trouble open_trouble;
 	struct job *done_job;
 	bool done_alive;
-	char lost_why[240];
 	bool is_lost; /* `lost` has arrived; `done` of a crossing job is still to come */
 };
 
@@ -200,6 +200,7 @@ struct deliver {
 	struct plan *plans; /* all that are still used, `plan` among them */
 	struct job *jobs;   /* all in hand */
 	size_t in_hand;	    /* recipients */
+	size_t jobs_in_hand;
 	struct job *decided_first, *decided_last;
 
 	struct claim_call claim;

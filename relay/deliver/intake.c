@@ -247,8 +247,10 @@ void intake_start(struct deliver *d)
  */
 static bool has_room(const struct deliver *d)
 {
-	return d->in_hand <= IN_HAND_LOW ||
-	       (d->in_hand < IN_HAND_MAX && clock_mono_ms() - d->claimed_ms >= CLAIM_EACH_MS);
+	if (d->in_hand + IN_HAND_MAX > RECIPIENTS_MAX)
+		return false;
+	return d->jobs_in_hand <= IN_HAND_LOW ||
+	       (d->jobs_in_hand < IN_HAND_MAX && clock_mono_ms() - d->claimed_ms >= CLAIM_EACH_MS);
 }
 
 void intake_claim(struct deliver *d, int64_t now)
@@ -262,8 +264,9 @@ void intake_claim(struct deliver *d, int64_t now)
 	d->maybe_due = false;
 	d->claim.busy = true;
 	claim->now = now;
-	claim->max_recipients = IN_HAND_MAX - d->in_hand;
-	claim->whole = d->in_hand > IN_HAND_LOW; /* its turn comes when there is more room */
+	/* As if each were a job; how many share one is not known before. */
+	claim->max_recipients = IN_HAND_MAX - d->jobs_in_hand;
+	claim->whole = d->jobs_in_hand > IN_HAND_LOW; /* its turn comes when there is more room */
 	claim->lease_ms = d->env.lease_ms;
 	queue_claim(d->env.store, &claim->job);
 }

@@ -274,7 +274,8 @@ static void on_lost(void *ctx, const char *why)
 {
 	struct link *link = ctx;
 
-	snprintf(link->lost_why, sizeof(link->lost_why), "%s", why);
+	/* Nobody's mail: the next one dials again. */
+	log_debug("connection lost", LOG_S("host", link->host->text), LOG_S("error", why));
 	scheduler_answer(link->deliver, &link->lost);
 }
 

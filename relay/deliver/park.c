@@ -93,12 +93,12 @@ static size_t line_max(const struct way *way)
 	size_t least = 4 * way->options->max_connections;
 
 	if (way->plan->options->route_count < 2 || !way->paced)
-		return IN_HAND_MAX;
+		return RECIPIENTS_MAX;
 	if (least < LINE_LEAST)
 		least = LINE_LEAST;
 	if (least < way->pace)
 		least = way->pace;
-	return least < IN_HAND_MAX ? least : IN_HAND_MAX;
+	return least < RECIPIENTS_MAX ? least : RECIPIENTS_MAX;
 }
 
 /* A second in which it always had something to do tells what it can do. */
@@ -280,7 +280,7 @@ static void relieve_stuck(struct deliver *d, struct destination *to, int64_t now
 {
 	char reason[340];
 
-	if (!to->way->looks_up || d->in_hand < IN_HAND_LOW || to->waiting <= LINE_LEAST ||
+	if (!to->way->looks_up || d->jobs_in_hand < IN_HAND_LOW || to->waiting <= LINE_LEAST ||
 	    now_ms - to->waiting_since_ms < STUCK_MS || now_ms - to->moved_ms < STUCK_MS)
 		return;
 	to->moved_ms = now_ms; /* not with each claim: that would be a quick circle */

@@ -29,6 +29,7 @@ struct job *settle_new_job(struct deliver *d, struct batch *batch,
 	if (d->jobs != NULL)
 		d->jobs->all_prev = job;
 	d->jobs = job;
+	d->jobs_in_hand++;
 	return job;
 }
 
@@ -52,6 +53,7 @@ static void end_job(struct deliver *d, struct job *job)
 		d->jobs = job->all_next;
 	assert(d->in_hand >= job->count);
 	d->in_hand -= job->count;
+	d->jobs_in_hand--;
 	plan_leave(d, job->plan);
 	leave_batch(job->batch, job->count);
 	job_free(&job);
