@@ -1,12 +1,11 @@
 /* tests relay/smtp/xclient.c over real sockets (S047) */
 #include <config.h>
 
-#include "tests/unit/smtp/fixture.h"
+#include "tests/unit/smtp/login.h"
 
 #include <stdio.h>
 #include <unistd.h>
 
-#include "relay/smtp/users.h"
 #include "tests/unit/unit.h"
 
 /* Trusts 127.0.0.0/8; clients come from there or from 192.0.2.0/24. */
@@ -168,11 +167,6 @@ START_TEST(several)
 }
 END_TEST
 
-static void no_mistake(void *ctx, size_t line, const char *sentence)
-{
-	ck_abort_msg("%zu: %s", line, sentence);
-}
-
 /* LOGIN= satisfies `auth: required`; a user of the file has its scope, any other has none. */
 START_TEST(login)
 {
@@ -191,8 +185,7 @@ START_TEST(login)
 	struct client client;
 
 	init_trusting(&house);
-	ck_assert_int_eq(users_parse(span_of("bob:{PLAIN}secret:shop"), no_mistake, NULL, &users),
-			 ERR_OK);
+	users = login_users("bob:{PLAIN}secret:shop");
 	house.rig.settings.users = users;
 	house.rig.listener.auth = LISTENER_AUTH_REQUIRED;
 	rig_open(&house.rig);
