@@ -227,14 +227,14 @@ START_TEST(people_reach_what_waits_for_a_next_hop)
 }
 END_TEST
 
-/* What is in hand is counted in messages: those for a hundred each fill all connections. */
-START_TEST(messages_for_many_use_all_connections)
+/* What is in hand is counted in messages: a few for a hundred each leave room for more. */
+START_TEST(messages_for_many_leave_room_in_hand)
 {
-	static const struct nexthop_step wait[4] = {
-		{AT_DOT, DO_PAUSE}, {AT_DOT, DO_PAUSE}, {AT_DOT, DO_PAUSE}, {AT_DOT, DO_PAUSE}};
+	static const struct nexthop_step wait = {AT_DOT, DO_PAUSE};
 	static const char message[] = "Subject: n\r\n\r\nhello\r\n";
 	const char *many[RIG_RECIPIENTS_MAX + 1] = {NULL};
 	char names[100][24];
+	int64_t end = clock_mono_ms() + RIG_WAIT_MS;
 	struct ulid last = {{0}};
 	struct rig r;
 
@@ -242,10 +242,13 @@ START_TEST(messages_for_many_use_all_connections)
 		snprintf(names[i], sizeof(names[i]), "user%d@ok.test", i);
 		many[i] = names[i];
 	}
-	rig_start(&r, wait, 4, NULL);
+	rig_start(&r, &wait, 1, NULL);
 	for (int i = 0; i < 6; i++)
 		last = rig_accept(&r, "app@ok.test", many, message, strlen(message));
-	ck_assert(nexthop_wait_stage(r.hop, AT_DOT, 4, RIG_WAIT_MS));
+	while (ask_sql(r.folder, "SELECT count(*) FROM recipient WHERE lease IS NOT NULL") < 600) {
+		ck_assert_int_lt(clock_mono_ms(), end);
+		usleep(20000);
+	}
 	nexthop_go(r.hop);
 	(void)rig_await(&r, &last, "user99@ok.test", STATE_DELIVERED);
 	rig_stop(&r);
@@ -255,4 +258,4 @@ END_TEST
 UNIT_MAIN("deliver/crowd", a_flood_does_not_hold_up_another_application,
 	  a_dead_route_does_not_hold_up_the_others, a_tarpit_does_not_hold_up_the_others,
 	  S242_what_waited_for_a_next_hop_drains, people_reach_what_waits_for_a_next_hop,
-	  messages_for_many_use_all_connections)
+	  messages_for_many_leave_room_in_hand)
