@@ -14,14 +14,12 @@
 START_TEST(one_plain_message_goes_through)
 {
 	struct rig r;
-	struct ulid id;
 	const struct recipient_view *view;
 	const struct nexthop_mail *mail;
 	struct entry_hits hits[4];
 
 	rig_start(&r, NULL, 0, NULL);
-	id = rig_accept_plain(&r, "ann@ok.test");
-	view = rig_await(&r, &id, "ann@ok.test", STATE_DELIVERED);
+	view = rig_send(&r, "ann@ok.test", STATE_DELIVERED);
 	ck_assert_int_eq(view->reply_code, 250);
 	ck_assert_str_eq(view->route, "default");
 	/* the entry that let it go, in the ruling and in its hit counter */
@@ -248,15 +246,13 @@ END_TEST
 START_TEST(too_old_mail_expires)
 {
 	struct rig r;
-	struct ulid id;
 	static const struct nexthop_step step = {AT_RCPT, DO_REPLY, "450 never\r\n"};
 
 	rig_open(&r, &step, 1, NULL);
 	r.schedule[0] = 50;
 	r.options.expire_after_ms = 400;
 	rig_deliver(&r);
-	id = rig_accept_plain(&r, "ann@ok.test");
-	rig_await(&r, &id, "ann@ok.test", STATE_EXPIRED);
+	rig_send(&r, "ann@ok.test", STATE_EXPIRED);
 	rig_stop(&r);
 }
 END_TEST
@@ -343,7 +339,6 @@ START_TEST(a_slow_route_does_not_hold_up_the_others)
 	struct nexthop *fast = nexthop_start(NULL, 0, NULL);
 	const char *fast_host = nexthop_address(fast);
 	struct queue_stats stats = {0};
-	struct ulid id;
 	struct rig r;
 
 	for (size_t i = 0; i < 100; i++) {
@@ -369,8 +364,7 @@ START_TEST(a_slow_route_does_not_hold_up_the_others)
 		store_stats(r.store, &stats);
 	}
 	ck_assert_int_ge(stats.by_state[STATE_DELIVERING], 200);
-	id = rig_accept_plain(&r, "ann@fast.test");
-	rig_await(&r, &id, "ann@fast.test", STATE_DELIVERED);
+	rig_send(&r, "ann@fast.test", STATE_DELIVERED);
 	ck_assert_uint_eq(nexthop_mail_count(r.hop), 0);
 	nexthop_go(r.hop);
 	rig_stop(&r);
@@ -388,12 +382,10 @@ START_TEST(a_reload_takes_over_for_the_next_message)
 	struct delivery_options next;
 	struct route_options route;
 	struct rig r;
-	struct ulid id;
 	int ended = 0;
 
 	rig_start(&r, NULL, 0, NULL);
-	id = rig_accept_plain(&r, "ann@ok.test");
-	rig_await(&r, &id, "ann@ok.test", STATE_DELIVERED);
+	rig_send(&r, "ann@ok.test", STATE_DELIVERED);
 	route = r.route;
 	route.name = "renamed";
 	next = r.options;
@@ -403,8 +395,7 @@ START_TEST(a_reload_takes_over_for_the_next_message)
 		usleep(5000);
 	ck_assert_int_eq(__atomic_load_n(&ended, __ATOMIC_SEQ_CST), 1);
 	memset(&r.route, 0, sizeof(r.route));
-	id = rig_accept_plain(&r, "ann@ok.test");
-	ck_assert_str_eq(rig_await(&r, &id, "ann@ok.test", STATE_DELIVERED)->route, "renamed");
+	ck_assert_str_eq(rig_send(&r, "ann@ok.test", STATE_DELIVERED)->route, "renamed");
 	rig_stop(&r);
 }
 END_TEST

@@ -56,9 +56,7 @@ START_TEST(a_stale_connection_is_dialled_again_without_an_attempt)
 	r.route.max_connections = 1;
 	rig_deliver(&r);
 	for (int i = 0; i < 4; i++) {
-		struct ulid id = rig_accept_plain(&r, "ann@ok.test");
-
-		ck_assert_int_eq(rig_await(&r, &id, "ann@ok.test", STATE_DELIVERED)->attempts, 1);
+		ck_assert_int_eq(rig_send(&r, "ann@ok.test", STATE_DELIVERED)->attempts, 1);
 	}
 	ck_assert_uint_eq(nexthop_mail_count(r.hop), 4);
 	rig_stop(&r);
@@ -169,12 +167,10 @@ START_TEST(a_pool_of_dead_connections_costs_no_attempt)
 	for (size_t i = 0; i < sizeof(deaths) / sizeof(deaths[0]); i++) {
 		struct nexthop_step steps[2] = {{AT_DOT, DO_PAUSE}, deaths[i]};
 		struct rig r;
-		struct ulid id;
 
 		rig_open(&r, steps, 2, NULL);
 		fill_pool(&r);
-		id = rig_accept_plain(&r, "ann@ok.test");
-		ck_assert_int_eq(rig_await(&r, &id, "ann@ok.test", STATE_DELIVERED)->attempts, 1);
+		ck_assert_int_eq(rig_send(&r, "ann@ok.test", STATE_DELIVERED)->attempts, 1);
 		ck_assert_int_eq(nexthop_reached(r.hop, AT_MAIL), 6);
 		ck_assert_int_eq(nexthop_connections(r.hop), 5);
 		rig_stop(&r);
@@ -193,9 +189,7 @@ START_TEST(a_pooled_connection_that_went_silent_costs_no_attempt)
 	r.route.command_timeout_ms = 500;
 	rig_deliver(&r);
 	for (int i = 0; i < 2; i++) {
-		struct ulid id = rig_accept_plain(&r, "ann@ok.test");
-
-		ck_assert_int_eq(rig_await(&r, &id, "ann@ok.test", STATE_DELIVERED)->attempts, 1);
+		ck_assert_int_eq(rig_send(&r, "ann@ok.test", STATE_DELIVERED)->attempts, 1);
 	}
 	ck_assert_int_eq(nexthop_connections(r.hop), 2);
 	rig_stop(&r);
@@ -300,15 +294,13 @@ START_TEST(the_rest_grows_with_each_outage)
 	static const struct nexthop_step step = {AT_GREETING, DO_REPLY, "421 closed\r\n", .from = 1,
 						 .to = 2};
 	struct rig r;
-	struct ulid id;
 	int64_t began;
 
 	rig_open(&r, &step, 1, NULL);
 	r.schedule[0] = 100;
 	began = clock_mono_ms();
 	rig_deliver(&r);
-	id = rig_accept_plain(&r, "ann@ok.test");
-	rig_await(&r, &id, "ann@ok.test", STATE_DELIVERED);
+	rig_send(&r, "ann@ok.test", STATE_DELIVERED);
 	ck_assert_int_ge(clock_mono_ms() - began, 3000);
 	ck_assert_int_eq(nexthop_connections(r.hop), 3);
 	rig_stop(&r);
@@ -323,14 +315,12 @@ START_TEST(the_source_address_is_where_we_come_from)
 
 	for (size_t i = 0; i < sizeof(sources) / sizeof(sources[0]); i++) {
 		struct rig r;
-		struct ulid id;
 		char peer[16];
 
 		rig_open(&r, NULL, 0, NULL);
 		r.route.source_address = sources[i];
 		rig_deliver(&r);
-		id = rig_accept_plain(&r, "ann@ok.test");
-		rig_await(&r, &id, "ann@ok.test", STATE_DELIVERED);
+		rig_send(&r, "ann@ok.test", STATE_DELIVERED);
 		nexthop_peer(r.hop, peer);
 		ck_assert_str_eq(peer, i == 0 ? "127.0.0.1" : sources[i]);
 		rig_stop(&r);
@@ -346,13 +336,11 @@ START_TEST(a_source_address_that_is_not_ours_means_no_mail)
 	for (size_t i = 0; i < sizeof(sources) / sizeof(sources[0]); i++) {
 		const struct recipient_view *view;
 		struct rig r;
-		struct ulid id;
 
 		rig_open(&r, NULL, 0, NULL);
 		r.route.source_address = sources[i];
 		rig_deliver(&r);
-		id = rig_accept_plain(&r, "ann@ok.test");
-		view = rig_await(&r, &id, "ann@ok.test", STATE_DEFERRED);
+		view = rig_send(&r, "ann@ok.test", STATE_DEFERRED);
 		ck_assert_msg(strstr(view->reason, r.host) != NULL, "%s", view->reason);
 		ck_assert_msg(strstr(view->reason, "source") != NULL, "%s", view->reason);
 		ck_assert_int_eq(nexthop_connections(r.hop), 0);
@@ -365,9 +353,7 @@ END_TEST
 
 static void deliver_one(struct rig *r)
 {
-	struct ulid id = rig_accept_plain(r, "ann@ok.test");
-
-	ck_assert_int_eq(rig_await(r, &id, "ann@ok.test", STATE_DELIVERED)->attempts, 1);
+	ck_assert_int_eq(rig_send(r, "ann@ok.test", STATE_DELIVERED)->attempts, 1);
 }
 
 /* The first that answers gets it, in the first attempt; nobody asks those that come behind. */
@@ -404,15 +390,13 @@ START_TEST(all_hosts_are_tried_before_mail_is_put_off)
 	const char *hosts[2] = {"127.0.0.1:1"};
 	const struct recipient_view *view;
 	struct rig r;
-	struct ulid id;
 
 	rig_open(&r, &closed, 1, NULL);
 	hosts[1] = r.host;
 	r.route.hosts = hosts;
 	r.route.host_count = 2;
 	rig_deliver(&r);
-	id = rig_accept_plain(&r, "ann@ok.test");
-	view = rig_await(&r, &id, "ann@ok.test", STATE_DEFERRED);
+	view = rig_send(&r, "ann@ok.test", STATE_DEFERRED);
 	ck_assert_msg(strstr(view->reason, "127.0.0.1:1: ") != NULL, "%s", view->reason);
 	ck_assert_msg(strstr(view->reason, "421 closed") != NULL, "%s", view->reason);
 	rig_stop(&r);
