@@ -275,6 +275,18 @@ const struct recipient_view *rig_send(struct rig *r, const char *recipient, enum
 	return rig_await(r, &id, recipient, state);
 }
 
+size_t rig_messages(struct rig *r, struct message_view **views_out)
+{
+	struct message_query query = {.limit = 100, .with_recipients = true};
+	size_t count;
+
+	arena_free(&r->arena);
+	r->arena = arena_new();
+	ck_assert_int_eq(queue_message_list(r->reader, &query, r->arena, views_out, &count, NULL),
+			 ERR_OK);
+	return count;
+}
+
 int rig_in_doubt(struct rig *r)
 {
 	/* Claimed again far in the future, a recipient tells how often it was in doubt. */

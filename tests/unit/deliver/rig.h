@@ -72,6 +72,8 @@ const struct recipient_view *rig_await(struct rig *rig, const struct ulid *id, c
 				       enum state state);
 /* Accepts the usual message for `recipient` and waits for its state. */
 const struct recipient_view *rig_send(struct rig *rig, const char *recipient, enum state state);
+/* What there is, newest first, up to a hundred; valid until the next call. Returns how many. */
+size_t rig_messages(struct rig *rig, struct message_view **views_out);
 /* How often the one recipient there is was in doubt; with delivery stopped. -1: there is none. */
 int rig_in_doubt(struct rig *rig);
 /* The usual message comes to the state, and the reason holds `words`. */
