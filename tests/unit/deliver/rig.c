@@ -224,6 +224,17 @@ struct ulid rig_accept_bytes(struct rig *r, const char *bytes, size_t len)
 	return rig_accept(r, "", ann, bytes, len);
 }
 
+struct ulid rig_start_in_body(struct rig *r, const struct nexthop_step *step, const char *bytes,
+			      size_t len)
+{
+	struct ulid id;
+
+	rig_start(r, step, 1, NULL);
+	id = rig_accept_bytes(r, bytes, len);
+	ck_assert(nexthop_wait_stage(r->hop, AT_BODY, 1, RIG_WAIT_MS));
+	return id;
+}
+
 void rig_fill_lines(char *bytes, size_t len)
 {
 	for (size_t i = 0; i < len; i++)

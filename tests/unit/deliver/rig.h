@@ -61,6 +61,9 @@ struct ulid rig_accept(struct rig *rig, const char *sender, const char *const *r
 struct ulid rig_accept_plain(struct rig *rig, const char *recipient);
 /* One from <> for ann@ok.test. */
 struct ulid rig_accept_bytes(struct rig *rig, const char *bytes, size_t len);
+/* Starts with this step, one at AT_BODY, and accepts such a message; returns once it is there. */
+struct ulid rig_start_in_body(struct rig *rig, const struct nexthop_step *step, const char *bytes,
+			      size_t len);
 /* A message of `len` octets, a multiple of 64. */
 void rig_fill_lines(char *bytes, size_t len);
 

@@ -276,9 +276,7 @@ START_TEST(a_stall_in_mid_data_leaves_no_hole)
 	struct ulid id;
 
 	rig_fill_lines(bytes, len);
-	rig_start(&r, &step, 1, NULL);
-	id = rig_accept_bytes(&r, bytes, len);
-	ck_assert(nexthop_wait_stage(r.hop, AT_BODY, 1, RIG_WAIT_MS));
+	id = rig_start_in_body(&r, &step, bytes, len);
 	usleep(2500000);
 	nexthop_go(r.hop);
 	rig_await(&r, &id, "ann@ok.test", STATE_DELIVERED);

@@ -44,9 +44,7 @@ START_TEST(what_people_do_in_mid_data_never_truncates)
 		struct rig r;
 		struct ulid id;
 
-		rig_start(&r, &step, 1, NULL);
-		id = rig_accept_bytes(&r, bytes, len);
-		ck_assert(nexthop_wait_stage(r.hop, AT_BODY, 1, RIG_WAIT_MS));
+		id = rig_start_in_body(&r, &step, bytes, len);
 		usleep(100000);
 		act(&r, &id, (enum action)action);
 		nexthop_go(r.hop);
@@ -70,9 +68,7 @@ START_TEST(stopping_in_mid_data_gives_it_back)
 	struct ulid id;
 
 	rig_fill_lines(bytes, len);
-	rig_start(&r, &step, 1, NULL);
-	id = rig_accept_bytes(&r, bytes, len);
-	ck_assert(nexthop_wait_stage(r.hop, AT_BODY, 1, RIG_WAIT_MS));
+	id = rig_start_in_body(&r, &step, bytes, len);
 	rig_stop_delivery(&r, 200);
 	rig_await(&r, &id, "ann@ok.test", STATE_DEFERRED);
 	nexthop_go(r.hop);

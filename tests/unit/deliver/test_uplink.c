@@ -72,6 +72,16 @@ START_TEST(a_message_over_the_next_hops_size_is_not_sent)
 }
 END_TEST
 
+/* A message with a body of `size` octets, of which `body` is all that comes for now. */
+static void begin_body(struct talker *t, int64_t size, const char *body)
+{
+	talker_ready(t, NULL, 0, NULL);
+	talker_assign(t, talker_ann, "a: b\r\n\r\n", size);
+	talker_to_data(t, talker_ann);
+	talker_tell(t, talker_stand_in);
+	talker_tell(t, body);
+}
+
 /* Whatever is wrong with the body, the connection closes and no dot leaves. */
 START_TEST(a_body_that_does_not_add_up_gets_no_dot)
 {
@@ -83,11 +93,7 @@ START_TEST(a_body_that_does_not_add_up_gets_no_dot)
 	for (size_t i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++) {
 		struct talker t;
 
-		talker_ready(&t, NULL, 0, NULL);
-		talker_assign(&t, talker_ann, "a: b\r\n\r\n", 14);
-		talker_to_data(&t, talker_ann);
-		talker_tell(&t, talker_stand_in);
-		talker_tell(&t, bodies[i]);
+		begin_body(&t, 14, bodies[i]);
 		bell_await(&t.bell, &t.done);
 		ck_assert(!t.alive);
 		ck_assert(t.job->record.broken != ERR_OK);
@@ -104,11 +110,7 @@ START_TEST(a_worker_that_breaks_off_leaves_no_message)
 {
 	struct talker t;
 
-	talker_ready(&t, NULL, 0, NULL);
-	talker_assign(&t, talker_ann, "a: b\r\n\r\n", 14);
-	talker_to_data(&t, talker_ann);
-	talker_tell(&t, talker_stand_in);
-	talker_tell(&t, "half");
+	begin_body(&t, 14, "half");
 	shutdown(t.fd, SHUT_RDWR);
 	bell_await(&t.bell, &t.done);
 	ck_assert(!t.alive);
@@ -138,11 +140,7 @@ START_TEST(closing_in_the_middle_sends_no_dot)
 {
 	struct talker t;
 
-	talker_ready(&t, NULL, 0, NULL);
-	talker_assign(&t, talker_ann, "a: b\r\n\r\n", 5);
-	talker_to_data(&t, talker_ann);
-	talker_tell(&t, talker_stand_in);
-	talker_tell(&t, "x");
+	begin_body(&t, 5, "x");
 	uplink_close(t.uplink);
 	bell_await(&t.bell, &t.done);
 	bell_await(&t.bell, &t.closed);
