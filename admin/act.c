@@ -7,7 +7,7 @@
 #include "admin/handlers.h"
 #include "base/clock.h"
 #include "queue/reader.h"
-#include "relay/filter/whitelist.h"
+#include "relay/filter/judge.h"
 #include "relay/mail/address.h"
 
 #define RECIPIENTS_MAX 1000
@@ -25,26 +25,18 @@ struct judge {
 static bool judge_release(void *ctx, const char *text, const char *scope, struct ruling *ruling_out)
 {
 	struct judge *judge = ctx;
-	const struct whitelist_snapshot *snapshot;
-	char sentence[2 * ADDRESS_TEXT_SIZE];
+	struct judge_case at = {.scope = span_of(scope)};
 	struct address address;
 	struct verdict verdict;
 	struct err why;
 
 	if (address_parse(span_of(text), &address, &why) != ERR_OK)
 		return false;
-	snapshot = whitelist_acquire(judge->whitelist);
-	verdict_explain(snapshot, &address, span_of(scope), clock_steady_wall_ms(), &verdict);
-	whitelist_release(&snapshot);
-	verdict_sentence(&verdict, sentence, sizeof(sentence));
-	*ruling_out = (struct ruling){
-		.verdict = verdict_kind_name(verdict.kind),
-		.reason = arena_strdup(judge->arena, sentence),
-		.entry = verdict.entry,
-		.revision = verdict.revision,
-		.nearest = verdict.nearest[0] != '\0' ? arena_strdup(judge->arena, verdict.nearest)
-						      : NULL,
-	};
+	at.list = whitelist_acquire(judge->whitelist);
+	at.now = clock_steady_wall_ms();
+	judge_address(&at, &address, &verdict);
+	whitelist_release(&at.list);
+	*ruling_out = judge_ruling(&verdict, judge->arena);
 	return verdict.kind == VERDICT_DELIVER;
 }
 

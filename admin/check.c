@@ -5,17 +5,10 @@
 
 #include "admin/view.h"
 #include "base/clock.h"
-#include "relay/filter/policy.h"
+#include "relay/filter/judge.h"
 #include "relay/mail/address.h"
 
 #define RECIPIENTS_MAX 1000
-
-struct check {
-	const struct whitelist_snapshot *snapshot;
-	const struct policy_options *policy; /* NULL: the list alone */
-	const char *scope;
-	int64_t now;
-};
 
 /* RCPT would be answered 501: there is no verdict on what is no address. */
 static json_t *invalid(const char *input, const struct err *why)
@@ -24,7 +17,7 @@ static json_t *invalid(const char *input, const struct err *why)
 			 "verdict", "invalid", "reason", view_text(why->text), "entry", "nearest");
 }
 
-static json_t *judge(const struct check *check, const char *input)
+static json_t *judge(const struct judge_case *at, const char *input)
 {
 	char canonical[ADDRESS_TEXT_SIZE];
 	char sentence[2 * ADDRESS_TEXT_SIZE];
@@ -35,9 +28,7 @@ static json_t *judge(const struct check *check, const char *input)
 	if (address_parse(span_of(input), &address, &why) != ERR_OK)
 		return invalid(input, &why);
 	address_format(&address, canonical);
-	verdict_explain(check->snapshot, &address, span_of(check->scope), check->now, &verdict);
-	if (check->policy != NULL)
-		policy_apply(check->policy, &verdict);
+	judge_address(at, &address, &verdict);
 	verdict_sentence(&verdict, sentence, sizeof(sentence));
 	return json_pack("{s:o, s:o, s:s, s:o, s:o, s:o}", "input", view_text(input), "canonical",
 			 view_text(canonical), "verdict", verdict_kind_name(verdict.kind), "reason",
@@ -70,7 +61,7 @@ void handle_check(struct call *call)
 {
 	const struct admin_env *env = &call->api->env;
 	json_t *recipients = json_object_get(call->body, "recipients");
-	struct check check = {.scope = call_scope(call), .now = clock_steady_wall_ms()};
+	struct judge_case at = {.scope = span_of(call_scope(call)), .now = clock_steady_wall_ms()};
 	json_t *items;
 	json_t *one;
 	size_t i;
@@ -79,16 +70,16 @@ void handle_check(struct call *call)
 	read_recipients(call, recipients);
 	if (call_refused(call))
 		return;
-	check.snapshot = whitelist_acquire(env->whitelist);
+	at.list = whitelist_acquire(env->whitelist);
 	if (env->ops != NULL && env->ops->policy_acquire != NULL)
-		check.policy = env->ops->policy_acquire(env->ctx);
+		at.policy = env->ops->policy_acquire(env->ctx);
 	items = json_array();
 	json_array_foreach(recipients, i, one)(void)
-		json_array_append_new(items, judge(&check, json_string_value(one)));
+		json_array_append_new(items, judge(&at, json_string_value(one)));
 	call_reply(call, 200,
 		   json_pack("{s:o, s:I}", "items", items, "revision",
-			     (json_int_t)whitelist_revision(check.snapshot)));
-	if (check.policy != NULL)
-		env->ops->policy_release(env->ctx, check.policy);
-	whitelist_release(&check.snapshot);
+			     (json_int_t)whitelist_revision(at.list)));
+	if (at.policy != NULL)
+		env->ops->policy_release(env->ctx, at.policy);
+	whitelist_release(&at.list);
 }

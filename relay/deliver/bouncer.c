@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "queue/reader.h"
 #include "relay/deliver/outcome.h"
+#include "relay/filter/judge.h"
 
 struct bouncer {
 	struct whitelist *whitelist;
@@ -133,34 +134,23 @@ static void fill_recipients(const struct job *job, struct arena *arena, struct b
 static int judge(struct bouncer *b, const struct job *job, struct report *report, struct err *why)
 {
 	const struct claimed_message *m = job->message;
-	const struct whitelist_snapshot *snapshot;
+	struct judge_case at = {.policy = job->options->policy, .scope = span_of(m->scope)};
 	struct address address;
 	struct verdict verdict;
-	char sentence[512];
 	char text[ADDRESS_TEXT_SIZE];
 	int code = address_parse(span_of(m->sender), &address, why);
 
 	if (code != ERR_OK)
 		return code;
-	snapshot = whitelist_acquire(b->whitelist);
-	verdict_explain(snapshot, &address, span_of(m->scope), clock_steady_wall_ms(), &verdict);
-	whitelist_release(&snapshot);
-	policy_apply(job->options->policy, &verdict);
-	verdict_sentence(&verdict, sentence, sizeof(sentence));
+	at.list = whitelist_acquire(b->whitelist);
+	at.now = clock_steady_wall_ms();
+	judge_address(&at, &address, &verdict);
+	whitelist_release(&at.list);
 	address_format(&address, text);
-	report->recipient = (struct new_recipient){
-		.address = arena_strdup(report->arena, text),
-		.state = verdict.kind == VERDICT_DELIVER ? STATE_QUEUED
-			 : verdict.kind == VERDICT_HOLD	 ? STATE_HELD
-							 : STATE_DROPPED,
-		.ruling = {.verdict = verdict_kind_name(verdict.kind),
-			   .reason = arena_strdup(report->arena, sentence),
-			   .entry = verdict.entry,
-			   .revision = verdict.revision,
-			   .nearest = verdict.nearest[0] != '\0'
-					      ? arena_strdup(report->arena, verdict.nearest)
-					      : NULL},
-		.next_attempt_at = report->message.received_at};
+	report->recipient = (struct new_recipient){.address = arena_strdup(report->arena, text),
+						   .state = judge_state(&verdict),
+						   .ruling = judge_ruling(&verdict, report->arena),
+						   .next_attempt_at = report->message.received_at};
 	return ERR_OK;
 }
 

@@ -3,6 +3,8 @@
 
 #include <assert.h>
 
+#include "relay/filter/judge.h"
+
 #define ROOM_FIRST 8
 
 void envelope_init(struct envelope *envelope, struct arena *arena, uint64_t seed)
@@ -78,19 +80,14 @@ static void grow(struct envelope *envelope)
 		*find_slot(envelope, span_of(envelope->recipients[i].address)) = (uint32_t)i + 1;
 }
 
-/* What a verdict does to a recipient at the door. What is not clearly allowed does not leave. */
-static enum state state_of(struct envelope *envelope, const struct verdict *verdict)
+static void count(struct envelope *envelope, enum state state)
 {
-	if (verdict->kind == VERDICT_DELIVER) {
+	if (state == STATE_QUEUED)
 		envelope->deliver++;
-		return STATE_QUEUED;
-	}
-	if (verdict->kind == VERDICT_HOLD) {
+	else if (state == STATE_HELD)
 		envelope->hold++;
-		return STATE_HELD;
-	}
-	envelope->drop++;
-	return STATE_DROPPED;
+	else
+		envelope->drop++;
 }
 
 void envelope_add(struct envelope *envelope, const struct smtp_recipient *recipient,
@@ -99,30 +96,23 @@ void envelope_add(struct envelope *envelope, const struct smtp_recipient *recipi
 	const struct address *address = &recipient->address;
 	struct arena *arena = envelope->arena;
 	struct new_recipient *row;
-	char sentence[512];
 	char text[ADDRESS_TEXT_SIZE];
 
 	assert(verdict->kind != VERDICT_REJECT);
 	if (envelope->count == envelope->room)
 		grow(envelope);
 	address_format(address, text);
-	verdict_sentence(verdict, sentence, sizeof(sentence));
 	row = &envelope->recipients[envelope->count];
-	*row = (struct new_recipient){
-		.address = arena_strdup(arena, text),
-		.state = state_of(envelope, verdict),
-		.ruling = {.verdict = verdict_kind_name(verdict->kind),
-			   .reason = arena_strdup(arena, sentence),
-			   .entry = verdict->entry,
-			   .revision = verdict->revision,
-			   .nearest = verdict->nearest[0] != '\0'
-					      ? arena_strdup(arena, verdict->nearest)
-					      : NULL},
-		.next_attempt_at = now,
-		.notify = recipient->notify,
-		.orcpt = recipient->orcpt[0] != '\0' ? arena_strdup(arena, recipient->orcpt)
-						     : NULL};
+	*row = (struct new_recipient){.address = arena_strdup(arena, text),
+				      .state = judge_state(verdict),
+				      .ruling = judge_ruling(verdict, arena),
+				      .next_attempt_at = now,
+				      .notify = recipient->notify,
+				      .orcpt = recipient->orcpt[0] != '\0'
+						       ? arena_strdup(arena, recipient->orcpt)
+						       : NULL};
 	*find_slot(envelope, span_of(text)) = (uint32_t)++envelope->count;
+	count(envelope, row->state);
 	envelope->has_special = envelope->has_special || address->utf8 || address->quoted;
 }
 

@@ -8,7 +8,7 @@
 #include "base/mem.h"
 #include "base/secret.h"
 #include "queue/message.h"
-#include "relay/filter/policy.h"
+#include "relay/filter/judge.h"
 #include "relay/mail/header.h"
 #include "relay/smtp/envelope.h"
 #include "relay/smtp/fixups.h"
@@ -111,15 +111,15 @@ static bool judge(struct intake_mail *m, const struct smtp_recipient *recipient,
 		  const struct fate *fate, struct smtp_answer *answer)
 {
 	const struct policy_options *policy = smtp_session_backend_options(m->session);
-	const struct whitelist_snapshot *snapshot;
+	struct judge_case at = {.list = whitelist_acquire(m->intake->whitelist),
+				.policy = policy,
+				.scope = span_of(m->client->scope),
+				.now = clock_steady_wall_ms()};
 	struct verdict verdict;
 	char text[ADDRESS_TEXT_SIZE];
 
-	snapshot = whitelist_acquire(m->intake->whitelist);
-	verdict_explain(snapshot, &recipient->address, span_of(m->client->scope),
-			clock_steady_wall_ms(), &verdict);
-	whitelist_release(&snapshot);
-	policy_apply(policy, &verdict);
+	judge_address(&at, &recipient->address, &verdict);
+	whitelist_release(&at.list);
 	/* What is to bounce later is accepted now. */
 	if (verdict.kind == VERDICT_REJECT && fate->action == FAULT_BOUNCE)
 		verdict.kind = VERDICT_DROP;

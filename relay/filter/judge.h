@@ -1,0 +1,35 @@
+/* relay/filter/judge.h - the one judgement of a recipient, for every way in and out (DESIGN P1) */
+#ifndef STAGEPOST_RELAY_FILTER_JUDGE_H
+#define STAGEPOST_RELAY_FILTER_JUDGE_H
+
+#include <stdint.h>
+
+#include "base/mem.h"
+#include "base/span.h"
+#include "queue/message.h"
+#include "queue/state.h"
+#include "relay/filter/policy.h"
+#include "relay/filter/whitelist.h"
+
+/*
+ * Acceptance, reports, release, the dry run and redirects all ask here, so
+ * that none of them can be kinder than another. Pure: everything that
+ * decides is in the case. Any thread.
+ */
+struct judge_case {
+	const struct whitelist_snapshot *list;
+	const struct policy_options *policy; /* NULL: the list's word, without policy.default */
+	struct span scope;
+	int64_t now; /* clock_steady_wall_ms() */
+};
+
+/* With the nearest miss where it is not allowed, as verdict_explain. */
+void judge_address(const struct judge_case *at, const struct address *address,
+		   struct verdict *verdict_out);
+
+/* As it is kept beside the recipient; strings in `arena`. */
+struct ruling judge_ruling(const struct verdict *verdict, struct arena *arena);
+/* The state a recipient begins in. What is not clearly allowed does not leave. */
+enum state judge_state(const struct verdict *verdict);
+
+#endif
