@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/mem.h"
 
 const char *const talker_ann[] = {"ann@ok.test", NULL};
 const char *const talker_ann_bob[] = {"ann@ok.test", "bob@ok.test", NULL};

@@ -2,7 +2,6 @@
 #include <config.h> /* usleep */
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
