@@ -3,10 +3,8 @@
 #define STAGEPOST_RELAY_SMTP_AUTH_POOL_H
 
 #include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 
-#include "base/channel.h"
+#include "base/crew.h"
 #include "base/err.h"
 #include "relay/loop/loop.h"
 #include "relay/smtp/network.h"
@@ -25,12 +23,12 @@ struct auth_pool;
 
 /* Embedded in what is to be done. The pool's from submit until `done` runs. */
 struct auth_job {
-	struct channel_item item;
+	struct crew_job job;		   /* first; private */
 	void (*run)(struct auth_job *job); /* in a thread of the pool */
 	struct loop *loop;		   /* it outlives the job */
 	struct loop_task done;		   /* runs in that loop afterwards */
 	struct peer_address peer;	   /* whose job it is */
-	uint64_t turn;			   /* private: the lower the sooner */
+	struct auth_pool *pool;		   /* private */
 };
 
 /* ERR_IO when threads can't be had. */

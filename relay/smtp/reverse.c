@@ -1,18 +1,18 @@
 /* relay/smtp/reverse.c - the host name of a client's address, looked up off the loops */
-#include <config.h> /* getaddrinfo, pthread_setname_np */
+#include <config.h> /* getaddrinfo */
 
 #include "relay/smtp/reverse.h"
 
 #include <assert.h>
 #include <netdb.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <unistd.h>
 
 #include "base/channel.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/thread.h"
 
 #define THREADS		4
 #define SEEKER_LINE_MAX 32 /* queries waiting for one thread */
@@ -170,38 +170,22 @@ static void *run(void *ctx)
 	return NULL;
 }
 
-/* Signals are the main thread's. */
-static int start(struct seeker *seeker)
-{
-	sigset_t all;
-	sigset_t before;
-	int failed;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	failed = pthread_create(&seeker->thread, NULL, run, seeker);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (failed == 0)
-		pthread_setname_np(seeker->thread, "reverse");
-	return failed;
-}
-
 int reverse_new(const struct reverse_source *source, struct reverse **reverse_out, struct err *why)
 {
 	struct reverse *reverse = mem_zalloc(sizeof(*reverse));
 
 	while (reverse->count < THREADS) {
 		struct seeker *seeker = mem_zalloc(sizeof(*seeker));
-		int failed;
+		int code;
 
 		seeker->source = *source;
 		seeker->line = channel_new();
-		failed = start(seeker);
-		if (failed != 0) {
+		code = thread_start("reverse", run, seeker, &seeker->thread, why);
+		if (code != ERR_OK) {
 			channel_free(&seeker->line);
 			mem_free(seeker);
 			reverse_free(&reverse);
-			return err_set(why, ERR_IO, "no thread for look-ups: %s", strerror(failed));
+			return code;
 		}
 		reverse->seekers[reverse->count++] = seeker;
 	}
