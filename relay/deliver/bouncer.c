@@ -1,13 +1,10 @@
 /* relay/deliver/bouncer.c - a thread that makes the reports of failed mail ready for the store */
-#include <config.h> /* pthread_setname_np */
-
 #include "relay/deliver/bouncer.h"
 
 #include <assert.h>
-#include <pthread.h>
-#include <signal.h>
 
 #include "base/clock.h"
+#include "base/crew.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "queue/reader.h"
@@ -15,13 +12,13 @@
 #include "relay/filter/judge.h"
 
 struct bouncer {
+	struct store *store;
 	struct whitelist *whitelist;
-	struct channel *inbox;	/* the scheduler's */
-	struct channel *orders; /* job->reported; closed: stop */
+	struct channel *inbox; /* the scheduler's */
+	struct crew *crew;     /* one thread; all below is its own */
 	struct store_reader *reader;
 	struct buf head; /* of the original */
 	struct buf text;
-	pthread_t thread;
 };
 
 void report_free(struct report **report)
@@ -204,8 +201,7 @@ static bool has_failures(const struct bounce *bounce)
 	return false;
 }
 
-static int make(struct bouncer *b, struct store *store, const struct job *job,
-		struct report *report, struct err *why)
+static int make(struct bouncer *b, const struct job *job, struct report *report, struct err *why)
 {
 	const struct claimed_message *m = job->message;
 	struct bounce bounce = {.hostname = job->options->hostname,
@@ -236,7 +232,7 @@ static int make(struct bouncer *b, struct store *store, const struct job *job,
 		code = write_text(b, &bounce, report, why);
 	if (code != ERR_OK)
 		return code;
-	report->body = body_new(store, NULL, NULL);
+	report->body = body_new(b->store, NULL, NULL);
 	body_append(report->body, buf_span(&b->text));
 	return ERR_OK;
 }
@@ -244,21 +240,26 @@ static int make(struct bouncer *b, struct store *store, const struct job *job,
 /* --- the thread ----------------------------------------------------------------------------------
  */
 
-struct bouncer_run {
+struct order {
+	struct crew_job job; /* first */
 	struct bouncer *bouncer;
-	struct store *store;
+	struct job *reported;
 };
 
-static void serve(struct bouncer *b, struct store *store, struct job *job)
+static void serve(struct crew_job *crew_job)
 {
+	struct order *order = (struct order *)crew_job;
+	struct bouncer *b = order->bouncer;
+	struct job *job = order->reported;
 	struct arena *arena = arena_new();
 	struct report *report = arena_zalloc(arena, sizeof(*report));
 	char id[ULID_TEXT_SIZE];
 	struct err why;
 	int code;
 
+	mem_free(order);
 	report->arena = arena;
-	code = make(b, store, job, report, &why);
+	code = make(b, job, report, &why);
 	if (code != ERR_OK && code != ERR_DENIED) {
 		ulid_format(&job->message->id, id);
 		log_warning("no report", LOG_S("message", id), LOG_S("error", why.text));
@@ -270,47 +271,24 @@ static void serve(struct bouncer *b, struct store *store, struct job *job)
 		assert(!"the inbox is open until everything was answered");
 }
 
-static void *run(void *arg)
-{
-	struct bouncer_run *start = arg;
-	struct bouncer *b = start->bouncer;
-	struct store *store = start->store;
-
-	mem_free(start);
-	while (channel_wait(b->orders, -1)) {
-		struct event *event = (struct event *)channel_take(b->orders);
-
-		if (event != NULL)
-			serve(b, store, event->owner);
-	}
-	return NULL;
-}
-
 int bouncer_start(struct store *store, struct whitelist *whitelist, struct channel *inbox,
 		  struct bouncer **bouncer_out, struct err *why)
 {
 	struct bouncer *b = mem_zalloc(sizeof(*b));
-	struct bouncer_run *start;
-	sigset_t all, before;
-	int failed, code = store_reader_open(store, &b->reader, why);
+	int code = store_reader_open(store, &b->reader, why);
 
+	if (code == ERR_OK)
+		code = crew_new("bouncer", 1, &b->crew, why);
 	if (code != ERR_OK) {
+		store_reader_close(&b->reader);
 		mem_free(b);
 		return code;
 	}
+	b->store = store;
 	b->whitelist = whitelist;
 	b->inbox = inbox;
-	b->orders = channel_new();
 	buf_init(&b->head, BODY_CHUNK_BYTES);
 	buf_init(&b->text, BOUNCE_MAX);
-	start = mem_zalloc(sizeof(*start));
-	*start = (struct bouncer_run){b, store};
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	failed = pthread_create(&b->thread, NULL, run, start);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	assert(failed == 0);
-	pthread_setname_np(b->thread, "bouncer");
 	*bouncer_out = b;
 	return ERR_OK;
 }
@@ -322,9 +300,7 @@ void bouncer_stop(struct bouncer **bouncer)
 	*bouncer = NULL;
 	if (b == NULL)
 		return;
-	channel_close(b->orders);
-	pthread_join(b->thread, NULL);
-	channel_free(&b->orders);
+	crew_free(&b->crew);
 	store_reader_close(&b->reader);
 	buf_release(&b->head);
 	buf_release(&b->text);
@@ -333,6 +309,8 @@ void bouncer_stop(struct bouncer **bouncer)
 
 void bouncer_run(struct bouncer *bouncer, struct job *job)
 {
-	if (!channel_send(bouncer->orders, &job->reported.item))
-		assert(!"it is stopped when no job is left");
+	struct order *order = mem_zalloc(sizeof(*order));
+
+	*order = (struct order){.job = {.run = serve}, .bouncer = bouncer, .reported = job};
+	crew_give(bouncer->crew, &order->job);
 }

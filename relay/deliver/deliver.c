@@ -4,10 +4,10 @@
 #include "relay/deliver/deliver.h"
 
 #include <assert.h>
-#include <signal.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/thread.h"
 #include "relay/deliver/dial.h"
 #include "relay/deliver/inside.h"
 #include "relay/deliver/route.h"
@@ -124,8 +124,7 @@ int deliver_start(const struct deliver_env *env, const struct delivery_options *
 		  struct deliver **deliver_out, struct err *why)
 {
 	struct deliver *d;
-	sigset_t all, before;
-	int failed, code = check(env, options, why);
+	int code = check(env, options, why);
 
 	if (code < 0)
 		return code;
@@ -147,17 +146,14 @@ int deliver_start(const struct deliver_env *env, const struct delivery_options *
 		code = bouncer_start(env->store, env->whitelist, d->inbox, &d->bouncer, why);
 	if (code == ERR_OK)
 		code = start_workers(d, workers_wanted(options), why);
+	if (code == ERR_OK) {
+		upkeep_status(d);
+		code = thread_start("scheduler", scheduler_run, d, &d->thread, why);
+	}
 	if (code < 0) {
 		release(d);
 		return code;
 	}
-	upkeep_status(d);
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	failed = pthread_create(&d->thread, NULL, scheduler_run, d);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	assert(failed == 0);
-	pthread_setname_np(d->thread, "scheduler");
 	*deliver_out = d;
 	return ERR_OK;
 }

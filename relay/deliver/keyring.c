@@ -1,13 +1,11 @@
 /* relay/deliver/keyring.c - what routes log in with: fetched, and hashed, beside the loops */
-#include <config.h> /* pthread_setname_np */
+#include <config.h> /* O_CLOEXEC, st_mtim */
 
 #include "relay/deliver/keyring.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -18,13 +16,8 @@
 #include "relay/deliver/command.h"
 #include "relay/wire/sasl_client.h"
 
-struct keeper {
-	pthread_t thread;
-	struct channel *inbox;
-};
-
 struct keyring {
-	struct keeper quick, commands;
+	struct crew *quick, *commands; /* a thread each */
 	struct sasl_library *sasl;
 };
 
@@ -48,51 +41,24 @@ struct key {
 
 /* --- threads ------------------------------------------------------------------------- */
 
-static void *run(void *arg)
+static void run(struct crew_job *crew_job)
 {
-	struct channel *inbox = arg;
-	struct channel_item *item;
+	struct keyring_job *job = (struct keyring_job *)crew_job;
 
-	while (channel_wait(inbox, -1))
-		while ((item = channel_take(inbox)) != NULL) {
-			struct keyring_job *job = (struct keyring_job *)item;
-
-			job->run(job);
-			if (!loop_post(job->loop, &job->done))
-				assert(!"the loops outlive delivery");
-		}
-	return NULL;
-}
-
-static void start(struct keeper *keeper, const char *name)
-{
-	sigset_t all, before;
-	int failed;
-
-	keeper->inbox = channel_new();
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	failed = pthread_create(&keeper->thread, NULL, run, keeper->inbox);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	assert(failed == 0);
-	(void)failed;
-	pthread_setname_np(keeper->thread, name);
-}
-
-static void stop(struct keeper *keeper)
-{
-	channel_close(keeper->inbox);
-	pthread_join(keeper->thread, NULL);
-	channel_free(&keeper->inbox);
+	job->run(job);
+	if (!loop_post(job->loop, &job->done))
+		assert(!"the loops outlive delivery");
 }
 
 struct keyring *keyring_new(void)
 {
 	struct keyring *keyring = mem_zalloc(sizeof(*keyring));
+	int code = crew_new("keyring", 1, &keyring->quick, NULL);
 
+	if (code == ERR_OK)
+		code = crew_new("token commands", 1, &keyring->commands, NULL);
+	assert(code == ERR_OK);
 	keyring->sasl = sasl_library_new();
-	start(&keyring->quick, "keyring");
-	start(&keyring->commands, "token commands");
 	return keyring;
 }
 
@@ -100,8 +66,8 @@ void keyring_free(struct keyring **keyring)
 {
 	if (*keyring == NULL)
 		return;
-	stop(&(*keyring)->quick);
-	stop(&(*keyring)->commands);
+	crew_free(&(*keyring)->quick);
+	crew_free(&(*keyring)->commands);
 	sasl_library_free(&(*keyring)->sasl);
 	mem_free(*keyring);
 	*keyring = NULL;
@@ -270,11 +236,11 @@ const struct keyring *key_ring(const struct key *key)
 /* All jobs of a key in one thread. */
 void key_submit(struct key *key, struct keyring_job *job)
 {
-	struct keeper *keeper = is_given(key->route->token_command) ? &key->keyring->commands
-								    : &key->keyring->quick;
+	struct crew *crew = is_given(key->route->token_command) ? key->keyring->commands
+								: key->keyring->quick;
 
-	if (!channel_send(keeper->inbox, &job->item))
-		assert(!"asked after keyring_free");
+	job->job = (struct crew_job){.run = run};
+	crew_give(crew, &job->job);
 }
 
 void key_judged(struct key *key, bool good)

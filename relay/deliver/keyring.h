@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
-#include "base/channel.h"
+#include "base/crew.h"
 #include "base/err.h"
 #include "relay/deliver/deliver.h"
 #include "relay/loop/loop.h"
@@ -24,7 +24,7 @@ const struct sasl_library *keyring_sasl(const struct keyring *keyring);
 
 /* Embedded in what is to be done. The keyring's from submit until `done` runs. */
 struct keyring_job {
-	struct channel_item item; /* first; private */
+	struct crew_job job; /* first; private */
 	void (*run)(struct keyring_job *job);
 	struct loop *loop;     /* it outlives the job */
 	struct loop_task done; /* runs in that loop afterwards */

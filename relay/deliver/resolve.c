@@ -1,5 +1,5 @@
 /* relay/deliver/resolve.c - host names to addresses, domains to hosts, without blocking a loop */
-#include <config.h> /* getaddrinfo, pthread_sigmask */
+#include <config.h> /* getaddrinfo */
 
 #include "relay/deliver/resolve.h"
 
@@ -7,8 +7,6 @@
 #include <assert.h>
 #include <netdb.h>
 #include <netinet/in.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <sys/un.h>
 
@@ -18,8 +16,7 @@
 #define THREADS 8
 
 struct resolver {
-	struct channel *queries[THREADS];
-	pthread_t threads[THREADS];
+	struct crew *crew;
 };
 
 static void keep(const struct addrinfo *found, struct resolve_result *result)
@@ -174,8 +171,10 @@ static void ask(struct resolve_query *query)
 		ask_system(query);
 }
 
-static void answer(struct resolve_query *query)
+static void answer(struct crew_job *job)
 {
+	struct resolve_query *query = (struct resolve_query *)job;
+
 	ask(query);
 	if (query->wants_mx) {
 		query->on_mx(query);
@@ -185,33 +184,12 @@ static void answer(struct resolve_query *query)
 		assert(!"the loops outlive delivery");
 }
 
-static void *run(void *arg)
-{
-	struct channel *queries = arg;
-	struct channel_item *item;
-
-	while (channel_wait(queries, -1))
-		while ((item = channel_take(queries)) != NULL)
-			answer((struct resolve_query *)item);
-	return NULL;
-}
-
 struct resolver *resolver_new(void)
 {
 	struct resolver *resolver = mem_zalloc(sizeof(*resolver));
-	sigset_t all, before;
+	int code = crew_new("resolver", THREADS, &resolver->crew, NULL);
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	for (size_t i = 0; i < THREADS; i++) {
-		int failed;
-
-		resolver->queries[i] = channel_new();
-		failed = pthread_create(&resolver->threads[i], NULL, run, resolver->queries[i]);
-		assert(failed == 0);
-		pthread_setname_np(resolver->threads[i], "resolver");
-	}
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	assert(code == ERR_OK);
 	return resolver;
 }
 
@@ -219,12 +197,7 @@ void resolver_free(struct resolver **resolver)
 {
 	if (*resolver == NULL)
 		return;
-	for (size_t i = 0; i < THREADS; i++)
-		channel_close((*resolver)->queries[i]);
-	for (size_t i = 0; i < THREADS; i++) {
-		pthread_join((*resolver)->threads[i], NULL);
-		channel_free(&(*resolver)->queries[i]);
-	}
+	crew_free(&(*resolver)->crew);
 	mem_free(*resolver);
 	*resolver = NULL;
 }
@@ -235,6 +208,6 @@ void resolver_ask(struct resolver *resolver, struct resolve_query *query)
 
 	for (const char *c = query->host.name; *c != '\0'; c++)
 		hash = hash * 31 + (unsigned char)*c;
-	if (!channel_send(resolver->queries[hash % THREADS], &query->item))
-		assert(!"asked after resolver_free");
+	query->job = (struct crew_job){.run = answer};
+	crew_give_to(resolver->crew, hash, &query->job);
 }

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <sys/socket.h>
 
-#include "base/channel.h"
+#include "base/crew.h"
 #include "base/err.h"
 #include "relay/loop/loop.h"
 #include "relay/deliver/dns.h"
@@ -43,7 +43,7 @@ void resolver_free(struct resolver **resolver);
  * where name servers are silent, those behind it in the line would wait for each.
  */
 struct resolve_query {
-	struct channel_item item; /* first; private */
+	struct crew_job job; /* first; private */
 	struct route_host host;
 	struct dns_servers dns;
 	atomic_bool unwanted; /* may be set at any time */

@@ -1,5 +1,5 @@
 /* relay/deliver/worker.c - the one file that sees libesmtp */
-#include <config.h> /* pthread_sigmask */
+#include <config.h> /* SCHED_BATCH */
 
 #include "relay/deliver/worker.h"
 
@@ -7,13 +7,13 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include <libesmtp.h>
 
 #include "base/mem.h"
+#include "base/thread.h"
 #include "queue/reader.h"
 #include "relay/deliver/body.h"
 #include "relay/deliver/dial.h"
@@ -281,44 +281,42 @@ static void *run(void *arg)
 	return NULL;
 }
 
+static void release(struct worker *w)
+{
+	channel_free(&w->orders);
+	store_reader_close(&w->reader);
+	buf_release(&w->chunk);
+	mem_free(w);
+}
+
 int worker_start(struct store *store, struct channel *inbox, struct worker **worker_out,
 		 struct err *why)
 {
 	struct worker *w = mem_zalloc(sizeof(*w));
-	sigset_t all, before;
-	int failed, code = store_reader_open(store, &w->reader, why);
+	int code = store_reader_open(store, &w->reader, why);
 
-	if (code < 0) {
-		mem_free(w);
-		return code;
-	}
 	w->inbox = inbox;
 	w->orders = channel_new();
 	/* Room for the header section's chunks and one more. */
 	buf_init(&w->chunk, JOB_HEADER_MAX + 2 * BODY_CHUNK_BYTES);
-	/* All signals, SIGPIPE among them: libesmtp writes with write(2) (LIBESMTP 10). */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	failed = pthread_create(&w->thread, NULL, run, w);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	assert(failed == 0);
-	pthread_setname_np(w->thread, "worker");
+	/* It takes no SIGPIPE: libesmtp writes with write(2) (LIBESMTP 10). */
+	if (code == ERR_OK)
+		code = thread_start("worker", run, w, &w->thread, why);
+	if (code < 0) {
+		release(w);
+		return code;
+	}
 	*worker_out = w;
 	return ERR_OK;
 }
 
 void worker_stop(struct worker **worker)
 {
-	struct worker *w = *worker;
-
-	if (w == NULL)
+	if (*worker == NULL)
 		return;
-	channel_close(w->orders);
-	pthread_join(w->thread, NULL);
-	channel_free(&w->orders);
-	store_reader_close(&w->reader);
-	buf_release(&w->chunk);
-	mem_free(w);
+	channel_close((*worker)->orders);
+	pthread_join((*worker)->thread, NULL);
+	release(*worker);
 	*worker = NULL;
 }
 
