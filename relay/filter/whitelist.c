@@ -1,14 +1,13 @@
 /* relay/filter/whitelist.c - the live list: publishing, snapshots, merging in the background */
-#include <config.h> /* pthread_setname_np */
-
 #include "relay/filter/whitelist.h"
 
 #include <assert.h>
 #include <pthread.h>
-#include <signal.h>
+#include <stddef.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/crew.h"
 #include "base/mem.h"
 #include "base/secret.h"
 #include "relay/filter/hits.h"
@@ -26,11 +25,11 @@
 #define SMALL_LINES 4096
 
 struct whitelist {
-	pthread_mutex_t mutex; /* short: counts and pointers only */
-	pthread_cond_t wake;
+	pthread_mutex_t mutex;		    /* short: counts and pointers only */
 	struct whitelist_snapshot *current; /* one reference is the list's */
 	struct shared_layer *dead;	    /* big ones, for the thread to free */
 	bool merge_wanted;
+	bool tidy_given; /* `tidy` is in the crew's line */
 	bool stopping;
 
 	pthread_mutex_t change; /* one publisher, or the thread putting in its result */
@@ -41,7 +40,8 @@ struct whitelist {
 	struct layer_builder *loading;
 	size_t bad_rows;
 	struct hits *hits;
-	pthread_t thread;
+	struct crew *crew; /* one thread, that tidies up */
+	struct crew_job tidy;
 };
 
 /* --- references ----------------------------------------------------------------------------- */
@@ -65,6 +65,14 @@ static void free_chain(struct shared_layer *dead)
 	}
 }
 
+/* With the mutex: there is something for the thread. */
+static void wake(struct whitelist *list)
+{
+	if (!list->tidy_given && !list->stopping)
+		crew_give(list->crew, &list->tidy);
+	list->tidy_given = true;
+}
+
 /* With the mutex. Returns the small layers that died with it; big ones are left to the thread. */
 static struct shared_layer *drop_layers(struct whitelist *list, struct whitelist_snapshot *snapshot)
 {
@@ -81,7 +89,7 @@ static struct shared_layer *drop_layers(struct whitelist *list, struct whitelist
 		*(big ? &list->dead : &dead) = shared;
 	}
 	if (list->dead != NULL)
-		pthread_cond_signal(&list->wake);
+		wake(list);
 	return dead;
 }
 
@@ -140,7 +148,7 @@ static void put_in_force(struct whitelist *list, struct whitelist_snapshot *snap
 	list->current = snapshot;
 	if (lines_above_base(snapshot) > SMALL_LINES && list->frozen == 0) {
 		list->merge_wanted = true;
-		pthread_cond_signal(&list->wake);
+		wake(list);
 	}
 	pthread_mutex_unlock(&list->mutex);
 	if (old != NULL)
@@ -229,45 +237,23 @@ static void merge(struct whitelist *list)
 	whitelist_release(&snapshot);
 }
 
-static void *work(void *arg)
+static void tidy(struct crew_job *job)
 {
-	struct whitelist *list = arg;
-	bool stopping = false;
+	struct whitelist *list =
+		(struct whitelist *)((char *)job - offsetof(struct whitelist, tidy));
+	struct shared_layer *dead;
+	bool wanted;
 
-	while (!stopping) {
-		struct shared_layer *dead;
-		bool wanted;
-
-		pthread_mutex_lock(&list->mutex);
-		while (!list->stopping && !list->merge_wanted && list->dead == NULL)
-			pthread_cond_wait(&list->wake, &list->mutex);
-		stopping = list->stopping;
-		wanted = list->merge_wanted && !stopping;
-		list->merge_wanted = false;
-		dead = list->dead;
-		list->dead = NULL;
-		pthread_mutex_unlock(&list->mutex);
-		free_chain(dead);
-		if (wanted)
-			merge(list);
-	}
-	return NULL;
-}
-
-/* Signals are the daemon's business: none is taken in this thread. */
-static void start_thread(struct whitelist *list)
-{
-	sigset_t all;
-	sigset_t old;
-	int code;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	code = pthread_create(&list->thread, NULL, work, list);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (code != 0)
-		abort(); /* as when memory ends: nothing can be promised without it */
-	pthread_setname_np(list->thread, "whitelist");
+	pthread_mutex_lock(&list->mutex);
+	list->tidy_given = false;
+	wanted = list->merge_wanted && !list->stopping;
+	list->merge_wanted = false;
+	dead = list->dead;
+	list->dead = NULL;
+	pthread_mutex_unlock(&list->mutex);
+	free_chain(dead);
+	if (wanted)
+		merge(list);
 }
 
 /* --- birth, death, loading ------------------------------------------------------------------ */
@@ -287,11 +273,12 @@ struct whitelist *whitelist_new(void)
 
 	pthread_mutex_init(&list->mutex, NULL);
 	pthread_mutex_init(&list->change, NULL);
-	pthread_cond_init(&list->wake, NULL);
 	secret_random(&list->seed, sizeof(list->seed));
 	list->hits = hits_new();
+	list->tidy.run = tidy;
+	if (crew_new("whitelist", 1, &list->crew, NULL) != ERR_OK)
+		abort(); /* as when memory ends: nothing can be promised without it */
 	put_only(list, layer_builder_finish(&empty, list->seed), 0);
-	start_thread(list);
 	return list;
 }
 
@@ -303,15 +290,13 @@ void whitelist_free(struct whitelist **list_in)
 		return;
 	pthread_mutex_lock(&list->mutex);
 	list->stopping = true;
-	pthread_cond_signal(&list->wake);
 	pthread_mutex_unlock(&list->mutex);
-	pthread_join(list->thread, NULL);
+	crew_free(&list->crew);
 	assert(list->current->refs == 1);
 	unref(list, list->current);
 	free_chain(list->dead);
 	layer_builder_free(&list->loading);
 	hits_free(&list->hits);
-	pthread_cond_destroy(&list->wake);
 	pthread_mutex_destroy(&list->change);
 	pthread_mutex_destroy(&list->mutex);
 	mem_free(list);
