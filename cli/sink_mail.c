@@ -3,25 +3,23 @@
 
 #include "cli/sink_mail.h"
 
-#include <pthread.h>
 #include <stdio.h>
 
 #include "admin/view.h"
 #include "base/buf.h"
-#include "base/channel.h"
 #include "base/clock.h"
+#include "base/crew.h"
 #include "base/mem.h"
 #include "base/ulid.h"
 
 struct sink {
 	struct sink_options options;
-	struct channel *inbox; /* mails whose last byte has come */
-	pthread_t thread;
+	struct crew *crew; /* one thread, for mails whose last byte has come */
 };
 
-/* One transaction; as an item it belongs to the writing thread until that says finished. */
+/* One transaction; as a job it belongs to the writing thread until that says finished. */
 struct mail {
-	struct channel_item item; /* first */
+	struct crew_job job; /* first */
 	struct sink *sink;
 	struct smtp_session *session;
 	json_t *envelope;
@@ -54,35 +52,24 @@ static void write_down(struct mail *mail)
 		sink->options.on_message(sink->options.ctx, mail->envelope);
 }
 
-static void *write_all_down(void *arg)
+static void write_and_tell(struct crew_job *job)
 {
-	struct sink *sink = arg;
+	struct mail *mail = (struct mail *)job;
 
-	while (channel_wait(sink->inbox, -1)) {
-		struct channel_item *item = channel_take(sink->inbox);
-		struct mail *mail = (struct mail *)item;
-
-		if (item == NULL)
-			continue;
-		write_down(mail);
-		smtp_session_finished(mail->session);
-	}
-	return NULL;
+	write_down(mail);
+	smtp_session_finished(mail->session);
 }
 
 int sink_start(const struct sink_options *options, struct sink **sink_out, struct err *why)
 {
 	struct sink *sink = mem_zalloc(sizeof(*sink));
-	int failed;
+	int code = crew_new("sink", 1, &sink->crew, why);
 
-	sink->options = *options;
-	sink->inbox = channel_new();
-	failed = pthread_create(&sink->thread, NULL, write_all_down, sink);
-	if (failed != 0) {
-		channel_free(&sink->inbox);
+	if (code != ERR_OK) {
 		mem_free(sink);
-		return err_set(why, ERR_IO, "no thread to write mail down with");
+		return code;
 	}
+	sink->options = *options;
 	*sink_out = sink;
 	return ERR_OK;
 }
@@ -91,9 +78,7 @@ void sink_stop(struct sink **sink)
 {
 	if (*sink == NULL)
 		return;
-	channel_close((*sink)->inbox);
-	pthread_join((*sink)->thread, NULL);
-	channel_free(&(*sink)->inbox);
+	crew_free(&(*sink)->crew);
 	mem_free(*sink);
 	*sink = NULL;
 }
@@ -122,6 +107,7 @@ static void *begin(void *ctx, struct smtp_session *session, const struct smtp_cl
 	if (refuses(sink, FAIL_MAIL, NULL, answer))
 		return NULL;
 	mail = mem_zalloc(sizeof(*mail));
+	mail->job.run = write_and_tell;
 	mail->sink = sink;
 	mail->session = session;
 	buf_init(&mail->bytes, (size_t)smtp_session_options(session)->max_message_size * 2);
@@ -170,12 +156,10 @@ static void finish(void *transaction, const struct smtp_data_facts *facts)
 	struct mail *mail = transaction;
 
 	(void)json_object_set_new(mail->envelope, "size", json_integer(facts->size));
-	if (refuses(mail->sink, FAIL_END, NULL, &mail->answer)) {
+	if (refuses(mail->sink, FAIL_END, NULL, &mail->answer))
 		smtp_session_finished(mail->session);
-	} else if (!channel_send(mail->sink->inbox, &mail->item)) {
-		smtp_answer_error(&mail->answer, ERR_CLOSED);
-		smtp_session_finished(mail->session);
-	}
+	else
+		crew_give(mail->sink->crew, &mail->job);
 }
 
 static void forget(void *transaction)
