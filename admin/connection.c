@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/thread.h"
 
 #define SWEEP_MS_MAX 1000
 
@@ -87,6 +88,7 @@ int connections_start(int64_t sweep_ms, struct connections **connections_out, st
 {
 	struct connections *all = mem_zalloc(sizeof(*all));
 	pthread_condattr_t attributes;
+	int code;
 
 	all->sweep_ms = sweep_ms < SWEEP_MS_MAX ? sweep_ms : SWEEP_MS_MAX;
 	(void)pthread_condattr_init(&attributes);
@@ -94,9 +96,10 @@ int connections_start(int64_t sweep_ms, struct connections **connections_out, st
 	(void)pthread_mutex_init(&all->mutex, NULL);
 	(void)pthread_cond_init(&all->changed, &attributes);
 	(void)pthread_condattr_destroy(&attributes);
-	if (pthread_create(&all->sweeper, NULL, sweeper_main, all) != 0) {
+	code = thread_start("sweeper", sweeper_main, all, &all->sweeper, why);
+	if (code != ERR_OK) {
 		release(all);
-		return err_set(why, ERR_IO, "can't start a thread");
+		return code;
 	}
 	*connections_out = all;
 	return ERR_OK;

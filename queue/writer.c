@@ -1,12 +1,11 @@
 /* queue/writer.c - the one thread that writes: jobs become commits, many at a time (DESIGN 4.2) */
-#include <config.h> /* pthread_setname_np */
-
 #include "queue/writer.h"
 
 #include <assert.h>
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/thread.h"
 #include "queue/line.h"
 #include "queue/proof.h"
 #include "queue/room.h"
@@ -346,10 +345,7 @@ int writer_start(struct store *store, struct err *why)
 		options->max_queued_bytes = QUEUED_BYTES_DEFAULT;
 	store->scratch = arena_new();
 	upkeep_watch_log(store);
-	if (pthread_create(&store->thread, NULL, write_all, store) != 0)
-		return err_set(why, ERR_IO, "can't start the writer thread");
-	pthread_setname_np(store->thread, "writer");
-	return ERR_OK;
+	return thread_start("writer", write_all, store, &store->thread, why);
 }
 
 void writer_stop(struct store *store)

@@ -5,13 +5,13 @@
 
 #include <assert.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/thread.h"
 #include "relay/loop/inside.h"
 
 /* A turn's work may make more work; after this often the sockets get their say first. */
@@ -32,7 +32,7 @@ struct loop {
 	size_t orphan_count;
 	int owned;
 	char *scratch;
-	char name[16]; /* what pthread_setname_np takes */
+	char name[16]; /* what thread_start takes */
 	pthread_t thread;
 	bool is_started;
 	bool is_joined;
@@ -164,21 +164,12 @@ static void *run(void *arg)
 
 int loop_start(struct loop *loop, struct err *why)
 {
-	sigset_t all;
-	sigset_t before;
-	int failed;
+	int code;
 
 	assert(!loop->is_started);
-	/* Signals are for the main thread; a broken pipe is for the call that met it. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	failed = pthread_create(&loop->thread, NULL, run, loop);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (failed != 0)
-		return err_set(why, ERR_IO, "no thread for %s: %s", loop->name, strerror(failed));
-	pthread_setname_np(loop->thread, loop->name);
-	loop->is_started = true;
-	return ERR_OK;
+	code = thread_start(loop->name, run, loop, &loop->thread, why);
+	loop->is_started = code == ERR_OK;
+	return code;
 }
 
 void loop_stop(struct loop *loop)
