@@ -56,7 +56,7 @@ int queue_audit_list(struct store_reader *reader, int64_t before_id, size_t limi
 	return code;
 }
 
-int audit_read(struct store *store, const char *sql, int64_t id, const char **json_out,
+int audit_read(struct store *store, const char *sql, int64_t id, const char **text_out,
 	       struct err *why)
 {
 	struct query query;
@@ -69,7 +69,7 @@ int audit_read(struct store *store, const char *sql, int64_t id, const char **js
 	code = query_row(&query, &row, why);
 	if (code != ERR_OK || !row)
 		return code;
-	*json_out = query_take_copy(&query, store->scratch);
+	*text_out = query_take_copy(&query, store->scratch);
 	query_end(&query);
 	return ERR_OK;
 }

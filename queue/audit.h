@@ -17,10 +17,10 @@ struct audit_line {
 int audit_add(struct store *store, const struct audit_line *line, struct err *why);
 
 /*
- * A row as JSON, for `before` and `after`: `sql` selects one text by ?1. In store->scratch;
- * *json_out stays as it is when there is no such row. In the writer.
+ * What a line says of a row (all of it as JSON, its name): `sql` selects one text by ?1. In
+ * store->scratch; *text_out stays as it is when there is no such row. In the writer.
  */
-int audit_read(struct store *store, const char *sql, int64_t id, const char **json_out,
+int audit_read(struct store *store, const char *sql, int64_t id, const char **text_out,
 	       struct err *why);
 
 #endif

@@ -25,26 +25,20 @@ static void take_token(struct query *query, struct token *token)
 
 static const char sql_json[] =
 	"SELECT json_object('id', id, 'name', name, 'role', role, 'scope', scope, 'expires_at',"
-	" expires_at), name FROM token WHERE id = ?1";
+	" expires_at) FROM token WHERE id = ?1";
+static const char sql_name[] = "SELECT name FROM token WHERE id = ?1";
 
 /* The trail's line, with the token as it is in `before` or `after`. */
 static int write_audit(struct store *store, struct audit_line *line, int64_t id,
 		       const char **json_out, struct err *why)
 {
-	struct query query;
-	bool row;
-	int code = query_begin(&query, &store->db, sql_json, why);
+	int code = audit_read(store, sql_json, id, json_out, why);
 
-	if (code != ERR_OK)
-		return code;
-	query_give_int(&query, id);
-	code = query_row(&query, &row, why);
-	if (code != ERR_OK || !row)
-		return code;
-	*json_out = query_take_copy(&query, store->scratch);
-	line->subject = query_take_copy(&query, store->scratch);
-	query_end(&query);
-	return audit_add(store, line, why);
+	if (code == ERR_OK)
+		code = audit_read(store, sql_name, id, &line->subject, why);
+	if (code == ERR_OK)
+		code = audit_add(store, line, why);
+	return code;
 }
 
 /* --- create ---------------------------------------------------------------------------- */
