@@ -1,32 +1,23 @@
 /*
  * tests/fault/fake_clock.c - another time of day on demand: preloaded by test_clock.py
  *
- * The file named by FAKE_CLOCK holds a number of milliseconds that is added to
- * the wall clock. The monotonic clock is the system's.
+ * The number is one of milliseconds that is added to the wall clock. The
+ * monotonic clock is the system's.
  */
-#include <fcntl.h>
 #include <stdatomic.h>
-#include <stdlib.h>
-#include <sys/mman.h>
+#include <stddef.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "tests/flow/preload.h"
+
 static _Atomic long *offset_ms;
 
 __attribute__((constructor)) static void begin(void)
 {
-	const char *path = getenv("FAKE_CLOCK");
-	int fd = path != NULL ? open(path, O_RDWR | O_CLOEXEC) : -1;
-	void *page;
-
-	if (fd < 0)
-		return;
-	page = mmap(NULL, sizeof(long), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	close(fd);
-	if (page != MAP_FAILED)
-		offset_ms = page;
+	offset_ms = preload_number();
 }
 
 static void shift(struct timespec *now)

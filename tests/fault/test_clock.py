@@ -1,17 +1,13 @@
 """A wall clock that jumps (CASES S276). What waits, waits by the other clock."""
 
-import pathlib
-import shutil
-import struct
-import subprocess
 import time
 
 import pytest
 
 from daemon import SANITIZED, Smtp, wait_for
 from lives import LISTED, OTHER, SENDER, SMALL
+from preload import Preload
 
-SOURCE = pathlib.Path(__file__).resolve().parent / "fake_clock.c"
 YEAR = 366 * 86400 * 1000
 SETTINGS = "delivery: {schedule: [300ms, 500ms, 1s], expire_after: 1h}\n"
 
@@ -21,21 +17,7 @@ pytestmark = pytest.mark.skipif(SANITIZED, reason="a sanitizer has its own calls
 @pytest.fixture
 def clock(tmp_path, monkeypatch):
     """clock(ms): the daemon's wall clock is so far from now on."""
-    compiler = shutil.which("cc")
-    if compiler is None:
-        pytest.skip("there is no C compiler")
-    library = tmp_path / "fake_clock.so"
-    subprocess.run([compiler, "-O1", "-shared", "-fPIC", "-o", library, SOURCE], check=True)
-    offset = tmp_path / "offset"
-    offset.write_bytes(struct.pack("l", 0))
-    monkeypatch.setenv("FAKE_CLOCK", str(offset))
-    monkeypatch.setenv("LD_PRELOAD", str(library))
-
-    def set_to(milliseconds):
-        with open(offset, "r+b") as file:  # in place: the daemon has it mapped
-            file.write(struct.pack("l", int(milliseconds)))
-
-    return set_to
+    return Preload("tests/fault/fake_clock.c", tmp_path, monkeypatch)
 
 
 def year_of(relay, number):

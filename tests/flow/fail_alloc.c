@@ -1,16 +1,15 @@
 /*
  * tests/flow/fail_alloc.c - memory that ends on demand: preloaded by test_no_memory.py
  *
- * The file named by FAIL_ALLOC holds a number. While it is above 0 each
- * allocation of the process takes one off; the one that reaches 0 fails.
+ * While the number is above 0 each allocation of the process takes one off;
+ * the one that reaches 0 fails.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
-#include <sys/mman.h>
-#include <unistd.h>
+
+#include "tests/flow/preload.h"
 
 void *__libc_malloc(size_t size);
 void *__libc_calloc(size_t count, size_t size);
@@ -20,16 +19,7 @@ static _Atomic long *countdown;
 
 __attribute__((constructor)) static void begin(void)
 {
-	const char *path = getenv("FAIL_ALLOC");
-	int fd = path != NULL ? open(path, O_RDWR | O_CLOEXEC) : -1;
-	void *page;
-
-	if (fd < 0)
-		return;
-	page = mmap(NULL, sizeof(long), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	close(fd);
-	if (page != MAP_FAILED)
-		countdown = page;
+	countdown = preload_number();
 }
 
 static bool is_to_fail(void)

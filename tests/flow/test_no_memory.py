@@ -7,18 +7,15 @@ offered to the next hop, and what was answered 250 is there and delivered.
 
 import http.client
 import os
-import pathlib
 import random
-import shutil
 import signal
-import struct
 import subprocess
 
 import pytest
 
 from daemon import SANITIZED, Smtp, wait_for
+from preload import Preload
 
-SOURCE = pathlib.Path(__file__).resolve().parent / "fail_alloc.c"
 # STAGEPOST_ALLOCATIONS=5000: all of them, one by one.
 ALL = int(os.environ.get("STAGEPOST_ALLOCATIONS", "0"))
 LISTED = "listed@example.com"
@@ -30,25 +27,7 @@ pytestmark = pytest.mark.skipif(SANITIZED, reason="a sanitizer has its own mallo
 @pytest.fixture
 def countdown(tmp_path, monkeypatch):
     """countdown(n): the n-th allocation of the daemon from now on fails. 0: none."""
-    compiler = shutil.which("cc")
-    if compiler is None:
-        pytest.skip("there is no C compiler")
-    library = tmp_path / "fail_alloc.so"
-    subprocess.run([compiler, "-O1", "-shared", "-fPIC", "-o", library, SOURCE], check=True)
-    number = tmp_path / "countdown"
-    number.write_bytes(struct.pack("l", 0))
-    monkeypatch.setenv("FAIL_ALLOC", str(number))
-    monkeypatch.setenv("LD_PRELOAD", str(library))
-
-    def set_to(n):
-        with open(number, "r+b") as file:  # in place: the daemon has it mapped
-            file.write(struct.pack("l", n))
-
-    def left():
-        return struct.unpack("l", number.read_bytes())[0]
-
-    set_to.left = left
-    return set_to
+    return Preload("tests/flow/fail_alloc.c", tmp_path, monkeypatch)
 
 
 def numbers():
