@@ -4,7 +4,6 @@ for SMTP (and STARTTLS) and one for implicit TLS, and one maildir for everybody'
 """
 
 import os
-import pathlib
 import re
 import shutil
 import socket
@@ -12,7 +11,8 @@ import subprocess
 import threading
 import time
 
-from clients import Cache, Missing, answers, need
+import postfix
+from clients import Cache, Missing, answers, need, need_mount_namespace, open_folder
 from daemon import free_port, wait_for
 from hop import server_context
 from nexthop import OWN_RECEIVED
@@ -42,9 +42,7 @@ class Mta:
         if os.geteuid() != 0:
             raise Missing("an MTA wants root")
         self.ports = {"smtp": free_port(), "smtps": free_port()}
-        self.folder = pathlib.Path(subprocess.run(
-            ["mktemp", "-d"], check=True, capture_output=True, text=True).stdout.strip())
-        self.folder.chmod(0o755)
+        self.folder = open_folder()
         self.mail = self.folder / "mail"
         self.mail.mkdir()
         self.certificate = self.folder / "server.crt"
@@ -59,9 +57,7 @@ class Mta:
 
     def run(self, *command):
         """In a mount namespace, where the machine has the accounts and folders it insists on."""
-        if subprocess.run(["unshare", "-m", "true"], capture_output=True,
-                          check=False).returncode:
-            raise Missing("no mount namespace can be made here")
+        need_mount_namespace()
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
                 ["unshare", "-m", "sh", "-euc", self.preparation + '\nexec "$@"', "sh",
@@ -132,20 +128,6 @@ class Mta:
 
 
 POSTFIX_MAIN = """\
-compatibility_level = 3.6
-queue_directory = {folder}/spool
-data_directory = {folder}/data
-command_directory = /usr/sbin
-daemon_directory = /usr/lib/postfix/sbin
-maillog_file = {folder}/mail.log
-maillog_file_prefixes = {folder}
-myhostname = postfix.test
-mydestination =
-inet_interfaces = loopback-only
-inet_protocols = ipv4
-mynetworks = 127.0.0.0/8
-alias_maps =
-alias_database =
 smtpd_relay_restrictions = permit_mynetworks, reject
 smtpd_tls_cert_file = {folder}/server.crt
 smtpd_tls_key_file = {folder}/server.key
@@ -170,19 +152,7 @@ message_drop_headers =
 POSTFIX_MASTER = """\
 127.0.0.1:{smtp} inet n - n - - smtpd
 127.0.0.1:{smtps} inet n - n - - smtpd -o smtpd_tls_wrappermode=yes
-cleanup unix n - n - 0 cleanup
-qmgr unix n - n 300 1 qmgr
-rewrite unix - - n - - trivial-rewrite
-bounce unix - - n - 0 bounce
-defer unix - - n - 0 bounce
-trace unix - - n - 0 bounce
-proxymap unix - - n - - proxymap
 virtual unix - n n - - virtual
-error unix - - n - - error
-retry unix - - n - - error
-anvil unix - - n - 1 anvil
-tlsmgr unix - - n 1000? 1 tlsmgr
-postlog unix-dgram n - n - 1 postlogd
 """
 
 
@@ -193,12 +163,8 @@ class Postfix(Mta):
 
     def start(self):
         self.program = need("postfix", "postfix")
-        for name in ("etc", "spool", "data"):
-            (self.folder / name).mkdir()
-        shutil.chown(self.folder / "data", "postfix")
         os.chown(self.mail, 65534, 65534)
-        (self.folder / "etc/main.cf").write_text(POSTFIX_MAIN.format(folder=self.folder))
-        (self.folder / "etc/master.cf").write_text(POSTFIX_MASTER.format(**self.ports))
+        postfix.configure(self.folder, POSTFIX_MAIN, POSTFIX_MASTER.format(**self.ports))
         self._say("start")
         return self.wait()
 

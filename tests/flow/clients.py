@@ -7,8 +7,10 @@ import smtplib
 import socket
 import ssl
 import subprocess
+import tempfile
 
 from daemon import free_port, wait_for
+from postfix import configure
 
 TIMEOUT = 60
 
@@ -52,6 +54,18 @@ def need(program, package):
     if path is None:
         raise Missing("%s is not installed (apt-get install %s)" % (program, package))
     return path
+
+
+def need_mount_namespace():
+    if subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode:
+        raise Missing("no mount namespace can be made here")
+
+
+def open_folder():
+    """For programs with a user of their own, who walks there: pytest's folders are closed."""
+    folder = pathlib.Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    return folder
 
 
 def run(command, text=None, **options):
@@ -293,9 +307,7 @@ def exim(door, mail, folder):
     if os.geteuid() != 0:
         raise Missing("Exim wants root")
     program = Cache.unpack("exim4-daemon-light") / "usr/sbin/exim4"
-    # Its own user walks there: pytest's folders are closed to others.
-    home = pathlib.Path(subprocess.run(["mktemp", "-d"], check=True, capture_output=True,
-                                       text=True).stdout.strip())
+    home = open_folder()
     try:
         options = []
         if door.tls == "none":
@@ -315,11 +327,8 @@ def exim(door, mail, folder):
                                       authenticator=authenticator))
         for name in ("spool", "log"):
             (home / name).mkdir()
-        home.chmod(0o755)
         config.chmod(0o644)
-        done = subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False)
-        if done.returncode:
-            raise Missing("no mount namespace can be made here")
+        need_mount_namespace()
         run(["unshare", "-m", "sh", "-c", EXIM_START, "sh", str(home), str(program), "-C",
              str(config), "-odf", "-oi", "-f", mail.sender, *mail.recipients], mail.text)
         log = (home / "log/mainlog").read_text()
@@ -329,45 +338,18 @@ def exim(door, mail, folder):
 
 
 POSTFIX_MAIN = """\
-compatibility_level = 3.6
-queue_directory = {folder}/spool
-data_directory = {folder}/data
-command_directory = /usr/sbin
-daemon_directory = /usr/lib/postfix/sbin
-maillog_file = {folder}/mail.log
-maillog_file_prefixes = {folder}
 maillog_file_permissions = 0644
-myhostname = postfix.test
-mydestination =
-inet_interfaces = loopback-only
-inet_protocols = ipv4
-mynetworks = 127.0.0.0/8
-alias_maps =
-alias_database =
 smtp_dns_support_level = disabled
 smtp_host_lookup = native
-relayhost = [localhost]:{port}
 smtp_tls_CAfile = {folder}/ca.pem
 smtpd_relay_restrictions = permit_mynetworks, reject
 """
 
 POSTFIX_MASTER = """\
-{listen} inet n - n - - smtpd
+127.0.0.1:{listen} inet n - n - - smtpd
 pickup unix n - n 60 1 pickup
-cleanup unix n - n - 0 cleanup
-qmgr unix n - n 300 1 qmgr
-rewrite unix - - n - - trivial-rewrite
-bounce unix - - n - 0 bounce
-defer unix - - n - 0 bounce
-trace unix - - n - 0 bounce
-proxymap unix - - n - - proxymap
 smtp unix - - n - - smtp
-error unix - - n - - error
-retry unix - - n - - error
-anvil unix - - n - 1 anvil
 scache unix - - n - 1 scache
-tlsmgr unix - - n 1000? 1 tlsmgr
-postlog unix-dgram n - n - 1 postlogd
 """
 
 
@@ -378,14 +360,9 @@ def postfix(door, mail, folder):
     plugins = pathlib.Path("/usr/lib")
     if door.user and not list(plugins.glob("*/sasl2/libplain.so*")):
         raise Missing("its PLAIN is not installed (apt-get install libsasl2-modules)")
-    home = pathlib.Path(subprocess.run(["mktemp", "-d"], check=True, capture_output=True,
-                                       text=True).stdout.strip())
-    for name in ("etc", "spool", "data"):
-        (home / name).mkdir()
-    home.chmod(0o755)
-    shutil.chown(home / "data", "postfix")
+    home = open_folder()
     shutil.copy(door.certificate, home / "ca.pem")
-    main = POSTFIX_MAIN.format(folder=home, port=door.port)
+    main = POSTFIX_MAIN + "relayhost = [localhost]:%d\n" % door.port
     main += "smtp_tls_security_level = %s\n" % ("none" if door.tls == "none" else "verify")
     if door.tls == "implicit":
         main += "smtp_tls_wrappermode = yes\n"
@@ -394,9 +371,8 @@ def postfix(door, mail, folder):
         main += ("smtp_sasl_auth_enable = yes\nsmtp_sasl_security_options = noanonymous\n"
                  "smtp_sasl_mechanism_filter = plain\n"
                  "smtp_sasl_password_maps = static:%s:%s\n" % (door.user, door.password))
-    (home / "etc/main.cf").write_text(main)
     listen = free_port()
-    (home / "etc/master.cf").write_text(POSTFIX_MASTER.format(listen="127.0.0.1:%d" % listen))
+    configure(home, main, POSTFIX_MASTER.format(listen=listen))
     try:
         run([program, "-c", str(home / "etc"), "start"])
         wait_for(lambda: answers(listen), "Postfix to listen", TIMEOUT)

@@ -11,6 +11,7 @@ import time
 import pytest
 
 from daemon import Listeners, free_port, wait_for
+from postfix import configure
 
 MESSAGE = "Subject: from an application\r\n\r\nhello\r\n"
 
@@ -134,40 +135,16 @@ def test_who_does_not_take_it_gets_no_mail(make_daemon, hop):
     relay.wait_states(message, {"ann@example.com": "delivered"})
 
 
-MAIN_CF = """\
-compatibility_level = 3.6
-queue_directory = %(folder)s/spool
-data_directory = %(folder)s/data
-command_directory = /usr/sbin
-daemon_directory = /usr/lib/postfix/sbin
-mail_owner = postfix
-setgid_group = postdrop
-myhostname = hop.test
-mydestination =
-inet_interfaces = 127.0.0.1
+POSTFIX_MAIN = """\
 local_recipient_maps =
-alias_maps =
-inet_protocols = ipv4
-maillog_file = %(folder)s/log/mail.log
-maillog_file_prefixes = %(folder)s/log
 smtpd_authorized_xclient_hosts = 127.0.0.0/8
 smtpd_relay_restrictions = permit_auth_destination, reject
 relay_domains = example.com
 transport_maps = static:discard
-%(proxy)s
 """
-MASTER_CF = """\
-127.0.0.1:%(port)d inet n - n - - smtpd
-cleanup unix n - n - 0 cleanup
-qmgr unix n - n 300 1 qmgr
-rewrite unix - - n - - trivial-rewrite
-bounce unix - - n - 0 bounce
-defer unix - - n - 0 bounce
-trace unix - - n - 0 bounce
+POSTFIX_MASTER = """\
+127.0.0.1:%d inet n - n - - smtpd
 discard unix - - n - - discard
-anvil unix - - n - 1 anvil
-proxymap unix - - n - - proxymap
-postlog unix-dgram n - n - 1 postlogd
 """
 
 
@@ -186,13 +163,10 @@ def postfix(tmp_path):
 
     def start(proxy=""):
         port = free_port()
-        for name in ("etc", "spool", "data", "log"):
-            (folder / name).mkdir(parents=True)
-        shutil.chown(folder / "data", "postfix")
-        (etc / "main.cf").write_text(MAIN_CF % {"folder": folder, "proxy": proxy})
-        (etc / "master.cf").write_text(MASTER_CF % {"port": port})
+        folder.mkdir()
+        configure(folder, POSTFIX_MAIN + proxy + "\n", POSTFIX_MASTER % port)
         say("start")
-        log = folder / "log" / "mail.log"
+        log = folder / "mail.log"
         return port, lambda: log.read_text() if log.exists() else ""
 
     yield start
