@@ -1,28 +1,14 @@
 """The fixtures of tests/flow, for faults of the world around the daemon."""
 
-import importlib.util
 import pathlib
 import sys
 
 import pytest
 
-HERE = pathlib.Path(__file__).resolve().parent
-FLOW = HERE.parent / "flow"
-for folder in (HERE, FLOW):
-    if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))
-spec = importlib.util.spec_from_file_location("flow_conftest", FLOW / "conftest.py")
-flow = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(flow)
+sys.path.append(str(pathlib.Path(__file__).resolve().parent.parent / "flow"))
 
 from farm import Farm  # noqa: E402
-
-hop = flow.hop
-make_daemon = flow.make_daemon
-relay = flow.relay
-traced = flow.traced
-corpora = flow.corpora
-pytest_collection_modifyitems = flow.pytest_collection_modifyitems
+from fixtures import *  # noqa: E402,F403
 
 
 @pytest.fixture
