@@ -8,6 +8,7 @@
 #include "queue/message.h"
 #include "queue/proof.h"
 #include "queue/room.h"
+#include "queue/seen_set.h"
 #include "queue/upkeep.h"
 #include "queue/writer.h"
 
@@ -174,11 +175,27 @@ static int64_t weigh_accept(const struct store_job *job)
 	return (int64_t)body_last(((const struct accept *)job)->body).len;
 }
 
+/* In memory only: accepting does not wait for it (queue/seen.h). */
+static void note_recipients(struct store *store, const struct new_message *message)
+{
+	for (size_t i = 0; i < message->recipient_count; i++) {
+		const struct new_recipient *recipient = &message->recipients[i];
+
+		seen_set_note(store->seen, span_of(recipient->address), span_of(message->scope),
+			      message->received_at,
+			      recipient->state != STATE_QUEUED &&
+				      recipient->state != STATE_SCREENING);
+	}
+	atomic_store(&store->has_seen, true);
+}
+
 static void finish_accept(struct store *store, struct store_job *job)
 {
 	struct accept *accept = (struct accept *)job;
 
-	if (job->code != ERR_OK && job->code != ERR_CLOSED && body_is_staged(accept->body))
+	if (job->code == ERR_OK)
+		note_recipients(store, accept->message);
+	else if (job->code != ERR_CLOSED && body_is_staged(accept->body))
 		doomed_add(store, body_number(accept->body));
 	body_drop(accept->body);
 	accept->body = NULL;

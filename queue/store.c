@@ -10,6 +10,7 @@
 #include "queue/migrate.h"
 #include "queue/pauses.h"
 #include "queue/proof.h"
+#include "queue/seen_set.h"
 #include "queue/settle.h"
 #include "queue/upkeep.h"
 #include "queue/writer.h"
@@ -174,6 +175,7 @@ static void free_all(struct store *store)
 	for (size_t i = 0; i < ROOM_FILES; i++)
 		mem_free(store->paths[i]);
 	doomed_free(&store->doomed);
+	seen_set_free(&store->seen);
 	mem_free(store->lanes);
 	pauses_free(&store->pauses);
 	counters_release(&store->counters);
@@ -194,6 +196,7 @@ int store_open(const struct store_options *options, struct store **store_out, st
 	store->channel = channel_new();
 	store->pauses = pauses_new();
 	store->doomed = doomed_new();
+	store->seen = seen_set_new();
 	store->lanes = mem_zalloc(sizeof(*store->lanes));
 	counters_init(&store->counters);
 	code = open_all(store, why);

@@ -6,9 +6,8 @@
 #include "queue/writer.h"
 
 #define ENTRY_COLUMNS                                                                              \
-	" id, pattern, kind, action, scope, note, owner, created_at, created_by, expires_at, "     \
-	"hits,"                                                                                    \
-	" last_hit_at, revision"
+	" id, pattern, kind, action, scope, note, owner, created_at, created_by, expires_at,"      \
+	" expired_at, hits, last_hit_at, revision"
 
 /* Strings point into the statement. */
 static void take_entry(struct query *query, struct entry *entry)
@@ -23,6 +22,7 @@ static void take_entry(struct query *query, struct entry *entry)
 	entry->created_at = query_take_int(query);
 	entry->created_by = query_take_text(query);
 	entry->expires_at = query_take_int(query);
+	entry->expired_at = query_take_int(query);
 	entry->hits = query_take_int(query);
 	entry->last_hit_at = query_take_int(query);
 	entry->revision = query_take_int(query);
@@ -118,12 +118,7 @@ static int check_unique(const struct applying *a, struct whitelist_change *chang
 		       (long long)change->existing_id, change->entry.pattern);
 }
 
-static const char sql_json[] =
-	"SELECT json_object('id', id, 'pattern', pattern, 'action',"
-	" CASE action WHEN 2 THEN 'deny' ELSE 'allow' END, 'scope', scope, 'note', note, 'owner',"
-	" owner, 'expires_at', expires_at) FROM whitelist WHERE id = ?1";
-
-/* ?1 to ?11 of the statements that write a row. */
+/* ?1 to ?10 of the statements that write a row. */
 static void give_entry(struct query *query, const struct entry *entry)
 {
 	query_give_text(query, entry->pattern);
@@ -166,8 +161,9 @@ static int add(const struct applying *a, struct whitelist_change *change)
 
 static const char sql_replace[] =
 	"UPDATE whitelist SET pattern = ?1, kind = ?2, action = ?3, scope = ?4, note = ?5,"
-	" owner = ?6, created_at = ?7, created_by = ?8, expires_at = ?9, revision = ?10"
-	" WHERE id = ?11";
+	" owner = ?6, created_at = ?7, created_by = ?8,"
+	" expired_at = CASE WHEN expires_at = ?9 THEN expired_at ELSE 0 END, expires_at = ?9,"
+	" revision = ?10 WHERE id = ?11";
 
 /* Who made it and when, and what it counted, stay with the entry. */
 static int replace(const struct applying *a, struct whitelist_change *change,
@@ -183,6 +179,7 @@ static int replace(const struct applying *a, struct whitelist_change *change,
 		return code;
 	entry->created_at = old->created_at;
 	entry->created_by = old->created_by;
+	entry->expired_at = entry->expires_at == old->expires_at ? old->expired_at : 0;
 	entry->hits = old->hits;
 	entry->last_hit_at = old->last_hit_at;
 	entry->revision = a->revision;
@@ -219,26 +216,55 @@ static int change_row(const struct applying *a, struct whitelist_change *change,
 	return err_set(a->why, ERR_UNSUPPORTED, "no such operation");
 }
 
+/* One statement a line: a long list is one transaction, and others wait for it. */
+#define ENTRY_JSON                                                                                 \
+	"json_object('id', id, 'pattern', pattern, 'action', CASE action WHEN 2 THEN 'deny' ELSE"  \
+	" 'allow' END, 'scope', scope, 'note', note, 'owner', owner, 'expires_at', expires_at)"
+
+static const char sql_json[] = "SELECT " ENTRY_JSON " FROM whitelist WHERE id = ?1";
+static const char sql_trail[] =
+	"INSERT INTO audit(at, actor, action, subject, before, after, entry, revision)"
+	" SELECT ?1, ?2, ?3, pattern, ?4, " ENTRY_JSON ", id, ?5 FROM whitelist WHERE id = ?6";
+static const char sql_trail_removed[] =
+	"INSERT INTO audit(at, actor, action, subject, before, entry, revision)"
+	" VALUES(?1, ?2, ?3, ?7, ?4, ?6, ?5)";
+
+static int write_trail(const struct applying *a, const struct whitelist_change *change,
+		       const char *before)
+{
+	bool is_gone = change->operation == ENTRY_REMOVE;
+	struct query query;
+	int code =
+		query_begin(&query, &a->store->db, is_gone ? sql_trail_removed : sql_trail, a->why);
+
+	if (code != ERR_OK)
+		return code;
+	query_give_int(&query, a->apply->now);
+	query_give_text(&query, a->apply->actor);
+	query_give_text(&query, is_gone				 ? "whitelist.remove"
+				: change->operation == ENTRY_ADD ? "whitelist.add"
+								 : "whitelist.replace");
+	query_give_text(&query, before);
+	query_give_int(&query, a->revision);
+	query_give_int(&query, change->entry.id);
+	if (is_gone)
+		query_give_text(&query, change->entry.pattern);
+	return query_run(&query, a->why);
+}
+
 static int change_one(const struct applying *a, struct whitelist_change *change)
 {
-	struct audit_line line = {.at = a->apply->now, .actor = a->apply->actor};
 	bool is_new = change->operation == ENTRY_ADD;
-	bool is_gone = change->operation == ENTRY_REMOVE;
+	const char *before = NULL;
 	struct entry old = {0};
 	int code = is_new ? ERR_OK : find_old(a, change, &old);
 
 	change->existing_id = 0;
 	if (code == ERR_OK && !is_new)
-		code = audit_read(a->store, sql_json, old.id, &line.before, a->why);
+		code = audit_read(a->store, sql_json, old.id, &before, a->why);
 	if (code == ERR_OK)
 		code = change_row(a, change, &old);
-	if (code == ERR_OK && !is_gone)
-		code = audit_read(a->store, sql_json, change->entry.id, &line.after, a->why);
-	if (code != ERR_OK)
-		return code;
-	line.action = is_new ? "whitelist.add" : is_gone ? "whitelist.remove" : "whitelist.replace";
-	line.subject = change->entry.pattern;
-	return audit_add(a->store, &line, a->why);
+	return code == ERR_OK ? write_trail(a, change, before) : code;
 }
 
 /* --- the change as a whole --------------------------------------------------------------- */
@@ -331,6 +357,50 @@ static const struct store_verb verb_hits = {.name = "hits", .run = run_hits};
 void queue_whitelist_hits(struct store *store, struct store_job *job)
 {
 	writer_submit(store, job, &verb_hits);
+}
+
+/* --- what time does ------------------------------------------------------------------------- */
+
+#define IS_OVER "expires_at > 0 AND expired_at = 0 AND expires_at <= ?1"
+
+static const char sql_trail_expired[] =
+	"INSERT INTO audit(at, actor, action, subject, before, after, entry)"
+	" SELECT ?1, 'relay', 'whitelist.expire', pattern, " ENTRY_JSON ", " ENTRY_JSON
+	", id FROM whitelist WHERE " IS_OVER;
+static const char sql_expire[] = "UPDATE whitelist SET expired_at = ?1 WHERE " IS_OVER;
+static const char sql_next_expiry[] =
+	"SELECT min(expires_at) FROM whitelist WHERE expires_at > 0 AND expired_at = 0";
+
+static int run_at(struct store *store, const char *sql, int64_t now, struct err *why)
+{
+	struct query query;
+	int code = query_begin(&query, &store->db, sql, why);
+
+	if (code != ERR_OK)
+		return code;
+	query_give_int(&query, now);
+	return query_run(&query, why);
+}
+
+static int run_expire(struct store *store, struct store_job *job)
+{
+	struct whitelist_expire *expire = (struct whitelist_expire *)job;
+	struct query query;
+	int code = run_at(store, sql_trail_expired, expire->now, &job->why);
+
+	if (code == ERR_OK)
+		code = run_at(store, sql_expire, expire->now, &job->why);
+	expire->expired = code == ERR_OK ? (size_t)sqlite3_changes64(store->db.handle) : 0;
+	if (code == ERR_OK)
+		code = query_begin(&query, &store->db, sql_next_expiry, &job->why);
+	return code == ERR_OK ? query_only_int(&query, 0, &expire->next_at, &job->why) : code;
+}
+
+static const struct store_verb verb_expire = {.name = "expire", .run = run_expire};
+
+void queue_whitelist_expire(struct store *store, struct store_job *job)
+{
+	writer_submit(store, job, &verb_expire);
 }
 
 /* --- reading -------------------------------------------------------------------------------- */

@@ -31,6 +31,7 @@ struct entry {
 	int64_t created_at;
 	const char *created_by;
 	int64_t expires_at; /* 0: never */
+	int64_t expired_at; /* seen to be over: it stays so whatever the clock says. 0: no */
 	int64_t hits;
 	int64_t last_hit_at; /* 0: never */
 	int64_t revision;    /* of the change that wrote it: its ETag */
@@ -79,6 +80,19 @@ struct whitelist_hits {
 };
 void queue_whitelist_hits(struct store *store, struct store_job *job);
 
+/*
+ * Write down which entries are over by `now`, so that they stay it when the
+ * clock is set back and the daemon is started again (CASES S170). A line of
+ * the trail for each; no new revision: nobody decided anything.
+ */
+struct whitelist_expire {
+	struct store_job job; /* first */
+	int64_t now;
+	size_t expired;	 /* out: how many were over now */
+	int64_t next_at; /* out: when the next one will be, 0: none */
+};
+void queue_whitelist_expire(struct store *store, struct store_job *job);
+
 /* Reading (queue/reader.h). Return false from `row` to stop. Strings live during the call. */
 int queue_whitelist_snapshot(struct store_reader *reader, int64_t *revision_out,
 			     bool (*row)(void *ctx, const struct entry *entry), void *ctx,
@@ -99,5 +113,33 @@ int queue_whitelist_list(struct store_reader *reader, const struct whitelist_que
 int queue_whitelist_get(struct store_reader *reader, int64_t id,
 			bool (*row)(void *ctx, const struct entry *entry), void *ctx,
 			struct err *why);
+
+/*
+ * What became of the list, the newest first (queue/whitelist_history.c). A
+ * change of many lines is as many rows of one revision.
+ */
+struct whitelist_past {
+	int64_t id; /* of the row, for the next page */
+	int64_t at;
+	const char *actor;
+	const char *action;  /* "whitelist.add", ".replace", ".remove", ".expire" */
+	const char *pattern; /* as it was called then */
+	int64_t entry;
+	int64_t revision;   /* that the change made; 0: not known any more */
+	const char *before; /* JSON or NULL */
+	const char *after;
+};
+/* Filters that are NULL or 0 are off. `scope`: of the entry before and after. */
+struct whitelist_past_query {
+	int64_t entry;
+	const char *pattern; /* canonical, the whole of it */
+	const char *scope;
+	int64_t since;
+	int64_t before_id;
+	size_t limit;
+};
+int queue_whitelist_history(struct store_reader *reader, const struct whitelist_past_query *query,
+			    bool (*row)(void *ctx, const struct whitelist_past *past), void *ctx,
+			    struct err *why);
 
 #endif

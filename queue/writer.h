@@ -70,6 +70,7 @@ static inline int64_t store_job_weight(const struct store_job *job)
 struct pauses;
 struct doomed;
 struct lanes;
+struct seen_set;
 
 #define STORE_PAGE_BYTES 4096
 #define ROOM_FILES	 2 /* the database and its log */
@@ -84,6 +85,7 @@ struct store {
 	_Atomic int64_t queued_bytes;	  /* of bodies waiting in jobs */
 	_Atomic int64_t working_since_us; /* when the oldest job under way came in; 0: idle */
 	_Atomic bool failed;
+	_Atomic bool has_seen; /* queue/seen.h */
 	struct counters counters;
 	struct pauses *pauses;
 
@@ -105,6 +107,11 @@ struct store {
 	int64_t plenty_until_ms; /* queue/room.c */
 	char *paths[ROOM_FILES];
 	uint64_t inodes[ROOM_FILES];
+
+	/* queue/seen.h: what was noted; below which time it is forgotten, and when to look again */
+	struct seen_set *seen;
+	int64_t seen_limit;
+	int64_t seen_limit_until;
 };
 
 /* Hand a job to the writer. */

@@ -225,6 +225,20 @@ static void tell_logins(struct daemon *daemon, void (*row)(void *row_ctx, const 
 	mem_free(routes);
 }
 
+/* CASES S163: the database was edited by hand. */
+static void tell_bad_entries(const struct daemon *daemon,
+			     void (*row)(void *row_ctx, const char *sentence), void *row_ctx)
+{
+	char sentence[160];
+
+	if (daemon->bad_entries == 0)
+		return;
+	snprintf(sentence, sizeof(sentence),
+		 "%zu rows of the whitelist are no entry in canonical form: they never match",
+		 daemon->bad_entries);
+	row(row_ctx, sentence);
+}
+
 void daemon_tell_warnings(void *ctx, void (*row)(void *row_ctx, const char *sentence),
 			  void *row_ctx)
 {
@@ -236,6 +250,7 @@ void daemon_tell_warnings(void *ctx, void (*row)(void *row_ctx, const char *sent
 		row(row_ctx, "the whitelist is empty: nothing can leave");
 	if (whitelist_allows_all(snapshot))
 		row(row_ctx, "the whitelist holds `*`: mail to every plain address leaves");
+	tell_bad_entries(daemon, row, row_ctx);
 	tell_faults(daemon, row, row_ctx);
 	tell_descriptors(daemon, config, row, row_ctx);
 	if (config->delivery.capture_only)

@@ -25,7 +25,6 @@
 #define DELIVER_GRACE_MS 12000
 #define ADMIN_GRACE_MS	 3000
 #define FLUSH_EVERY_MS	 3000
-#define HITS_AT_ONCE	 512
 #define TRIM_HANDSHAKES	 200
 
 /* --- what the store tells, in its writer thread ------------------------------ */
@@ -64,6 +63,9 @@ static void on_whitelist(void *ctx, const struct whitelist_change *changes, size
 	struct daemon *daemon = ctx;
 
 	whitelist_publish(daemon->whitelist, changes, count, revision);
+	for (size_t i = 0; i < count; i++)
+		if (changes[i].operation != ENTRY_REMOVE)
+			daemon_expects_expiry(daemon, &changes[i].entry);
 }
 
 static void on_faults(void *ctx, const struct fault *faults, size_t count)
@@ -121,7 +123,10 @@ static int start_store(struct daemon *daemon, struct err *why)
 
 static bool load_entry(void *ctx, const struct entry *entry)
 {
-	whitelist_load_add(ctx, entry);
+	struct daemon *daemon = ctx;
+
+	whitelist_load_add(daemon->whitelist, entry);
+	daemon_expects_expiry(daemon, entry);
 	return true;
 }
 
@@ -129,18 +134,14 @@ static int start_whitelist(struct daemon *daemon, struct err *why)
 {
 	struct store_reader *reader;
 	int64_t revision = 0;
-	size_t bad_rows = 0;
 	int code = store_reader_open(daemon->store, &reader, why);
 
 	if (code != ERR_OK)
 		return code;
 	whitelist_load_begin(daemon->whitelist);
-	code = queue_whitelist_snapshot(reader, &revision, load_entry, daemon->whitelist, why);
-	whitelist_load_end(daemon->whitelist, revision, &bad_rows);
+	code = queue_whitelist_snapshot(reader, &revision, load_entry, daemon, why);
+	whitelist_load_end(daemon->whitelist, revision, &daemon->bad_entries);
 	store_reader_close(&reader);
-	if (code == ERR_OK && bad_rows > 0)
-		log_error("whitelist", LOG_S("problem", "rows that are no pattern never match"),
-			  LOG_I("rows", bad_rows));
 	return code;
 }
 
@@ -334,19 +335,6 @@ static void stop_deliver(struct daemon *daemon)
 		deliver_stop(&deliver, DELIVER_GRACE_MS);
 }
 
-static void flush_hits(struct daemon *daemon)
-{
-	struct entry_hits hits[HITS_AT_ONCE];
-	struct whitelist_hits job = {.hits = hits};
-
-	do {
-		job.count = whitelist_take_hits(daemon->whitelist, hits, HITS_AT_ONCE);
-		if (job.count > 0 &&
-		    store_wait(daemon->store, queue_whitelist_hits, &job.job, NULL) != ERR_OK)
-			return; /* counters only; the store reports its own failures */
-	} while (job.count == HITS_AT_ONCE);
-}
-
 static void stop(struct daemon *daemon)
 {
 	/* The attempts under way and the clients have their time side by side. */
@@ -369,7 +357,7 @@ static void stop(struct daemon *daemon)
 		loop_free(&daemon->loops[i]);
 	if (daemon->store != NULL) {
 		if (!store_is_failed(daemon->store))
-			flush_hits(daemon);
+			daemon_write_down(daemon);
 		store_close(&daemon->store);
 	}
 	whitelist_free(&daemon->whitelist);
@@ -519,7 +507,7 @@ static int run(struct daemon *daemon, struct err *why)
 			return ERR_OK;
 		if (ready > 0)
 			continue;
-		flush_hits(daemon);
+		daemon_write_down(daemon);
 		trim_memory(daemon);
 	}
 }
@@ -569,6 +557,7 @@ int daemon_run(const struct daemon_source *source, struct config *config_take, s
 		.failure = channel_new(),
 		.signals = -1,
 		.started_at = clock_wall_ms(),
+		.next_expiry = INT64_MAX,
 	};
 	int code;
 

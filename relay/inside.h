@@ -3,6 +3,7 @@
 #define STAGEPOST_RELAY_INSIDE_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -10,6 +11,7 @@
 #include "base/channel.h"
 #include "base/err.h"
 #include "queue/store.h"
+#include "queue/whitelist.h"
 #include "relay/activation.h"
 #include "relay/config.h"
 #include "relay/daemon.h"
@@ -51,6 +53,9 @@ struct daemon {
 	struct channel *failure;     /* closed by the writer thread when the store has failed */
 	struct err failed_why;	     /* written before `failure` is closed */
 	int signals;
+	size_t bad_entries; /* rows of the whitelist that were no entry at the start */
+	/* When an entry is over next; lowered by the writer thread, taken by the main thread. */
+	_Atomic int64_t next_expiry;
 };
 
 /*
@@ -58,6 +63,12 @@ struct daemon {
  * is not there, and named in the log (relay/certificate.c). data_dir exists.
  */
 int daemon_prepare_certificate(const struct config *config, struct err *why);
+
+/* What is kept in memory only for a while: hits, recipients seen, what has expired (relay/flush.c).
+ * From the main thread, every few seconds and at the end. */
+void daemon_write_down(struct daemon *daemon);
+/* The entry is in force: its end must be noticed. Any thread. */
+void daemon_expects_expiry(struct daemon *daemon, const struct entry *entry);
 
 /* What the API asks, with the daemon as ctx (relay/answer.c). */
 extern const struct admin_ops daemon_admin_ops;

@@ -96,7 +96,8 @@ static uint32_t add_entry(struct layer_builder *builder, const struct entry *ent
 	struct layer_item *item = add_record(builder, item_size(text.len, scope.len), &ref);
 
 	item->id = entry->id;
-	item->expires_at = entry->expires_at;
+	/* Once it was over it is over, also where the clock says otherwise now (CASES S170). */
+	item->expires_at = entry->expired_at != 0 ? 1 : entry->expires_at;
 	item->next = 0;
 	item->text_len = (uint16_t)text.len;
 	item->scope_len = (uint16_t)scope.len;

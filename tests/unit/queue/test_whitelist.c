@@ -1,6 +1,7 @@
 /* tests queue/whitelist.c, token.c and audit.c */
 #include <config.h>
 
+#include <stdio.h>
 #include <string.h>
 
 #include "queue/token.h"
@@ -309,6 +310,111 @@ START_TEST(tokens_live_and_end)
 }
 END_TEST
 
-UNIT_MAIN("queue/whitelist", a_change_is_one_revision_and_published_first,
-	  all_of_a_change_or_nothing, replace_and_remove_mind_the_revision,
-	  the_trail_tells_before_and_after, pages_and_filters, tokens_live_and_end)
+static bool take_past(void *ctx, const struct whitelist_past *past)
+{
+	char *text = ctx;
+
+	sprintf(text + strlen(text), "%lld:%s:%s%s%s ", (long long)past->revision,
+		strchr(past->action, '.') + 1, past->pattern, past->before != NULL ? "-" : "",
+		past->after != NULL ? "+" : "");
+	ck_assert_int_gt(past->entry, 0);
+	return true;
+}
+
+static void expect_past(struct fixture *f, const struct whitelist_past_query *query,
+			const char *want)
+{
+	char text[1000] = "";
+
+	ck_assert_int_eq(queue_whitelist_history(f->reader, query, take_past, text, NULL), ERR_OK);
+	ck_assert_str_eq(text, want);
+}
+
+START_TEST(what_became_of_the_list)
+{
+	struct published published;
+	struct fixture f;
+	struct whitelist_change changes[] = {change_of(ENTRY_ADD, 0, "a@x.test"),
+					     change_of(ENTRY_ADD, 0, "b@x.test")};
+	struct whitelist_past_query query = {.limit = 0};
+	int64_t id;
+
+	open_published(&f, &published);
+	changes[1].entry.scope = "shop";
+	apply_all(&f, changes, 2, -1, ERR_OK);
+	id = changes[0].entry.id;
+	changes[0] = change_of(ENTRY_REPLACE, id, "c@x.test");
+	apply_all(&f, changes, 1, -1, ERR_OK);
+	changes[0] = change_of(ENTRY_REMOVE, id, NULL);
+	apply_all(&f, changes, 1, -1, ERR_OK);
+	/* What is not of the list is not in its history. */
+	run_sql(f.dir, "INSERT INTO audit(at, action, subject) VALUES(1, 'token.create', 'x')");
+	expect_past(&f, &query,
+		    "3:remove:c@x.test- 2:replace:c@x.test-+ 1:add:b@x.test+ 1:add:a@x.test+ ");
+	query.entry = id;
+	expect_past(&f, &query, "3:remove:c@x.test- 2:replace:c@x.test-+ 1:add:a@x.test+ ");
+	query.limit = 1;
+	query.before_id = 4;
+	expect_past(&f, &query, "2:replace:c@x.test-+ ");
+	query = (struct whitelist_past_query){.pattern = "c@x.test"};
+	expect_past(&f, &query, "3:remove:c@x.test- 2:replace:c@x.test-+ ");
+	query = (struct whitelist_past_query){.scope = "shop"};
+	expect_past(&f, &query, "1:add:b@x.test+ ");
+	query = (struct whitelist_past_query){.since = NOW + 1};
+	expect_past(&f, &query, "");
+	fixture_remove(&f);
+}
+END_TEST
+
+static int64_t expire_at(struct fixture *f, int64_t now, size_t want)
+{
+	struct whitelist_expire expire = {.now = now};
+
+	ck_assert_int_eq(store_wait(f->store, queue_whitelist_expire, &expire.job, NULL), ERR_OK);
+	ck_assert_uint_eq(expire.expired, want);
+	return expire.next_at;
+}
+
+START_TEST(S170_what_is_over_is_written_down)
+{
+	struct published published;
+	struct fixture f;
+	struct whitelist_change changes[] = {change_of(ENTRY_ADD, 0, "a@x.test"),
+					     change_of(ENTRY_ADD, 0, "b@x.test"),
+					     change_of(ENTRY_ADD, 0, "c@x.test")};
+	struct whitelist_past_query query = {.limit = 1};
+	struct whitelist_change change;
+	int64_t id;
+
+	open_published(&f, &published);
+	changes[0].entry.expires_at = NOW + 10;
+	changes[1].entry.expires_at = NOW + 20;
+	apply_all(&f, changes, 3, -1, ERR_OK);
+	id = changes[0].entry.id;
+	ck_assert_int_eq(expire_at(&f, NOW + 9, 0), NOW + 10);
+	ck_assert_int_eq(expire_at(&f, NOW + 10, 1), NOW + 20);
+	ck_assert_int_eq(expire_at(&f, NOW + 11, 0), NOW + 20); /* once */
+	expect_list(&f, 1, "a@x.test b@x.test c@x.test ");	/* nobody changed the list */
+	expect_past(&f, &query, "0:expire:a@x.test-+ ");
+	ck_assert_int_eq(expire_at(&f, NOW + 99, 1), 0);
+	/* Another note does not bring it back, another end does. */
+	change = change_of(ENTRY_REPLACE, id, "a@x.test");
+	change.entry.expires_at = NOW + 10;
+	change.entry.note = "other";
+	apply_all(&f, &change, 1, -1, ERR_OK);
+	ck_assert_int_eq(change.entry.expired_at, NOW + 10);
+	ck_assert_int_eq(ask_sql(f.dir, "SELECT expired_at FROM whitelist WHERE id = 1"), NOW + 10);
+	change = change_of(ENTRY_REPLACE, id, "a@x.test");
+	change.entry.expires_at = NOW + 500;
+	apply_all(&f, &change, 1, -1, ERR_OK);
+	ck_assert_int_eq(change.entry.expired_at, 0);
+	ck_assert_int_eq(ask_sql(f.dir, "SELECT expired_at FROM whitelist WHERE id = 1"), 0);
+	ck_assert_int_eq(expire_at(&f, NOW + 99, 0), NOW + 500);
+	fixture_remove(&f);
+}
+END_TEST
+
+UNIT_MAIN("queue/whitelist", what_became_of_the_list, S170_what_is_over_is_written_down,
+	  a_change_is_one_revision_and_published_first, all_of_a_change_or_nothing,
+	  replace_and_remove_mind_the_revision, the_trail_tells_before_and_after, pages_and_filters,
+	  tokens_live_and_end)
