@@ -242,3 +242,30 @@ bool pattern_matches(const struct pattern *pattern, const struct address *addres
 	return (pattern->kind == ENTRY_EXACT || address->form == ADDRESS_PLAIN) &&
 	       pattern_covers(pattern, address);
 }
+
+/* Every domain that `inner` speaks of is one that `outer` speaks of. */
+static bool includes_domains(const struct pattern *outer, const struct pattern *inner)
+{
+	if (!outer->subdomains)
+		return !inner->subdomains && span_equal_fold(inner->domain, outer->domain);
+	return is_below(inner->domain, outer->domain) ||
+	       (inner->subdomains && span_equal_fold(inner->domain, outer->domain));
+}
+
+bool pattern_includes(const struct pattern *outer, const struct pattern *inner)
+{
+	if (outer->kind == ENTRY_ALL)
+		return true;
+	if (inner->kind == ENTRY_ALL || !includes_domains(outer, inner))
+		return false;
+	switch (outer->kind) {
+	case ENTRY_DOMAIN:
+	case ENTRY_SUBDOMAIN: return true;
+	case ENTRY_EXACT:
+		return inner->kind == ENTRY_EXACT && span_equal_fold(outer->local, inner->local);
+	/* A `*` of the inner one is a byte like others here, which only a `*` can stand for. */
+	case ENTRY_GLOB: return inner->local.len > 0 && glob_matches(outer->local, inner->local);
+	case ENTRY_ALL: break;
+	}
+	return false;
+}

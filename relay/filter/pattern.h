@@ -53,6 +53,9 @@ bool pattern_covers(const struct pattern *pattern, const struct address *address
  */
 bool pattern_matches(const struct pattern *pattern, const struct address *address);
 
+/* Every address that `inner` covers is covered by `outer`. In doubt: false. */
+bool pattern_includes(const struct pattern *outer, const struct pattern *inner);
+
 /* `*` stands for any run of bytes, also none; no other wildcard. ASCII case does not matter. Worst
  * case glob.len * text.len steps, no recursion. */
 bool glob_matches(struct span glob, struct span text);

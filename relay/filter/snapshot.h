@@ -1,4 +1,4 @@
-/* relay/filter/snapshot.h - what a snapshot is made of: for whitelist.c and verdict.c only */
+/* relay/filter/snapshot.h - what a snapshot is made of: for whitelist.c, verdict.c and lint.c */
 #ifndef STAGEPOST_RELAY_FILTER_SNAPSHOT_H
 #define STAGEPOST_RELAY_FILTER_SNAPSHOT_H
 
