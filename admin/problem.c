@@ -21,6 +21,7 @@ static const struct {
 	{413, "content-too-large", "Content too large"},
 	{415, "unsupported-media-type", "Unsupported media type"},
 	{421, "misdirected-request", "Misdirected request"},
+	{428, "precondition-required", "Precondition required"},
 	{429, "too-many-requests", "Too many requests"},
 	{500, "internal", "Internal error"},
 	{501, "not-implemented", "Not implemented"},

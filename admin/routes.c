@@ -28,6 +28,11 @@ static const struct route routes[] = {
 	{"GET", API "/whitelist", ROLE_READER, false, 0, false, "q scope action limit after",
 	 handle_whitelist_list},
 	{"POST", API "/whitelist", ROLE_OPERATOR, false, 16 * KIB, true, "", handle_whitelist_add},
+	{"PUT", API "/whitelist", ROLE_OPERATOR, false, 8 * KIB *KIB, true, "dry_run",
+	 handle_whitelist_replace},
+	/* In front of {id}: the first that fits counts. */
+	{"GET", API "/whitelist/history", ROLE_READER, false, 0, false,
+	 "entry pattern since limit after", handle_whitelist_history},
 	{"GET", API "/whitelist/{id}", ROLE_READER, false, 0, false, "", handle_whitelist_get},
 	{"PATCH", API "/whitelist/{id}", ROLE_OPERATOR, false, 16 * KIB, true, "",
 	 handle_whitelist_patch},

@@ -22,7 +22,8 @@ enum cursor_kind {
 	CURSOR_WHITELIST = 'w',
 	CURSOR_MESSAGES = 'm',
 	CURSOR_RECIPIENTS = 'r',
-	CURSOR_AUDIT = 'a'
+	CURSOR_AUDIT = 'a',
+	CURSOR_HISTORY = 'h'
 };
 #define CURSOR_TEXT_SIZE 48
 

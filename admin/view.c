@@ -109,6 +109,7 @@ json_t *view_entry(const struct entry *entry)
 	set(json, "created_at", view_time(entry->created_at));
 	set(json, "created_by", view_text(entry->created_by));
 	set(json, "expires_at", view_time(entry->expires_at));
+	set(json, "expired_at", view_time(entry->expired_at));
 	set(json, "hits", json_integer(entry->hits));
 	set(json, "last_hit_at", view_time(entry->last_hit_at));
 	return json;
@@ -392,5 +393,32 @@ json_t *view_audit(const struct audit_row *row)
 	set(json, "subject", view_text(row->subject));
 	set(json, "before", view_document(row->before));
 	set(json, "after", view_document(row->after));
+	return json;
+}
+
+/* The trail keeps the numbers of the rows. */
+static json_t *view_past_entry(const char *text)
+{
+	json_t *json = view_document(text);
+	json_t *expires = json_object_get(json, "expires_at");
+
+	if (json_is_integer(expires))
+		set(json, "expires_at", view_time(json_integer_value(expires)));
+	return json;
+}
+
+json_t *view_past(const struct whitelist_past *past)
+{
+	struct span action = span_of(past->action);
+	json_t *json = json_object();
+
+	set(json, "revision", view_id(past->revision));
+	set(json, "at", view_time(past->at));
+	set(json, "actor", view_text(past->actor));
+	set(json, "action", view_span(span_skip(action, span_find(action, '.') + 1)));
+	set(json, "entry", json_integer(past->entry));
+	set(json, "pattern", view_text(past->pattern));
+	set(json, "before", view_past_entry(past->before));
+	set(json, "after", view_past_entry(past->after));
 	return json;
 }

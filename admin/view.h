@@ -31,6 +31,7 @@ json_t *view_header(struct span section);
 /* Never the secret. */
 json_t *view_token(const struct token *token);
 json_t *view_audit(const struct audit_row *row);
+json_t *view_past(const struct whitelist_past *past);
 /* {"delivered": 3, …}: every state that has some. */
 json_t *view_states(const int64_t by_state[STATE_COUNT]);
 

@@ -3,15 +3,15 @@
 
 #include <stdio.h>
 
+#include "admin/advice.h"
+#include "admin/entry.h"
 #include "admin/problem.h"
 #include "admin/value.h"
 #include "admin/view.h"
 #include "base/clock.h"
 #include "queue/whitelist.h"
-#include "relay/filter/pattern.h"
+#include "relay/filter/whitelist.h"
 
-#define NOTE_MAX     1000
-#define OWNER_MAX    200
 #define PATCH_ROUNDS 100 /* of others who changed the same entry in between */
 
 /* --- reading ---------------------------------------------------------------------------------- */
@@ -86,6 +86,7 @@ void handle_whitelist_list(struct call *call)
 		return;
 	}
 	cursor_format_id(CURSOR_WHITELIST, page.last_id, next);
+	call_etag(call, revision);
 	call_reply(call, 200,
 		   json_pack("{s:o, s:s?, s:I}", "items", page.items, "next",
 			     page.more ? next : NULL, "revision", (json_int_t)revision));
@@ -154,6 +155,7 @@ struct change {
 		entry;	  /* what is asked for: the store may point `line` at strings of its own */
 	bool conditional; /* If-Match was given */
 	int rounds;
+	const struct whitelist_snapshot *before; /* the list as it was; NULL: nobody asks */
 };
 
 static void submit_change(struct call *call, struct change *change, void (*then)(struct call *call))
@@ -164,14 +166,32 @@ static void submit_change(struct call *call, struct change *change, void (*then)
 	change->apply.expect_list_revision = -1;
 	change->apply.actor = call->caller.actor;
 	call->work = change;
+	if (change->line.operation != ENTRY_REMOVE)
+		change->before = whitelist_acquire(call->api->env.whitelist);
 	call_submit(call, queue_whitelist_apply, &change->apply.job, then);
 }
 
-static void refuse_change(struct call *call, const struct change *change)
+/* The entry as it is now, and what that means. */
+static void reply_changed(struct call *call, int status, struct change *change)
+{
+	json_t *json;
+
+	change->entry.id = change->line.entry.id;
+	change->entry.expired_at = change->line.entry.expired_at;
+	json = view_entry(&change->entry);
+	(void)json_object_set_new(json, "lint",
+				  advice_of_entry(call, &change->entry, change->before));
+	whitelist_release(&change->before);
+	call_etag(call, change->apply.revision);
+	call_reply(call, status, json);
+}
+
+static void refuse_change(struct call *call, struct change *change)
 {
 	int code = change->apply.job.code;
 	json_t *problem;
 
+	whitelist_release(&change->before);
 	if (code != ERR_CONFLICT) {
 		call_error(call, code, &change->apply.job.why);
 		return;
@@ -180,57 +200,6 @@ static void refuse_change(struct call *call, const struct change *change)
 				   "action");
 	(void)json_object_set_new(problem, "existing_id", json_integer(change->line.existing_id));
 	call_reply_problem(call, 409, problem);
-}
-
-static void read_pattern(struct call *call, struct entry *entry)
-{
-	const char *text = call_text(call, "pattern", 2 * PATTERN_TEXT_SIZE);
-	struct pattern pattern;
-	struct err why;
-
-	if (text == NULL)
-		return;
-	if (pattern_parse(span_of(text), &pattern, &why) != ERR_OK) {
-		call_mistake(call, "/pattern", "%s", why.text);
-		return;
-	}
-	entry->pattern = arena_strdup(call->arena, pattern.text);
-	entry->kind = pattern.kind;
-}
-
-static void read_action(struct call *call, struct entry *entry)
-{
-	const char *action = call_text(call, "action", 16);
-
-	if (action == NULL)
-		return;
-	entry->action = strcmp(action, "deny") == 0 ? ENTRY_DENY : ENTRY_ALLOW;
-	if (entry->action == ENTRY_ALLOW && strcmp(action, "allow") != 0)
-		call_mistake(call, "/action", "neither allow nor deny");
-}
-
-/* What the body says; the rest of the entry stays as it is. */
-static void read_entry(struct call *call, struct entry *entry, int64_t now)
-{
-	if (json_is_null(json_object_get(call->body, "pattern")))
-		call_mistake(call, "/pattern", "must be a string");
-	if (json_is_null(json_object_get(call->body, "action")))
-		call_mistake(call, "/action", "must be a string");
-	read_pattern(call, entry);
-	read_action(call, entry);
-	if (call_has_member(call, "scope") || entry->scope == NULL)
-		entry->scope = call_scope(call);
-	if (call_has_member(call, "note"))
-		entry->note = call_text(call, "note", NOTE_MAX);
-	if (call_has_member(call, "owner"))
-		entry->owner = call_text(call, "owner", OWNER_MAX);
-	if (call_has_member(call, "expires_at") || call_has_member(call, "expires_in"))
-		entry->expires_at = call_expiry(call, now);
-}
-
-static bool lets_all_out(const struct entry *entry)
-{
-	return entry->kind == ENTRY_ALL && entry->action == ENTRY_ALLOW;
 }
 
 static void add_done(struct call *call)
@@ -245,9 +214,7 @@ static void add_done(struct call *call)
 	(void)snprintf(location, sizeof(location), "/api/v1/whitelist/%lld",
 		       (long long)change->line.entry.id);
 	http_reply_header(call->http, "Location", location);
-	call_etag(call, change->apply.revision);
-	change->entry.id = change->line.entry.id;
-	call_reply(call, 201, view_entry(&change->entry));
+	reply_changed(call, 201, change);
 }
 
 void handle_whitelist_add(struct call *call)
@@ -262,10 +229,10 @@ void handle_whitelist_add(struct call *call)
 	entry->created_at = change->apply.now;
 	entry->created_by = call->caller.actor;
 	call_only_members(call, "pattern action scope note owner expires_at expires_in allow_all");
-	read_entry(call, entry, change->apply.now);
+	entry_read(call, entry, change->apply.now, change->apply.now);
 	if (entry->pattern == NULL && call->mistakes == NULL)
 		call_mistake(call, "/pattern", "is needed");
-	if (lets_all_out(entry) && !allow_all)
+	if (entry_lets_all_out(entry) && !allow_all)
 		call_mistake(call, "/pattern",
 			     "\"*\" lets everything out: say \"allow_all\": true as well");
 	if (!call_refused(call))
@@ -280,6 +247,7 @@ static void patch_done(struct call *call)
 
 	/* Somebody else was faster, and this caller did not ask for a certain version. */
 	if (change->apply.job.code == ERR_STALE && !change->conditional) {
+		whitelist_release(&change->before);
 		if (++change->rounds < PATCH_ROUNDS)
 			patch_round(call, change);
 		else
@@ -290,8 +258,7 @@ static void patch_done(struct call *call)
 		refuse_change(call, change);
 		return;
 	}
-	call_etag(call, change->apply.revision);
-	call_reply(call, 200, view_entry(&change->entry));
+	reply_changed(call, 200, change);
 }
 
 /* Read, change, write: the row must still be the one that was read. */
@@ -304,9 +271,9 @@ static void patch_round(struct call *call, struct change *change)
 	if (!find_entry(call, entry) || !call_if_match(call, entry->revision, &change->conditional))
 		return;
 	change->line.expect_revision = entry->revision;
-	let_all_out = lets_all_out(entry);
-	read_entry(call, entry, change->apply.now);
-	if (lets_all_out(entry) && !let_all_out)
+	let_all_out = entry_lets_all_out(entry);
+	entry_read(call, entry, change->apply.now, change->apply.now);
+	if (entry_lets_all_out(entry) && !let_all_out)
 		call_mistake(call, "/pattern",
 			     "\"*\" that allows is not made by a change: add it, with "
 			     "\"allow_all\": true");
@@ -325,7 +292,7 @@ void handle_whitelist_patch(struct call *call)
 
 static void delete_done(struct call *call)
 {
-	const struct change *change = call->work;
+	struct change *change = call->work;
 
 	if (change->apply.job.code != ERR_OK)
 		refuse_change(call, change);

@@ -25,6 +25,9 @@ extern const struct command command_whitelist_list;
 extern const struct command command_whitelist_add;
 extern const struct command command_whitelist_remove;
 
+/* cli/history.c */
+extern const struct command command_whitelist_history;
+
 /* cli/user.c */
 extern const struct command command_user_add;
 extern const struct command command_user_remove;

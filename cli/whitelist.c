@@ -77,7 +77,7 @@ static void add_entry(struct table *table, const json_t *entry)
 
 	snprintf(id, sizeof(id), "%lld", tool_number(entry, "id"));
 	snprintf(hits, sizeof(hits), "%lld", tool_number(entry, "hits"));
-	if (expires != 0 && expires <= clock_wall_ms())
+	if (tool_time(entry, "expired_at") != 0 || (expires != 0 && expires <= clock_wall_ms()))
 		snprintf(left, sizeof(left), "over");
 	else if (expires != 0)
 		text_duration(expires - clock_wall_ms(), left);
@@ -185,6 +185,17 @@ static int make_entry(const struct add_options *given, const char *pattern, json
 	return ends;
 }
 
+/* What it means: the sentence, and each warning on standard error. */
+static void print_advice(const json_t *advice)
+{
+	json_t *warning;
+	size_t i;
+
+	tool_print_clean(tool_text(advice, "summary"));
+	json_array_foreach(json_object_get(advice, "warnings"), i, warning) tool_note(
+		"warning: %s: %s", tool_text(warning, "pattern"), tool_text(warning, "text"));
+}
+
 static int add_one(struct tool *tool, const struct add_options *given, const char *pattern)
 {
 	json_t *entry = json_object();
@@ -205,6 +216,7 @@ static int add_one(struct tool *tool, const struct add_options *given, const cha
 			 given->deny ? "Denied:" : "Allowed:", tool_text(added, "pattern"),
 			 tool_number(added, "id"));
 		tool_print_clean(line);
+		print_advice(json_object_get(added, "lint"));
 	}
 	json_decref(added);
 	return TOOL_OK;

@@ -1,21 +1,30 @@
 /*
  * tests/bench/filter_bench.c - the whitelist at size: load time, bytes an
- * entry, nanoseconds a verdict, microseconds a publish, also while merging.
+ * entry, nanoseconds a verdict, microseconds a publish, also while merging;
+ * then the same list in a database: written, read at a start, changed.
  *
- * Usage: filter_bench [ENTRIES]   (default 1000000)
+ * Usage: filter_bench [ENTRIES]   (default 1000000; needs some 500 bytes of disk for each)
  */
+#include <ftw.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "queue/reader.h"
+#include "queue/store.h"
+#include "queue/whitelist.h"
 #include "relay/filter/pattern.h"
 #include "relay/filter/whitelist.h"
 
 #define VERDICTS  2000000
 #define PROBES	  (1 << 18) /* different addresses: far more than caches hold */
 #define PUBLISHES 20000
+#define SINGLES	  500000 /* verdicts that are timed one by one */
+#define AT_ONCE	  20000	 /* lines of one change that fills the database */
+#define CHANGES	  300
 
 static uint64_t state = 0x2545f4914f6cdd1du;
 
@@ -135,6 +144,45 @@ static void time_verdicts(struct whitelist *list, uint64_t entries, int what, co
 	mem_free(probes);
 }
 
+static int compare_times(const void *a, const void *b)
+{
+	int64_t left = *(const int64_t *)a;
+	int64_t right = *(const int64_t *)b;
+
+	return left < right ? -1 : left > right;
+}
+
+static int64_t nanoseconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* Each by itself: with what asking for the time costs. */
+static void time_single_verdicts(struct whitelist *list, uint64_t entries)
+{
+	struct address *probes = make_probes(entries, 0);
+	const struct whitelist_snapshot *snapshot = whitelist_acquire(list);
+	int64_t *times = mem_array(SINGLES, sizeof(*times));
+
+	for (size_t i = 0; i < SINGLES; i++) {
+		struct verdict verdict;
+		int64_t start = nanoseconds();
+
+		verdict_judge(snapshot, &probes[i % PROBES], span_of(""), 1, &verdict);
+		times[i] = nanoseconds() - start;
+	}
+	qsort(times, SINGLES, sizeof(*times), compare_times);
+	printf("verdict         %8" PRId64 " ns  median of single ones, p99 %" PRId64
+	       " ns, p99.9 %" PRId64 " ns\n",
+	       times[SINGLES / 2], times[SINGLES / 100 * 99], times[SINGLES / 1000 * 999]);
+	mem_free(times);
+	whitelist_release(&snapshot);
+	mem_free(probes);
+}
+
 static void time_acquire(struct whitelist *list)
 {
 	int64_t start = clock_mono_us();
@@ -145,14 +193,6 @@ static void time_acquire(struct whitelist *list)
 		whitelist_release(&snapshot);
 	}
 	printf("acquire+release %8.0f ns\n", (double)(clock_mono_us() - start) * 1e3 / VERDICTS);
-}
-
-static int compare_times(const void *a, const void *b)
-{
-	int64_t left = *(const int64_t *)a;
-	int64_t right = *(const int64_t *)b;
-
-	return left < right ? -1 : left > right;
 }
 
 /* One change at a time, as the API makes them; merges of the base run beside it. */
@@ -176,6 +216,130 @@ static void time_publishes(struct whitelist *list, uint64_t entries)
 	mem_free(times);
 }
 
+/* --- in a database -----------------------------------------------------------------------------
+ */
+
+static void fail(const char *what, const struct err *why)
+{
+	fprintf(stderr, "filter_bench: %s: %s\n", what, why->text);
+	exit(EXIT_FAILURE);
+}
+
+static void publish(void *ctx, const struct whitelist_change *changes, size_t count,
+		    int64_t revision)
+{
+	whitelist_publish(ctx, changes, count, revision);
+}
+
+static void apply(struct store *store, struct whitelist_change *changes, size_t count)
+{
+	struct whitelist_apply job = {.changes = changes,
+				      .count = count,
+				      .expect_list_revision = -1,
+				      .actor = "bench",
+				      .now = clock_wall_ms()};
+	struct err why;
+
+	if (store_wait(store, queue_whitelist_apply, &job.job, &why) != ERR_OK)
+		fail("apply", &why);
+}
+
+static void fill(struct store *store, uint64_t entries)
+{
+	struct whitelist_change *changes = mem_array(AT_ONCE, sizeof(*changes));
+	char(*texts)[64] = mem_array(AT_ONCE, sizeof(*texts));
+	int64_t start = clock_mono_us();
+	int64_t longest = 0;
+
+	for (uint64_t n = 0; n < entries; n += AT_ONCE) {
+		uint64_t count = entries - n < AT_ONCE ? entries - n : AT_ONCE;
+		int64_t began = clock_mono_us();
+
+		for (uint64_t i = 0; i < count; i++)
+			changes[i] = (struct whitelist_change){
+				.operation = ENTRY_ADD, .entry = make_entry(n + i, texts[i])};
+		apply(store, changes, count);
+		if (clock_mono_us() - began > longest)
+			longest = clock_mono_us() - began;
+	}
+	printf("written         %8.2f s   %.1f us an entry; one change of %d: %.0f ms at most\n",
+	       (double)(clock_mono_us() - start) / 1e6,
+	       (double)(clock_mono_us() - start) / (double)entries, AT_ONCE, (double)longest / 1e3);
+	mem_free(texts);
+	mem_free(changes);
+}
+
+static bool load_row(void *ctx, const struct entry *entry)
+{
+	whitelist_load_add(ctx, entry);
+	return true;
+}
+
+/* As the daemon does it when it starts. */
+static void time_start(struct store *store, struct whitelist *list)
+{
+	int64_t start = clock_mono_us();
+	struct store_reader *reader;
+	int64_t revision;
+	struct err why;
+	size_t bad;
+
+	if (store_reader_open(store, &reader, &why) != ERR_OK)
+		fail("reader", &why);
+	whitelist_load_begin(list);
+	if (queue_whitelist_snapshot(reader, &revision, load_row, list, &why) != ERR_OK)
+		fail("snapshot", &why);
+	whitelist_load_end(list, revision, &bad);
+	store_reader_close(&reader);
+	printf("read and loaded %8.2f s   from the database, %zu bad\n",
+	       (double)(clock_mono_us() - start) / 1e6, bad);
+}
+
+/* From the request to the answer: committed with fsync, and in force. */
+static void time_changes(struct store *store, uint64_t entries)
+{
+	int64_t times[CHANGES];
+
+	for (uint64_t i = 0; i < CHANGES; i++) {
+		char text[64];
+		struct whitelist_change change = {.operation = ENTRY_ADD,
+						  .entry = make_entry(entries + 40 * i + 5, text)};
+		int64_t start = clock_mono_us();
+
+		apply(store, &change, 1);
+		times[i] = clock_mono_us() - start;
+	}
+	qsort(times, CHANGES, sizeof(times[0]), compare_times);
+	printf("change in force %8" PRId64 " us  median, p99 %" PRId64 " us, max %" PRId64 " us\n",
+	       times[CHANGES / 2], times[CHANGES / 100 * 99], times[CHANGES - 1]);
+}
+
+static int remove_one(const char *path, const struct stat *status, int type, struct FTW *walk)
+{
+	(void)status;
+	(void)type;
+	(void)walk;
+	return remove(path);
+}
+
+static void in_database(uint64_t entries)
+{
+	struct whitelist *list = whitelist_new();
+	char dir[] = "/tmp/filter_bench.XXXXXX";
+	struct store_options options = {.data_dir = dir, .on_whitelist = publish, .ctx = list};
+	struct store *store;
+	struct err why;
+
+	if (mkdtemp(dir) == NULL || store_open(&options, &store, &why) != ERR_OK)
+		fail(dir, &why);
+	fill(store, entries);
+	time_start(store, list);
+	time_changes(store, entries);
+	store_close(&store);
+	nftw(dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	whitelist_free(&list);
+}
+
 int main(int argc, char **argv)
 {
 	uint64_t entries = argc > 1 ? strtoull(argv[1], NULL, 10) : 1000000;
@@ -190,10 +354,12 @@ int main(int argc, char **argv)
 	time_verdicts(list, entries, 1, "not listed, domain known");
 	time_verdicts(list, entries, 2, "not listed at all");
 	time_verdicts(list, entries, 3, "by a glob");
+	time_single_verdicts(list, entries);
 	time_acquire(list);
 	time_publishes(list, entries);
 	time_verdicts(list, entries, 0, "listed exactly, while the changes are merged");
 	time_verdicts(list, entries, 0, "listed exactly, after it");
 	whitelist_free(&list);
+	in_database(entries);
 	return EXIT_SUCCESS;
 }

@@ -83,3 +83,32 @@ def test_a_start_in_another_time(make_daemon, hop, clock, year):
     relay.restart()
     assert relay.states(number) == {LISTED: "delivered", OTHER: "dropped"}
     wait_for(lambda: hop.snapshot(), "the message")
+
+
+@pytest.mark.parametrize("jump", [-YEAR, -3600 * 1000], ids=["a year back", "an hour back"])
+def test_S170_what_is_over_stays_over(make_daemon, hop, clock, jump):
+    """The clock is set back while it runs, and before it is started again."""
+    relay = make_daemon(hop.address, SETTINGS)
+    entry = relay.post("/whitelist", {"pattern": LISTED, "expires_in": "1s"}).json["id"]
+    later = relay.post("/whitelist", {"pattern": OTHER, "expires_in": "2h"}).json["id"]
+    path = "/whitelist/%d" % entry
+    wait_for(lambda: relay.get(path)["expired_at"], "it to be over")
+    clock(jump)
+    for _ in range(2):
+        with Smtp(relay.smtp_port) as client:
+            number = client.send(SENDER, [LISTED, OTHER], SMALL)
+        relay.wait_states(number, {LISTED: "dropped", OTHER: "delivered"})
+        # Another note is no other end.
+        assert relay.request("PATCH", "/api/v1" + path, {"note": "x"}).json["expired_at"]
+        relay.restart()
+    assert relay.get("/whitelist/%d" % later)["expired_at"] is None
+
+
+def test_S170_a_jump_ahead_ends_what_it_passes(make_daemon, hop, clock):
+    relay = make_daemon(hop.address, SETTINGS)
+    relay.post("/whitelist", {"pattern": LISTED, "expires_in": "2h"})
+    relay.post("/whitelist", {"pattern": OTHER})
+    clock(YEAR)
+    with Smtp(relay.smtp_port) as client:
+        number = client.send(SENDER, [LISTED, OTHER], SMALL)
+    relay.wait_states(number, {LISTED: "dropped", OTHER: "delivered"})

@@ -1,0 +1,136 @@
+/* admin/advice.c - what a change of the whitelist means, beside its answer */
+#include "admin/advice.h"
+
+#include "admin/view.h"
+#include "base/clock.h"
+#include "queue/seen.h"
+#include "relay/filter/lint.h"
+
+#define DAY_MS	     ((int64_t)24 * 60 * 60 * 1000)
+#define WARNINGS_MAX 100 /* shown for a change of many lines */
+
+/* --- recipients seen ---------------------------------------------------------------------------
+ */
+
+struct counting {
+	const struct lint_case *at;
+	struct lint_tally tally;
+};
+
+static bool count_row(void *ctx, const struct seen_row *seen)
+{
+	struct counting *counting = ctx;
+
+	lint_count(counting->at, seen->address, span_of(seen->scope), seen->refused,
+		   &counting->tally);
+	return true;
+}
+
+static json_t *view_examples(const struct lint_tally *tally)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < tally->example_count; i++)
+		(void)json_array_append_new(list, view_text(tally->examples[i]));
+	return list;
+}
+
+/* Takes `warnings`. */
+static json_t *view_advice(struct call *call, const struct lint_case *at, const char *address,
+			   json_t *warnings)
+{
+	struct seen_query query = {
+		.since = clock_wall_ms() - SEEN_DAYS * DAY_MS,
+		.scope = at->scope.len > 0 ? arena_span_dup(call->arena, at->scope) : NULL};
+	struct counting *counting = arena_zalloc(call->arena, sizeof(*counting));
+	struct store_reader *reader = call_reader(call);
+	char summary[200];
+	int64_t seen = 0;
+
+	counting->at = at;
+	if (queue_seen_count(reader, &query, &seen, NULL) != ERR_OK)
+		return json_pack("{s:n, s:o}", "seen", "warnings", warnings);
+	query.address = address;
+	if (seen > 0 && queue_seen_each(reader, &query, count_row, counting, NULL) != ERR_OK)
+		return json_pack("{s:n, s:o}", "seen", "warnings", warnings);
+	lint_summary(&counting->tally, seen, SEEN_DAYS, summary, sizeof(summary));
+	return json_pack("{s:I, s:i, s:I, s:I, s:I, s:o, s:s, s:o}", "seen", (json_int_t)seen,
+			 "days", SEEN_DAYS, "matches", (json_int_t)counting->tally.matches,
+			 "allows", (json_int_t)counting->tally.allows, "stops",
+			 (json_int_t)counting->tally.stops, "examples",
+			 view_examples(&counting->tally), "summary", summary, "warnings", warnings);
+}
+
+/* --- warnings ----------------------------------------------------------------------------------
+ */
+
+static void add_warnings(const struct lint_case *at, json_t *list)
+{
+	struct lint_warning warnings[LINT_WARNINGS_MAX];
+	size_t count = lint_warnings(at, warnings);
+
+	for (size_t i = 0; i < count; i++)
+		(void)json_array_append_new(
+			list,
+			json_pack("{s:o, s:s, s:o, s:o}", "pattern", view_text(at->pattern->text),
+				  "kind", lint_kind_name(warnings[i].kind), "text",
+				  view_text(warnings[i].text), "entry",
+				  warnings[i].entry != 0
+					  ? json_integer((json_int_t)warnings[i].entry)
+					  : json_null()));
+}
+
+/* False: it is no pattern, which only a row that was edited by hand can be. */
+static bool make_case(const struct entry *entry, struct pattern *pattern, struct lint_case *at)
+{
+	if (pattern_parse(span_of(entry->pattern), pattern, NULL) != ERR_OK)
+		return false;
+	at->pattern = pattern;
+	at->action = entry->action;
+	at->scope = span_of(entry->scope);
+	at->id = entry->id;
+	at->expires_at = entry->expires_at;
+	return true;
+}
+
+json_t *advice_of_entry(struct call *call, const struct entry *entry,
+			const struct whitelist_snapshot *before)
+{
+	struct lint_case at = {.before = before, .now = clock_steady_wall_ms()};
+	json_t *warnings = json_array();
+	struct pattern pattern;
+	json_t *json;
+
+	if (!make_case(entry, &pattern, &at)) {
+		json_decref(warnings);
+		return json_null();
+	}
+	at.after = whitelist_acquire(call->api->env.whitelist);
+	add_warnings(&at, warnings);
+	json = view_advice(call, &at, pattern.kind == ENTRY_EXACT ? pattern.text : NULL, warnings);
+	whitelist_release(&at.after);
+	return json;
+}
+
+json_t *advice_of_change(struct call *call, const struct whitelist_change *changes, size_t count,
+			 const struct whitelist_snapshot *before)
+{
+	const struct whitelist_snapshot *after = whitelist_acquire(call->api->env.whitelist);
+	struct lint_case whole = {.before = before, .after = after, .now = clock_steady_wall_ms()};
+	json_t *warnings = json_array();
+	json_t *json;
+
+	for (size_t i = 0; i < count && json_array_size(warnings) < WARNINGS_MAX; i++) {
+		/* Lines of one change cover each other: it is the list afterwards that counts. */
+		struct lint_case at = {.before = after, .after = after, .now = whole.now};
+		struct pattern pattern;
+
+		if (changes[i].operation != ENTRY_REMOVE &&
+		    make_case(&changes[i].entry, &pattern, &at))
+			add_warnings(&at, warnings);
+	}
+	whole.scope = span_of(call->caller.scope);
+	json = view_advice(call, &whole, NULL, warnings);
+	whitelist_release(&after);
+	return json;
+}

@@ -1,0 +1,22 @@
+/* admin/entry.h - one entry of the whitelist, as a body has it */
+#ifndef STAGEPOST_ADMIN_ENTRY_H
+#define STAGEPOST_ADMIN_ENTRY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "admin/call.h"
+#include "queue/whitelist.h"
+
+#define ENTRY_MEMBERS "pattern action scope note owner expires_at expires_in"
+
+/*
+ * What call->body says; the rest of the entry stays as it is. Mistakes are
+ * collected. `now` is what expires_in counts from, `least` is before every
+ * expires_at.
+ */
+void entry_read(struct call *call, struct entry *entry, int64_t now, int64_t least);
+/* An allow for `*`: added only where somebody says that this is meant. */
+bool entry_lets_all_out(const struct entry *entry);
+
+#endif

@@ -1,0 +1,192 @@
+/* cli/history.c - stagepost whitelist history */
+#include <config.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "cli/client.h"
+#include "cli/commands.h"
+#include "cli/filter.h"
+#include "cli/text.h"
+
+#define USUAL_LIMIT 100
+#define PAGE_MAX    1000
+
+static const struct table_column columns[] = {
+	{"REVISION", true, 0, 0, NULL}, {"AGE", true, 0, 0, NULL},
+	{"ACTOR", false, 8, 2, NULL},	{"CHANGE", false, 0, 0, NULL},
+	{"ENTRY", true, 0, 3, NULL},	{"PATTERN", false, 16, 0, NULL},
+	{"WHAT", false, 12, 1, NULL},
+};
+
+/* --- printing ------------------------------------------------------------------ */
+
+static const char *or_none(const char *text)
+{
+	return text[0] != '\0' ? text : "none";
+}
+
+/* What is different, or of a new or removed one what it says. */
+static void describe(const json_t *past, struct buf *out)
+{
+	static const char *const members[] = {"action",	    "pattern", "scope",
+					      "expires_at", "owner",   "note"};
+	const json_t *before = json_object_get(past, "before");
+	const json_t *after = json_object_get(past, "after");
+	bool is_change = json_is_object(before) && json_is_object(after);
+	const json_t *only = json_is_object(after) ? after : before;
+
+	for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
+		const char *old = tool_text(before, members[i]);
+		const char *now = tool_text(only, members[i]);
+
+		if (is_change ? strcmp(old, now) == 0
+			      : now[0] == '\0' || strcmp(members[i], "pattern") == 0)
+			continue;
+		(void)buf_append_text(out, out->len > 0 ? ", " : "");
+		(void)buf_append_text(out, members[i]);
+		(void)buf_append_text(out, " ");
+		if (is_change) {
+			(void)buf_append_text(out, or_none(old));
+			(void)buf_append_text(out, " -> ");
+		}
+		(void)buf_append_text(out, or_none(now));
+	}
+}
+
+static void add_past(struct table *table, const json_t *past)
+{
+	char revision[24] = "";
+	char entry[24];
+	char age[TEXT_SHORT_SIZE];
+	struct buf what;
+
+	if (tool_number(past, "revision") > 0)
+		snprintf(revision, sizeof(revision), "%lld", tool_number(past, "revision"));
+	snprintf(entry, sizeof(entry), "%lld", tool_number(past, "entry"));
+	tool_age(past, "at", age);
+	buf_init(&what, 8192);
+	describe(past, &what);
+	(void)buf_append_char(&what, '\0');
+	table_add(table,
+		  (const char *[]){revision, age, tool_text(past, "actor"),
+				   tool_text(past, "action"), entry, tool_text(past, "pattern"),
+				   what.data != NULL ? what.data : ""});
+	buf_release(&what);
+}
+
+static void print_past(const json_t *items)
+{
+	struct table *table = table_new(columns, sizeof(columns) / sizeof(columns[0]));
+	json_t *past;
+	size_t i;
+
+	json_array_foreach((json_t *)(uintptr_t)items, i, past) add_past(table, past);
+	tool_print_table(table);
+	table_free(&table);
+}
+
+/* --- asking --------------------------------------------------------------------- */
+
+struct asked {
+	const char *what; /* a pattern, or an entry's id; NULL: the whole list */
+	int64_t since;
+	size_t limit; /* 0: all */
+};
+
+static void build_path(const struct asked *asked, size_t limit, const char *after, struct buf *path)
+{
+	char since[CLOCK_RFC3339_SIZE];
+	char number[24];
+	uint64_t id;
+
+	(void)buf_append_text(path, "/api/v1/whitelist/history");
+	snprintf(number, sizeof(number), "%zu", limit);
+	client_add_parameter(path, "limit", number);
+	if (asked->what != NULL)
+		client_add_parameter(path,
+				     span_to_u64(span_of(asked->what), INT64_MAX, &id) == ERR_OK
+					     ? "entry"
+					     : "pattern",
+				     asked->what);
+	if (asked->since > 0) {
+		clock_format_rfc3339(asked->since, since);
+		client_add_parameter(path, "since", since);
+	}
+	client_add_parameter(path, "after", after[0] != '\0' ? after : NULL);
+}
+
+static int add_page(struct tool *tool, const struct asked *asked, char *after, size_t size,
+		    json_t *items)
+{
+	size_t left = asked->limit - json_array_size(items);
+	struct buf path;
+	json_t *page;
+	int ends;
+
+	buf_init(&path, CLIENT_PATH_ROOM);
+	build_path(asked, asked->limit == 0 || left > PAGE_MAX ? PAGE_MAX : left, after, &path);
+	ends = client_ask(tool, "GET", path.data, NULL, &page);
+	buf_release(&path);
+	if (ends != TOOL_OK)
+		return ends;
+	(void)json_array_extend(items, json_object_get(page, "items"));
+	snprintf(after, size, "%s", tool_text(page, "next"));
+	json_decref(page);
+	return TOOL_OK;
+}
+
+static int show(struct tool *tool, const struct asked *asked)
+{
+	json_t *items = json_array();
+	char after[128] = "";
+	int ends;
+
+	do
+		ends = add_page(tool, asked, after, sizeof(after), items);
+	while (ends == TOOL_OK && after[0] != '\0' &&
+	       (asked->limit == 0 || json_array_size(items) < asked->limit));
+	if (ends == TOOL_OK && tool->format != TOOL_TEXT)
+		tool_print_items(tool, items);
+	else if (ends == TOOL_OK && json_array_size(items) > 0)
+		print_past(items);
+	if (ends == TOOL_OK && json_array_size(items) == 0)
+		ends = tool_fail(TOOL_NO, "nothing is written down of that");
+	json_decref(items);
+	return ends;
+}
+
+static int run_history(struct tool *tool, int argc, char **argv)
+{
+	struct filter_options given = {NULL, NULL, NULL, NULL, NULL};
+	const struct tool_option options[] = {{"--since", &given.since, NULL},
+					      {"--limit", &given.limit, NULL},
+					      {NULL, NULL, NULL}};
+	struct source_filter filter;
+	struct asked asked = {NULL, 0, 0};
+	int count;
+	int ends = tool_options(tool, options, argc, argv, &count);
+
+	if (ends == TOOL_OK && count > 1)
+		ends = tool_misuse(tool, "one pattern, or the id of one entry");
+	if (ends == TOOL_OK)
+		ends = filter_read(tool, &given, USUAL_LIMIT, &filter);
+	if (ends != TOOL_OK)
+		return ends;
+	asked.what = count == 1 ? argv[0] : NULL;
+	asked.since = filter.since;
+	asked.limit = filter.limit;
+	return show(tool, &asked);
+}
+
+const struct command command_whitelist_history = {
+	"whitelist history", "[PATTERN|ID] [--since TIME] [--limit N]",
+	"What became of the whitelist: who, when, before and after",
+	"Newest first. With a pattern or an id only what became of that, also when it is gone.\n"
+	"\n"
+	"  --since TIME    an age (30m, 4h, 7d) or 2026-11-21T10:00:00Z\n"
+	"  --limit N       at most N, 0 for all; the default is 100\n"
+	"\nExit status 1 when nothing is written down.\n",
+	run_history};
