@@ -80,7 +80,7 @@ static int insert_recipient(struct store *store, int64_t id, int64_t lane,
 	query_give_text(&query, recipient->address);
 	query_give_int(&query, recipient->state);
 	if (recipient->state == STATE_QUEUED)
-		query_give_int(&query, recipient->next_attempt_at);
+		query_give_int(&query, message->received_at);
 	else
 		query_give_null(&query);
 	query_give_int(&query, message->received_at);

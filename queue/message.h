@@ -24,12 +24,13 @@ struct ruling {
 
 struct new_recipient {
 	const char *address; /* address_format() of what was judged */
-	enum state state;    /* STATE_QUEUED, STATE_HELD, STATE_DROPPED or STATE_SCREENING */
+	/* STATE_QUEUED, _HELD, _DROPPED or _SCREENING. All that are queued are due when the message
+	 * was received, at once, so that they are claimed together and share transactions. */
+	enum state state;
 	struct ruling ruling;
-	int64_t next_attempt_at; /* for STATE_QUEUED */
-	const char *notify;	 /* RFC 3461 NOTIFY value or NULL */
-	const char *orcpt;	 /* RFC 3461 ORCPT value (xtext, as given) or NULL */
-	const char *fault;	 /* what a fault rule decided (relay/filter/fate.h) or NULL */
+	const char *notify; /* RFC 3461 NOTIFY value or NULL */
+	const char *orcpt;  /* RFC 3461 ORCPT value (xtext, as given) or NULL */
+	const char *fault;  /* what a fault rule decided (relay/filter/fate.h) or NULL */
 };
 
 /* Everything about a message but its bytes. Borrowed until `done`. NULL strings are allowed unless

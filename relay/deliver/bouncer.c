@@ -146,8 +146,7 @@ static int judge(struct bouncer *b, const struct job *job, struct report *report
 	address_format(&address, text);
 	report->recipient = (struct new_recipient){.address = arena_strdup(report->arena, text),
 						   .state = judge_state(&verdict),
-						   .ruling = judge_ruling(&verdict, report->arena),
-						   .next_attempt_at = report->message.received_at};
+						   .ruling = judge_ruling(&verdict, report->arena)};
 	return ERR_OK;
 }
 

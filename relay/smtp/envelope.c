@@ -91,7 +91,7 @@ static void count(struct envelope *envelope, enum state state)
 }
 
 void envelope_add(struct envelope *envelope, const struct smtp_recipient *recipient,
-		  const struct verdict *verdict, int64_t now)
+		  const struct verdict *verdict)
 {
 	const struct address *address = &recipient->address;
 	struct arena *arena = envelope->arena;
@@ -106,7 +106,6 @@ void envelope_add(struct envelope *envelope, const struct smtp_recipient *recipi
 	*row = (struct new_recipient){.address = arena_strdup(arena, text),
 				      .state = judge_state(verdict),
 				      .ruling = judge_ruling(verdict, arena),
-				      .next_attempt_at = now,
 				      .notify = recipient->notify,
 				      .orcpt = recipient->orcpt[0] != '\0'
 						       ? arena_strdup(arena, recipient->orcpt)
@@ -116,7 +115,7 @@ void envelope_add(struct envelope *envelope, const struct smtp_recipient *recipi
 	envelope->has_special = envelope->has_special || address->utf8 || address->quoted;
 }
 
-void envelope_doom(struct envelope *envelope, const struct fate *fate, int64_t now)
+void envelope_doom(struct envelope *envelope, const struct fate *fate)
 {
 	struct new_recipient *recipient = &envelope->recipients[envelope->count - 1];
 	char text[FATE_TEXT_SIZE];
@@ -126,7 +125,6 @@ void envelope_doom(struct envelope *envelope, const struct fate *fate, int64_t n
 	if (fate->action != FAULT_BOUNCE || recipient->state == STATE_QUEUED)
 		return;
 	recipient->state = STATE_QUEUED;
-	recipient->next_attempt_at = now;
 	recipient->ruling.reason = arena_printf(envelope->arena,
 						"%s; to bounce by the fault rule %s",
 						recipient->ruling.reason, fate->rule);

@@ -34,16 +34,16 @@ void envelope_release(struct envelope *envelope);
 bool envelope_holds(const struct envelope *envelope, const struct address *address);
 /*
  * Add one that is not there yet, in the state its verdict leads to: deliver
- * QUEUED (due `now`), hold HELD, anything else DROPPED. Not for VERDICT_REJECT.
+ * QUEUED, hold HELD, anything else DROPPED. Not for VERDICT_REJECT.
  */
 void envelope_add(struct envelope *envelope, const struct smtp_recipient *recipient,
-		  const struct verdict *verdict, int64_t now);
+		  const struct verdict *verdict);
 
 /*
  * What a fault rule decided for the one added last. A bounce comes true
  * whatever the list says: nothing is sent to the recipient, and without it
  * nobody could test one without letting the mail out.
  */
-void envelope_doom(struct envelope *envelope, const struct fate *fate, int64_t now);
+void envelope_doom(struct envelope *envelope, const struct fate *fate);
 
 #endif

@@ -129,7 +129,7 @@ static bool judge(struct intake_mail *m, const struct smtp_recipient *recipient,
 				text);
 		return false;
 	}
-	envelope_add(&m->envelope, recipient, &verdict, clock_wall_ms());
+	envelope_add(&m->envelope, recipient, &verdict);
 	return true;
 }
 
@@ -162,7 +162,7 @@ static bool recipient(void *transaction, const struct smtp_recipient *recipient,
 	taken = judge(m, recipient, &fate, answer);
 	answer->delay_ms = delay_ms;
 	if (taken && fate.attempts > 0)
-		envelope_doom(&m->envelope, &fate, clock_wall_ms());
+		envelope_doom(&m->envelope, &fate);
 	return taken;
 }
 

@@ -118,7 +118,7 @@ static void fill(struct store *store, size_t messages)
 		struct accept accept = {.message = &m, .body = body_new(store, NULL, NULL)};
 
 		rcpt.ruling = (struct ruling){"deliver", "bench", 1, 1, NULL};
-		m.received_at = rcpt.next_attempt_at = clock_wall_ms();
+		m.received_at = clock_wall_ms();
 		m.id = ulid_new(m.received_at);
 		m.size = BODY_BYTES;
 		m.header_size = sizeof(header) - 1;

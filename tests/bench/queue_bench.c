@@ -65,7 +65,6 @@ static void post(struct store *store, struct letter *letter, const struct plan *
 		letter->recipients[i] = (struct new_recipient){
 			.address = "somebody@example.com",
 			.state = STATE_QUEUED,
-			.next_attempt_at = now,
 			.ruling = {"deliver", "allowed by example.com", 1, 1, NULL}};
 	letter->message = (struct new_message){
 		.id = ulid_new(now),

@@ -190,7 +190,6 @@ struct ulid fixture_message(struct fixture *fixture, const char *sender, const c
 		r->state = drop ? STATE_DROPPED : STATE_QUEUED;
 		r->ruling = (struct ruling){drop ? "drop" : "deliver",
 					    drop ? "no entry allows it" : "allowed", 0, 0, NULL};
-		r->next_attempt_at = drop ? 0 : message.received_at;
 	}
 	accept.body = body_new(fixture->store, NULL, NULL);
 	body_append(accept.body, span_make(bytes, len));

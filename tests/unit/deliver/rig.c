@@ -195,8 +195,7 @@ struct ulid rig_accept(struct rig *r, const char *sender, const char *const *rec
 			.fault = r->fault_for == NULL || strcmp(r->fault_for,
 								recipients[m.recipient_count]) == 0
 					 ? r->fault
-					 : NULL,
-			.next_attempt_at = m.received_at};
+					 : NULL};
 	}
 	for (size_t at = 0; at < len; at += 65536) {
 		while (body_is_backed_up(body))

@@ -154,8 +154,7 @@ int accept_one(struct store *store, int64_t size, unsigned seed, size_t recipien
 			.ruling = {state == STATE_DROPPED ? "drop" : "deliver",
 				   state == STATE_DROPPED ? "no entry allows it"
 							  : "allowed by example.com",
-				   7, 3, NULL},
-			.next_attempt_at = NOW};
+				   7, 3, NULL}};
 	}
 	code = store_wait(store, queue_accept, &accept.job, &why);
 	ck_assert_ptr_null(accept.body);

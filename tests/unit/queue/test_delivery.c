@@ -459,8 +459,7 @@ static size_t settle_with_report(struct fixture *f, const struct claimed_recipie
 {
 	struct new_recipient to = {.address = "app@example.org",
 				   .state = STATE_QUEUED,
-				   .ruling = {.verdict = "deliver"},
-				   .next_attempt_at = NOW};
+				   .ruling = {.verdict = "deliver"}};
 	struct new_message report = {.id = ulid_new(NOW),
 				     .received_at = NOW,
 				     .sender = "",

@@ -58,7 +58,6 @@ static void post(struct letter *letter)
 	receipt->size = size_of(receipt->seed);
 	letter->recipient = (struct new_recipient){.address = "a@example.com",
 						   .state = STATE_QUEUED,
-						   .next_attempt_at = NOW,
 						   .ruling = {"deliver", "test", 0, 0, NULL}};
 	letter->message = (struct new_message){.id = receipt->id,
 					       .received_at = NOW,

@@ -1,7 +1,8 @@
 /* tests relay/smtp/envelope.c: recipients into a real store, and their verdicts (CASES 2.E) */
-#include <config.h>
+#include <config.h> /* usleep */
 
 #include <stdio.h>
+#include <unistd.h>
 
 #include "tests/unit/smtp/relay.h"
 #include "tests/unit/unit.h"
@@ -287,4 +288,30 @@ START_TEST(dsn)
 }
 END_TEST
 
-UNIT_MAIN("smtp/envelope", recipient_forms, empty_list, duplicates, policies, dsn)
+/* They are claimed by the time they are due: two that come slowly must not end up as two copies. */
+START_TEST(recipients_that_come_slowly_are_due_together)
+{
+	struct client client;
+	struct relay relay;
+
+	relay_init(&relay);
+	rig_open(&relay.rig);
+	client_greet(&client, &relay.rig);
+	client_ask(&client, "MAIL FROM:<app@client.test>", "250 2.1.0");
+	client_ask(&client, "RCPT TO:<user@allowed.test>", "250 2.1.5");
+	usleep(20000);
+	client_ask(&client, "RCPT TO:<one@wild.test>", "250 2.1.5");
+	client_ask(&client, "DATA", "354");
+	client_say(&client, ".\r\n");
+	ck_assert_uint_eq(relay_taken(&relay, &client).recipient_count, 2);
+	ck_assert_int_eq(
+		ask_sql(relay.queue.dir,
+			"SELECT 10 * count(due_at) + count(DISTINCT due_at) FROM recipient"),
+		21);
+	client_close(&client);
+	relay_close(&relay);
+}
+END_TEST
+
+UNIT_MAIN("smtp/envelope", recipient_forms, empty_list, duplicates, policies, dsn,
+	  recipients_that_come_slowly_are_due_together)
