@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-#include "admin/value.h"
+#include "admin/page.h"
 #include "admin/view.h"
 #include "base/clock.h"
 #include "queue/token.h"
@@ -118,43 +118,23 @@ void handle_token_revoke(struct call *call)
 /* --- audit -------------------------------------------------------------------------------------
  */
 
-struct page {
-	json_t *items;
-	size_t limit;
-	int64_t last_id;
-	bool more;
-};
-
 static bool audit_row(void *ctx, const struct audit_row *row)
 {
-	struct page *page = ctx;
-
-	page->more = json_array_size(page->items) == page->limit;
-	if (page->more)
+	if (page_is_full(ctx))
 		return false;
-	(void)json_array_append_new(page->items, view_audit(row));
-	page->last_id = row->id;
+	page_add(ctx, row->id, view_audit(row));
 	return true;
 }
 
 void handle_audit_list(struct call *call)
 {
-	struct page page = {.limit = call_param_limit(call)};
-	int64_t before = call_param_cursor(call, CURSOR_AUDIT);
-	char next[CURSOR_TEXT_SIZE];
+	struct page page = page_of(call, CURSOR_AUDIT);
 	struct err why;
 	int code;
 
 	if (call_refused(call))
 		return;
-	page.items = json_array();
-	code = queue_audit_list(call_reader(call), before, page.limit + 1, audit_row, &page, &why);
-	if (code != ERR_OK) {
-		json_decref(page.items);
-		call_error(call, code, &why);
-		return;
-	}
-	cursor_format_id(CURSOR_AUDIT, page.last_id, next);
-	call_reply(call, 200,
-		   json_pack("{s:o, s:s?}", "items", page.items, "next", page.more ? next : NULL));
+	code = queue_audit_list(call_reader(call), page.after, page.limit + 1, audit_row, &page,
+				&why);
+	page_reply(call, &page, -1, code, &why);
 }

@@ -5,8 +5,8 @@
 
 #include "admin/advice.h"
 #include "admin/entry.h"
+#include "admin/page.h"
 #include "admin/problem.h"
-#include "admin/value.h"
 #include "admin/view.h"
 #include "base/clock.h"
 #include "queue/whitelist.h"
@@ -16,22 +16,11 @@
 
 /* --- reading ---------------------------------------------------------------------------------- */
 
-struct page {
-	json_t *items;
-	size_t limit;
-	int64_t last_id;
-	bool more;
-};
-
 static bool page_row(void *ctx, const struct entry *entry)
 {
-	struct page *page = ctx;
-
-	page->more = json_array_size(page->items) == page->limit;
-	if (page->more)
+	if (page_is_full(ctx))
 		return false;
-	(void)json_array_append_new(page->items, view_entry(entry));
-	page->last_id = entry->id;
+	page_add(ctx, entry->id, view_entry(entry));
 	return true;
 }
 
@@ -63,33 +52,22 @@ static const char *param_scope(struct call *call)
 
 void handle_whitelist_list(struct call *call)
 {
-	struct page page = {.limit = call_param_limit(call)};
+	struct page page = page_of(call, CURSOR_WHITELIST);
 	struct whitelist_query query = {
 		.contains = call_param(call, "q"),
 		.scope = param_scope(call),
 		.action = param_action(call),
-		.after_id = call_param_cursor(call, CURSOR_WHITELIST),
+		.after_id = page.after,
 		.limit = page.limit + 1,
 	};
-	char next[CURSOR_TEXT_SIZE];
 	int64_t revision = 0;
 	struct err why;
 	int code;
 
 	if (call_refused(call))
 		return;
-	page.items = json_array();
 	code = queue_whitelist_list(call_reader(call), &query, &revision, page_row, &page, &why);
-	if (code != ERR_OK) {
-		json_decref(page.items);
-		call_error(call, code, &why);
-		return;
-	}
-	cursor_format_id(CURSOR_WHITELIST, page.last_id, next);
-	call_etag(call, revision);
-	call_reply(call, 200,
-		   json_pack("{s:o, s:s?, s:I}", "items", page.items, "next",
-			     page.more ? next : NULL, "revision", (json_int_t)revision));
+	page_reply(call, &page, revision, code, &why);
 }
 
 struct found {
