@@ -1,5 +1,5 @@
 /* admin/act.c - what a person does to a message: retry, hold, release, cancel, delete */
-#include "queue/act.h"
+#include "admin/act.h"
 
 #include <stdio.h>
 
@@ -16,15 +16,10 @@
 /* --- the judgement that release must pass (P1) ---------------------------------------------------
  */
 
-struct judge {
-	struct whitelist *whitelist;
-	struct arena *arena; /* the call's: nobody else uses it while the job is with the store */
-};
-
 /* In the writer thread, with the list in force at that moment. */
-static bool judge_release(void *ctx, const char *text, const char *scope, struct ruling *ruling_out)
+static bool judge_now(void *ctx, const char *text, const char *scope, struct ruling *ruling_out)
 {
-	struct judge *judge = ctx;
+	struct release_judge *judge = ctx;
 	struct judge_case at = {.scope = span_of(scope)};
 	struct address address;
 	struct verdict verdict;
@@ -40,13 +35,20 @@ static bool judge_release(void *ctx, const char *text, const char *scope, struct
 	return verdict.kind == VERDICT_DELIVER;
 }
 
+const struct act_judge *release_judge_init(struct release_judge *judge, struct whitelist *whitelist,
+					   struct arena *arena)
+{
+	*judge = (struct release_judge){
+		.ops = {judge_now, judge}, .whitelist = whitelist, .arena = arena};
+	return &judge->ops;
+}
+
 /* --- the request
  * ------------------------------------------------------------------------------------ */
 
 struct work {
 	struct act act;
-	struct act_judge judge_ops;
-	struct judge judge;
+	struct release_judge judge;
 };
 
 /* False: replied. A message of another scope is none at all for a caller that is limited to one. */
@@ -68,14 +70,12 @@ static bool find_id(struct call *call, struct ulid *id_out)
 	return code == ERR_OK;
 }
 
-static const char *read_address(struct call *call, size_t i, json_t *value)
+static const char *read_address(struct call *call, const char *pointer, json_t *value)
 {
 	char canonical[ADDRESS_TEXT_SIZE];
 	struct err why = {"must be a string"};
 	struct address address;
-	char pointer[48];
 
-	(void)snprintf(pointer, sizeof(pointer), "/recipients/%zu", i);
 	if (!json_is_string(value) ||
 	    address_parse(span_of(json_string_value(value)), &address, &why) != ERR_OK) {
 		call_mistake(call, pointer, "%s", why.text);
@@ -85,11 +85,19 @@ static const char *read_address(struct call *call, size_t i, json_t *value)
 	return arena_strdup(call->arena, canonical);
 }
 
+const char *read_release_to(struct call *call)
+{
+	json_t *to = json_object_get(call->body, "to");
+
+	return to == NULL || json_is_null(to) ? NULL : read_address(call, "/to", to);
+}
+
 /* Without the member: all of them. An empty list is a mistake, it would mean all as well. */
 static void read_recipients(struct call *call, struct act *act)
 {
 	json_t *list = json_object_get(call->body, "recipients");
 	const char **addresses;
+	char pointer[48];
 	json_t *one;
 	size_t i;
 
@@ -102,7 +110,11 @@ static void read_recipients(struct call *call, struct act *act)
 		return;
 	}
 	addresses = arena_array(call->arena, json_array_size(list), sizeof(*addresses));
-	json_array_foreach(list, i, one) addresses[i] = read_address(call, i, one);
+	json_array_foreach(list, i, one)
+	{
+		(void)snprintf(pointer, sizeof(pointer), "/recipients/%zu", i);
+		addresses[i] = read_address(call, pointer, one);
+	}
 	act->addresses = addresses;
 	act->address_count = json_array_size(list);
 }
@@ -139,17 +151,19 @@ static void act_on(struct call *call, enum transition transition)
 {
 	struct work *work = arena_zalloc(call->arena, sizeof(*work));
 
-	call_only_members(call, "recipients reason");
+	bool releases = transition == TRANSITION_RELEASE;
+
+	call_only_members(call, releases ? "recipients reason to" : "recipients reason");
 	read_recipients(call, &work->act);
+	if (releases)
+		work->act.to = read_release_to(call);
 	work->act.reason = call_text(call, "reason", REASON_MAX);
 	if (call_refused(call) || !find_id(call, &work->act.message))
 		return;
-	work->judge = (struct judge){call->api->env.whitelist, call->arena};
-	work->judge_ops = (struct act_judge){judge_release, &work->judge};
 	work->act.transition = transition;
 	work->act.actor = call->caller.actor;
 	work->act.now = clock_wall_ms();
-	work->act.judge = &work->judge_ops;
+	work->act.judge = release_judge_init(&work->judge, call->api->env.whitelist, call->arena);
 	call->work = work;
 	call_submit(call, queue_act, &work->act.job, act_done);
 }

@@ -13,28 +13,42 @@
 /* RCPT would be answered 501: there is no verdict on what is no address. */
 static json_t *invalid(const char *input, const struct err *why)
 {
-	return json_pack("{s:o, s:n, s:s, s:o, s:n, s:n}", "input", view_text(input), "canonical",
-			 "verdict", "invalid", "reason", view_text(why->text), "entry", "nearest");
+	return json_pack("{s:o, s:n, s:s, s:o, s:n, s:n, s:n}", "input", view_text(input),
+			 "canonical", "verdict", "invalid", "reason", view_text(why->text), "entry",
+			 "nearest", "redirect_to");
+}
+
+/* Who would get it instead, and whether he would. */
+static json_t *view_target(const struct judge_case *at, const char *redirect_to)
+{
+	struct address target;
+	struct verdict verdict;
+	json_t *json;
+
+	if (!judge_target(at, redirect_to, &target, &verdict))
+		return json_null();
+	json = view_verdict(&verdict);
+	(void)json_object_set_new(json, "address", view_text(redirect_to));
+	return json;
 }
 
 static json_t *judge(const struct judge_case *at, const char *input)
 {
 	char canonical[ADDRESS_TEXT_SIZE];
-	char sentence[2 * ADDRESS_TEXT_SIZE];
 	struct address address;
 	struct verdict verdict;
 	struct err why;
+	json_t *json;
 
 	if (address_parse(span_of(input), &address, &why) != ERR_OK)
 		return invalid(input, &why);
 	address_format(&address, canonical);
 	judge_address(at, &address, &verdict);
-	verdict_sentence(&verdict, sentence, sizeof(sentence));
-	return json_pack("{s:o, s:o, s:s, s:o, s:o, s:o}", "input", view_text(input), "canonical",
-			 view_text(canonical), "verdict", verdict_kind_name(verdict.kind), "reason",
-			 view_text(sentence), "entry",
-			 verdict.entry != 0 ? json_integer(verdict.entry) : json_null(), "nearest",
-			 verdict.nearest[0] != '\0' ? view_text(verdict.nearest) : json_null());
+	json = view_verdict(&verdict);
+	(void)json_object_set_new(json, "input", view_text(input));
+	(void)json_object_set_new(json, "canonical", view_text(canonical));
+	(void)json_object_set_new(json, "redirect_to", view_target(at, verdict.redirect_to));
+	return json;
 }
 
 static void read_recipients(struct call *call, json_t *recipients)

@@ -58,6 +58,12 @@ void handle_message_release(struct call *call);
 void handle_message_cancel(struct call *call);
 void handle_message_delete(struct call *call);
 
+/* admin/recipients.c */
+void handle_recipients_retry(struct call *call);
+void handle_recipients_hold(struct call *call);
+void handle_recipients_release(struct call *call);
+void handle_recipients_cancel(struct call *call);
+
 /* admin/tokens.c */
 void handle_token_list(struct call *call);
 void handle_token_create(struct call *call);

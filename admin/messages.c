@@ -240,16 +240,6 @@ void handle_message_raw(struct call *call)
 /* --- recipients
  * -------------------------------------------------------------------------------------- */
 
-static json_t *view_row(const struct recipient_row *row)
-{
-	json_t *json = view_recipient(&row->recipient, false);
-
-	(void)json_object_set_new(json, "sender", view_text(row->sender));
-	(void)json_object_set_new(json, "size", json_integer(row->size));
-	(void)json_object_set_new(json, "received_at", view_time(row->received_at));
-	return json;
-}
-
 void handle_recipient_list(struct call *call)
 {
 	struct recipient_query query = {.before_id = call_param_cursor(call, CURSOR_RECIPIENTS)};
@@ -262,6 +252,7 @@ void handle_recipient_list(struct call *call)
 	int code;
 
 	read_filters(call, "address", &query.message);
+	query.reason = param_text(call, "reason");
 	if (call_refused(call))
 		return;
 	query.limit = limit + 1;
@@ -272,7 +263,7 @@ void handle_recipient_list(struct call *call)
 	}
 	items = json_array();
 	for (size_t i = 0; i < count && i < limit; i++)
-		(void)json_array_append_new(items, view_row(&rows[i]));
+		(void)json_array_append_new(items, view_recipient_row(&rows[i]));
 	if (count > limit)
 		cursor_format_id(CURSOR_RECIPIENTS, rows[limit - 1].recipient.id, next);
 	reply_page(call, items, count > limit ? next : NULL);

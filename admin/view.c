@@ -120,6 +120,19 @@ static json_t *view_given(const char *text)
 	return text[0] != '\0' ? view_text(text) : json_null();
 }
 
+json_t *view_verdict(const struct verdict *verdict)
+{
+	char sentence[2 * ADDRESS_TEXT_SIZE];
+	json_t *json = json_object();
+
+	verdict_sentence(verdict, sentence, sizeof(sentence));
+	set(json, "verdict", json_string(verdict_kind_name(verdict->kind)));
+	set(json, "reason", view_text(sentence));
+	set(json, "entry", view_id(verdict->entry));
+	set(json, "nearest", view_given(verdict->nearest));
+	return json;
+}
+
 json_t *view_fault(const struct fault_view *view)
 {
 	const struct fault *fault = view->fault;
@@ -212,6 +225,7 @@ json_t *view_recipient(const struct recipient_view *recipient, bool with_history
 	set(json, "entry", view_id(recipient->ruling.entry));
 	set(json, "revision", json_integer(recipient->ruling.revision));
 	set(json, "nearest", view_text(recipient->ruling.nearest));
+	set(json, "redirect_to", view_text(recipient->ruling.redirect_to));
 	set(json, "route", view_text(recipient->route));
 	set(json, "attempts", json_integer(recipient->attempts));
 	set(json, "next_attempt_at", view_time(recipient->next_attempt_at));
@@ -228,6 +242,16 @@ json_t *view_recipient(const struct recipient_view *recipient, bool with_history
 	for (size_t i = 0; i < recipient->history_count; i++)
 		(void)json_array_append_new(history, view_history_item(&recipient->history[i]));
 	set(json, "history", history);
+	return json;
+}
+
+json_t *view_recipient_row(const struct recipient_row *row)
+{
+	json_t *json = view_recipient(&row->recipient, false);
+
+	set(json, "sender", view_text(row->sender));
+	set(json, "size", json_integer(row->size));
+	set(json, "received_at", view_time(row->received_at));
 	return json;
 }
 

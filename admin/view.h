@@ -11,6 +11,7 @@
 #include "queue/token.h"
 #include "queue/whitelist.h"
 #include "relay/filter/fault.h"
+#include "relay/filter/whitelist.h"
 
 /* Each returns a new reference. Pure. */
 
@@ -21,9 +22,12 @@ json_t *view_span(struct span text);
 json_t *view_time(int64_t wall_ms);
 
 json_t *view_entry(const struct entry *entry);
+/* A judgement made now: verdict, reason, entry, nearest. */
+json_t *view_verdict(const struct verdict *verdict);
 json_t *view_fault(const struct fault_view *view);
-/* `sender` and what else recipient rows of a list have beside them is the caller's to add. */
 json_t *view_recipient(const struct recipient_view *recipient, bool with_history);
+/* The same with what a list shows of its message. */
+json_t *view_recipient_row(const struct recipient_row *row);
 /* Recipients are shown when the view has them; `whole` adds what only the single message shows. */
 json_t *view_message(const struct message_view *view, bool whole);
 /* The header section, field by field, decoded for people; stops at the header limits. */

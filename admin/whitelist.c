@@ -268,14 +268,26 @@ void handle_whitelist_patch(struct call *call)
 	patch_round(call, change);
 }
 
+/*
+ * From now on nothing new passes by it. What was judged before may be at its
+ * RCPT already: whoever removes an entry in a hurry is told (S156).
+ */
 static void delete_done(struct call *call)
 {
 	struct change *change = call->work;
+	int64_t in_flight = 0;
+	struct err why;
 
 	if (change->apply.job.code != ERR_OK)
 		refuse_change(call, change);
-	else
+	else if (queue_in_flight(call_reader(call), change->entry.id, &in_flight, &why) != ERR_OK ||
+		 in_flight == 0)
 		call_reply(call, 204, NULL);
+	else
+		call_reply(call, 200,
+			   json_pack("{s:I, s:s}", "in_flight", (json_int_t)in_flight, "detail",
+				     "that many recipients it let through are being delivered; "
+				     "whose RCPT is not said yet is not offered"));
 }
 
 void handle_whitelist_delete(struct call *call)

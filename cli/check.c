@@ -12,19 +12,24 @@
 static const struct table_column columns[] = {
 	{"ADDRESS", false, 16, 0, NULL}, {"VERDICT", false, 0, 0, tool_state_colour},
 	{"ENTRY", true, 0, 2, NULL},	 {"REASON", false, 20, 0, NULL},
-	{"NEAREST", false, 8, 1, NULL},
+	{"NEAREST", false, 8, 1, NULL},	 {"INSTEAD", false, 16, 1, NULL},
 };
 
 static void add_item(struct table *table, const json_t *item)
 {
 	const json_t *entry = json_object_get(item, "entry");
+	const json_t *target = json_object_get(item, "redirect_to");
 	char number[24] = "";
+	char instead[512] = "";
 
+	if (json_is_object(target))
+		snprintf(instead, sizeof(instead), "%s: %s", tool_text(target, "address"),
+			 tool_text(target, "verdict"));
 	if (json_is_integer(entry))
 		snprintf(number, sizeof(number), "%lld", (long long)json_integer_value(entry));
 	table_add(table,
 		  (const char *[]){tool_text(item, "input"), tool_text(item, "verdict"), number,
-				   tool_text(item, "reason"), tool_text(item, "nearest")});
+				   tool_text(item, "reason"), tool_text(item, "nearest"), instead});
 }
 
 static bool all_deliver(const json_t *items)

@@ -365,13 +365,17 @@ void client_add_parameter(struct buf *path, const char *name, const char *value)
 int client_remove(struct tool *tool, const char *path, long long id, const char *what)
 {
 	char line[720];
-	json_t *nothing = NULL;
+	json_t *answer = NULL;
 	json_t *json;
-	int ends = client_ask(tool, "DELETE", path, NULL, &nothing);
+	long long in_flight;
+	int ends = client_ask(tool, "DELETE", path, NULL, &answer);
 
-	json_decref(nothing);
+	in_flight = tool_number(answer, "in_flight");
+	json_decref(answer);
 	if (ends != TOOL_OK)
 		return ends;
+	if (in_flight > 0)
+		tool_note("%lld recipients that it let through are being delivered now", in_flight);
 	if (tool->format != TOOL_TEXT) {
 		json = json_pack("{s:I, s:b}", "id", (json_int_t)id, "removed", 1);
 		tool_print_json(tool, json);

@@ -4,31 +4,32 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/mem.h"
+#include "base/clock.h"
 #include "base/ulid.h"
 #include "cli/client.h"
 #include "cli/commands.h"
 #include "cli/filter.h"
 
-#define AT_ONCE 500 /* recipients in one request */
-
 /* What has been done so far. */
 struct tally {
 	const char *verb;
+	const char *redirect_to; /* release: to this mailbox instead; NULL: no */
 	long long changed;
 	long long wished; /* in flight: done after the attempt, if the attempt leaves a choice */
 	long long refused;
 	json_t *results; /* for --json: one object a request */
 };
 
+/* `id`: of the message, or NULL: several. */
 static void count(struct tally *tally, const char *id, json_t *answer)
 {
 	tally->changed += tool_number(answer, "changed");
 	tally->wished += tool_number(answer, "wished");
 	tally->refused += tool_number(answer, "refused");
 	if (tool_number(answer, "refused") > 0)
-		tool_note("%s: %s", id, tool_text(answer, "detail"));
-	(void)json_object_set_new(answer, "message", json_string(id));
+		tool_note("%s: %s", id != NULL ? id : "refused", tool_text(answer, "detail"));
+	if (id != NULL)
+		(void)json_object_set_new(answer, "message", json_string(id));
 	(void)json_array_append(tally->results, answer);
 }
 
@@ -79,6 +80,10 @@ static int act_on(struct tool *tool, const char *id, json_t *recipients, struct 
 
 	if (recipients != NULL)
 		(void)json_object_set(body, "recipients", recipients);
+	/* What is no UTF-8 is no address either: the daemon is asked for none, and refuses. */
+	if (tally->redirect_to != NULL &&
+	    json_object_set_new(body, "to", json_string(tally->redirect_to)) != 0)
+		(void)json_object_set_new(body, "to", json_string(""));
 	snprintf(path, sizeof(path), "/api/v1/messages/%s/%s", id, tally->verb);
 	ends = request(tool, "POST", path, body, id, tally);
 	json_decref(body);
@@ -174,69 +179,171 @@ static int act_on_operands(struct tool *tool, int operand_count, char **operands
 
 /* --- by filter --------------------------------------------------------------- */
 
-/* The list has a message's recipients one behind the other: one request for each such run. */
-static int act_on_items(struct tool *tool, const json_t *items, struct tally *tally)
+/* False: no UTF-8. A filter that is lost would be one that lets everything through. */
+static bool set_text(json_t *body, const char *name, const char *text)
 {
-	size_t total = json_array_size(items);
-	int ends = TOOL_OK;
+	return text == NULL || json_object_set_new(body, name, json_string(text)) == 0;
+}
 
-	for (size_t i = 0; i < total && ends == TOOL_OK;) {
-		const char *id = tool_text(json_array_get(items, i), "message");
-		json_t *recipients = json_array();
+/* The filter as the API takes it; NULL: complained. */
+static json_t *write_filter(const struct source_filter *filter, const struct tally *tally)
+{
+	json_t *body = json_object();
+	char since[CLOCK_RFC3339_SIZE] = "";
 
-		while (i < total && json_array_size(recipients) < AT_ONCE &&
-		       strcmp(tool_text(json_array_get(items, i), "message"), id) == 0) {
-			const json_t *item = json_array_get(items, i++);
-
-			(void)json_array_append(recipients, json_object_get(item, "address"));
-		}
-		ends = act_on(tool, id, recipients, tally);
-		json_decref(recipients);
+	if (filter->since != 0)
+		clock_format_rfc3339(filter->since, since);
+	if (set_text(body, "state", filter->state) && set_text(body, "address", filter->to) &&
+	    set_text(body, "from", filter->from) &&
+	    set_text(body, "since", filter->since != 0 ? since : NULL) &&
+	    set_text(body, "to", tally->redirect_to)) {
+		/* Who says --all without a filter means all. */
+		(void)json_object_set_new(body, "all", json_true());
+		return body;
 	}
+	json_decref(body);
+	(void)tool_fail(TOOL_USAGE, "a filter is no UTF-8");
+	return NULL;
+}
+
+static int ask(struct tool *tool, const struct tally *tally, const json_t *body,
+	       json_t **answer_out)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/api/v1/recipients/%s", tally->verb);
+	return client_ask(tool, "POST", path, body, answer_out);
+}
+
+static void print_dry_run(const struct tool *tool, const struct tally *tally, const json_t *answer)
+{
+	long long total = tool_number(answer, "count");
+	json_t *item;
+	size_t i;
+
+	if (tool->format != TOOL_TEXT) {
+		tool_print_json(tool, answer);
+		return;
+	}
+	printf("%s: %lld would be asked for\n", tally->verb, total);
+	json_array_foreach(json_object_get(answer, "items"), i, item)
+	{
+		const json_t *judged = json_object_get(item, "judged");
+		char line[1024];
+
+		snprintf(line, sizeof(line), "%s/%s  %s%s%s%s%s", tool_text(item, "message"),
+			 tool_text(item, "address"), tool_text(item, "state"),
+			 judged != NULL ? "  now: " : "", tool_text(judged, "verdict"),
+			 judged != NULL ? ", " : "", tool_text(judged, "reason"));
+		tool_print_clean(line);
+	}
+	if (total > (long long)i)
+		printf("and %lld more\n", total - (long long)i);
+}
+
+static int try_all(struct tool *tool, const struct source_filter *filter, struct tally *tally)
+{
+	json_t *body = write_filter(filter, tally);
+	json_t *answer;
+	int ends;
+
+	if (body == NULL)
+		return TOOL_USAGE;
+	(void)json_object_set_new(body, "dry_run", json_true());
+	ends = ask(tool, tally, body, &answer);
+	json_decref(body);
+	if (ends != TOOL_OK)
+		return ends;
+	print_dry_run(tool, tally, answer);
+	ends = tool_number(answer, "count") > 0 ? TOOL_OK : TOOL_NO;
+	json_decref(answer);
 	return ends;
 }
 
-static int act_on_all(struct tool *tool, const struct filter_options *given, struct tally *tally)
+static long long looked_at(const json_t *answer)
+{
+	return tool_number(answer, "changed") + tool_number(answer, "wished") +
+	       tool_number(answer, "refused") + tool_number(answer, "passed");
+}
+
+/* The daemon stops after some seconds and says where: on from there. */
+static int act_on_all(struct tool *tool, const struct source_filter *filter, struct tally *tally)
+{
+	json_t *body = write_filter(filter, tally);
+	long long left = (long long)filter->limit;
+	bool more = true;
+	int ends = body != NULL ? TOOL_OK : TOOL_USAGE;
+
+	while (ends == TOOL_OK && more && (filter->limit == 0 || left > 0)) {
+		json_t *answer;
+
+		if (filter->limit != 0)
+			(void)json_object_set_new(body, "limit", json_integer(left));
+		ends = ask(tool, tally, body, &answer);
+		if (ends != TOOL_OK)
+			break;
+		more = json_is_string(json_object_get(answer, "next"));
+		if (more)
+			(void)set_text(body, "after", tool_text(answer, "next"));
+		left -= looked_at(answer);
+		count(tally, NULL, answer);
+		json_decref(answer);
+	}
+	json_decref(body);
+	if (ends == TOOL_OK && tally->changed + tally->wished + tally->refused == 0)
+		ends = tool_fail(TOOL_NO, "no recipient matches");
+	return ends;
+}
+
+static int check_usage(const struct tool *tool, const struct filter_options *given, bool all,
+		       bool dry_run, int operand_count)
+{
+	if (all == (operand_count > 0))
+		return tool_misuse(tool, "say either which messages, or --all");
+	if (!all && !filter_is_empty(given))
+		return tool_misuse(tool, "filters belong to --all");
+	if (!all && dry_run)
+		return tool_misuse(tool, "--dry-run belongs to --all");
+	return TOOL_OK;
+}
+
+static int run_filtered(struct tool *tool, const struct filter_options *given, bool dry_run,
+			struct tally *tally)
 {
 	struct source_filter filter;
-	json_t *items;
-	bool more;
 	int ends = filter_read(tool, given, 0, &filter);
 
-	filter.needs_daemon = true;
+	if (ends == TOOL_OK && dry_run)
+		return try_all(tool, &filter, tally);
+	tally->results = json_array();
 	if (ends == TOOL_OK)
-		ends = source_recipients(tool, &filter, &items, &more);
-	if (ends != TOOL_OK)
-		return ends;
-	if (json_array_size(items) == 0)
-		ends = tool_fail(TOOL_NO, "no recipient matches");
-	else
-		ends = act_on_items(tool, items, tally);
-	json_decref(items);
-	return ends;
+		ends = act_on_all(tool, &filter, tally);
+	return finish(tool, ends, tally);
 }
 
 static int run_act(struct tool *tool, const char *verb, int argc, char **argv)
 {
 	struct filter_options given = {0};
-	bool all = false;
-	const struct tool_option options[] = {
-		FILTER_OPTIONS(given), {"--all", NULL, &all}, {NULL, NULL, NULL}};
+	bool all = false, dry_run = false;
 	struct tally tally = {.verb = verb};
+	/* The last one is for release only. */
+	const struct tool_option options[] = {
+		FILTER_OPTIONS(given),
+		{"--all", NULL, &all},
+		{"--dry-run", NULL, &dry_run},
+		{strcmp(verb, "release") == 0 ? "--redirect-to" : NULL, &tally.redirect_to, NULL},
+		{NULL, NULL, NULL}};
 	int operand_count;
 	int ends = tool_options(tool, options, argc, argv, &operand_count);
 
+	if (ends == TOOL_OK)
+		ends = check_usage(tool, &given, all, dry_run, operand_count);
 	if (ends != TOOL_OK)
 		return ends;
-	if (all == (operand_count > 0))
-		return tool_misuse(tool, "say either which messages, or --all");
-	if (!all && !filter_is_empty(&given))
-		return tool_misuse(tool, "filters belong to --all");
-	tally.results = json_array();
 	if (all)
-		ends = act_on_all(tool, &given, &tally);
-	else
-		ends = act_on_operands(tool, operand_count, argv, &tally);
+		return run_filtered(tool, &given, dry_run, &tally);
+	tally.results = json_array();
+	ends = act_on_operands(tool, operand_count, argv, &tally);
 	return finish(tool, ends, &tally);
 }
 
@@ -262,10 +369,11 @@ static int run_cancel(struct tool *tool, int argc, char **argv)
 
 #define ACT_ARGUMENTS                                                                              \
 	"ID[/RECIPIENT]... | --all [--state STATE] [--to TEXT] [--from TEXT] [--since TIME] "      \
-	"[--limit N]"
+	"[--limit N] [--dry-run]"
 #define ACT_HELP                                                                                   \
-	"  --all           every recipient that the filters below let through\n" FILTER_HELP       \
-	"  --limit N       at most N, newest first\n"                                              \
+	"  --all           every recipient it can be done to, that the filters below let\n"        \
+	"                  through\n" FILTER_HELP "  --limit N       at most N, newest first\n"    \
+	"  --dry-run       how many these are, and the first ones; nothing is done\n"              \
 	"\nExit status 1 when a recipient refuses (its state does not allow it) or none "          \
 	"matches.\n"
 
@@ -275,8 +383,11 @@ const struct command command_queue_hold = {"queue hold", ACT_ARGUMENTS,
 					   "Keep recipients from being tried, until released",
 					   ACT_HELP, run_hold};
 const struct command command_queue_release = {
-	"queue release", ACT_ARGUMENTS, "Let held or dropped ones go, if the whitelist allows",
-	ACT_HELP, run_release};
+	"queue release", ACT_ARGUMENTS " [--redirect-to ADDRESS]",
+	"Let held or dropped ones go, if the whitelist allows",
+	"  --redirect-to ADDRESS  one copy of each message to this address, if the whitelist\n"
+	"                  allows it, instead of to those it was for\n" ACT_HELP,
+	run_release};
 const struct command command_queue_cancel = {
 	"queue cancel", ACT_ARGUMENTS, "Never deliver to these recipients", ACT_HELP, run_cancel};
 

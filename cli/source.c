@@ -95,7 +95,7 @@ static int add_page(struct tool *tool, const struct source_filter *filter, struc
 	buf_release(&path);
 	if (ends != TOOL_OK)
 		return ends;
-	if (paging->after[0] == '\0' && !filter->needs_daemon)
+	if (paging->after[0] == '\0')
 		note_pause(json_object_get(page, "delivery"));
 	paging->is_gone = page == NULL;
 	(void)json_array_extend(paging->items, json_object_get(page, "items"));
@@ -117,9 +117,6 @@ int source_recipients(struct tool *tool, const struct source_filter *filter, jso
 	       (filter->limit == 0 || json_array_size(paging.items) < filter->limit));
 	if (ends == TOOL_OK && paging.is_gone && json_array_size(paging.items) == 0) {
 		json_decref(paging.items);
-		if (filter->needs_daemon)
-			return tool_fail(TOOL_UNREACHABLE, "no daemon answers at %s/admin.sock",
-					 tool->data_dir);
 		return offline_recipients(tool, filter, items_out, more_out);
 	}
 	if (ends == TOOL_OK && paging.is_gone)

@@ -15,9 +15,8 @@ struct source_filter {
 	const char *state;
 	const char *to;
 	const char *from;
-	int64_t since;	   /* milliseconds since 1970 */
-	size_t limit;	   /* 0: all */
-	bool needs_daemon; /* something is to be done with them: do not fall back */
+	int64_t since; /* milliseconds since 1970 */
+	size_t limit;  /* 0: all */
 };
 
 /*

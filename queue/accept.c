@@ -63,13 +63,11 @@ static int insert_message(struct store *store, int64_t number, const struct new_
 static const char sql_recipient[] =
 	"INSERT INTO recipient(id, address, state, accepted_state, due_at, waiting_since,"
 	" updated_at, verdict, verdict_reason, entry, revision, nearest, notify, orcpt, origin,"
-	" fault, lane, proof) VALUES(?1, ?2, ?3, ?3, ?4, ?5, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, "
-	"?13, ?14,"
-	" ?15, ?16)";
+	" fault, lane, proof, redirect_to) VALUES(?1, ?2, ?3, ?3, ?4, ?5, ?5, ?6, ?7, ?8, ?9, ?10,"
+	" ?11, ?12, ?13, ?14, ?15, ?16, ?17)";
 
-static int insert_recipient(struct store *store, int64_t id, int64_t lane,
-			    const struct new_message *message,
-			    const struct new_recipient *recipient, struct err *why)
+static int insert_row(struct store *store, int64_t id, int64_t lane, int64_t now,
+		      const struct new_recipient *recipient, struct err *why)
 {
 	struct query query;
 	int code = query_begin(&query, &store->db, sql_recipient, why);
@@ -80,10 +78,10 @@ static int insert_recipient(struct store *store, int64_t id, int64_t lane,
 	query_give_text(&query, recipient->address);
 	query_give_int(&query, recipient->state);
 	if (recipient->state == STATE_QUEUED)
-		query_give_int(&query, message->received_at);
+		query_give_int(&query, now);
 	else
 		query_give_null(&query);
-	query_give_int(&query, message->received_at);
+	query_give_int(&query, now);
 	query_give_text(&query, recipient->ruling.verdict);
 	query_give_text(&query, recipient->ruling.reason);
 	query_give_int(&query, recipient->ruling.entry);
@@ -91,11 +89,27 @@ static int insert_recipient(struct store *store, int64_t id, int64_t lane,
 	query_give_text(&query, recipient->ruling.nearest);
 	query_give_text(&query, recipient->notify);
 	query_give_text(&query, recipient->orcpt);
-	query_give_text(&query, message->origin);
+	query_give_text(&query, recipient->origin);
 	query_give_text(&query, recipient->fault);
 	query_give_int(&query, lane);
 	query_give_int(&query, proof_of(store->database, id, recipient->address));
+	query_give_text(&query, recipient->ruling.redirect_to);
 	return query_run(&query, why);
+}
+
+int recipient_insert(struct store *store, int64_t id, int64_t lane, int64_t now,
+		     const struct new_recipient *recipient, struct err *why)
+{
+	int code = insert_row(store, id, lane, now, recipient, why);
+
+	if (code != ERR_OK)
+		return code;
+	counters_move(&store->counters, 0, recipient->state);
+	if (recipient->state != STATE_QUEUED)
+		return ERR_OK;
+	counters_waits(&store->counters, id);
+	store->due = true;
+	return ERR_OK;
 }
 
 static int insert_recipients(struct store *store, int64_t number, const struct new_message *message,
@@ -107,17 +121,15 @@ static int insert_recipients(struct store *store, int64_t number, const struct n
 		return err_set(why, ERR_LIMIT, "a message can't have %zu recipients",
 			       message->recipient_count);
 	for (size_t i = 0; i < message->recipient_count; i++) {
-		const struct new_recipient *recipient = &message->recipients[i];
-		int code = insert_recipient(store, part_id(number, (int64_t)i), lane, message,
-					    recipient, why);
+		struct new_recipient recipient = message->recipients[i];
+		int code;
 
+		if (recipient.origin == NULL)
+			recipient.origin = message->origin;
+		code = recipient_insert(store, part_id(number, (int64_t)i), lane,
+					message->received_at, &recipient, why);
 		if (code != ERR_OK)
 			return code;
-		counters_move(&store->counters, 0, recipient->state);
-		if (recipient->state != STATE_QUEUED)
-			continue;
-		counters_waits(&store->counters, part_id(number, (int64_t)i));
-		store->due = true;
 	}
 	return ERR_OK;
 }

@@ -32,6 +32,12 @@ struct act {
 	const char *reason; /* may be NULL */
 	int64_t now;
 	const struct act_judge *judge;
+	/*
+	 * RELEASE: send it to this mailbox instead (canonical, judged instead of
+	 * theirs), one copy for all of a message; they become redirected. Refused
+	 * when it has it already. NULL: to whom it was for.
+	 */
+	const char *to;
 	/* out */
 	size_t changed; /* moved now */
 	size_t wished;	/* in flight: a wish was left */
@@ -41,6 +47,34 @@ struct act {
 /* ERR_NOT_FOUND: no such message or address; ERR_CONFLICT: nothing changed and something was
  * refused. */
 void queue_act(struct store *store, struct store_job *job);
+
+/*
+ * Recipients of any messages, by number (queue_recipient_ids): one step of
+ * what is asked of many. A step is one short stretch of the writer, so that
+ * accepting goes on in between. Each is looked at again here: one that is in
+ * none of `states` any more is passed by, and a release is judged now.
+ * ERR_OK also when nothing changed.
+ */
+#define ACT_STEP_MAX 128
+struct act_step {
+	struct store_job job;	    /* first */
+	enum transition transition; /* as in struct act; so are these */
+	const char *actor;
+	const char *reason;
+	int64_t now;
+	const struct act_judge *judge;
+	const char *to;
+	const int64_t *recipients;
+	size_t count;	   /* at most ACT_STEP_MAX */
+	unsigned states;   /* 1U << STATE_X, several; 0: any */
+	int64_t entry;	   /* RELEASE only what this entry of the list lets go; 0: any */
+	const char *about; /* what was asked, as JSON, for the audit; or NULL */
+	/* out */
+	size_t changed, wished, refused;
+	size_t passed;	    /* gone, in another state by now, or not for `entry` */
+	struct err refusal; /* of the first one that was refused */
+};
+void queue_act_step(struct store *store, struct store_job *job);
 
 /*
  * Remove a message. ERR_NOT_FOUND; ERR_CONFLICT while a recipient is

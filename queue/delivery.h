@@ -104,6 +104,11 @@ struct settlement {
 	bool in_doubt;		     /* the final dot went unanswered */
 	const char *kind;	     /* of trouble, a word: "timeout"; NULL: none */
 	const struct ruling *ruling; /* the judgement made before the attempt, or NULL: unchanged */
+	/*
+	 * For _REDIRECT: who stands for it, judged itself. Not added where the
+	 * message has that mailbox already. NULL, or with no room for it: it is dropped.
+	 */
+	const struct new_recipient *redirect;
 	const char *route;
 	const char *remote; /* "host[address]:port" or NULL */
 	const char *tls;    /* what TLS there was, in words; NULL: none was asked for */

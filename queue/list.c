@@ -132,10 +132,33 @@ int queue_message_list(struct store_reader *reader, const struct message_query *
 /* --- recipients ------------------------------------------------------------------------ */
 
 /* CROSS JOIN: recipients lead, so that a page costs what it shows. */
+#define RECIPIENTS_MATCHING                                                                        \
+	" FROM recipient r CROSS JOIN message m ON m.id = r.id >> 16"                              \
+	" WHERE (?8 = 0 OR r.state = ?8) AND (?9 = 0 OR (?9 >> r.state & 1) = 1)" MATCHES(         \
+		"r.address", "?7") MATCHES("coalesce(r.reason, r.verdict_reason, '')", "?10")      \
+		MESSAGE_FILTER
+#define RECIPIENTS_PAGE " AND r.id < ?1 ORDER BY r.id DESC LIMIT ?2"
+
 static const char sql_recipients[] =
-	"SELECT m.uid, m.sender, m.size, m.received_at," RECIPIENT_COLUMNS " FROM recipient r"
-	" CROSS JOIN message m ON m.id = r.id >> 16 WHERE r.id < ?1" MESSAGE_FILTER MATCHES(
-		"r.address", "?7") " AND (?8 = 0 OR r.state = ?8) ORDER BY r.id DESC LIMIT ?2";
+	"SELECT m.uid, m.sender, m.scope, m.size, m.received_at," RECIPIENT_COLUMNS
+		RECIPIENTS_MATCHING RECIPIENTS_PAGE;
+static const char sql_ids[] = "SELECT r.id" RECIPIENTS_MATCHING RECIPIENTS_PAGE;
+static const char sql_matching[] = "SELECT count(*)" RECIPIENTS_MATCHING " AND ?1 > 0 AND ?2 > 0";
+
+static int begin_recipients(struct query *query, struct store_reader *reader, const char *sql,
+			    const struct recipient_query *filter, int64_t limit, struct err *why)
+{
+	int code = query_begin(query, reader_db(reader), sql, why);
+
+	if (code != ERR_OK)
+		return code;
+	query_give_int(query, filter->before_id > 0 ? filter->before_id : INT64_MAX);
+	query_give_int(query, limit);
+	give_filter(query, &filter->message);
+	query_give_int(query, (int64_t)filter->states);
+	query_give_text(query, text_or_null(filter->reason));
+	return ERR_OK;
+}
 
 int queue_recipient_list(struct store_reader *reader, const struct recipient_query *filter,
 			 struct arena *arena, struct recipient_row **rows_out, size_t *count_out,
@@ -146,18 +169,16 @@ int queue_recipient_list(struct store_reader *reader, const struct recipient_que
 	struct query query;
 	size_t count = 0;
 	bool row;
-	int code = query_begin(&query, reader_db(reader), sql_recipients, why);
+	int code = begin_recipients(&query, reader, sql_recipients, filter, (int64_t)room, why);
 
 	if (code != ERR_OK)
 		return code;
-	query_give_int(&query, filter->before_id > 0 ? filter->before_id : INT64_MAX);
-	query_give_int(&query, (int64_t)room);
-	give_filter(&query, &filter->message);
 	while ((code = query_row(&query, &row, why)) == ERR_OK && row) {
 		struct recipient_row *at = &rows[count++];
 
 		at->recipient.message = query_take_ulid(&query);
 		at->sender = query_take_copy(&query, arena);
+		at->scope = query_take_copy(&query, arena);
 		at->size = query_take_int(&query);
 		at->received_at = query_take_int(&query);
 		recipient_take(&query, arena, &at->recipient);
@@ -167,4 +188,45 @@ int queue_recipient_list(struct store_reader *reader, const struct recipient_que
 		*count_out = count;
 	}
 	return code;
+}
+
+int queue_recipient_ids(struct store_reader *reader, const struct recipient_query *filter,
+			int64_t *ids_out, size_t *count_out, struct err *why)
+{
+	struct query query;
+	size_t count = 0;
+	bool row;
+	int code = begin_recipients(&query, reader, sql_ids, filter, (int64_t)filter->limit, why);
+
+	if (code != ERR_OK)
+		return code;
+	while ((code = query_row(&query, &row, why)) == ERR_OK && row)
+		ids_out[count++] = query_take_int(&query);
+	if (code == ERR_OK)
+		*count_out = count;
+	return code;
+}
+
+int queue_recipient_count(struct store_reader *reader, const struct recipient_query *filter,
+			  int64_t *count_out, struct err *why)
+{
+	struct query query;
+	int code = begin_recipients(&query, reader, sql_matching, filter, 1, why);
+
+	return code == ERR_OK ? query_only_int(&query, 0, count_out, why) : code;
+}
+
+/* The index of leases: what is in hand, not what is stored. */
+static const char sql_in_flight[] =
+	"SELECT count(*) FROM recipient WHERE lease IS NOT NULL AND entry = ?1";
+
+int queue_in_flight(struct store_reader *reader, int64_t entry, int64_t *count_out, struct err *why)
+{
+	struct query query;
+	int code = query_begin(&query, reader_db(reader), sql_in_flight, why);
+
+	if (code != ERR_OK)
+		return code;
+	query_give_int(&query, entry);
+	return query_only_int(&query, 0, count_out, why);
 }

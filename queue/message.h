@@ -20,17 +20,24 @@ struct ruling {
 	int64_t entry;	     /* the whitelist entry that decided, 0 for none */
 	int64_t revision;    /* of the list that was asked */
 	const char *nearest; /* the entry that nearly matched, or NULL */
+	const char *redirect_to; /* "redirect": who stands for it, as address_format(); or NULL */
 };
 
 struct new_recipient {
 	const char *address; /* address_format() of what was judged */
-	/* STATE_QUEUED, _HELD, _DROPPED or _SCREENING. All that are queued are due when the message
-	 * was received, at once, so that they are claimed together and share transactions. */
+	/* STATE_QUEUED, _HELD, _DROPPED, _REDIRECTED or _SCREENING. All that are queued are due
+	 * when the message was received, at once, so that they are claimed together and share
+	 * transactions. */
 	enum state state;
 	struct ruling ruling;
 	const char *notify; /* RFC 3461 NOTIFY value or NULL */
 	const char *orcpt;  /* RFC 3461 ORCPT value (xtext, as given) or NULL */
 	const char *fault;  /* what a fault rule decided (relay/filter/fate.h) or NULL */
+	/*
+	 * Why it is there beside the envelope: "redirect" (it stands for recipients
+	 * that are redirected), "release" (a person had it sent there). NULL: as the message's.
+	 */
+	const char *origin;
 };
 
 /* Everything about a message but its bytes. Borrowed until `done`. NULL strings are allowed unless

@@ -100,18 +100,31 @@ int queue_message_list(struct store_reader *reader, const struct message_query *
  */
 struct recipient_query {
 	struct message_query message; /* before/limit of it are not used */
+	unsigned states;	      /* in one of these: 1U << STATE_X, several; 0: any */
+	const char *reason;	      /* part of why it is in its state; NULL: any */
 	int64_t before_id;	      /* 0: from the newest */
 	size_t limit;
 };
 struct recipient_row {
 	struct recipient_view recipient;
 	const char *sender;
+	const char *scope; /* of its message */
 	int64_t size;
 	int64_t received_at;
 };
 int queue_recipient_list(struct store_reader *reader, const struct recipient_query *query,
 			 struct arena *arena, struct recipient_row **rows_out, size_t *count_out,
 			 struct err *why);
+/* The same page as numbers, into room for query->limit (at least 1) of them. */
+int queue_recipient_ids(struct store_reader *reader, const struct recipient_query *query,
+			int64_t *ids_out, size_t *count_out, struct err *why);
+/* How many there are; before_id and limit are not looked at. Reads every recipient once. */
+int queue_recipient_count(struct store_reader *reader, const struct recipient_query *query,
+			  int64_t *count_out, struct err *why);
+
+/* How many with a worker now were let through by that entry of the list, when they were judged. */
+int queue_in_flight(struct store_reader *reader, int64_t entry, int64_t *count_out,
+		    struct err *why);
 
 /* Chunk `sequence` (0, 1, …) of the stored bytes, in one short read. Past the end: ERR_OK and
  * nothing added. */

@@ -8,6 +8,7 @@
 #include "queue/body.h"
 #include "queue/delivery.h"
 #include "queue/history.h"
+#include "queue/redirect.h"
 #include "queue/remove.h"
 #include "queue/room.h"
 
@@ -256,8 +257,60 @@ static int settle_late(struct store *store, const struct settlement *settlement,
 	return write_outcome(store, settlement, &after, now, why);
 }
 
-static int settle_one(struct store *store, const struct settlement *settlement, int64_t now,
-		      bool *lost_out, struct err *why)
+/* Who was last found or put in the place of others, in this transaction: many may follow. */
+struct standing {
+	int64_t message;
+	const char *address;
+};
+
+static int find_stand_in(struct store *store, const struct settlement *settlement,
+			 const struct standing *standing, struct place *place_out, struct err *why)
+{
+	const char *address = settlement->redirect->address;
+	int64_t message = message_of(settlement->recipient);
+
+	*place_out = (struct place){.is_taken = standing->message == message &&
+						span_is(span_of(address), standing->address)};
+	return place_out->is_taken ? ERR_OK : place_find(store, message, address, place_out, why);
+}
+
+/* With a wish of a person it may end otherwise: then nobody has to stand for it. */
+static int settle_redirected(struct store *store, const struct settlement *settlement,
+			     const struct present *present, struct standing *standing, int64_t now,
+			     struct err *why)
+{
+	const struct new_recipient *target = settlement->redirect;
+	struct settlement dropped = *settlement;
+	struct ruling ruling;
+	struct place place = {.is_taken = false};
+	int code = ERR_OK;
+
+	if (target != NULL && present->wish == WISH_NONE)
+		code = find_stand_in(store, settlement, standing, &place, why);
+	if (code != ERR_OK)
+		return code;
+	if (present->wish != WISH_NONE)
+		return settle_held(store, settlement, present, now, why);
+	if (!place.is_taken && place.id == 0) {
+		if (settlement->ruling != NULL) {
+			ruling = *settlement->ruling;
+			ruling.verdict = "drop";
+			ruling.redirect_to = NULL;
+			dropped.ruling = &ruling;
+		}
+		dropped.outcome = TRANSITION_DROP;
+		dropped.reason = "there is no room for another recipient in its place";
+		return settle_held(store, &dropped, present, now, why);
+	}
+	code = settle_held(store, settlement, present, now, why);
+	if (code == ERR_OK && !place.is_taken)
+		code = place_fill(store, &place, target, now, NULL, why);
+	*standing = (struct standing){message_of(settlement->recipient), target->address};
+	return code;
+}
+
+static int settle_one(struct store *store, const struct settlement *settlement,
+		      struct standing *standing, int64_t now, bool *lost_out, struct err *why)
 {
 	struct present present = {0};
 	bool found = false;
@@ -267,6 +320,8 @@ static int settle_one(struct store *store, const struct settlement *settlement, 
 		return code;
 	*lost_out = !found || present.state != STATE_DELIVERING ||
 		    present.lease != settlement->lease;
+	if (!*lost_out && settlement->outcome == TRANSITION_REDIRECT)
+		return settle_redirected(store, settlement, &present, standing, now, why);
 	if (!*lost_out)
 		return settle_held(store, settlement, &present, now, why);
 	if (found && settlement->outcome == TRANSITION_DELIVER)
@@ -289,14 +344,15 @@ static int store_report(struct store *store, struct settle *settle, size_t index
 static int run_settle(struct store *store, struct store_job *job)
 {
 	struct settle *settle = (struct settle *)job;
+	struct standing standing = {.address = ""};
 	size_t reported = 0; /* their settlements lie together, in the order of the reports */
 
 	settle->lost = 0;
 	settle->unreported = 0;
 	for (size_t i = 0; i < settle->count; i++) {
 		bool lost = false;
-		int code =
-			settle_one(store, &settle->settlements[i], settle->now, &lost, &job->why);
+		int code = settle_one(store, &settle->settlements[i], &standing, settle->now, &lost,
+				      &job->why);
 
 		if (code == ERR_OK && !lost && settle->settlements[i].report > reported) {
 			reported = settle->settlements[i].report;
@@ -350,6 +406,7 @@ static int find_leased(struct store *store, struct settlement **found_out, size_
 
 int settle_give_back_all(struct store *store, struct err *why)
 {
+	struct standing nobody = {.address = ""};
 	struct settlement *found = NULL;
 	size_t count = 0;
 	int64_t now = clock_wall_ms();
@@ -359,7 +416,7 @@ int settle_give_back_all(struct store *store, struct err *why)
 		bool lost;
 
 		found[i].next_attempt_at = now;
-		code = settle_one(store, &found[i], now, &lost, why);
+		code = settle_one(store, &found[i], &nobody, now, &lost, why);
 	}
 	mem_free(found);
 	return code;

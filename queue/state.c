@@ -37,8 +37,9 @@ static const unsigned char table[STATE_COUNT][TRANSITION_COUNT] = {
 	[STATE_DEFERRED] = {CLAIM = STATE_DELIVERING, DROP = STATE_DROPPED,
 			    REDIRECT = STATE_REDIRECTED, EXPIRE = STATE_EXPIRED, HOLD = STATE_HELD,
 			    RETRY = STATE_QUEUED, CANCEL = STATE_CANCELLED},
-	[STATE_HELD] = {RELEASE = STATE_QUEUED, CANCEL = STATE_CANCELLED},
-	[STATE_DROPPED] = {RELEASE = STATE_QUEUED},
+	[STATE_HELD] = {REDIRECT = STATE_REDIRECTED, RELEASE = STATE_QUEUED,
+			CANCEL = STATE_CANCELLED},
+	[STATE_DROPPED] = {REDIRECT = STATE_REDIRECTED, RELEASE = STATE_QUEUED},
 	[STATE_FAILED] = {RETRY = STATE_QUEUED},
 	[STATE_EXPIRED] = {RETRY = STATE_QUEUED},
 };
@@ -91,17 +92,22 @@ enum state state_given_back(int attempts)
 	return attempts > 0 ? STATE_DEFERRED : STATE_QUEUED;
 }
 
+/* A redirect sends nothing by itself: who stands for it would. */
+static bool can_stop(enum state outcome)
+{
+	return state_is_due_state(outcome) || outcome == STATE_REDIRECTED;
+}
+
 /* Only what is still under way can be stopped: a copy that left, left. */
 enum state state_after_wish(enum state outcome, enum wish wish)
 {
 	assert(is_state(outcome));
 	switch (wish) {
 	case WISH_NONE: return outcome;
-	case WISH_HOLD: return state_is_due_state(outcome) ? STATE_HELD : outcome;
+	case WISH_HOLD: return can_stop(outcome) ? STATE_HELD : outcome;
 	case WISH_CANCEL:
 	case WISH_DELETE:
-		return state_is_due_state(outcome) || outcome == STATE_HELD ? STATE_CANCELLED
-									    : outcome;
+		return can_stop(outcome) || outcome == STATE_HELD ? STATE_CANCELLED : outcome;
 	}
 	return outcome;
 }

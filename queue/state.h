@@ -30,7 +30,7 @@ enum transition {
 	TRANSITION_DEFER,    /* outcome: try again later */
 	TRANSITION_FAIL,     /* outcome: refused for good */
 	TRANSITION_DROP,     /* a judgement said no (before an attempt or at the wire guard) */
-	TRANSITION_REDIRECT, /* a judgement sent it elsewhere */
+	TRANSITION_REDIRECT, /* a judgement, or a release by a person, sent it elsewhere */
 	TRANSITION_SCREEN,   /* the hook said yes */
 	TRANSITION_UNCLAIM,  /* given back untried: shutdown, no connection, restart; one that was
 				tried before goes back to deferred (state_given_back) */

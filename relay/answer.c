@@ -5,8 +5,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "queue/act.h"
+#include "relay/filter/judge.h"
 
 #define STATUS_HOSTS 64
 
@@ -189,6 +191,28 @@ static void tell_senders(const struct config *config,
 	}
 }
 
+/* It would take the mail of everybody that is refused nowhere. */
+static void tell_redirect(const struct config *config, const struct whitelist_snapshot *snapshot,
+			  void (*row)(void *row_ctx, const char *sentence), void *row_ctx)
+{
+	const struct judge_case at = {.list = snapshot, .now = clock_steady_wall_ms()};
+	const char *to = config->policy.redirect_to;
+	struct address target;
+	struct verdict verdict;
+	char reason[2 * ADDRESS_TEXT_SIZE];
+	char sentence[3 * ADDRESS_TEXT_SIZE];
+
+	if (config->policy.default_verdict != VERDICT_REDIRECT ||
+	    !judge_target(&at, to, &target, &verdict) || verdict.kind == VERDICT_DELIVER)
+		return;
+	verdict_sentence(&verdict, reason, sizeof(reason));
+	snprintf(sentence, sizeof(sentence),
+		 "policy.redirect_to %.320s is not allowed itself (%.300s): what is redirected is "
+		 "dropped",
+		 to, reason);
+	row(row_ctx, sentence);
+}
+
 /* Mail that waits for a person. */
 static void tell_pause(struct daemon *daemon, void (*row)(void *row_ctx, const char *sentence),
 		       void *row_ctx)
@@ -252,6 +276,7 @@ void daemon_tell_warnings(void *ctx, void (*row)(void *row_ctx, const char *sent
 		row(row_ctx, "the whitelist holds `*`: mail to every plain address leaves");
 	tell_bad_entries(daemon, row, row_ctx);
 	tell_faults(daemon, row, row_ctx);
+	tell_redirect(config, snapshot, row, row_ctx);
 	tell_descriptors(daemon, config, row, row_ctx);
 	if (config->delivery.capture_only)
 		row(row_ctx, "delivery.capture_only is on: nothing leaves");

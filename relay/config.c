@@ -12,6 +12,7 @@
 #include "base/buf.h"
 #include "base/document.h"
 #include "relay/config_read.h"
+#include "relay/mail/address.h"
 
 /* What INTERFACE fixes without a key. */
 #define DATA_GRACE_MS  30000
@@ -97,6 +98,38 @@ static const char *default_hostname(struct config_reader *reader)
 	return "localhost";
 }
 
+/* Printed again, so that it is told and stored as the recipient that it becomes. */
+static const char *canonical_mailbox(struct config_reader *reader, const char *text)
+{
+	struct address address;
+	char canonical[ADDRESS_TEXT_SIZE];
+	struct err told; /* by the key's own check */
+
+	if (text == NULL || text[0] == '\0' ||
+	    address_parse(span_of(text), &address, &told) != ERR_OK)
+		return "";
+	address_format(&address, canonical);
+	return arena_strdup(reader->arena, canonical);
+}
+
+static void check_redirect(struct config_reader *reader, struct config *config,
+			   const struct document_node *root)
+{
+	const struct document_node *policy = document_find(root, span_of("policy"));
+	bool redirects = config->policy.default_verdict == VERDICT_REDIRECT;
+	bool is_given;
+
+	config->policy.redirect_to = canonical_mailbox(reader, config->policy.redirect_to);
+	is_given = config->policy.redirect_to[0] != '\0';
+	if (redirects && !is_given)
+		config_report_add(reader->report, false, document_find(policy, span_of("default")),
+				  "policy.default", "redirect needs policy.redirect_to");
+	else if (!redirects && is_given)
+		config_report_add(
+			reader->report, true, document_find(policy, span_of("redirect_to")),
+			"policy.redirect_to", "has no effect while policy.default is not redirect");
+}
+
 static size_t count_words(const char *const *words)
 {
 	size_t count = 0;
@@ -116,9 +149,9 @@ static void finish(struct config_reader *reader, struct config *config,
 		config->policy.control_headers = policy_control_headers;
 		config->policy.control_header_count = count_words(policy_control_headers);
 	}
+	check_redirect(reader, config, root);
 	config_check_faults(reader, config, root);
 	config_read_users(reader, config, root);
-	config->policy.redirect_to = "";
 	config->policy.subject_tag = "";
 	config->policy.header_policy = HEADER_POLICY_KEEP;
 	config->smtp.hostname = config->hostname;

@@ -127,7 +127,8 @@ static const struct config_key listener_keys[] = {
 
 static const struct config_key smtp_keys[] = {
 	SIZE("max_message_size", "50M", AT(smtp.max_message_size), .range = {1024, 2 * GIB}),
-	COUNT("max_recipients", "1000", AT(smtp.max_recipients), .range = {1, 100000}),
+	/* The store has 65,536 places for those of a message (queue/writer.h); some for redirects. */
+	COUNT("max_recipients", "1000", AT(smtp.max_recipients), .range = {1, 65000}),
 	COUNT("max_connections", "2000", AT(smtp.max_connections), .range = {1, 1000000}),
 	COUNT("max_connections_per_client", "200", AT(smtp.max_connections_per_client),
 	      .range = {1, 1000000}),
@@ -166,8 +167,9 @@ static const struct config_key breaker_keys[] = {
 
 static const struct config_key policy_keys[] = {
 	CHOICE("default", "drop", AT(policy.default_verdict), .choices = verdicts,
-	       .first_choice = VERDICT_DROP, .unbuilt = "redirect"),
-	LATER("redirect_to", "\"\""),
+	       .first_choice = VERDICT_DROP),
+	TEXT("redirect_to", "\"\"", AT(policy.redirect_to),
+	     .check = config_check_mailbox_or_empty),
 	/* Addresses in headers leave as they are until rewriting is built. */
 	LATER_OR("header_policy", "keep", "defang"),
 	TEXTS("control_headers", NULL, LIST(policy.control_headers, policy.control_header_count),

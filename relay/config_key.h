@@ -44,7 +44,6 @@ struct config_key {
 	struct config_range each;  /* CONFIG_TIMES: of one item */
 	const char *const *choices;
 	int first_choice;
-	const char *unbuilt; /* a choice that is known but not built */
 	config_check_fn *check;
 	const struct config_key *keys;
 	size_t item_size;

@@ -196,9 +196,6 @@ static void read_choice(struct config_reader *reader, const struct place *at, in
 	for (int i = 0; key->choices[i] != NULL; i++) {
 		if (!span_is(text, key->choices[i]))
 			continue;
-		if (key->unbuilt != NULL && span_is(text, key->unbuilt))
-			config_report_add(reader->report, false, at->node, at->path,
-					  "%s is not supported by this version", key->unbuilt);
 		*value_out = key->first_choice + i;
 		return;
 	}

@@ -131,22 +131,21 @@ static void fill_recipients(const struct job *job, struct arena *arena, struct b
 static int judge(struct bouncer *b, const struct job *job, struct report *report, struct err *why)
 {
 	const struct claimed_message *m = job->message;
-	struct judge_case at = {.policy = job->options->policy, .scope = span_of(m->scope)};
+	struct new_recipient *list = report->recipients;
+	struct judge_case at;
 	struct address address;
 	struct verdict verdict;
-	char text[ADDRESS_TEXT_SIZE];
 	int code = address_parse(span_of(m->sender), &address, why);
 
 	if (code != ERR_OK)
 		return code;
-	at.list = whitelist_acquire(b->whitelist);
-	at.now = clock_steady_wall_ms();
+	at = job_case(job->options, m, whitelist_acquire(b->whitelist), clock_steady_wall_ms());
 	judge_address(&at, &address, &verdict);
+	list[0] = judge_recipient(&address, &verdict, report->arena);
+	if (list[0].state == STATE_REDIRECTED &&
+	    judge_redirect(&at, list[0].ruling.redirect_to, report->arena, &list[1]))
+		report->message.recipient_count = 2;
 	whitelist_release(&at.list);
-	address_format(&address, text);
-	report->recipient = (struct new_recipient){.address = arena_strdup(report->arena, text),
-						   .state = judge_state(&verdict),
-						   .ruling = judge_ruling(&verdict, report->arena)};
 	return ERR_OK;
 }
 
@@ -187,7 +186,7 @@ static void describe(const struct job *job, const struct bounce *bounce, struct 
 		.subject = bounce_subject(bounce),
 		.message_id = arena_printf(report->arena, "<%s@%s>", id, bounce->hostname),
 		.origin = "bounce",
-		.recipients = &report->recipient,
+		.recipients = report->recipients,
 		.recipient_count = 1,
 	};
 }
@@ -225,7 +224,7 @@ static int make(struct bouncer *b, const struct job *job, struct report *report,
 	fill_recipients(job, report->arena, &bounce);
 	describe(job, &bounce, report);
 	code = judge(b, job, report, why);
-	if (code == ERR_OK && report->recipient.state != STATE_QUEUED && !has_failures(&bounce))
+	if (code == ERR_OK && report->recipients[0].state != STATE_QUEUED && !has_failures(&bounce))
 		return err_set(why, ERR_DENIED, "good news goes to allowed senders only");
 	if (code == ERR_OK)
 		code = write_text(b, &bounce, report, why);

@@ -10,13 +10,14 @@
 #include "relay/filter/whitelist.h"
 
 /*
- * A report on its way into the store with the outcomes it tells of. Its one
- * recipient was judged like any other: queued, held or dropped.
+ * A report on its way into the store with the outcomes it tells of. Its
+ * recipient was judged like any other: queued, held, dropped or redirected;
+ * then the second one stands for it.
  */
 struct report {
 	struct arena *arena; /* of all strings, and of this struct */
 	struct new_message message;
-	struct new_recipient recipient;
+	struct new_recipient recipients[2];
 	struct body *body;
 	size_t told;   /* recipients in it */
 	size_t number; /* of it in the settle under way, from 1 */

@@ -109,6 +109,7 @@ static bool on_rcpt(struct carry *c, struct span line)
 	const struct whitelist_snapshot *snapshot;
 	struct job *job = c->job;
 	struct job_recipient *recipient;
+	struct judge_case at;
 	char text[ADDRESS_TEXT_SIZE];
 	int64_t now = clock_steady_wall_ms();
 	bool allowed;
@@ -127,7 +128,8 @@ static bool on_rcpt(struct carry *c, struct span line)
 		return false;
 	}
 	snapshot = whitelist_acquire(c->whitelist);
-	allowed = job_judge_again(snapshot, recipient, job->message->scope, now);
+	at = job_case(job->options, job->message, snapshot, now);
+	allowed = job_judge_again(&at, recipient);
 	if (allowed)
 		code = job_rcpt_parameters(job, recipient, c->caps, snapshot, now, &c->line);
 	whitelist_release(&snapshot);

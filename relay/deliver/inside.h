@@ -172,6 +172,7 @@ struct settle_call {
 	struct deliver *deliver;
 	bool busy;
 	struct job *jobs;
+	struct arena *arena;   /* of recipients that stand for others; NULL: there are none */
 	int64_t not_before_ms; /* after a failure */
 };
 struct renew_call {

@@ -23,7 +23,8 @@ struct dividing {
 	struct job *ended; /* what is decided without an attempt, in the making */
 };
 
-static void drop(struct dividing *v, const struct job_recipient *recipient)
+/* Dropped, held or redirected, as the judgement says. */
+static void refuse(struct dividing *v, const struct job_recipient *recipient)
 {
 	struct job *job = settle_new_job(v->d, v->batch, v->message, NULL);
 
@@ -32,7 +33,7 @@ static void drop(struct dividing *v, const struct job_recipient *recipient)
 		job->recipients[0].ruling.reason = job->recipients[0].ruled;
 	job->count = 1;
 	job->trouble = TROUBLE_POLICY;
-	settle_all(v->d, job, TRANSITION_DROP, recipient->ruled, 0);
+	settle_all(v->d, job, recipient->refusal, recipient->ruled, 0);
 }
 
 static void close_job(struct dividing *v, size_t route)
@@ -155,6 +156,7 @@ static void leave_without_route(struct dividing *v, const struct job_recipient *
 static void divide_one(struct dividing *v, const struct claimed_recipient *claimed)
 {
 	const struct delivery_options *options = v->d->plan->options;
+	const struct judge_case at = job_case(options, v->message, v->snapshot, v->now);
 	struct job_recipient recipient;
 	struct fate fate;
 	size_t route;
@@ -163,8 +165,8 @@ static void divide_one(struct dividing *v, const struct claimed_recipient *claim
 		strike(v, claimed, &fate);
 		return;
 	}
-	if (!job_judge(v->snapshot, claimed, v->message->scope, v->now, &recipient)) {
-		drop(v, &recipient);
+	if (!job_judge(&at, claimed, &recipient)) {
+		refuse(v, &recipient);
 		return;
 	}
 	if (is_too_old(v, claimed)) {

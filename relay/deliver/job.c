@@ -50,47 +50,76 @@ void job_forget(struct job *job)
 	}
 }
 
-static void rule(struct job_recipient *out, const char *verdict, const struct verdict *by,
-		 const char *reason)
+static void rule(struct job_recipient *out, const struct verdict *by, const char *reason)
 {
 	snprintf(out->ruled, sizeof(out->ruled), "%s", reason);
-	out->ruling = (struct ruling){verdict, out->ruled, by->entry, by->revision, NULL};
+	out->ruling = (struct ruling){.verdict = verdict_kind_name(by->kind),
+				      .reason = out->ruled,
+				      .entry = by->entry,
+				      .revision = by->revision,
+				      .redirect_to = by->redirect_to};
 }
 
-bool job_judge_again(const struct whitelist_snapshot *snapshot, struct job_recipient *recipient,
-		     const char *scope, int64_t now)
+/* What is not clearly allowed does not leave. */
+static enum transition refusal_of(enum verdict_kind kind)
+{
+	switch (kind) {
+	case VERDICT_HOLD: return TRANSITION_HOLD;
+	case VERDICT_REDIRECT: return TRANSITION_REDIRECT;
+	default: return TRANSITION_DROP;
+	}
+}
+
+static void refuse(struct job_recipient *out, const struct verdict *by, const char *reason)
+{
+	rule(out, by, reason);
+	out->dropped = true;
+	out->refusal = refusal_of(by->kind);
+}
+
+struct judge_case job_case(const struct delivery_options *options,
+			   const struct claimed_message *message,
+			   const struct whitelist_snapshot *snapshot, int64_t now)
+{
+	return (struct judge_case){.list = snapshot,
+				   .policy = options->policy,
+				   .scope = span_of(message->scope),
+				   .now = now,
+				   .accepted = true};
+}
+
+bool job_judge_again(const struct judge_case *at, struct job_recipient *recipient)
 {
 	struct verdict verdict;
 	char sentence[320], reason[360];
 
-	verdict_judge(snapshot, &recipient->address, span_of(scope), now, &verdict);
+	judge_address(at, &recipient->address, &verdict);
 	verdict_sentence(&verdict, sentence, sizeof(sentence));
 	if (verdict.kind == VERDICT_DELIVER) {
-		rule(recipient, "deliver", &verdict, sentence);
+		rule(recipient, &verdict, sentence);
 		return true;
 	}
 	snprintf(reason, sizeof(reason), "whitelist changed: %s", sentence);
-	rule(recipient, "drop", &verdict, reason);
-	recipient->dropped = true;
+	refuse(recipient, &verdict, reason);
 	return false;
 }
 
-bool job_judge(const struct whitelist_snapshot *snapshot, const struct claimed_recipient *claimed,
-	       const char *scope, int64_t now, struct job_recipient *out)
+bool job_judge(const struct judge_case *at, const struct claimed_recipient *claimed,
+	       struct job_recipient *out)
 {
-	struct verdict none = {.revision = whitelist_revision(snapshot)};
+	const struct verdict none = {.kind = VERDICT_DROP,
+				     .revision = whitelist_revision(at->list)};
 	struct err why;
 
 	*out = (struct job_recipient){.claimed = claimed};
 	if (address_parse(span_of(claimed->address), &out->address, &why) == ERR_OK) {
 		address_format(&out->address, out->text);
 		if (span_is(span_of(out->text), claimed->address))
-			return job_judge_again(snapshot, out, scope, now);
+			return job_judge_again(at, out);
 	}
 	/* What stands in the store is not one address printed by us (S094, S095). */
-	rule(out, "drop", &none, "unsafe address form: the stored text is not one plain address");
+	refuse(out, &none, "unsafe address form: the stored text is not one plain address");
 	out->text[0] = '\0';
-	out->dropped = true;
 	return false;
 }
 

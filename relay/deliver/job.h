@@ -15,7 +15,7 @@
 #include "relay/deliver/hop.h"
 #include "relay/deliver/hop_tls.h"
 #include "relay/deliver/trouble.h"
-#include "relay/filter/policy.h"
+#include "relay/filter/judge.h"
 
 /* RFC 5321 4.5.3.1.8: every server takes at least 100 recipients. */
 #define JOB_RECIPIENTS_MAX 100
@@ -30,9 +30,10 @@ struct job_recipient {
 	struct ruling ruling;	      /* the judgement before the attempt; strings in the job */
 	char ruled[400];	      /* ruling.reason */
 	/* the uplink's record */
-	struct hop_reply reply; /* to RCPT */
-	struct hop_reply final; /* LMTP: to the final dot, for this one (RFC 2033 4.2) */
-	bool dropped;		/* the wire guard said no; ruling tells why */
+	struct hop_reply reply;	 /* to RCPT */
+	struct hop_reply final;	 /* LMTP: to the final dot, for this one (RFC 2033 4.2) */
+	bool dropped;		 /* the list, or later the wire guard, said no; ruling tells why */
+	enum transition refusal; /* then: _DROP, _HOLD or _REDIRECT, as the judgement says */
 	/* libesmtp's view */
 	int esmtp_code;
 	bool esmtp_complete;
@@ -120,16 +121,19 @@ void job_free(struct job **job);
 /* Before a redial: forget what was said. */
 void job_forget(struct job *job);
 
+/* How the recipients of a stored message are judged now: the list in force, then policy.default. */
+struct judge_case job_case(const struct delivery_options *options,
+			   const struct claimed_message *message,
+			   const struct whitelist_snapshot *snapshot, int64_t now);
 /*
  * Judge a stored recipient for sending (P1): the text must be what its own
  * parse prints, and the list in force must allow it. True: it may be offered.
  * Either way *out is filled (address, text, ruling). Pure but for the list.
  */
-bool job_judge(const struct whitelist_snapshot *snapshot, const struct claimed_recipient *claimed,
-	       const char *scope, int64_t now, struct job_recipient *out);
+bool job_judge(const struct judge_case *at, const struct claimed_recipient *claimed,
+	       struct job_recipient *out);
 /* Once more, at the wire: fills ruling when the answer is no. */
-bool job_judge_again(const struct whitelist_snapshot *snapshot, struct job_recipient *recipient,
-		     const char *scope, int64_t now);
+bool job_judge_again(const struct judge_case *at, struct job_recipient *recipient);
 
 /* The reverse-path that may leave (DESIGN 4.7). */
 void job_choose_sender(struct job *job, const struct whitelist_snapshot *snapshot, int64_t now);

@@ -104,7 +104,7 @@ static enum trouble trouble_behind(const struct job *job, const struct outcome *
 
 	if (o->transition == TRANSITION_DELIVER)
 		return TROUBLE_NONE;
-	if (o->transition == TRANSITION_DROP || r->mail_local)
+	if (r->mail_local)
 		return TROUBLE_POLICY;
 	if (job->prepare_code != ERR_OK)
 		return TROUBLE_LOCAL;
@@ -118,7 +118,7 @@ static void decide(const struct job *job, const struct job_recipient *recipient,
 	const struct record *r = &job->record;
 
 	if (recipient->dropped)
-		say(o, TRANSITION_DROP, NULL, recipient->ruled);
+		say(o, recipient->refusal, NULL, recipient->ruled);
 	else if (job->prepare_code == ERR_LIMIT)
 		say(o, TRANSITION_HOLD, NULL, job->prepare_why.text);
 	else if (job->prepare_code != ERR_OK)
@@ -138,7 +138,8 @@ void outcome_decide(const struct job *job, const struct job_recipient *recipient
 {
 	*outcome_out = (struct outcome){.transition = TRANSITION_DEFER};
 	decide(job, recipient, outcome_out);
-	outcome_out->trouble = trouble_behind(job, outcome_out);
+	outcome_out->trouble = recipient->dropped ? TROUBLE_POLICY
+						  : trouble_behind(job, outcome_out);
 }
 
 /*

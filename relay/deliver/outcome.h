@@ -11,7 +11,8 @@
 
 /* How one recipient came out. `reply` points into the job, NULL: none. */
 struct outcome {
-	enum transition transition; /* DELIVER, DEFER, FAIL, EXPIRE, DROP, HOLD or UNCLAIM */
+	enum transition
+		transition; /* DELIVER, DEFER, FAIL, EXPIRE, DROP, HOLD, REDIRECT or UNCLAIM */
 	bool in_doubt;
 	bool on_demand; /* a fault rule wants it: its report is made whatever delivery.bounces says
 			 */

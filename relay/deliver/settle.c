@@ -69,6 +69,7 @@ static const char *event_name(enum transition transition)
 	case TRANSITION_EXPIRE: return "expired";
 	case TRANSITION_DROP: return "dropped";
 	case TRANSITION_HOLD: return "held";
+	case TRANSITION_REDIRECT: return "redirected";
 	default: return "deferred";
 	}
 }
@@ -149,9 +150,9 @@ static void log_report(const struct job *job)
 	ulid_format(&report->message.id, id);
 	ulid_format(&job->message->id, original);
 	log_info("report", LOG_S("message", id), LOG_S("about", original),
-		 LOG_S("to", report->recipient.address), LOG_I("recipients", report->told),
-		 LOG_S("verdict", report->recipient.ruling.verdict),
-		 LOG_S("reason", report->recipient.ruling.reason));
+		 LOG_S("to", report->recipients[0].address), LOG_I("recipients", report->told),
+		 LOG_S("verdict", report->recipients[0].ruling.verdict),
+		 LOG_S("reason", report->recipients[0].ruling.reason));
 }
 
 static void on_reported(struct deliver *d, struct event *event)
@@ -224,8 +225,27 @@ static void fill_reports(struct settle *settle, struct job *jobs)
 	settle->reports = reports;
 }
 
-static void fill(struct settle *settle, struct job *jobs)
+/* Judged when it is added: by the list in force now, and again before it is sent. */
+static const struct new_recipient *stand_in(struct deliver *d, const struct job *job,
+					    const struct ruling *ruling)
 {
+	const struct whitelist_snapshot *list = whitelist_acquire(d->env.whitelist);
+	const struct judge_case at =
+		job_case(job->options, job->message, list, clock_steady_wall_ms());
+	struct new_recipient *target;
+	bool is_judged;
+
+	if (d->settle.arena == NULL)
+		d->settle.arena = arena_new();
+	target = arena_zalloc(d->settle.arena, sizeof(*target));
+	is_judged = judge_redirect(&at, ruling->redirect_to, d->settle.arena, target);
+	whitelist_release(&list);
+	return is_judged ? target : NULL;
+}
+
+static void fill(struct deliver *d, struct job *jobs)
+{
+	struct settle *settle = &d->settle.settle;
 	struct settlement *settlements;
 	size_t total = 0, at = 0;
 
@@ -241,6 +261,9 @@ static void fill(struct settle *settle, struct job *jobs)
 		for (size_t i = 0; i < job->count; i++) {
 			outcome_settle(job, &job->recipients[i], &job->outcomes[i], settle->now,
 				       random, &settlements[at]);
+			if (job->outcomes[i].transition == TRANSITION_REDIRECT)
+				settlements[at].redirect =
+					stand_in(d, job, &job->recipients[i].ruling);
 			if (job->report != NULL && job->outcomes[i].told != BOUNCE_NOTHING)
 				settlements[at].report = job->report->number;
 			at++;
@@ -260,7 +283,7 @@ void settle_submit(struct deliver *d)
 	call->jobs = d->decided_first;
 	d->decided_first = d->decided_last = NULL;
 	call->settle.now = clock_wall_ms();
-	fill(&call->settle, call->jobs);
+	fill(d, call->jobs);
 	queue_settle(d->env.store, &call->settle.job);
 }
 
@@ -298,6 +321,7 @@ static void on_settled(struct deliver *d, struct event *event)
 	call->settle.settlements = NULL;
 	mem_free((void *)(uintptr_t)call->settle.reports);
 	call->settle.reports = NULL;
+	arena_free(&call->arena);
 	if (code < 0 && code != ERR_FATAL && !store_is_failed(d->env.store) && !is_too_late(d)) {
 		/* What happened has happened: it is kept and stored as soon as that works. */
 		log_error("settle failed", LOG_S("error", call->settle.job.why.text),

@@ -1,12 +1,44 @@
 /* relay/filter/judge.c - the one judgement of a recipient: list, then policy */
 #include "relay/filter/judge.h"
 
+static bool parse(const char *text, struct address *address_out)
+{
+	struct err ignored;
+
+	return text != NULL && address_parse(span_of(text), address_out, &ignored) == ERR_OK;
+}
+
+/* A redirect needs somebody else. */
+static bool has_target(const struct verdict *verdict, const struct address *address)
+{
+	struct address target;
+
+	return parse(verdict->redirect_to, &target) && !address_equal(&target, address);
+}
+
 void judge_address(const struct judge_case *at, const struct address *address,
 		   struct verdict *verdict_out)
 {
+	struct verdict verdict;
+
 	verdict_explain(at->list, address, at->scope, at->now, verdict_out);
-	if (at->policy != NULL)
-		policy_apply(at->policy, verdict_out);
+	if (at->policy == NULL)
+		return;
+	verdict = *verdict_out;
+	policy_apply(at->policy, &verdict);
+	if ((verdict.kind == VERDICT_REJECT && at->accepted) ||
+	    (verdict.kind == VERDICT_REDIRECT && !has_target(&verdict, address)))
+		return;
+	*verdict_out = verdict;
+}
+
+bool judge_target(const struct judge_case *at, const char *redirect_to, struct address *target_out,
+		  struct verdict *verdict_out)
+{
+	if (!parse(redirect_to, target_out))
+		return false;
+	verdict_explain(at->list, target_out, at->scope, at->now, verdict_out);
+	return true;
 }
 
 struct ruling judge_ruling(const struct verdict *verdict, struct arena *arena)
@@ -21,12 +53,43 @@ struct ruling judge_ruling(const struct verdict *verdict, struct arena *arena)
 		.revision = verdict->revision,
 		.nearest = verdict->nearest[0] != '\0' ? arena_strdup(arena, verdict->nearest)
 						       : NULL,
+		.redirect_to = arena_strdup(arena, verdict->redirect_to),
 	};
 }
 
 enum state judge_state(const struct verdict *verdict)
 {
-	if (verdict->kind == VERDICT_DELIVER)
-		return STATE_QUEUED;
-	return verdict->kind == VERDICT_HOLD ? STATE_HELD : STATE_DROPPED;
+	switch (verdict->kind) {
+	case VERDICT_DELIVER: return STATE_QUEUED;
+	case VERDICT_HOLD: return STATE_HELD;
+	case VERDICT_REDIRECT: return STATE_REDIRECTED;
+	case VERDICT_DROP:
+	case VERDICT_REJECT: break;
+	}
+	return STATE_DROPPED;
+}
+
+struct new_recipient judge_recipient(const struct address *address, const struct verdict *verdict,
+				     struct arena *arena)
+{
+	char text[ADDRESS_TEXT_SIZE];
+
+	address_format(address, text);
+	return (struct new_recipient){.address = arena_strdup(arena, text),
+				      .state = judge_state(verdict),
+				      .ruling = judge_ruling(verdict, arena)};
+}
+
+bool judge_redirect(const struct judge_case *at, const char *redirect_to, struct arena *arena,
+		    struct new_recipient *out)
+{
+	struct address target;
+	struct verdict verdict;
+
+	if (!judge_target(at, redirect_to, &target, &verdict))
+		return false;
+	*out = judge_recipient(&target, &verdict, arena);
+	out->notify = "NEVER";
+	out->origin = "redirect";
+	return true;
 }

@@ -44,6 +44,7 @@ void policy_apply(const struct policy_options *options, struct verdict *verdict)
 		return;
 	verdict->kind = kind;
 	verdict->reason = REASON_POLICY;
+	verdict->redirect_to = kind == VERDICT_REDIRECT ? options->redirect_to : NULL;
 }
 
 /* The list's word goes first: what it denies, delivery.senders does not allow again. */

@@ -14,7 +14,7 @@ enum header_policy { HEADER_POLICY_DEFANG, HEADER_POLICY_KEEP, HEADER_POLICY_STR
 struct policy_options {
 	enum verdict_kind
 		default_verdict; /* for what no entry allows: DROP, HOLD, REJECT, REDIRECT */
-	const char *redirect_to;
+	const char *redirect_to; /* as address_format() prints it; "" or NULL: none */
 	enum header_policy header_policy;
 	const char *const
 		*control_headers; /* names or globs ("X-MC-*"), always removed from what leaves */
@@ -30,8 +30,9 @@ extern const char *const policy_control_headers[];
 
 /*
  * Turn "no entry allows it" (not listed, empty list, expired) into what
- * policy.default says; denied and unsafe forms stay dropped. A redirect
- * without redirect_to stays a drop.
+ * policy.default says; denied and unsafe forms stay dropped: what an entry
+ * denies, or nobody may be sent in that form, is not for somebody else to get
+ * either. A redirect without redirect_to stays a drop.
  */
 void policy_apply(const struct policy_options *options, struct verdict *verdict);
 

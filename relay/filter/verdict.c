@@ -150,6 +150,7 @@ static bool judge(struct judging *judging, struct layer_key *key_out, struct ver
 	verdict->revision = judging->snapshot->revision;
 	verdict->pattern[0] = '\0';
 	verdict->nearest[0] = '\0';
+	verdict->redirect_to = NULL;
 	if (judging->address->form != ADDRESS_PLAIN &&
 	    judging->address->form != ADDRESS_LISTED_ONLY) {
 		verdict->reason = REASON_UNSAFE_FORM;

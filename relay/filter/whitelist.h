@@ -78,6 +78,9 @@ struct verdict {
 	 * without its sub-address tag, a glob with the same literal start, a parent domain, the
 	 * sub-domains of the domain itself */
 	char nearest[ADDRESS_TEXT_SIZE + 2];
+	/* VERDICT_REDIRECT: who stands for it, as address_format() prints it. Borrowed from who
+	 * said so; NULL else. */
+	const char *redirect_to;
 };
 
 /*

@@ -3,8 +3,6 @@
 
 #include <assert.h>
 
-#include "relay/filter/judge.h"
-
 #define ROOM_FIRST 8
 
 void envelope_init(struct envelope *envelope, struct arena *arena, uint64_t seed)
@@ -86,33 +84,51 @@ static void count(struct envelope *envelope, enum state state)
 		envelope->deliver++;
 	else if (state == STATE_HELD)
 		envelope->hold++;
+	else if (state == STATE_REDIRECTED)
+		envelope->redirect++;
 	else
 		envelope->drop++;
+}
+
+static void add(struct envelope *envelope, const struct new_recipient *recipient)
+{
+	struct new_recipient *row;
+
+	if (envelope->count == envelope->room)
+		grow(envelope);
+	row = &envelope->recipients[envelope->count];
+	*row = *recipient;
+	*find_slot(envelope, span_of(row->address)) = (uint32_t)++envelope->count;
+	count(envelope, row->state);
 }
 
 void envelope_add(struct envelope *envelope, const struct smtp_recipient *recipient,
 		  const struct verdict *verdict)
 {
 	const struct address *address = &recipient->address;
-	struct arena *arena = envelope->arena;
-	struct new_recipient *row;
-	char text[ADDRESS_TEXT_SIZE];
+	struct new_recipient row = judge_recipient(address, verdict, envelope->arena);
 
 	assert(verdict->kind != VERDICT_REJECT);
-	if (envelope->count == envelope->room)
-		grow(envelope);
-	address_format(address, text);
-	row = &envelope->recipients[envelope->count];
-	*row = (struct new_recipient){.address = arena_strdup(arena, text),
-				      .state = judge_state(verdict),
-				      .ruling = judge_ruling(verdict, arena),
-				      .notify = recipient->notify,
-				      .orcpt = recipient->orcpt[0] != '\0'
-						       ? arena_strdup(arena, recipient->orcpt)
-						       : NULL};
-	*find_slot(envelope, span_of(text)) = (uint32_t)++envelope->count;
-	count(envelope, row->state);
+	row.notify = recipient->notify;
+	if (recipient->orcpt[0] != '\0')
+		row.orcpt = arena_strdup(envelope->arena, recipient->orcpt);
+	add(envelope, &row);
 	envelope->has_special = envelope->has_special || address->utf8 || address->quoted;
+}
+
+void envelope_redirect(struct envelope *envelope, const struct judge_case *at)
+{
+	size_t given = envelope->count;
+
+	for (size_t i = 0; i < given && envelope->redirect > 0; i++) {
+		const struct new_recipient *row = &envelope->recipients[i];
+		struct new_recipient target;
+
+		if (row->state == STATE_REDIRECTED &&
+		    *find_slot(envelope, span_of(row->ruling.redirect_to)) == 0 &&
+		    judge_redirect(at, row->ruling.redirect_to, envelope->arena, &target))
+			add(envelope, &target);
+	}
 }
 
 void envelope_doom(struct envelope *envelope, const struct fate *fate)

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "queue/message.h"
 #include "relay/filter/fate.h"
+#include "relay/filter/judge.h"
 #include "relay/filter/whitelist.h"
 #include "relay/mail/address.h"
 #include "relay/smtp/smtp.h"
@@ -24,6 +25,7 @@ struct envelope {
 	size_t deliver;	 /* how many of each state */
 	size_t drop;
 	size_t hold;
+	size_t redirect;
 	bool has_special; /* a mailbox that is not plain ASCII stands in it */
 };
 
@@ -34,10 +36,17 @@ void envelope_release(struct envelope *envelope);
 bool envelope_holds(const struct envelope *envelope, const struct address *address);
 /*
  * Add one that is not there yet, in the state its verdict leads to: deliver
- * QUEUED, hold HELD, anything else DROPPED. Not for VERDICT_REJECT.
+ * QUEUED, hold HELD, redirect REDIRECTED, anything else DROPPED. Not for
+ * VERDICT_REJECT.
  */
 void envelope_add(struct envelope *envelope, const struct smtp_recipient *recipient,
 		  const struct verdict *verdict);
+
+/*
+ * When all are there: one recipient for all that are redirected to the same
+ * mailbox, judged itself, unless the envelope has it already.
+ */
+void envelope_redirect(struct envelope *envelope, const struct judge_case *at);
 
 /*
  * What a fault rule decided for the one added last. A bounce comes true

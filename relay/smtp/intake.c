@@ -236,6 +236,20 @@ static bool data(void *transaction, struct span bytes)
 
 /* --- the end --------------------------------------------------------------- */
 
+/* Whether the target is a recipient itself is known only now. */
+static void redirect(struct intake_mail *m)
+{
+	struct judge_case at = {.policy = smtp_session_backend_options(m->session),
+				.scope = span_of(m->client->scope)};
+
+	if (m->envelope.redirect == 0)
+		return;
+	at.list = whitelist_acquire(m->intake->whitelist);
+	at.now = clock_steady_wall_ms();
+	envelope_redirect(&m->envelope, &at);
+	whitelist_release(&at.list);
+}
+
 static void on_stored(struct store_job *job)
 {
 	struct intake_mail *m = job->ctx;
@@ -401,6 +415,7 @@ static void finish(void *transaction, const struct smtp_data_facts *facts)
 		smtp_session_finished(m->session);
 		return;
 	}
+	redirect(m);
 	describe(m, facts);
 	m->accept = (struct accept){
 		.job = {.done = on_stored, .ctx = m}, .message = &m->message, .body = m->body};
@@ -429,7 +444,8 @@ static void log_accepted(struct intake_mail *m)
 	log_info("accepted", LOG_S("session", m->client->session), LOG_S("message", m->id),
 		 LOG_S("from", in_brackets(m)), LOG_I("recipients", m->envelope.count),
 		 LOG_I("deliver", m->envelope.deliver), LOG_I("drop", m->envelope.drop),
-		 LOG_I("bytes", m->message.size), LOG_I("hold", m->envelope.hold));
+		 LOG_I("bytes", m->message.size), LOG_I("hold", m->envelope.hold),
+		 LOG_I("redirect", m->envelope.redirect));
 	if (m->forwarded != NULL)
 		log_info("forwarded", LOG_S("session", m->client->session), LOG_S("message", m->id),
 			 LOG_S("client", m->forwarded));

@@ -117,7 +117,7 @@ static void fill(struct store *store, size_t messages)
 			.sender = "", .scope = "", .received_field = "Received: x\r\n"};
 		struct accept accept = {.message = &m, .body = body_new(store, NULL, NULL)};
 
-		rcpt.ruling = (struct ruling){"deliver", "bench", 1, 1, NULL};
+		rcpt.ruling = (struct ruling){"deliver", "bench", 1, 1, NULL, NULL};
 		m.received_at = clock_wall_ms();
 		m.id = ulid_new(m.received_at);
 		m.size = BODY_BYTES;

@@ -191,8 +191,10 @@ class Daemon:
         return [self.post("/whitelist", {"pattern": p}).json["id"] for p in patterns]
 
     def remove(self, entry):
+        """How many of its recipients are in flight."""
         answer = self.request("DELETE", "/api/v1/whitelist/%d" % entry)
-        assert answer.status == 204, (answer.status, answer.body)
+        assert answer.status in (200, 204), (answer.status, answer.body)
+        return answer.json["in_flight"] if answer.status == 200 else 0
 
     def message(self, message_id):
         return self.get("/messages/" + message_id)

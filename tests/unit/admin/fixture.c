@@ -189,7 +189,11 @@ struct ulid fixture_message(struct fixture *fixture, const char *sender, const c
 		r->address = drop ? address + 5 : address;
 		r->state = drop ? STATE_DROPPED : STATE_QUEUED;
 		r->ruling = (struct ruling){drop ? "drop" : "deliver",
-					    drop ? "no entry allows it" : "allowed", 0, 0, NULL};
+					    drop ? "no entry allows it" : "allowed",
+					    0,
+					    0,
+					    NULL,
+					    NULL};
 	}
 	accept.body = body_new(fixture->store, NULL, NULL);
 	body_append(accept.body, span_make(bytes, len));

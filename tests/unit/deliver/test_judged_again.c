@@ -45,6 +45,69 @@ START_TEST(an_entry_removed_between_attempts_stops_the_second)
 }
 END_TEST
 
+/* What policy.default says of what no entry allows holds for queued mail too; but nobody can be
+ * refused any more. */
+static const struct {
+	enum verdict_kind policy;
+	enum state state;
+	const char *verdict;
+} defaults[] = {
+	{VERDICT_DROP, STATE_DROPPED, "drop"},
+	{VERDICT_REJECT, STATE_DROPPED, "drop"},
+	{VERDICT_HOLD, STATE_HELD, "hold"},
+	{VERDICT_REDIRECT, STATE_REDIRECTED, "redirect"},
+};
+
+START_TEST(S155_policy_default_holds_for_queued_mail)
+{
+	for (size_t i = 0; i < sizeof(defaults) / sizeof(defaults[0]); i++) {
+		const struct recipient_view *view;
+		struct rig r;
+		struct ulid id;
+
+		rig_open(&r, NULL, 0, NULL);
+		r.policy.default_verdict = defaults[i].policy;
+		r.policy.redirect_to = "qa@ok.test";
+		rig_deliver(&r);
+		id = rig_accept_plain(&r, "bob@gone.test");
+		view = rig_await(&r, &id, "bob@gone.test", defaults[i].state);
+		ck_assert_msg(strncmp(view->reason, "whitelist changed: ", 19) == 0, "%s",
+			      view->reason);
+		ck_assert_str_eq(view->ruling.verdict, defaults[i].verdict);
+		ck_assert_str_eq(view->kind, "policy");
+		ck_assert_int_eq(view->attempts, 0);
+		if (defaults[i].policy == VERDICT_REDIRECT) {
+			rig_await(&r, &id, "qa@ok.test", STATE_DELIVERED);
+			ck_assert_str_eq(nexthop_mail(r.hop, 0)->rcpt[0], "RCPT TO:<qa@ok.test>");
+		} else {
+			ck_assert(!nexthop_saw(r.hop, "RCPT"));
+		}
+		ck_assert(!nexthop_saw(r.hop, "gone.test"));
+		rig_stop(&r);
+	}
+}
+END_TEST
+
+/* Who stands for others is judged like them, at once and before he is sent it (T5, T7). */
+START_TEST(who_stands_for_others_is_judged_too)
+{
+	static const char *const nobody[] = {NULL};
+	struct rig r;
+	struct ulid id;
+
+	rig_open(&r, NULL, 0, NULL);
+	r.policy.default_verdict = VERDICT_REDIRECT;
+	r.policy.redirect_to = "qa@ok.test";
+	rig_list(&r, nobody);
+	rig_deliver(&r);
+	id = rig_accept_plain(&r, "bob@gone.test");
+	rig_await(&r, &id, "bob@gone.test", STATE_REDIRECTED);
+	rig_await(&r, &id, "qa@ok.test", STATE_DROPPED);
+	ck_assert(!nexthop_saw(r.hop, "RCPT"));
+	rig_stop(&r);
+}
+END_TEST
+
 /* S094, S095 and their like, put into the store behind the parser's back. */
 START_TEST(what_is_not_one_plain_address_is_never_offered)
 {
@@ -100,4 +163,5 @@ END_TEST
 
 UNIT_MAIN("deliver/judged_again", an_entry_removed_stops_queued_mail,
 	  an_entry_removed_between_attempts_stops_the_second,
+	  S155_policy_default_holds_for_queued_mail, who_stands_for_others_is_judged_too,
 	  what_is_not_one_plain_address_is_never_offered, the_sender_passes_the_same_filter)

@@ -154,7 +154,7 @@ int accept_one(struct store *store, int64_t size, unsigned seed, size_t recipien
 			.ruling = {state == STATE_DROPPED ? "drop" : "deliver",
 				   state == STATE_DROPPED ? "no entry allows it"
 							  : "allowed by example.com",
-				   7, 3, NULL}};
+				   7, 3, NULL, NULL}};
 	}
 	code = store_wait(store, queue_accept, &accept.job, &why);
 	ck_assert_ptr_null(accept.body);
@@ -201,6 +201,8 @@ struct claimed_recipient claim_single(struct fixture *f)
 size_t settle_as(struct fixture *f, int64_t recipient, int64_t lease, enum transition outcome)
 {
 	bool silent = outcome == TRANSITION_UNCLAIM;
+	const struct new_recipient stand_in = {
+		.address = "qa@team.test", .state = STATE_DROPPED, .ruling = {.verdict = "drop"}};
 	struct settlement settlement = {.recipient = recipient,
 					.lease = lease,
 					.outcome = outcome,
@@ -210,7 +212,9 @@ size_t settle_as(struct fixture *f, int64_t recipient, int64_t lease, enum trans
 					.remote = silent ? NULL : "mx.example.com[192.0.2.9]:25",
 					.tls = silent ? NULL : "TLSv1.3 X, verified",
 					.reply_code = silent ? 0 : 250,
-					.reply_text = silent ? NULL : "ok"};
+					.reply_text = silent ? NULL : "ok",
+					.redirect = outcome == TRANSITION_REDIRECT ? &stand_in
+										   : NULL};
 	struct settle settle = {.now = NOW + 5, .settlements = &settlement, .count = 1};
 	struct err why = {""};
 	int code = store_wait(f->store, queue_settle, &settle.job, &why);

@@ -11,7 +11,7 @@ static bool allow(void *ctx, const char *address, const char *scope, struct ruli
 {
 	(void)address;
 	(void)scope;
-	*ruling_out = (struct ruling){"deliver", "allowed by *", 9, 12, NULL};
+	*ruling_out = (struct ruling){"deliver", "allowed by *", 9, 12, NULL, NULL};
 	++*(int *)ctx;
 	return true;
 }
@@ -20,7 +20,7 @@ static bool refuse(void *ctx, const char *address, const char *scope, struct rul
 {
 	(void)address;
 	(void)scope;
-	*ruling_out = (struct ruling){"drop", "no entry allows it", 0, 12, NULL};
+	*ruling_out = (struct ruling){"drop", "no entry allows it", 0, 12, NULL, NULL};
 	++*(int *)ctx;
 	return false;
 }

@@ -109,7 +109,7 @@ static bool let_go(void *ctx, const char *address, const char *scope, struct rul
 	(void)ctx;
 	(void)address;
 	(void)scope;
-	*ruling_out = (struct ruling){"deliver", "test", 1, 1, NULL};
+	*ruling_out = (struct ruling){"deliver", "test", 1, 1, NULL, NULL};
 	return true;
 }
 
@@ -136,6 +136,12 @@ static void use_everything(struct fixture *f)
 	struct settlement parked = {
 		.outcome = TRANSITION_UNCLAIM, .next_attempt_at = NOW + 5, .parked = "default"};
 	struct settle park = {.now = NOW, .settlements = &parked, .count = 1};
+	struct recipient_query newest = {.limit = 2};
+	int64_t ids[2];
+	struct act_step step = {.transition = TRANSITION_RELEASE,
+				.judge = &judge,
+				.to = "qa@team.test",
+				.recipients = ids};
 	struct ulid id;
 	struct claim claim;
 
@@ -163,6 +169,9 @@ static void use_everything(struct fixture *f)
 	change.operation = ENTRY_REMOVE;
 	ck_assert_int_eq(store_wait(f->store, queue_whitelist_apply, &apply.job, NULL), ERR_OK);
 	ck_assert_int_eq(store_wait(f->store, queue_token_create, &create.job, NULL), ERR_OK);
+	ck_assert_int_eq(accept_one(f->store, 10, 0, 2, STATE_HELD, &id), ERR_OK);
+	ck_assert_int_eq(queue_recipient_ids(f->reader, &newest, ids, &step.count, NULL), ERR_OK);
+	ck_assert_int_eq(store_wait(f->store, queue_act_step, &step.job, NULL), ERR_OK);
 	removal.message = id;
 	ck_assert_int_eq(store_wait(f->store, queue_message_delete, &removal.job, NULL), ERR_OK);
 }

@@ -28,11 +28,11 @@ static const struct {
 	{"threads: [1]\n", "1:10 threads: a value was expected, not a list\n"},
 	{"threads:\n", "1:9 threads: has no value (write \"\" for an empty one)\n"},
 	{"smtp:\n  max_recipients: 0\n",
-	 "2:19 smtp.max_recipients: \"0\" is out of range: from 1 to 100000 is possible\n"},
+	 "2:19 smtp.max_recipients: \"0\" is out of range: from 1 to 65000 is possible\n"},
 	{"smtp:\n  max_recipients: 2147483648\n", "2:19 smtp.max_recipients: \"2147483648\" is out "
-						  "of range: from 1 to 100000 is possible\n"},
+						  "of range: from 1 to 65000 is possible\n"},
 	{"smtp:\n  max_recipients: 99999999999999999999\n",
-	 "2:19 smtp.max_recipients: \"99999999999999999999\" is out of range: from 1 to 100000 is "
+	 "2:19 smtp.max_recipients: \"99999999999999999999\" is out of range: from 1 to 65000 is "
 	 "possible\n"},
 	{"smtp:\n  max_recipients: 1e3\n",
 	 "2:19 smtp.max_recipients: a number was expected, not \"1e3\"\n"},
@@ -192,7 +192,15 @@ static const struct {
 	 "6:5 warning routes.3.domains.0: has no effect: routes.0 comes first and takes all of "
 	 "it\n"},
 	{"policy: {default: redirect}\n",
-	 "1:19 policy.default: redirect is not supported by this version\n"},
+	 "1:19 policy.default: redirect needs policy.redirect_to\n"},
+	{"policy: {default: redirect, redirect_to: \"qa@example.com, b@example.com\"}\n",
+	 "1:19 policy.default: redirect needs policy.redirect_to\n"
+	 "1:42 policy.redirect_to: a domain holds something else than letters, digits, hyphens and "
+	 "dots\n"},
+	{"policy: {default: redirect, redirect_to: '\"qa\"@example.com'}\n",
+	 "1:19 policy.default: redirect needs policy.redirect_to\n"
+	 "1:42 policy.redirect_to: \"\"qa\"@example.com\" is no address that mail can be delivered "
+	 "to\n"},
 	{"policy: {control_headers: [\"*\"]}\n",
 	 "1:28 policy.control_headers.0: the name of a header field was expected, not \"*\"\n"},
 	{"data_dir: \"\"\n", "1:11 data_dir: must not be empty\n"},

@@ -252,6 +252,115 @@ START_TEST(policies)
 }
 END_TEST
 
+static struct message_view redirected(struct relay *relay, struct client *client,
+				      const char *const *recipients)
+{
+	client_ask(client, "MAIL FROM:<a@x.test>", "250 2.1.0");
+	for (; *recipients != NULL; recipients++) {
+		char line[100];
+
+		(void)snprintf(line, sizeof(line), "RCPT TO:<%s>", *recipients);
+		client_ask(client, line, "250 2.1.5");
+	}
+	client_ask(client, "DATA", "354");
+	client_say(client, "Subject: x\r\n\r\n.\r\n");
+	return relay_taken(relay, client);
+}
+
+static void expect(const struct recipient_view *recipient, const char *address, enum state state,
+		   const char *origin)
+{
+	ck_assert_str_eq(recipient->address, address);
+	ck_assert_msg(recipient->state == state, "%s: %s", address, state_name(recipient->state));
+	ck_assert_int_eq(recipient->origin != NULL, origin != NULL);
+	if (origin != NULL)
+		ck_assert_str_eq(recipient->origin, origin);
+}
+
+/* One copy for all that are refused (PEERS 4), judged itself, and nobody twice (T15). */
+START_TEST(one_stands_for_all)
+{
+	static const char *const three[] = {"real@evil.example", "user@allowed.test",
+					    "other@evil.example", "\"q\"@allowed.test", NULL};
+	struct relay relay;
+	struct client client;
+	struct message_view view;
+
+	relay_init(&relay);
+	relay.policy.default_verdict = VERDICT_REDIRECT;
+	relay.policy.redirect_to = "qa@wild.test";
+	rig_open(&relay.rig);
+	client_greet(&client, &relay.rig);
+	view = redirected(&relay, &client, three);
+	ck_assert_uint_eq(view.recipient_count, 5);
+	expect(&view.recipients[0], "real@evil.example", STATE_REDIRECTED, NULL);
+	ck_assert_str_eq(view.recipients[0].ruling.redirect_to, "qa@wild.test");
+	ck_assert_str_eq(view.recipients[0].ruling.verdict, "redirect");
+	expect(&view.recipients[1], "user@allowed.test", STATE_QUEUED, NULL);
+	expect(&view.recipients[2], "other@evil.example", STATE_REDIRECTED, NULL);
+	expect(&view.recipients[3], "\"q\"@allowed.test", STATE_DROPPED, NULL);
+	expect(&view.recipients[4], "qa@wild.test", STATE_QUEUED, "redirect");
+	ck_assert_str_eq(view.recipients[4].notify, "NEVER");
+	/* S182: there are two now. */
+	ck_assert_ptr_null(strstr(view.m.received_field, " for <"));
+	client_close(&client);
+	relay_close(&relay);
+}
+END_TEST
+
+START_TEST(a_target_in_the_envelope)
+{
+	static const char *const before[] = {"qa@wild.test", "real@evil.example", NULL};
+	static const char *const behind[] = {"real@evil.example", "qa@WILD.test", NULL};
+	static const char *const *const orders[] = {before, behind};
+	struct relay relay;
+	struct client client;
+	struct message_view view;
+
+	relay_init(&relay);
+	relay.policy.default_verdict = VERDICT_REDIRECT;
+	relay.policy.redirect_to = "qa@wild.test";
+	rig_open(&relay.rig);
+	client_greet(&client, &relay.rig);
+	for (size_t i = 0; i < COUNT(orders); i++) {
+		view = redirected(&relay, &client, orders[i]);
+		ck_assert_uint_eq(view.recipient_count, 2);
+		ck_assert_int_eq(view.recipients[i].state, STATE_QUEUED);
+		ck_assert_int_eq(view.recipients[1 - i].state, STATE_REDIRECTED);
+	}
+	client_close(&client);
+	relay_close(&relay);
+}
+END_TEST
+
+/* It gets nothing, and says why; and it is not redirected to itself. */
+START_TEST(a_target_that_is_not_allowed)
+{
+	static const char *const one[] = {"real@evil.example", NULL};
+	static const char *const itself[] = {"qa@evil.example", "real@evil.example", NULL};
+	struct relay relay;
+	struct client client;
+	struct message_view view;
+
+	relay_init(&relay);
+	relay.policy.default_verdict = VERDICT_REDIRECT;
+	relay.policy.redirect_to = "qa@evil.example";
+	rig_open(&relay.rig);
+	client_greet(&client, &relay.rig);
+	view = redirected(&relay, &client, one);
+	ck_assert_uint_eq(view.recipient_count, 2);
+	expect(&view.recipients[0], "real@evil.example", STATE_REDIRECTED, NULL);
+	expect(&view.recipients[1], "qa@evil.example", STATE_DROPPED, "redirect");
+	ck_assert_str_eq(view.recipients[1].reason, "no entry allows it");
+	view = redirected(&relay, &client, itself);
+	ck_assert_uint_eq(view.recipient_count, 2);
+	expect(&view.recipients[0], "qa@evil.example", STATE_DROPPED, NULL);
+	expect(&view.recipients[1], "real@evil.example", STATE_REDIRECTED, NULL);
+	client_close(&client);
+	relay_close(&relay);
+}
+END_TEST
+
 /* RFC 3461: stored as given; a repeated recipient keeps what was said first (S042). */
 START_TEST(dsn)
 {
@@ -313,5 +422,6 @@ START_TEST(recipients_that_come_slowly_are_due_together)
 }
 END_TEST
 
-UNIT_MAIN("smtp/envelope", recipient_forms, empty_list, duplicates, policies, dsn,
+UNIT_MAIN("smtp/envelope", recipient_forms, empty_list, duplicates, policies, one_stands_for_all,
+	  a_target_in_the_envelope, a_target_that_is_not_allowed, dsn,
 	  recipients_that_come_slowly_are_due_together)

@@ -1,0 +1,22 @@
+/* admin/act.h - what acts on one message and on many recipients share */
+#ifndef STAGEPOST_ADMIN_ACT_H
+#define STAGEPOST_ADMIN_ACT_H
+
+#include "admin/call.h"
+#include "queue/act.h"
+#include "relay/filter/whitelist.h"
+
+/* What a release must pass, in the writer thread: the list in force at that moment. */
+struct release_judge {
+	struct act_judge ops;
+	struct whitelist *whitelist;
+	struct arena *arena; /* of its strings; nobody else uses it while a job is with the store */
+};
+/* Returns judge->ops, for act.judge; all of them outlive the job. */
+const struct act_judge *release_judge_init(struct release_judge *judge, struct whitelist *whitelist,
+					   struct arena *arena);
+
+/* The member `to` of a release, canonical; NULL: not given, or a mistake. */
+const char *read_release_to(struct call *call);
+
+#endif

@@ -1,0 +1,106 @@
+/* admin/bulk.c - one act on every recipient that a filter lets through, step by step */
+#include "admin/bulk.h"
+
+#include "base/clock.h"
+
+/* A caller that waits much longer gives up; it is told how to go on. */
+#define TIME_MS 10000
+
+static void step(struct call *call, struct bulk *bulk);
+
+unsigned bulk_states(enum transition transition)
+{
+	unsigned states = 0;
+
+	for (int state = STATE_SCREENING; state < STATE_COUNT; state++) {
+		enum state to;
+		struct err ignored;
+
+		if (state_move((enum state)state, transition, &to, &ignored) == ERR_OK)
+			states |= 1U << state;
+	}
+	/* In flight: a wish is left. */
+	if (transition == TRANSITION_HOLD || transition == TRANSITION_CANCEL)
+		states |= 1U << STATE_DELIVERING;
+	return states;
+}
+
+static void finish(struct call *call, struct bulk *bulk, bool more)
+{
+	bulk->more = more;
+	bulk->then(call, bulk);
+}
+
+static void fail(struct call *call, struct bulk *bulk, int code, const struct err *why)
+{
+	bulk->code = code;
+	bulk->why = *why;
+	finish(call, bulk, true);
+}
+
+static void step_done(struct call *call)
+{
+	struct bulk *bulk = call->work;
+	const struct act_step *done = &bulk->step;
+
+	arena_free(&bulk->judge.arena);
+	if (done->job.code != ERR_OK) {
+		fail(call, bulk, done->job.code, &done->job.why);
+		return;
+	}
+	if (bulk->refused == 0)
+		bulk->refusal = done->refusal;
+	bulk->changed += done->changed;
+	bulk->wished += done->wished;
+	bulk->refused += done->refused;
+	bulk->passed += done->passed;
+	bulk->seen += done->count;
+	bulk->query.before_id = bulk->ids[done->count - 1];
+	if (done->count < bulk->query.limit)
+		finish(call, bulk, false);
+	else if (bulk->seen == bulk->limit || clock_mono_ms() >= bulk->until_ms)
+		finish(call, bulk, true);
+	else
+		step(call, bulk);
+}
+
+static void step(struct call *call, struct bulk *bulk)
+{
+	size_t left = bulk->limit > 0 ? bulk->limit - bulk->seen : ACT_STEP_MAX;
+	size_t count = 0;
+	struct err why;
+	int code;
+
+	bulk->query.limit = left < ACT_STEP_MAX ? left : ACT_STEP_MAX;
+	code = queue_recipient_ids(call_reader(call), &bulk->query, bulk->ids, &count, &why);
+	if (code != ERR_OK) {
+		fail(call, bulk, code, &why);
+		return;
+	}
+	if (count == 0) {
+		finish(call, bulk, false);
+		return;
+	}
+	bulk->step = (struct act_step){
+		.transition = bulk->transition,
+		.actor = call->caller.actor,
+		.reason = bulk->reason,
+		.now = clock_wall_ms(),
+		.judge = release_judge_init(&bulk->judge, call->api->env.whitelist, arena_new()),
+		.to = bulk->to,
+		.recipients = bulk->ids,
+		.count = count,
+		.states = bulk->query.states,
+		.entry = bulk->entry,
+		.about = bulk->about};
+	call->work = bulk;
+	call_submit(call, queue_act_step, &bulk->step.job, step_done);
+}
+
+void bulk_run(struct call *call, struct bulk *bulk)
+{
+	if (bulk->query.states == 0)
+		bulk->query.states = bulk_states(bulk->transition);
+	bulk->until_ms = clock_mono_ms() + TIME_MS;
+	step(call, bulk);
+}

@@ -1,0 +1,84 @@
+/* queue/redirect.c - a recipient that stands for others of its message */
+#include "queue/redirect.h"
+
+#include "queue/accept.h"
+#include "queue/history.h"
+
+static const char sql_same[] = "SELECT" SUBJECT_COLUMNS " FROM recipient WHERE id >= ?1 AND id < ?2"
+			       " AND address = ?3 COLLATE NOCASE ORDER BY id";
+
+/* NOCASE folds local parts too: of what it finds, the one with the very mailbox counts. */
+static int find_same(struct store *store, int64_t message, const char *address, struct place *place,
+		     struct err *why)
+{
+	struct query query;
+	bool row;
+	int code = query_begin(&query, &store->db, sql_same, why);
+
+	if (code != ERR_OK)
+		return code;
+	query_give_int(&query, part_id(message, 0));
+	query_give_int(&query, part_id(message + 1, 0));
+	query_give_text(&query, address);
+	while ((code = query_row(&query, &row, why)) == ERR_OK && row) {
+		subject_take(&query, store->scratch, &place->subject);
+		place->is_taken = subject_is(&place->subject, address);
+		if (place->is_taken) {
+			query_end(&query);
+			return ERR_OK;
+		}
+	}
+	return code;
+}
+
+static const char sql_last[] = "SELECT id, lane FROM recipient WHERE id >= ?1 AND id < ?2"
+			       " ORDER BY id DESC LIMIT 1";
+
+static int find_end(struct store *store, int64_t message, struct place *place, struct err *why)
+{
+	struct query query;
+	bool row;
+	int code = query_begin(&query, &store->db, sql_last, why);
+
+	if (code != ERR_OK)
+		return code;
+	query_give_int(&query, part_id(message, 0));
+	query_give_int(&query, part_id(message + 1, 0));
+	code = query_row(&query, &row, why);
+	if (code != ERR_OK || !row)
+		return code;
+	place->id = query_take_int(&query) + 1;
+	place->lane = query_take_int(&query);
+	if (message_of(place->id) != message)
+		place->id = 0;
+	query_end(&query);
+	return ERR_OK;
+}
+
+int place_find(struct store *store, int64_t message, const char *address, struct place *place_out,
+	       struct err *why)
+{
+	int code;
+
+	*place_out = (struct place){.is_taken = false};
+	code = find_same(store, message, address, place_out, why);
+	if (code != ERR_OK || place_out->is_taken)
+		return code;
+	return find_end(store, message, place_out, why);
+}
+
+int place_fill(struct store *store, const struct place *place,
+	       const struct new_recipient *recipient, int64_t now, const char *actor,
+	       struct err *why)
+{
+	struct history_item item = {.at = now,
+				    .event = "added",
+				    .reason = recipient->ruling.reason,
+				    .actor = actor,
+				    .entry = recipient->ruling.entry,
+				    .revision = recipient->ruling.revision};
+	int code = recipient_insert(store, place->id, place->lane, now, recipient, why);
+
+	return code == ERR_OK ? history_add(store, place->id, 0, &item, recipient->state, why)
+			      : code;
+}
