@@ -48,8 +48,14 @@ void handle_check(struct call *call);
 /* admin/messages.c */
 void handle_message_list(struct call *call);
 void handle_message_get(struct call *call);
-void handle_message_raw(struct call *call);
 void handle_recipient_list(struct call *call);
+struct message_view;
+/* The message of the path, if the caller may know of it, in the call's arena. False: replied. */
+bool message_find(struct call *call, struct message_view *view_out);
+
+/* admin/bytes.c */
+void handle_message_raw(struct call *call);
+void handle_message_sent(struct call *call);
 
 /* admin/act.c */
 void handle_message_retry(struct call *call);

@@ -1,4 +1,4 @@
-/* admin/messages.c - the queue as a resource: messages, their bytes, and recipients across them */
+/* admin/messages.c - the queue as a resource: messages, and recipients across them */
 #include "admin/delivery.h"
 #include "admin/handlers.h"
 
@@ -130,8 +130,7 @@ void handle_message_list(struct call *call)
 	reply_page(call, items, more ? next : NULL);
 }
 
-/* The message of the path, if the caller may know of it. False: replied. */
-static bool find_message(struct call *call, struct message_view *view_out)
+bool message_find(struct call *call, struct message_view *view_out)
 {
 	struct ulid id;
 	struct err why;
@@ -169,72 +168,12 @@ void handle_message_get(struct call *call)
 	struct message_view view;
 	json_t *json;
 
-	if (!find_message(call, &view))
+	if (!message_find(call, &view))
 		return;
 	json = view_message(&view, true);
 	(void)json_object_set_new(json, "header", read_header(call, &view.m));
 	(void)json_object_set_new(json, "delivery", delivery_view(call->api));
 	call_reply(call, 200, json);
-}
-
-/* --- the stored bytes
- * ------------------------------------------------------------------------------- */
-
-/* One download: a chunk at a time, each in one short read. */
-struct raw {
-	struct readers *readers;
-	struct ulid id;
-	int64_t sequence;
-	struct buf chunk;
-};
-
-static size_t raw_read(void *source, char *bytes_out, size_t max)
-{
-	struct raw *raw = source;
-	size_t len;
-
-	if (raw->chunk.len == 0) {
-		struct store_reader *reader = readers_take(raw->readers);
-		struct err why;
-		int code = queue_body_read(reader, &raw->id, raw->sequence, &raw->chunk, &why);
-
-		readers_give(raw->readers, reader);
-		if (code != ERR_OK)
-			return 0;
-		raw->sequence++;
-	}
-	len = raw->chunk.len < max ? raw->chunk.len : max;
-	memcpy(bytes_out, raw->chunk.data, len);
-	buf_consume(&raw->chunk, len);
-	return len;
-}
-
-static void raw_release(void *source)
-{
-	struct raw *raw = source;
-
-	buf_release(&raw->chunk);
-	mem_free(raw);
-}
-
-void handle_message_raw(struct call *call)
-{
-	struct message_view view;
-	struct raw *raw;
-	char disposition[96];
-	char id[ULID_TEXT_SIZE];
-
-	if (!find_message(call, &view))
-		return;
-	raw = mem_zalloc(sizeof(*raw));
-	raw->readers = call->api->readers;
-	raw->id = view.m.id;
-	buf_init(&raw->chunk, BODY_CHUNK_BYTES);
-	ulid_format(&view.m.id, id);
-	(void)snprintf(disposition, sizeof(disposition), "attachment; filename=\"%s.eml\"", id);
-	http_reply_header(call->http, "Content-Disposition", disposition);
-	http_reply_stream(call->http, 200, "message/rfc822", (uint64_t)view.m.size,
-			  &(struct http_source){raw_read, raw_release, raw});
 }
 
 /* --- recipients

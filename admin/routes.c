@@ -48,6 +48,8 @@ static const struct route routes[] = {
 	 "state to from subject since until include limit after", handle_message_list},
 	{"GET", API "/messages/{id}", ROLE_READER, false, 0, false, "", handle_message_get},
 	{"GET", API "/messages/{id}/raw", ROLE_READER, false, 0, false, "", handle_message_raw},
+	{"GET", API "/messages/{id}/sent", ROLE_READER, false, 0, false, "recipient",
+	 handle_message_sent},
 	{"POST", API "/messages/{id}/retry", ROLE_OPERATOR, false, 512 * KIB, false, "",
 	 handle_message_retry},
 	{"POST", API "/messages/{id}/hold", ROLE_OPERATOR, false, 512 * KIB, false, "",
@@ -263,12 +265,6 @@ static bool body_is_json(const struct call *call)
 			       strcmp(call->route->method, "PATCH") == 0));
 }
 
-static int hex_value(char c)
-{
-	c = ascii_lower(c);
-	return ascii_is_digit(c) ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* NULL when an escape is broken, or what comes out is not text. */
 static const char *decode(struct call *call, struct span raw)
 {
@@ -281,8 +277,8 @@ static const char *decode(struct call *call, struct span raw)
 		if (c == '+') {
 			c = ' ';
 		} else if (c == '%') {
-			int high = i + 2 < raw.len ? hex_value(raw.data[i + 1]) : -1;
-			int low = i + 2 < raw.len ? hex_value(raw.data[i + 2]) : -1;
+			int high = i + 2 < raw.len ? ascii_hex_value(raw.data[i + 1]) : -1;
+			int low = i + 2 < raw.len ? ascii_hex_value(raw.data[i + 2]) : -1;
 
 			if (high < 0 || low < 0)
 				return NULL;

@@ -44,6 +44,14 @@ static inline bool ascii_is_alnum(char c)
 {
 	return ascii_is_digit(c) || ascii_is_alpha(c);
 }
+/* Of a hexadecimal digit, either case; -1: it is none. */
+static inline int ascii_hex_value(char c)
+{
+	c = ascii_lower(c);
+	if (ascii_is_digit(c))
+		return c - '0';
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
 /* Space or TAB: the WSP of RFC 5234. */
 static inline bool ascii_is_blank(char c)
 {

@@ -141,10 +141,11 @@ static int read_id(const struct tool *tool, const char *text, struct ulid *id_ou
 }
 
 /* The one operand of show and cat. */
-static int read_one_id(struct tool *tool, int argc, char **argv, struct ulid *id_out)
+static int read_one_id(struct tool *tool, const struct tool_option *options, int argc, char **argv,
+		       struct ulid *id_out)
 {
 	int count;
-	int ends = tool_options(tool, NULL, argc, argv, &count);
+	int ends = tool_options(tool, options, argc, argv, &count);
 
 	if (ends != TOOL_OK)
 		return ends;
@@ -292,7 +293,7 @@ static int run_show(struct tool *tool, int argc, char **argv)
 {
 	struct ulid id;
 	json_t *message;
-	int ends = read_one_id(tool, argc, argv, &id);
+	int ends = read_one_id(tool, NULL, argc, argv, &id);
 
 	if (ends == TOOL_OK)
 		ends = source_message(tool, &id, &message);
@@ -314,19 +315,24 @@ const struct command command_queue_show = {
 
 static int run_cat(struct tool *tool, int argc, char **argv)
 {
+	bool as_sent = false;
+	const struct tool_option options[] = {{"--as-sent", NULL, &as_sent}, {NULL, NULL, NULL}};
 	struct ulid id;
-	int ends = read_one_id(tool, argc, argv, &id);
+	int ends = read_one_id(tool, options, argc, argv, &id);
 
 	if (ends != TOOL_OK)
 		return ends;
 	if (tool->format != TOOL_TEXT)
 		return tool_misuse(tool, "a message is no JSON: leave out --json");
-	return source_body(tool, &id);
+	return as_sent ? source_sent(tool, &id) : source_body(tool, &id);
 }
 
-const struct command command_queue_cat = {
-	"queue cat", "ID", "The stored message to standard output, byte for byte",
-	"With no daemon running the database itself is read.\n", run_cat};
+const struct command command_queue_cat = {"queue cat", "[--as-sent] ID",
+					  "The stored message to standard output, byte for byte",
+					  "  --as-sent  the copy that leaves, by the whitelist and "
+					  "policy in force now; needs the daemon\n"
+					  "\nWith no daemon running the database itself is read.\n",
+					  run_cat};
 
 /* --- stats ------------------------------------------------------------------- */
 

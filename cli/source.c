@@ -151,22 +151,34 @@ int source_message(struct tool *tool, const struct ulid *id, json_t **message_ou
 	return ends;
 }
 
-int source_body(struct tool *tool, const struct ulid *id)
+/* `offline`: to be asked while no daemon answers, or NULL. */
+static int download(struct tool *tool, const struct ulid *id, const char *tail,
+		    int (*offline)(struct tool *tool, const struct ulid *id))
 {
 	struct client_reply reply;
 	struct err why;
 	char path[80];
 	int code;
 
-	message_path(id, "/raw", path, sizeof(path));
+	message_path(id, tail, path, sizeof(path));
 	code = client_download(tool, path, stdout, &reply, &why);
-	if (falls_back(tool, code))
-		return offline_body(tool, id);
+	if (offline != NULL && falls_back(tool, code))
+		return offline(tool, id);
 	if (code != ERR_OK)
 		return client_fail(tool, code, &why);
 	code = reply.status == 200 ? TOOL_OK : client_refused(&reply);
 	json_decref(reply.body);
 	return code;
+}
+
+int source_body(struct tool *tool, const struct ulid *id)
+{
+	return download(tool, id, "/raw", offline_body);
+}
+
+int source_sent(struct tool *tool, const struct ulid *id)
+{
+	return download(tool, id, "/sent", NULL);
 }
 
 int source_stats(struct tool *tool, json_t **stats_out)

@@ -31,6 +31,8 @@ int source_recipients(struct tool *tool, const struct source_filter *filter, jso
 int source_message(struct tool *tool, const struct ulid *id, json_t **message_out);
 /* The stored bytes to standard output. */
 int source_body(struct tool *tool, const struct ulid *id);
+/* The copy that leaves. Only the daemon knows its policy: there is nothing to fall back to. */
+int source_sent(struct tool *tool, const struct ulid *id);
 int source_stats(struct tool *tool, json_t **stats_out);
 
 #endif

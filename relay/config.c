@@ -152,8 +152,6 @@ static void finish(struct config_reader *reader, struct config *config,
 	check_redirect(reader, config, root);
 	config_check_faults(reader, config, root);
 	config_read_users(reader, config, root);
-	config->policy.subject_tag = "";
-	config->policy.header_policy = HEADER_POLICY_KEEP;
 	config->smtp.hostname = config->hostname;
 	config->smtp.data_grace_ms = DATA_GRACE_MS;
 	config->smtp.memory_wait_ms = MEMORY_WAIT_MS;

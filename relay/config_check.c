@@ -10,6 +10,7 @@
 
 #include "relay/config_value.h"
 #include "relay/deliver/hop_certificate.h"
+#include "relay/filter/subject.h"
 #include "relay/mail/address.h"
 
 static int refuse(struct span text, const char *expected, struct err *why)
@@ -259,6 +260,17 @@ int config_check_header_name(struct span text, struct err *why)
 		named = named || text.data[i] != '*';
 	}
 	return good && named ? ERR_OK : refuse(text, "the name of a header field", why);
+}
+
+int config_check_subject_tag(struct span text, struct err *why)
+{
+	bool good = text.len <= SUBJECT_TAG_MAX && span_is_utf8(text) &&
+		    (text.len == 0 || span_trim(text).len > 0);
+
+	for (size_t i = 0; i < text.len && good; i++)
+		good = (unsigned char)text.data[i] >= ' ' && text.data[i] != 0x7f;
+	return good ? ERR_OK
+		    : refuse(text, "at most 100 octets of UTF-8, not of blanks alone,", why);
 }
 
 int config_check_mailbox_or_empty(struct span text, struct err *why)

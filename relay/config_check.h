@@ -33,6 +33,8 @@ config_check_fn config_check_tls_client;
 config_check_fn config_check_http_host;
 /* A header field name, in which * stands for anything (RFC 5322 3.6.8). */
 config_check_fn config_check_header_name;
+/* What a Subject may begin with, or nothing. */
+config_check_fn config_check_subject_tag;
 /* A mailbox that can be delivered to, or nothing. */
 config_check_fn config_check_mailbox_or_empty;
 /* The SHA-256 of a public key in base64 (RFC 7469 2.4). */

@@ -12,6 +12,7 @@
 
 static_assert(sizeof(enum log_format) == sizeof(int), "choices are stored as int");
 static_assert(sizeof(enum verdict_kind) == sizeof(int), "choices are stored as int");
+static_assert(sizeof(enum header_policy) == sizeof(int), "choices are stored as int");
 static_assert(sizeof(enum listener_auth) == sizeof(int), "choices are stored as int");
 static_assert(sizeof(enum route_auth) == sizeof(int), "choices are stored as int");
 static_assert(sizeof(enum route_balance) == sizeof(int), "choices are stored as int");
@@ -53,6 +54,8 @@ static const char *const log_formats[] = {"text", "json", NULL};
 static const char *const log_levels[] = {"error", "warning", "info", "debug", NULL};
 /* From VERDICT_DROP on. */
 static const char *const verdicts[] = {"drop", "hold", "redirect", "reject", NULL};
+/* As enum header_policy. */
+static const char *const header_policies[] = {"defang", "keep", "strip", NULL};
 /* From FAULT_REJECT and from FAULT_AT_MAIL on. */
 static const char *const fault_actions[] = {"reject", "delay", "disconnect", "bounce", "defer",
 					    NULL};
@@ -170,11 +173,10 @@ static const struct config_key policy_keys[] = {
 	       .first_choice = VERDICT_DROP),
 	TEXT("redirect_to", "\"\"", AT(policy.redirect_to),
 	     .check = config_check_mailbox_or_empty),
-	/* Addresses in headers leave as they are until rewriting is built. */
-	LATER_OR("header_policy", "keep", "defang"),
+	CHOICE("header_policy", "defang", AT(policy.header_policy), .choices = header_policies),
 	TEXTS("control_headers", NULL, LIST(policy.control_headers, policy.control_header_count),
 	      .range = {0, 1000}, .check = config_check_header_name),
-	LATER("subject_tag", "\"\""),
+	TEXT("subject_tag", "\"\"", AT(policy.subject_tag), .check = config_check_subject_tag),
 	SECTION("hook", hook_keys),
 	SECTION("breaker", breaker_keys),
 	END

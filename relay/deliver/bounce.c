@@ -476,13 +476,14 @@ static void put_delivery_status(struct writing *w)
 static void put_without_hidden(struct writing *w)
 {
 	size_t header_size = w->original.len;
+	const struct outbound_case at = {.policy = w->bounce->policy};
 	struct outbound_count count;
 
 	if (w->bounce->header_size < (int64_t)header_size)
 		header_size = (size_t)w->bounce->header_size;
 	if (w->code == ERR_OK)
-		w->code = outbound_header(w->bounce->policy, span_of(""),
-					  span_first(w->original, header_size), w->out, &count);
+		w->code = outbound_header(&at, span_of(""), span_first(w->original, header_size),
+					  w->out, &count);
 	put_span(w, span_skip(w->original, header_size));
 }
 

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "relay/wire/dsn.h"
 #include "relay/deliver/bouncer.h"
+#include "relay/filter/outbound.h"
 #include "relay/wire/xtext.h"
 
 struct job *job_new(const struct claimed_message *message, const struct delivery_options *options,
@@ -17,7 +18,7 @@ struct job *job_new(const struct claimed_message *message, const struct delivery
 	job->options = options;
 	job->route = route;
 	job->recipients = mem_array(room, sizeof(*job->recipients));
-	buf_init(&job->header, JOB_HEADER_MAX);
+	buf_init(&job->header, OUTBOUND_HEADER_MAX);
 	return job;
 }
 

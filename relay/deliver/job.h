@@ -19,8 +19,6 @@
 
 /* RFC 5321 4.5.3.1.8: every server takes at least 100 recipients. */
 #define JOB_RECIPIENTS_MAX 100
-/* A header section beyond this is not rewritten in memory; a person must look. */
-#define JOB_HEADER_MAX (4 * 1024 * 1024)
 
 /* One recipient of a job. */
 struct job_recipient {

@@ -12,6 +12,7 @@
 
 #include <libesmtp.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/thread.h"
 #include "queue/reader.h"
@@ -34,6 +35,7 @@ struct worker {
 	pthread_t thread;
 	struct channel *orders;
 	struct channel *inbox;
+	struct whitelist *whitelist;
 	struct store_reader *reader;
 	/* the job in hand */
 	struct order {
@@ -83,17 +85,37 @@ static int look_for_8bit(struct worker *w, struct err *why)
 	return code;
 }
 
+/* By the list that is in force now (DESIGN 5). */
+static int write_header(struct worker *w)
+{
+	struct job *job = w->order.job;
+	const struct claimed_message *m = job->message;
+	struct outbound_case at = {.policy = job->options->policy,
+				   .list = whitelist_acquire(w->whitelist),
+				   .scope = span_of(m->scope),
+				   .now = clock_steady_wall_ms(),
+				   .header_parsed = m->header_parsed};
+	struct outbound_count count;
+	int code = buf_append_text(&job->header, m->received_field);
+
+	if (code == ERR_OK)
+		code = outbound_header(&at, span_of(m->added_fields),
+				       span_first(buf_span(&w->chunk), w->at), &job->header,
+				       &count);
+	whitelist_release(&at.list);
+	return code;
+}
+
 /* Read as far as the header section goes and write the header of the copy that leaves. */
 static int prepare(struct worker *w, struct err *why)
 {
 	struct job *job = w->order.job;
 	const struct claimed_message *m = job->message;
-	struct outbound_count count;
 	int code;
 
 	buf_clear(&w->chunk);
 	w->sequence = 0;
-	if (m->header_size > JOB_HEADER_MAX / 2)
+	if (m->header_size > OUTBOUND_SECTION_MAX)
 		return err_set(why, ERR_LIMIT, "a header section of %lld bytes can't be rewritten",
 			       (long long)m->header_size);
 	job->needs_8bit = false;
@@ -109,12 +131,7 @@ static int prepare(struct worker *w, struct err *why)
 	} while ((int64_t)w->chunk.len < m->header_size);
 	w->at = (size_t)m->header_size;
 	w->left = m->size - m->header_size;
-	code = buf_append_text(&job->header, m->received_field);
-	if (code == ERR_OK)
-		code = outbound_header(job->options->policy, span_of(m->added_fields),
-				       span_first(buf_span(&w->chunk), w->at), &job->header,
-				       &count);
-	if (code < 0)
+	if (write_header(w) < 0)
 		return err_set(why, ERR_LIMIT, "the header section grows too large");
 	job->body_size = w->left;
 	atomic_store(&job->header_ready, true);
@@ -289,16 +306,17 @@ static void release(struct worker *w)
 	mem_free(w);
 }
 
-int worker_start(struct store *store, struct channel *inbox, struct worker **worker_out,
-		 struct err *why)
+int worker_start(struct store *store, struct whitelist *whitelist, struct channel *inbox,
+		 struct worker **worker_out, struct err *why)
 {
 	struct worker *w = mem_zalloc(sizeof(*w));
 	int code = store_reader_open(store, &w->reader, why);
 
+	w->whitelist = whitelist;
 	w->inbox = inbox;
 	w->orders = channel_new();
 	/* Room for the header section's chunks and one more. */
-	buf_init(&w->chunk, JOB_HEADER_MAX + 2 * BODY_CHUNK_BYTES);
+	buf_init(&w->chunk, OUTBOUND_SECTION_MAX + 2 * BODY_CHUNK_BYTES);
 	/* It takes no SIGPIPE: libesmtp writes with write(2) (LIBESMTP 10). */
 	if (code == ERR_OK)
 		code = thread_start("worker", run, w, &w->thread, why);

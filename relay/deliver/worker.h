@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "queue/store.h"
 #include "relay/deliver/job.h"
+#include "relay/filter/whitelist.h"
 
 struct worker;
 
@@ -16,9 +17,10 @@ struct worker;
  */
 #define WORKER_TIMEOUT_MS (24L * 3600 * 1000)
 
-/* Starts the thread. It reads the store on a connection of its own. */
-int worker_start(struct store *store, struct channel *inbox, struct worker **worker_out,
-		 struct err *why);
+/* Starts the thread. It reads the store on a connection of its own, and asks the list about the
+ * addresses in headers. */
+int worker_start(struct store *store, struct whitelist *whitelist, struct channel *inbox,
+		 struct worker **worker_out, struct err *why);
 /* It must be idle. Joins. */
 void worker_stop(struct worker **worker);
 

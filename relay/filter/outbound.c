@@ -7,10 +7,31 @@
  */
 #include "relay/filter/outbound.h"
 
-#include <stdbool.h>
-
 #include "base/err.h"
+#include "relay/filter/defang.h"
 #include "relay/filter/pattern.h"
+#include "relay/filter/signature.h"
+#include "relay/filter/subject.h"
+#include "relay/mail/fold.h"
+
+#define NAME_WRITTEN_MAX 76 /* octets of a name; a longer one is nobody's */
+#define SIGNATURE	 "DKIM-Signature"
+
+/* Besides mailto: in List-*. From is not among them (DESIGN 5). */
+static const char *const address_fields[] = {"To",
+					     "Cc",
+					     "Reply-To",
+					     "Sender",
+					     "Resent-To",
+					     "Resent-Cc",
+					     "Resent-Sender",
+					     "Resent-Reply-To",
+					     "Apparently-To",
+					     "Mail-Followup-To",
+					     "Mail-Reply-To",
+					     "Errors-To",
+					     "Disposition-Notification-To",
+					     "Return-Receipt-To"};
 
 /* The length of the first line of `text` with its end: CRLF, or a CR or LF that stands alone. */
 static size_t line_length(struct span text)
@@ -59,6 +80,64 @@ static int lenient_name(struct span field, struct buf *name)
 	return code;
 }
 
+/* A field as it stands in a section. */
+struct field {
+	struct span raw;
+	struct span name; /* lenient; empty: no colon */
+	struct span body; /* behind the colon, without the last line end */
+	bool readable; /* the name is one for everybody: 33..126, blanks behind it (RFC 5322 4.5) */
+};
+
+static bool name_is_readable(struct span before_colon)
+{
+	size_t len = before_colon.len;
+
+	while (len > 0 && ascii_is_blank(before_colon.data[len - 1]))
+		len--;
+	for (size_t i = 0; i < len; i++)
+		if (before_colon.data[i] <= ' ' || before_colon.data[i] >= 127)
+			return false;
+	return len > 0;
+}
+
+static struct span without_line_end(struct span text)
+{
+	if (text.len > 0 && text.data[text.len - 1] == '\n')
+		text.len--;
+	if (text.len > 0 && text.data[text.len - 1] == '\r')
+		text.len--;
+	return text;
+}
+
+/* The next field of a section that has_fields(). Its name lives in `name`. */
+static int take_field(struct span *section, struct buf *name, struct field *field_out)
+{
+	size_t colon;
+	int code;
+
+	field_out->raw = cut_field(section);
+	colon = span_find(field_out->raw, ':');
+	code = lenient_name(field_out->raw, name);
+	field_out->name = buf_span(name);
+	field_out->body = without_line_end(span_skip(field_out->raw, colon + 1));
+	field_out->readable = name_is_readable(span_first(field_out->raw, colon));
+	return code;
+}
+
+static bool has_fields(struct span section)
+{
+	return section.len > 0 && !is_empty_line(section);
+}
+
+/* A section being copied. */
+struct copy {
+	const struct outbound_case *at;
+	struct buf *out;
+	struct buf *name; /* of the field at hand */
+	struct touched touched;
+	struct outbound_count count;
+};
+
 static bool is_control(const struct policy_options *options, struct span name)
 {
 	for (size_t i = 0; i < options->control_header_count; i++)
@@ -67,52 +146,238 @@ static bool is_control(const struct policy_options *options, struct span name)
 	return false;
 }
 
-static bool is_removed(const struct policy_options *options, struct span name,
-		       struct outbound_count *count)
+static bool is_removed(struct copy *copy, struct span name)
 {
 	if (name.len == 0)
 		return false;
 	if (span_is_fold(name, "bcc") || span_is_fold(name, "resent-bcc")) {
-		count->bcc++;
+		copy->count.bcc++;
 		return true;
 	}
-	if (is_control(options, name)) {
-		count->control++;
+	if (is_control(copy->at->policy, name)) {
+		copy->count.control++;
 		return true;
 	}
 	return false;
 }
 
-static int write_fields(const struct policy_options *options, struct span section, struct buf *name,
-			struct buf *out, struct outbound_count *count)
+/* --- the header policy -------------------------------------------------------------------- */
+
+static bool is_address_field(struct span name)
 {
-	int code = ERR_OK;
-
-	while (code == ERR_OK && section.len > 0 && !is_empty_line(section)) {
-		struct span field = cut_field(&section);
-
-		code = lenient_name(field, name);
-		if (code == ERR_OK && !is_removed(options, buf_span(name), count))
-			code = buf_append_span(out, field);
-	}
-	return code == ERR_OK ? buf_append_span(out, section) : code;
+	for (size_t i = 0; i < sizeof(address_fields) / sizeof(address_fields[0]); i++)
+		if (span_is_fold(name, address_fields[i]))
+			return true;
+	return false;
 }
 
-int outbound_header(const struct policy_options *options, struct span front, struct span section,
-		    struct buf *out, struct outbound_count *count_out)
+static bool is_list_field(struct span name)
 {
-	struct outbound_count count = {0, 0};
-	size_t before = out->len;
-	struct buf name;
+	return span_starts_fold(name, "List-");
+}
+
+static bool is_covered(const struct outbound_case *at, struct span name)
+{
+	return at->list != NULL && at->policy->header_policy != HEADER_POLICY_KEEP &&
+	       (is_address_field(name) || is_list_field(name));
+}
+
+static int write_original(struct span name, struct span body, struct buf *out)
+{
+	struct fold fold;
+
+	fold_begin(&fold, out, OUTBOUND_ORIGINAL, name);
+	fold_body(&fold, body);
+	return fold_end(&fold);
+}
+
+static int write_covered(struct copy *copy, const struct field *field)
+{
+	const struct outbound_case *at = copy->at;
+	const struct defang defang = {.list = at->list,
+				      .scope = at->scope,
+				      .now = at->now,
+				      .strip = at->policy->header_policy == HEADER_POLICY_STRIP};
+	struct span name = span_first(field->name, NAME_WRITTEN_MAX);
+	bool readable = field->readable && at->header_parsed;
+	enum defang_fate fate;
 	int code;
 
-	buf_init(&name, section.len);
-	code = buf_append_span(out, front);
+	if (is_list_field(name))
+		code = defang_mailto(&defang, name, field->body, readable, copy->out, &fate);
+	else
+		code = defang_addresses(&defang, name, field->body, readable, copy->out, &fate);
+	if (code != ERR_OK)
+		return code;
+	if (fate == DEFANG_AS_IS)
+		return buf_append_span(copy->out, field->raw);
+	copy->count.addresses++;
+	touched_add(&copy->touched, field->name);
+	return defang.strip ? ERR_OK : write_original(name, field->body, copy->out);
+}
+
+/* --- the subject --------------------------------------------------------------------------- */
+
+static bool wants_tag(const struct outbound_case *at)
+{
+	return at->list != NULL && at->policy->subject_tag != NULL &&
+	       at->policy->subject_tag[0] != '\0';
+}
+
+static bool is_subject(const struct field *field)
+{
+	return field->readable && span_is_fold(field->name, "Subject");
+}
+
+static int write_tagged(struct copy *copy, struct span name, struct span body, bool *tagged_out)
+{
+	int code = subject_tag(copy->at->policy->subject_tag, name, body, copy->out, tagged_out);
+
+	if (code == ERR_OK && *tagged_out) {
+		copy->count.subjects++;
+		touched_add(&copy->touched, name);
+	}
+	return code;
+}
+
+/* A message without a Subject gets one, in front. */
+static int write_missing_subject(struct copy *copy, struct span section)
+{
+	struct field field;
+	bool found = !wants_tag(copy->at);
+	int code = ERR_OK;
+
+	while (code == ERR_OK && !found && has_fields(section)) {
+		code = take_field(&section, copy->name, &field);
+		found = is_subject(&field);
+	}
+	if (code != ERR_OK || found)
+		return code;
+	return write_tagged(copy, span_of("Subject"), span_of(""), &found);
+}
+
+static int write_subject(struct copy *copy, const struct field *field)
+{
+	bool tagged = false;
+	int code = write_tagged(copy, field->name, field->body, &tagged);
+
+	return code != ERR_OK || tagged ? code : buf_append_span(copy->out, field->raw);
+}
+
+/* --- the section --------------------------------------------------------------------------- */
+
+static int write_fields(struct copy *copy, struct span *section)
+{
+	struct field field;
+	int code = ERR_OK;
+
+	while (code == ERR_OK && has_fields(*section)) {
+		code = take_field(section, copy->name, &field);
+		if (code != ERR_OK)
+			return code;
+		if (is_removed(copy, field.name))
+			touched_add(&copy->touched, field.name);
+		else if (is_covered(copy->at, field.name))
+			code = write_covered(copy, &field);
+		else if (wants_tag(copy->at) && is_subject(&field))
+			code = write_subject(copy, &field);
+		else
+			code = buf_append_span(copy->out, field.raw);
+	}
+	return code;
+}
+
+/* --- signatures ---------------------------------------------------------------------------- */
+
+static bool is_broken_signature(const struct copy *copy, const struct field *field)
+{
+	return span_is_fold(field->name, SIGNATURE) &&
+	       signature_breaks(field->body, &copy->touched);
+}
+
+static int has_broken_signature(const struct copy *copy, struct span fields, bool *broken_out)
+{
+	struct field field;
+	int code = ERR_OK;
+
+	*broken_out = false;
+	while (code == ERR_OK && !*broken_out && has_fields(fields)) {
+		code = take_field(&fields, copy->name, &field);
+		*broken_out = code == ERR_OK && is_broken_signature(copy, &field);
+	}
+	return code;
+}
+
+static int write_renamed(struct copy *copy, struct span fields)
+{
+	struct field field;
+	int code = ERR_OK;
+
+	while (code == ERR_OK && has_fields(fields)) {
+		code = take_field(&fields, copy->name, &field);
+		if (code != ERR_OK)
+			return code;
+		if (is_broken_signature(copy, &field)) {
+			copy->count.signatures++;
+			code = write_original(span_of(SIGNATURE), field.body, copy->out);
+		} else {
+			code = buf_append_span(copy->out, field.raw);
+		}
+	}
+	return code;
+}
+
+/* What was written from `start` on, with the signatures renamed that do not hold any more. */
+static int rename_signatures(struct copy *copy, size_t start)
+{
+	bool broken;
+	struct buf fields;
+	int code;
+
+	if (copy->at->policy->header_policy == HEADER_POLICY_KEEP ||
+	    copy->count.addresses + copy->count.subjects == 0)
+		return ERR_OK;
+	code = has_broken_signature(copy, span_skip(buf_span(copy->out), start), &broken);
+	if (code != ERR_OK || !broken)
+		return code;
+	/* One may sign another. */
+	touched_add(&copy->touched, span_of(SIGNATURE));
+	buf_init(&fields, copy->out->len - start);
+	code = buf_append_span(&fields, span_skip(buf_span(copy->out), start));
+	buf_truncate(copy->out, start);
 	if (code == ERR_OK)
-		code = write_fields(options, section, &name, out, &count);
+		code = write_renamed(copy, buf_span(&fields));
+	buf_release(&fields);
+	return code;
+}
+
+int outbound_header(const struct outbound_case *at, struct span front, struct span section,
+		    struct buf *out, struct outbound_count *count_out)
+{
+	struct copy copy = {.at = at, .out = out};
+	size_t before = out->len;
+	struct buf name;
+	size_t start;
+	int code;
+
+	/* Renaming reads what was written: names of ours are short. */
+	buf_init(&name, section.len + 2 * NAME_WRITTEN_MAX);
+	copy.name = &name;
+	touched_init(&copy.touched);
+	code = buf_append_span(out, front);
+	start = out->len;
+	if (code == ERR_OK)
+		code = write_missing_subject(&copy, section);
+	if (code == ERR_OK)
+		code = write_fields(&copy, &section);
+	if (code == ERR_OK)
+		code = rename_signatures(&copy, start);
+	if (code == ERR_OK)
+		code = buf_append_span(out, section);
+	touched_release(&copy.touched);
 	buf_release(&name);
 	if (code == ERR_OK)
-		*count_out = count;
+		*count_out = copy.count;
 	else
 		buf_truncate(out, before);
 	return code;

@@ -52,22 +52,14 @@ bool encoded_word_parse(struct span text, struct encoded_word *word_out)
 	return true;
 }
 
-static int hex_value(char c)
-{
-	c = ascii_lower(c);
-	if (ascii_is_digit(c))
-		return c - '0';
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static size_t q_decode(struct span text, char *to)
 {
 	size_t len = 0;
 
 	for (size_t i = 0; i < text.len; i++) {
 		char c = text.data[i];
-		int high = i + 2 < text.len ? hex_value(text.data[i + 1]) : -1;
-		int low = i + 2 < text.len ? hex_value(text.data[i + 2]) : -1;
+		int high = i + 2 < text.len ? ascii_hex_value(text.data[i + 1]) : -1;
+		int low = i + 2 < text.len ? ascii_hex_value(text.data[i + 2]) : -1;
 
 		if (c == '=' && high >= 0 && low >= 0) {
 			c = (char)(high << 4 | low);
@@ -119,4 +111,75 @@ void encoded_word_append(const struct encoded_word *word, struct buf *out)
 
 	assert(to != NULL);
 	buf_fill(out, word->base64 ? base64_decode(word->text, to) : q_decode(word->text, to));
+}
+
+/* What a phrase allows unencoded, the narrowest place of all (RFC 2047 5 (3)). */
+static bool is_q_safe(char c)
+{
+	return ascii_is_alnum(c) || (c != '\0' && strchr("!*+-/", c) != NULL);
+}
+
+/* How many octets the character at the front of `text` has. */
+static size_t character_length(struct span text)
+{
+	size_t len = 1;
+
+	while (len < text.len && ((unsigned char)text.data[len] & 0xc0) == 0x80)
+		len++;
+	return len;
+}
+
+static size_t q_length(struct span text)
+{
+	size_t len = 0;
+
+	for (size_t i = 0; i < text.len; i++)
+		len += is_q_safe(text.data[i]) || text.data[i] == ' ' ? 1 : 3;
+	return len;
+}
+
+static char *q_encode(struct span text, char *to)
+{
+	static const char digits[] = "0123456789ABCDEF";
+
+	for (size_t i = 0; i < text.len; i++) {
+		unsigned char c = (unsigned char)text.data[i];
+
+		if (is_q_safe(text.data[i])) {
+			*to++ = text.data[i];
+		} else if (c == ' ') {
+			*to++ = '_';
+		} else {
+			*to++ = '=';
+			*to++ = digits[c >> 4];
+			*to++ = digits[c & 0xf];
+		}
+	}
+	return to;
+}
+
+size_t encoded_word_format(struct span text, char word_out[ENCODED_WORD_SIZE])
+{
+	static const char front[] = "=?utf-8?q?";
+	size_t room = ENCODED_WORD_SIZE - sizeof(front) - strlen("?=");
+	size_t len = 0;
+	char *to = word_out + sizeof(front) - 1;
+
+	assert(text.len > 0);
+	while (len < text.len) {
+		struct span character = span_skip(text, len);
+		size_t cost;
+
+		character = span_first(character, character_length(character));
+		cost = q_length(character);
+		if (cost > room)
+			break;
+		room -= cost;
+		len += character.len;
+	}
+	assert(len > 0); /* a character of UTF-8 is at most 4 octets: 12 of 63 */
+	memcpy(word_out, front, sizeof(front) - 1);
+	to = q_encode(span_first(text, len), to);
+	memcpy(to, "?=", sizeof("?="));
+	return len;
 }

@@ -28,4 +28,13 @@ bool encoded_word_parse(struct span text, struct encoded_word *word_out);
  */
 void encoded_word_append(const struct encoded_word *word, struct buf *out);
 
+#define ENCODED_WORD_SIZE (75 + 1)
+/*
+ * The other way: as one word, at most 75 octets, what of `text` (valid UTF-8,
+ * not empty) has room in it, in whole characters. The result may stand
+ * anywhere an encoded word may (RFC 2047 5). Returns how many octets of `text`
+ * it holds, at least one character.
+ */
+size_t encoded_word_format(struct span text, char word_out[ENCODED_WORD_SIZE]);
+
 #endif

@@ -203,7 +203,7 @@ def test_rfc5321_timeouts(tmp_path):
 
 @pytest.mark.parametrize("content", [
     b"", b"\r\n", b"no header\r\n", b"Subject: x\r\n\r\n", b"From: a@b\r\nFrom: c@d\r\n\r\n",
-    b"Date: nonsense\r\nTo: (comment (nested)) a @ b , ;\r\n\r\nx\r\n",
+    b"Date: nonsense\r\nTo: (comment (nested)) alice @ allowed . test , ,\r\n\r\nx\r\n",
     b"Subject: " + b"x" * 40000 + b"\r\n\r\n" + b"y" * 40000 + b"\r\n",
     b"Content-Type: text/plain\r\n\r\n\x80\xff\x00\r\n",
 ], ids=["empty", "no-body", "no-header", "one-field", "two-from", "obsolete", "long-lines", "bytes"])

@@ -58,7 +58,8 @@ def test_swaks(relay, hop):
         check=True, timeout=60)
     check_outcome(relay, hop, only_message(relay))
     content = hop.snapshot()[0].content
-    assert b"\r\nCc: bob@example.com\r\n" in content
+    assert (b'\r\nCc: "bob at example.com (blocked)" <bob=example.com@blocked.invalid>\r\n'
+            in content)
     assert b"bcc:" not in content.lower()
     assert b"carol" not in content
 

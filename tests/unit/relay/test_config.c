@@ -280,9 +280,14 @@ static const struct {
 	 "1:11 webhooks: is not supported by this version (leave it out or write [])\n"},
 	{"user: nobody\n",
 	 "1:7 user: is not supported by this version (leave it out or write \"\")\n"},
-	{"policy: {header_policy: strip}\n",
-	 "1:25 policy.header_policy: is not supported by this version (leave it out or write "
-	 "keep)\n"},
+	{"policy: {header_policy: remove}\n",
+	 "1:25 policy.header_policy: defang, keep or strip was expected, not \"remove\"\n"},
+	{"policy: {subject_tag: \"  \"}\n",
+	 "1:23 policy.subject_tag: at most 100 octets of UTF-8, not of blanks alone, was expected, "
+	 "not \"  \"\n"},
+	{"policy: {subject_tag: \"a\\nb\"}\n",
+	 "1:23 policy.subject_tag: at most 100 octets of UTF-8, not of blanks alone, was expected, "
+	 "not \"a?b\"\n"},
 	{"policy: {breaker: {recipients_per_day: -1}}\n",
 	 "1:40 policy.breaker.recipients_per_day: \"-1\" is out of range: from 0 to 1000000000 is "
 	 "possible\n"},

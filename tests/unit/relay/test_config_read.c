@@ -40,6 +40,8 @@ START_TEST(defaults_are_those_of_the_interface)
 	ck_assert_str_eq(config->smtp.hostname, config->hostname);
 	ck_assert_int_eq(config->policy.default_verdict, VERDICT_DROP);
 	ck_assert_ptr_eq(config->policy.control_headers, policy_control_headers);
+	ck_assert_int_eq(config->policy.header_policy, HEADER_POLICY_DEFANG);
+	ck_assert_str_eq(config->policy.subject_tag, "");
 	ck_assert_uint_ge(config->policy.control_header_count, 2);
 	ck_assert_str_eq(config->policy.bounce_to, "");
 	ck_assert_uint_eq(config->delivery.schedule_count, 6);
@@ -91,6 +93,8 @@ START_TEST(every_form_is_read)
 	ck_assert_int_eq(config->smtp.fixups, SMTP_FIXUPS_MSA);
 	ck_assert_int_eq(config->policy.default_verdict, VERDICT_REJECT);
 	ck_assert_uint_eq(config->policy.control_header_count, 2);
+	ck_assert_int_eq(config->policy.header_policy, HEADER_POLICY_STRIP);
+	ck_assert_str_eq(config->policy.subject_tag, "[staging] ");
 	ck_assert_int_eq(config->delivery.schedule_ms[0], 500);
 	ck_assert_uint_eq(config->policy.sender_count, 2);
 	ck_assert_str_eq(config->policy.senders[0].text, "ci@example.com");
@@ -126,7 +130,7 @@ END_TEST
 
 START_TEST(values_in_force_of_later_versions)
 {
-	static const char text[] = "policy: {header_policy: defang, subject_tag: \"\"}\n"
+	static const char text[] = "policy: {hook: {url: \"\"}}\n"
 				   "retention: {delivered: 7d, max_messages: 0}\n"
 				   "listeners: [{address: \"127.0.0.1:0\", tls: none, auth: off}]\n"
 				   "webhooks: []\n";
@@ -136,11 +140,8 @@ START_TEST(values_in_force_of_later_versions)
 	ck_assert_int_eq(loaded.code, ERR_OK);
 	ck_assert_str_eq(
 		notes_of(&loaded),
-		"1:25 warning policy.header_policy: is not supported by this version and has "
-		"no effect (keep is in force)\n"
 		"2:24 warning retention.delivered: is not supported by this version and has no "
 		"effect (off is in force)\n");
-	ck_assert_int_eq(loaded.config->policy.header_policy, HEADER_POLICY_KEEP);
 	loaded_release(&loaded);
 }
 END_TEST

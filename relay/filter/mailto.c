@@ -1,0 +1,289 @@
+/* relay/filter/mailto.c - "mailto:" in List-* without the addresses that the list does not allow
+ * (RFC 2369 2, RFC 6068) */
+#include "relay/filter/defang.h"
+
+#include <stdio.h>
+
+#include "base/err.h"
+#include "relay/mail/fold.h"
+#include "relay/mail/lexer.h"
+
+#define URI_WORD_MAX 900 /* octets written in one piece */
+
+/* `text` without blanks, line ends and controls: all of them are ignored in a URI (RFC 2369 2). */
+static void compact(struct span text, struct buf *out)
+{
+	buf_clear(out);
+	for (size_t i = 0; i < text.len; i++)
+		if (text.data[i] > ' ' || (unsigned char)text.data[i] >= 0x80)
+			(void)buf_append_char(out, text.data[i]);
+}
+
+static bool has_mailto(struct span text)
+{
+	for (size_t i = 0; i < text.len; i++)
+		if (span_starts_fold(span_skip(text, i), "mailto:"))
+			return true;
+	return false;
+}
+
+/* Percent-encoding undone (RFC 3986 2.1); what is not one stays. `out` has room for `text`. */
+static void decode(struct span text, struct buf *out)
+{
+	buf_clear(out);
+	for (size_t i = 0; i < text.len; i++) {
+		int high = i + 1 < text.len ? ascii_hex_value(text.data[i + 1]) : -1;
+		int low = i + 2 < text.len ? ascii_hex_value(text.data[i + 2]) : -1;
+
+		if (text.data[i] == '%' && high >= 0 && low >= 0) {
+			(void)buf_append_char(out, (char)(high << 4 | low));
+			i += 2;
+		} else {
+			(void)buf_append_char(out, text.data[i]);
+		}
+	}
+}
+
+/* One URI being looked at, or written anew. */
+struct uri {
+	const struct defang *at;
+	struct buf *scratch; /* room for the URI */
+	struct buf *out;     /* "<mailto:…>"; NULL: only look */
+	bool allowed;	     /* all of its addresses */
+	size_t count;	     /* addresses written */
+};
+
+/* What RFC 6068 2 wants encoded in an address. */
+static void put_encoded(struct buf *out, const char *text)
+{
+	for (; *text != '\0'; text++) {
+		if (ascii_is_alnum(*text) || strchr("@._-+~=", *text) != NULL)
+			(void)buf_append_char(out, *text);
+		else
+			(void)buf_printf(out, "%%%02X", (unsigned char)*text);
+	}
+}
+
+static void put_address(struct uri *uri, const char *text)
+{
+	(void)buf_append_text(uri->out, uri->count++ > 0 ? "," : "");
+	put_encoded(uri->out, text);
+}
+
+/* `text`: percent-encoded, one address. */
+static void take_address(struct uri *uri, struct span text)
+{
+	char print[ADDRESS_TEXT_SIZE];
+	char blocked[DEFANG_TEXT_SIZE];
+	struct address address;
+	struct err ignored;
+	bool known;
+
+	decode(text, uri->scratch);
+	known = address_parse(buf_span(uri->scratch), &address, &ignored) == ERR_OK;
+	if (known && defang_allows(uri->at, &address)) {
+		address_format(&address, print);
+		if (uri->out != NULL)
+			put_address(uri, print);
+		return;
+	}
+	uri->allowed = false;
+	if (uri->out == NULL)
+		return;
+	if (known)
+		defang_text(span_of(address.local), span_of(address.domain), blocked);
+	put_address(uri, known ? blocked : DEFANG_UNREADABLE);
+}
+
+/* An empty list has none; an encoded comma is part of an address. */
+static void take_addresses(struct uri *uri, struct span list)
+{
+	while (list.len > 0)
+		take_address(uri, span_cut(&list, ','));
+}
+
+/* to=…, cc=… and bcc=… name more addresses; a reader may know "&amp;" too. */
+static void take_query(struct uri *uri, struct span query)
+{
+	while (query.len > 0) {
+		struct span value = span_cut(&query, '&');
+		struct span name;
+
+		if (span_starts_fold(value, "amp;"))
+			value = span_skip(value, strlen("amp;"));
+		name = span_cut(&value, '=');
+		decode(name, uri->scratch);
+		name = buf_span(uri->scratch);
+		if (span_is_fold(name, "to") || span_is_fold(name, "cc") ||
+		    span_is_fold(name, "bcc"))
+			take_addresses(uri, value);
+	}
+}
+
+/* `text` is compact. */
+static void take_uri(struct uri *uri, struct span text)
+{
+	struct span path;
+
+	uri->allowed = true;
+	uri->count = 0;
+	if (!span_starts_fold(text, "mailto:")) {
+		/* Not one, but somebody might find one in it: "URL:mailto:…". */
+		uri->allowed = span_starts_fold(text, "http") || !has_mailto(text);
+		return;
+	}
+	text = span_skip(text, strlen("mailto:"));
+	path = span_cut(&text, '?');
+	take_addresses(uri, path);
+	take_query(uri, text);
+}
+
+/* --- the field ----------------------------------------------------------------------------- */
+
+enum element { ELEMENT_END, ELEMENT_URI, ELEMENT_WORD, ELEMENT_BROKEN };
+
+/* The next `<URI>`, made compact, or word ("NO"); comments and commas go by. */
+static enum element next_element(struct span *rest, struct buf *text)
+{
+	size_t end;
+
+	do
+		if (!lexer_cfws(rest))
+			return ELEMENT_BROKEN;
+	while (lexer_take(rest, ','));
+	if (rest->len == 0)
+		return ELEMENT_END;
+	if (lexer_take(rest, '<')) {
+		end = span_find(*rest, '>');
+		if (end == rest->len)
+			return ELEMENT_BROKEN;
+		compact(span_first(*rest, end), text);
+		*rest = span_skip(*rest, end + 1);
+		return ELEMENT_URI;
+	}
+	compact(lexer_atom(rest), text);
+	return text->len > 0 ? ELEMENT_WORD : ELEMENT_BROKEN;
+}
+
+/* A field being looked at, and then written. */
+struct field {
+	const struct defang *at;
+	struct buf text;    /* the element */
+	struct buf scratch; /* of the URI */
+	struct buf uri;	    /* as it is written */
+	struct fold fold;
+	bool wrote;
+};
+
+static void look(struct field *f, struct span rest, bool *broken_out, bool *allowed_out)
+{
+	struct uri uri = {.at = f->at, .scratch = &f->scratch};
+	enum element element;
+
+	*broken_out = false;
+	*allowed_out = true;
+	while ((element = next_element(&rest, &f->text)) != ELEMENT_END) {
+		*broken_out = element == ELEMENT_BROKEN ||
+			      (element == ELEMENT_WORD && has_mailto(buf_span(&f->text)));
+		if (*broken_out)
+			return;
+		take_uri(&uri, buf_span(&f->text));
+		*allowed_out = *allowed_out && uri.allowed;
+	}
+}
+
+static void write_text(struct field *f, struct span text)
+{
+	if (f->wrote)
+		fold_join(&f->fold, ",");
+	f->wrote = true;
+	if (text.len <= URI_WORD_MAX) {
+		fold_word(&f->fold, text);
+		return;
+	}
+	/* RFC 2369 2: folds inside the brackets are no part of the URI. */
+	fold_join(&f->fold, "\r\n ");
+	f->fold.column = 1;
+	fold_body(&f->fold, text);
+}
+
+static void write_uri(struct field *f)
+{
+	struct uri uri = {.at = f->at, .scratch = &f->scratch};
+	struct span text = buf_span(&f->text);
+
+	take_uri(&uri, text);
+	if (!uri.allowed && f->at->strip)
+		return;
+	buf_clear(&f->uri);
+	(void)buf_append_char(&f->uri, '<');
+	if (uri.allowed) {
+		(void)buf_append_span(&f->uri, text);
+	} else {
+		uri.out = &f->uri;
+		(void)buf_append_text(&f->uri, "mailto:");
+		take_uri(&uri, text);
+		if (uri.count == 0)
+			put_address(&uri, DEFANG_UNREADABLE);
+	}
+	(void)buf_append_char(&f->uri, '>');
+	write_text(f, buf_span(&f->uri));
+}
+
+static void write_elements(struct field *f, struct span rest)
+{
+	enum element element;
+
+	while ((element = next_element(&rest, &f->text)) != ELEMENT_END) {
+		if (element == ELEMENT_URI)
+			write_uri(f);
+		else
+			write_text(f, buf_span(&f->text));
+	}
+}
+
+static int write_field(struct field *f, struct span name, struct span body, bool broken,
+		       struct buf *out)
+{
+	fold_begin(&f->fold, out, "", name);
+	if (!broken)
+		write_elements(f, body);
+	else if (!f->at->strip)
+		write_text(f, span_of("<mailto:" DEFANG_UNREADABLE ">"));
+	return fold_end(&f->fold);
+}
+
+static bool is_of_interest(struct field *f, struct span body)
+{
+	compact(body, &f->text);
+	return has_mailto(buf_span(&f->text));
+}
+
+int defang_mailto(const struct defang *at, struct span name, struct span body, bool readable,
+		  struct buf *out, enum defang_fate *fate_out)
+{
+	struct field f = {.at = at};
+	size_t before = out->len;
+	bool broken, allowed = true;
+	int code = ERR_OK;
+
+	buf_init(&f.text, body.len);
+	buf_init(&f.scratch, body.len);
+	/* An address of three octets and a comma becomes one of DEFANG_TEXT_SIZE. */
+	buf_init(&f.uri, 64 + (body.len + 1) * DEFANG_TEXT_SIZE);
+	if (is_of_interest(&f, body)) {
+		look(&f, body, &broken, &allowed);
+		broken = broken || !readable;
+		allowed = allowed && !broken;
+		if (!allowed)
+			code = write_field(&f, name, body, broken, out);
+	}
+	if (code != ERR_OK || (!allowed && !f.wrote))
+		buf_truncate(out, before);
+	if (code == ERR_OK)
+		*fate_out = allowed ? DEFANG_AS_IS : f.wrote ? DEFANG_REWRITTEN : DEFANG_REMOVED;
+	buf_release(&f.text);
+	buf_release(&f.scratch);
+	buf_release(&f.uri);
+	return code;
+}

@@ -1,0 +1,26 @@
+/* relay/filter/signature.h - which DKIM signatures a change of the header breaks (RFC 6376) */
+#ifndef STAGEPOST_RELAY_FILTER_SIGNATURE_H
+#define STAGEPOST_RELAY_FILTER_SIGNATURE_H
+
+#include <stdbool.h>
+
+#include "base/buf.h"
+#include "base/span.h"
+
+/* Names of fields that were changed, added or taken away. Plain value; bounded. */
+struct touched {
+	struct buf names; /* in lower case, each with a line end */
+	bool all;	  /* too many: take it that every field was */
+};
+
+void touched_init(struct touched *touched);
+void touched_release(struct touched *touched);
+void touched_add(struct touched *touched, struct span name);
+
+/*
+ * The DKIM-Signature with this body signs a field of such a name, or can't be
+ * read. Which of several fields of one name it signs is not looked into.
+ */
+bool signature_breaks(struct span body, const struct touched *touched);
+
+#endif
