@@ -9,10 +9,10 @@
 #include "cli/client.h"
 #include "cli/commands.h"
 #include "cli/filter.h"
+#include "cli/pages.h"
 #include "cli/text.h"
 
 #define USUAL_LIMIT 100
-#define PAGE_MAX    1000
 
 static const struct table_column columns[] = {
 	{"REVISION", true, 0, 0, NULL}, {"AGE", true, 0, 0, NULL},
@@ -69,7 +69,6 @@ static void add_past(struct table *table, const json_t *past)
 	tool_age(past, "at", age);
 	buf_init(&what, 8192);
 	describe(past, &what);
-	(void)buf_append_char(&what, '\0');
 	table_add(table,
 		  (const char *[]){revision, age, tool_text(past, "actor"),
 				   tool_text(past, "action"), entry, tool_text(past, "pattern"),
@@ -90,72 +89,35 @@ static void print_past(const json_t *items)
 
 /* --- asking --------------------------------------------------------------------- */
 
-struct asked {
-	const char *what; /* a pattern, or an entry's id; NULL: the whole list */
-	int64_t since;
-	size_t limit; /* 0: all */
-};
-
-static void build_path(const struct asked *asked, size_t limit, const char *after, struct buf *path)
+static int fetch(struct tool *tool, const char *what, const struct source_filter *filter,
+		 json_t **items_out)
 {
 	char since[CLOCK_RFC3339_SIZE];
-	char number[24];
-	uint64_t id;
-
-	(void)buf_append_text(path, "/api/v1/whitelist/history");
-	snprintf(number, sizeof(number), "%zu", limit);
-	client_add_parameter(path, "limit", number);
-	if (asked->what != NULL)
-		client_add_parameter(path,
-				     span_to_u64(span_of(asked->what), INT64_MAX, &id) == ERR_OK
-					     ? "entry"
-					     : "pattern",
-				     asked->what);
-	if (asked->since > 0) {
-		clock_format_rfc3339(asked->since, since);
-		client_add_parameter(path, "since", since);
-	}
-	client_add_parameter(path, "after", after[0] != '\0' ? after : NULL);
-}
-
-static int add_page(struct tool *tool, const struct asked *asked, char *after, size_t size,
-		    json_t *items)
-{
-	size_t left = asked->limit - json_array_size(items);
 	struct buf path;
-	json_t *page;
+	uint64_t id;
+	bool is_id = what != NULL && span_to_u64(span_of(what), INT64_MAX, &id) == ERR_OK;
 	int ends;
 
 	buf_init(&path, CLIENT_PATH_ROOM);
-	build_path(asked, asked->limit == 0 || left > PAGE_MAX ? PAGE_MAX : left, after, &path);
-	ends = client_ask(tool, "GET", path.data, NULL, &page);
+	(void)buf_append_text(&path, "/api/v1/whitelist/history");
+	client_add_parameter(&path, is_id ? "entry" : "pattern", what);
+	if (filter->since > 0) {
+		clock_format_rfc3339(filter->since, since);
+		client_add_parameter(&path, "since", since);
+	}
+	ends = pages_fetch(tool, &path, filter->limit, items_out);
 	buf_release(&path);
-	if (ends != TOOL_OK)
-		return ends;
-	(void)json_array_extend(items, json_object_get(page, "items"));
-	snprintf(after, size, "%s", tool_text(page, "next"));
-	json_decref(page);
-	return TOOL_OK;
+	return ends;
 }
 
-static int show(struct tool *tool, const struct asked *asked)
+static int show(const struct tool *tool, const json_t *items)
 {
-	json_t *items = json_array();
-	char after[128] = "";
-	int ends;
-
-	do
-		ends = add_page(tool, asked, after, sizeof(after), items);
-	while (ends == TOOL_OK && after[0] != '\0' &&
-	       (asked->limit == 0 || json_array_size(items) < asked->limit));
-	if (ends == TOOL_OK && tool->format != TOOL_TEXT)
+	if (tool->format != TOOL_TEXT)
 		tool_print_items(tool, items);
-	else if (ends == TOOL_OK && json_array_size(items) > 0)
+	else if (json_array_size(items) > 0)
 		print_past(items);
-	if (ends == TOOL_OK && json_array_size(items) == 0)
-		ends = tool_fail(TOOL_NO, "nothing is written down of that");
-	json_decref(items);
-	return ends;
+	return json_array_size(items) > 0 ? TOOL_OK
+					  : tool_fail(TOOL_NO, "nothing is written down of that");
 }
 
 static int run_history(struct tool *tool, int argc, char **argv)
@@ -165,7 +127,7 @@ static int run_history(struct tool *tool, int argc, char **argv)
 					      {"--limit", &given.limit, NULL},
 					      {NULL, NULL, NULL}};
 	struct source_filter filter;
-	struct asked asked = {NULL, 0, 0};
+	json_t *items;
 	int count;
 	int ends = tool_options(tool, options, argc, argv, &count);
 
@@ -173,12 +135,13 @@ static int run_history(struct tool *tool, int argc, char **argv)
 		ends = tool_misuse(tool, "one pattern, or the id of one entry");
 	if (ends == TOOL_OK)
 		ends = filter_read(tool, &given, USUAL_LIMIT, &filter);
+	if (ends == TOOL_OK)
+		ends = fetch(tool, count == 1 ? argv[0] : NULL, &filter, &items);
 	if (ends != TOOL_OK)
 		return ends;
-	asked.what = count == 1 ? argv[0] : NULL;
-	asked.since = filter.since;
-	asked.limit = filter.limit;
-	return show(tool, &asked);
+	ends = show(tool, items);
+	json_decref(items);
+	return ends;
 }
 
 const struct command command_whitelist_history = {

@@ -8,10 +8,9 @@
 #include "base/err.h"
 #include "cli/client.h"
 #include "cli/commands.h"
+#include "cli/pages.h"
 #include "cli/text.h"
 #include "relay/filter/pattern.h"
-
-#define PAGE_TEXT "1000"
 
 static const struct table_column columns[] = {
 	{"ID", true, 0, 0, NULL},	 {"ACTION", false, 0, 0, tool_state_colour},
@@ -28,43 +27,18 @@ struct list_filter {
 	const char *action;
 };
 
-static int add_page(struct tool *tool, const struct list_filter *filter, char *after, size_t size,
-		    json_t *items)
+static int fetch(struct tool *tool, const struct list_filter *filter, json_t **items_out)
 {
 	struct buf path;
-	json_t *page;
 	int ends;
 
 	buf_init(&path, CLIENT_PATH_ROOM);
 	(void)buf_append_text(&path, "/api/v1/whitelist");
-	client_add_parameter(&path, "limit", PAGE_TEXT);
 	client_add_parameter(&path, "q", filter->text);
 	client_add_parameter(&path, "scope", filter->scope);
 	client_add_parameter(&path, "action", filter->action);
-	client_add_parameter(&path, "after", after[0] != '\0' ? after : NULL);
-	ends = client_ask(tool, "GET", path.data, NULL, &page);
+	ends = pages_fetch(tool, &path, 0, items_out);
 	buf_release(&path);
-	if (ends != TOOL_OK)
-		return ends;
-	(void)json_array_extend(items, json_object_get(page, "items"));
-	snprintf(after, size, "%s", tool_text(page, "next"));
-	json_decref(page);
-	return TOOL_OK;
-}
-
-static int fetch(struct tool *tool, const struct list_filter *filter, json_t **items_out)
-{
-	json_t *items = json_array();
-	char after[128] = "";
-	int ends;
-
-	do
-		ends = add_page(tool, filter, after, sizeof(after), items);
-	while (ends == TOOL_OK && after[0] != '\0');
-	if (ends == TOOL_OK)
-		*items_out = items;
-	else
-		json_decref(items);
 	return ends;
 }
 

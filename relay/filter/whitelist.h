@@ -100,7 +100,8 @@ const char *verdict_kind_name(enum verdict_kind kind); /* "deliver" */
 /* A sentence for a person: "allowed by *.example.com", "no entry allows it". */
 void verdict_sentence(const struct verdict *verdict, char *text_out, size_t size);
 
-/* Hit counters (memory only): count a deliver verdict that was acted on. Any thread. */
+/* Hit counters (memory only): a recipient that was delivered to, or that the entry denied when it
+ * was offered. Any thread. */
 void whitelist_count_hit(struct whitelist *list, int64_t entry, int64_t now);
 /* Take and reset what was counted since the last call; returns how many were written (at most max).
  */

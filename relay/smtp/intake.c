@@ -120,6 +120,9 @@ static bool judge(struct intake_mail *m, const struct smtp_recipient *recipient,
 
 	judge_address(&at, &recipient->address, &verdict);
 	whitelist_release(&at.list);
+	/* One that allows is counted when its mail has left. */
+	if (verdict.reason == REASON_DENIED)
+		whitelist_count_hit(m->intake->whitelist, verdict.entry, at.now);
 	/* What is to bounce later is accepted now. */
 	if (verdict.kind == VERDICT_REJECT && fate->action == FAULT_BOUNCE)
 		verdict.kind = VERDICT_DROP;

@@ -133,14 +133,18 @@ def test_an_end_is_written_down(relay):
 
 def test_hits_are_counted_and_kept(relay):
     allowed = relay.allow("example.com")[0]
+    denied = relay.post("/whitelist", {"pattern": "eve@example.com", "action": "deny"}).json["id"]
+    send(relay, "eve@example.com")
     for _ in range(3):
         relay.wait_states(send(relay, ALICE, BOB), {ALICE: "delivered", BOB: "delivered"})
     etag = relay.request("GET", "/api/v1/whitelist/%d" % allowed).headers["ETag"]
     wait_for(lambda: relay.get("/whitelist/%d" % allowed)["hits"] == 6, "six hits")
     assert relay.get("/whitelist/%d" % allowed)["last_hit_at"]
     assert relay.request("GET", "/api/v1/whitelist/%d" % allowed).headers["ETag"] == etag
+    assert relay.get("/whitelist/%d" % denied)["hits"] == 1  # refused when it was offered
     relay.restart()
     assert relay.get("/whitelist/%d" % allowed)["hits"] == 6
+    assert relay.get("/whitelist/%d" % denied)["hits"] == 1
 
 
 # --- the list as a whole ------------------------------------------------------------------------
