@@ -4,9 +4,11 @@
 #include <stdio.h>
 
 #include "admin/advice.h"
+#include "admin/bulk.h"
 #include "admin/entry.h"
 #include "admin/page.h"
 #include "admin/problem.h"
+#include "admin/value.h"
 #include "admin/view.h"
 #include "base/clock.h"
 #include "queue/whitelist.h"
@@ -134,6 +136,7 @@ struct change {
 	bool conditional; /* If-Match was given */
 	int rounds;
 	const struct whitelist_snapshot *before; /* the list as it was; NULL: nobody asks */
+	int64_t release_since; /* what was dropped since then goes by the new entry; 0: nothing */
 };
 
 static void submit_change(struct call *call, struct change *change, void (*then)(struct call *call))
@@ -149,8 +152,8 @@ static void submit_change(struct call *call, struct change *change, void (*then)
 	call_submit(call, queue_whitelist_apply, &change->apply.job, then);
 }
 
-/* The entry as it is now, and what that means. */
-static void reply_changed(struct call *call, int status, struct change *change)
+/* The entry as it is now, and what that means. Takes `released`; NULL: nobody asked for it. */
+static void reply_changed(struct call *call, int status, struct change *change, json_t *released)
 {
 	json_t *json;
 
@@ -159,6 +162,8 @@ static void reply_changed(struct call *call, int status, struct change *change)
 	json = view_entry(&change->entry);
 	(void)json_object_set_new(json, "lint",
 				  advice_of_entry(call, &change->entry, change->before));
+	if (released != NULL)
+		(void)json_object_set_new(json, "released", released);
 	whitelist_release(&change->before);
 	call_etag(call, change->apply.revision);
 	call_reply(call, status, json);
@@ -180,6 +185,52 @@ static void refuse_change(struct call *call, struct change *change)
 	call_reply_problem(call, 409, problem);
 }
 
+/* The entry stands, whatever came of the rest: that is told beside it. */
+static void release_done(struct call *call, struct bulk *bulk)
+{
+	const char *detail = bulk->code != ERR_OK ? bulk->why.text
+			     : bulk->more	  ? "time was up: POST /recipients/release goes on"
+			     : bulk->refused > 0  ? bulk->refusal.text
+						  : NULL;
+
+	reply_changed(call, 201, bulk->ctx,
+		      json_pack("{s:I, s:I, s:b, s:s?}", "changed", (json_int_t)bulk->changed,
+				"refused", (json_int_t)bulk->refused, "more", bulk->more ? 1 : 0,
+				"detail", detail));
+}
+
+/* What every address has in it that the pattern covers; NULL: nothing is sure. */
+static const char *part_of_address(struct call *call, const struct entry *entry)
+{
+	const char *at = strrchr(entry->pattern, '@');
+
+	switch (entry->kind) {
+	case ENTRY_EXACT:
+	case ENTRY_SUBDOMAIN: return entry->pattern;
+	case ENTRY_DOMAIN: return arena_printf(call->arena, "@%s", entry->pattern);
+	case ENTRY_GLOB: return at != NULL ? at + (at[1] == '.' ? 1 : 0) : NULL;
+	case ENTRY_ALL: break;
+	}
+	return NULL;
+}
+
+/* Each is judged again in the writer, and goes only where it is this entry that lets it. */
+static void release_dropped(struct call *call, struct change *change)
+{
+	struct bulk *bulk = arena_zalloc(call->arena, sizeof(*bulk));
+
+	bulk->transition = TRANSITION_RELEASE;
+	bulk->entry = change->line.entry.id;
+	bulk->query.states = 1U << STATE_DROPPED;
+	bulk->query.message.to = part_of_address(call, &change->entry);
+	bulk->query.message.since = change->release_since;
+	bulk->reason = arena_printf(call->arena, "released by entry %lld, %s",
+				    (long long)change->line.entry.id, change->entry.pattern);
+	bulk->then = release_done;
+	bulk->ctx = change;
+	bulk_run(call, bulk);
+}
+
 static void add_done(struct call *call)
 {
 	struct change *change = call->work;
@@ -192,7 +243,29 @@ static void add_done(struct call *call)
 	(void)snprintf(location, sizeof(location), "/api/v1/whitelist/%lld",
 		       (long long)change->line.entry.id);
 	http_reply_header(call->http, "Location", location);
-	reply_changed(call, 201, change);
+	if (change->release_since != 0)
+		release_dropped(call, change);
+	else
+		reply_changed(call, 201, change, NULL);
+}
+
+/* A time, or how long ago. */
+static int64_t read_release_since(struct call *call, int64_t now, enum entry_action action)
+{
+	const char *text = call_text(call, "release_dropped_since", 64);
+	int64_t ms = 0;
+
+	if (text == NULL)
+		return 0;
+	if (action == ENTRY_DENY)
+		call_mistake(call, "/release_dropped_since",
+			     "an entry that denies lets nothing go");
+	if (value_parse_duration(span_of(text), &ms, NULL) == ERR_OK)
+		return now - ms;
+	if (value_parse_time(span_of(text), &ms, NULL) != ERR_OK || ms == 0)
+		call_mistake(call, "/release_dropped_since",
+			     "a time like 2026-11-21T10:20:30Z, or how long ago, like 2h");
+	return ms;
 }
 
 void handle_whitelist_add(struct call *call)
@@ -206,8 +279,9 @@ void handle_whitelist_add(struct call *call)
 	entry->action = ENTRY_ALLOW;
 	entry->created_at = change->apply.now;
 	entry->created_by = call->caller.actor;
-	call_only_members(call, "pattern action scope note owner expires_at expires_in allow_all");
+	call_only_members(call, ENTRY_MEMBERS " allow_all release_dropped_since");
 	entry_read(call, entry, change->apply.now, change->apply.now);
+	change->release_since = read_release_since(call, change->apply.now, entry->action);
 	if (entry->pattern == NULL && call->mistakes == NULL)
 		call_mistake(call, "/pattern", "is needed");
 	if (entry_lets_all_out(entry) && !allow_all)
@@ -236,7 +310,7 @@ static void patch_done(struct call *call)
 		refuse_change(call, change);
 		return;
 	}
-	reply_changed(call, 200, change);
+	reply_changed(call, 200, change, NULL);
 }
 
 /* Read, change, write: the row must still be the one that was read. */
@@ -264,7 +338,7 @@ void handle_whitelist_patch(struct call *call)
 	struct change *change = arena_zalloc(call->arena, sizeof(*change));
 
 	change->line.operation = ENTRY_REPLACE;
-	call_only_members(call, "pattern action scope note owner expires_at expires_in");
+	call_only_members(call, ENTRY_MEMBERS);
 	patch_round(call, change);
 }
 

@@ -119,6 +119,7 @@ struct add_options {
 	const char *owner;
 	const char *expires;
 	const char *scope;
+	const char *release;
 	bool deny;
 	bool allow_all;
 };
@@ -149,6 +150,7 @@ static int make_entry(const struct add_options *given, const char *pattern, json
 		{"scope", given->scope},
 		{expiry_member(given->expires), given->expires},
 		{"action", given->deny ? "deny" : NULL},
+		{"release_dropped_since", given->release},
 	};
 	int ends = TOOL_OK;
 
@@ -168,6 +170,18 @@ static void print_advice(const json_t *advice)
 	tool_print_clean(tool_text(advice, "summary"));
 	json_array_foreach(json_object_get(advice, "warnings"), i, warning) tool_note(
 		"warning: %s: %s", tool_text(warning, "pattern"), tool_text(warning, "text"));
+}
+
+static void print_released(const json_t *released)
+{
+	char line[300];
+
+	if (!json_is_object(released))
+		return;
+	snprintf(line, sizeof(line), "Released: %lld that were dropped, %lld refused",
+		 tool_number(released, "changed"), tool_number(released, "refused"));
+	tool_print_clean(line);
+	tool_print_field("", tool_text(released, "detail"));
 }
 
 static int add_one(struct tool *tool, const struct add_options *given, const char *pattern)
@@ -190,6 +204,7 @@ static int add_one(struct tool *tool, const struct add_options *given, const cha
 			 given->deny ? "Denied:" : "Allowed:", tool_text(added, "pattern"),
 			 tool_number(added, "id"));
 		tool_print_clean(line);
+		print_released(json_object_get(added, "released"));
 		print_advice(json_object_get(added, "lint"));
 	}
 	json_decref(added);
@@ -199,13 +214,11 @@ static int add_one(struct tool *tool, const struct add_options *given, const cha
 static int run_add(struct tool *tool, int argc, char **argv)
 {
 	struct add_options given = {0};
-	const struct tool_option options[] = {{"--note", &given.note, NULL},
-					      {"--owner", &given.owner, NULL},
-					      {"--expires", &given.expires, NULL},
-					      {"--scope", &given.scope, NULL},
-					      {"--deny", NULL, &given.deny},
-					      {"--allow-all", NULL, &given.allow_all},
-					      {NULL, NULL, NULL}};
+	const struct tool_option options[] = {
+		{"--note", &given.note, NULL},		 {"--owner", &given.owner, NULL},
+		{"--expires", &given.expires, NULL},	 {"--scope", &given.scope, NULL},
+		{"--release", &given.release, NULL},	 {"--deny", NULL, &given.deny},
+		{"--allow-all", NULL, &given.allow_all}, {NULL, NULL, NULL}};
 	int count;
 	int ends = tool_options(tool, options, argc, argv, &count);
 
@@ -219,8 +232,8 @@ static int run_add(struct tool *tool, int argc, char **argv)
 
 const struct command command_whitelist_add = {
 	"whitelist add",
-	"PATTERN [--note TEXT] [--owner TEXT] [--expires TIME] [--scope SCOPE] [--deny] "
-	"[--allow-all]",
+	"PATTERN [--note TEXT] [--owner TEXT] [--expires TIME] [--scope SCOPE] [--release TIME] "
+	"[--deny] [--allow-all]",
 	"Let mail to these addresses leave",
 	"Patterns: alice@example.com, example.com (all of it), .example.com (its sub-domains),\n"
 	"qa-*@example.com, * (everything; needs --allow-all). Entries that deny always win.\n\n"
@@ -228,6 +241,7 @@ const struct command command_whitelist_add = {
 	"  --owner TEXT    whose it is\n"
 	"  --expires TIME  until when: 30m, 4h, 7d or 2026-11-21T10:00:00Z\n"
 	"  --scope SCOPE   only for mail that came in with this scope\n"
+	"  --release TIME  and what it allows that was dropped since then: 2h (ago) or a time\n"
 	"  --deny          keep these addresses from ever receiving anything\n"
 	"  --allow-all     yes, I mean *\n"
 	"\nExit status 1 when the entry is there already.\n",

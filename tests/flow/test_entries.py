@@ -147,6 +147,54 @@ def test_hits_are_counted_and_kept(relay):
     assert relay.get("/whitelist/%d" % denied)["hits"] == 1
 
 
+# --- what was dropped before ---------------------------------------------------------------------
+
+
+def test_what_was_dropped_is_released_with_the_entry(relay, hop):
+    """Only what the new entry lets go, only since then, once, and nothing without being asked."""
+    relay.allow("listed@example.com")
+    first = send(relay, ALICE, BOB, "carol@sub.example.com", "dave@other.example")
+    held = relay.post("/whitelist", {"pattern": "boss@example.com", "action": "deny"}).json["id"]
+    boss = send(relay, "boss@example.com")
+    plain = relay.post("/whitelist", {"pattern": "al*@example.com"}).json
+    assert "released" not in plain
+    relay.remove(plain["id"])
+    added = relay.post("/whitelist", {"pattern": "example.com", "release_dropped_since": "1h"}).json
+    assert (added["released"]["changed"], added["released"]["more"]) == (2, False)
+    relay.wait_states(first, {ALICE: "delivered", BOB: "delivered",
+                              "carol@sub.example.com": "dropped", "dave@other.example": "dropped"})
+    relay.wait_states(boss, {"boss@example.com": "dropped"})
+    assert sorted(hop.offered) == [ALICE, BOB]
+    history = next(r for r in relay.message(first)["recipients"] if r["address"] == BOB)["history"]
+    assert any("released by entry %d, example.com" % added["id"] in (h["reason"] or "")
+               for h in history)
+    # Denied before it was released: now it is not, and an old one is older than asked for.
+    relay.remove(held)
+    again = relay.post("/whitelist", {
+        "pattern": "boss@example.com", "release_dropped_since": "2999-01-01T00:00:00Z"}).json
+    assert again["released"]["changed"] == 0
+    for body in ({"release_dropped_since": "yesterday"}, {"release_dropped_since": 7},
+                 {"release_dropped_since": "1h", "action": "deny"}):
+        relay.post("/whitelist", dict({"pattern": "x@example.org"}, **body), want=(400,))
+    tool = Tool(relay)
+    text = tool.text("whitelist", "add", "dave@other.example", "--release", "2h")
+    assert "Released: 1 that were dropped, 0 refused" in text
+    relay.wait_states(first, {ALICE: "delivered", BOB: "delivered",
+                              "carol@sub.example.com": "dropped", "dave@other.example": "delivered"})
+
+
+@pytest.mark.parametrize("pattern, goes", [
+    (".example.com", {"carol@sub.example.com"}), ("b*@example.com", {BOB}),
+    ("c*@.example.com", {"carol@sub.example.com"}), (ALICE, {ALICE}),
+    ("*", {ALICE, BOB, "carol@sub.example.com"})])
+def test_every_kind_of_entry_releases_what_it_covers(relay, pattern, goes):
+    number = send(relay, ALICE, BOB, "carol@sub.example.com")
+    body = {"pattern": pattern, "release_dropped_since": "1h", "allow_all": pattern == "*"}
+    assert relay.post("/whitelist", body).json["released"]["changed"] == len(goes)
+    relay.wait_states(number, {a: "delivered" if a in goes else "dropped"
+                               for a in (ALICE, BOB, "carol@sub.example.com")})
+
+
 # --- the list as a whole ------------------------------------------------------------------------
 
 
