@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "admin/value.h"
+#include "base/when.h"
 
 /* --- query parameters --------------------------------------------------------------------------
  */
@@ -35,7 +36,7 @@ int64_t call_param_time(struct call *call, const char *name)
 	int64_t wall_ms = 0;
 	struct err why;
 
-	if (text != NULL && value_parse_time(span_of(text), &wall_ms, &why) != ERR_OK)
+	if (text != NULL && when_parse(span_of(text), &wall_ms, &why) != ERR_OK)
 		call_mistake(call, name, "%s", why.text);
 	return wall_ms;
 }
@@ -228,12 +229,12 @@ int64_t call_expiry(struct call *call, int64_t now, int64_t least)
 	if (at != NULL && in != NULL) {
 		call_mistake(call, "/expires_in", "expires_at is given already");
 	} else if (in != NULL) {
-		if (value_parse_duration(span_of(in), &ms, &why) != ERR_OK)
+		if (when_parse_duration(span_of(in), &ms, &why) != ERR_OK)
 			call_mistake(call, "/expires_in", "%s", why.text);
 		else
 			return now + ms;
 	} else if (at != NULL) {
-		if (value_parse_time(span_of(at), &ms, &why) != ERR_OK)
+		if (when_parse(span_of(at), &ms, &why) != ERR_OK)
 			call_mistake(call, "/expires_at", "%s", why.text);
 		else if (ms <= least)
 			call_mistake(call, "/expires_at", "lies in the past");

@@ -8,6 +8,7 @@
 #include "admin/value.h"
 #include "admin/view.h"
 #include "base/clock.h"
+#include "base/when.h"
 #include "relay/filter/judge.h"
 #include "relay/mail/address.h"
 
@@ -25,7 +26,7 @@ static int64_t read_time(struct call *call, const char *name, const char *pointe
 	int64_t wall_ms = 0;
 	struct err why;
 
-	if (text != NULL && value_parse_time(span_of(text), &wall_ms, &why) != ERR_OK)
+	if (text != NULL && when_parse(span_of(text), &wall_ms, &why) != ERR_OK)
 		call_mistake(call, pointer, "%s", why.text);
 	return wall_ms;
 }

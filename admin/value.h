@@ -1,4 +1,4 @@
-/* admin/value.h - times, durations and cursors as the API writes them */
+/* admin/value.h - cursors as the API writes them */
 #ifndef STAGEPOST_ADMIN_VALUE_H
 #define STAGEPOST_ADMIN_VALUE_H
 
@@ -7,11 +7,6 @@
 #include "base/err.h"
 #include "base/span.h"
 #include "base/ulid.h"
-
-/* RFC 3339, any offset, fraction optional (what is below a millisecond is cut). ERR_SYNTAX. */
-int value_parse_time(struct span text, int64_t *wall_ms_out, struct err *why);
-/* "30s", "5m", "4h", "7d": above 0, at most 100 years. ERR_SYNTAX or ERR_LIMIT. */
-int value_parse_duration(struct span text, int64_t *ms_out, struct err *why);
 
 /*
  * Where a page ended. Opaque to clients and checked when it comes back: one

@@ -11,6 +11,7 @@
 #include "admin/value.h"
 #include "admin/view.h"
 #include "base/clock.h"
+#include "base/when.h"
 #include "queue/whitelist.h"
 #include "relay/filter/whitelist.h"
 
@@ -260,9 +261,9 @@ static int64_t read_release_since(struct call *call, int64_t now, enum entry_act
 	if (action == ENTRY_DENY)
 		call_mistake(call, "/release_dropped_since",
 			     "an entry that denies lets nothing go");
-	if (value_parse_duration(span_of(text), &ms, NULL) == ERR_OK)
+	if (when_parse_duration(span_of(text), &ms, NULL) == ERR_OK)
 		return now - ms;
-	if (value_parse_time(span_of(text), &ms, NULL) != ERR_OK || ms == 0)
+	if (when_parse(span_of(text), &ms, NULL) != ERR_OK || ms == 0)
 		call_mistake(call, "/release_dropped_since",
 			     "a time like 2026-11-21T10:20:30Z, or how long ago, like 2h");
 	return ms;

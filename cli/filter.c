@@ -1,8 +1,8 @@
 /* cli/filter.c - the filters of queue commands, from the command line */
 #include "cli/filter.h"
 
-#include "admin/value.h"
 #include "base/clock.h"
+#include "base/when.h"
 #include "queue/state.h"
 
 #define LIMIT_MAX 10000000
@@ -22,9 +22,9 @@ int filter_read(const struct tool *tool, const struct filter_options *options, s
 	    span_to_u64(span_of(options->limit), LIMIT_MAX, &limit) != ERR_OK)
 		return tool_misuse(tool, "--limit is a number, 0 for all");
 	if (options->since != NULL) {
-		if (value_parse_duration(span_of(options->since), &ago, &why) == ERR_OK)
+		if (when_parse_duration(span_of(options->since), &ago, &why) == ERR_OK)
 			since = clock_wall_ms() - ago;
-		else if (value_parse_time(span_of(options->since), &since, &why) != ERR_OK)
+		else if (when_parse(span_of(options->since), &since, &why) != ERR_OK)
 			return tool_misuse(tool, "--since is an age like 4h or a time like "
 						 "2026-11-21T10:00:00Z");
 	}

@@ -10,9 +10,9 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "admin/value.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/when.h"
 #include "cli/text.h"
 
 #define OUTPUT_MAX ((size_t)256 * 1024 * 1024)
@@ -353,7 +353,7 @@ long long tool_time(const json_t *object, const char *name)
 	int64_t ms = 0;
 	struct err why;
 
-	if (value_parse_time(span_of(tool_text(object, name)), &ms, &why) != ERR_OK)
+	if (when_parse(span_of(tool_text(object, name)), &ms, &why) != ERR_OK)
 		return 0;
 	return ms;
 }
