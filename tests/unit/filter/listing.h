@@ -1,0 +1,83 @@
+/* tests/unit/filter/listing.h - reading a listing and keeping what was told */
+#ifndef STAGEPOST_TESTS_UNIT_FILTER_LISTING_H
+#define STAGEPOST_TESTS_UNIT_FILTER_LISTING_H
+
+#include <stdio.h>
+
+#include "relay/filter/listing.h"
+#include "relay/filter/pattern.h"
+#include "tests/unit/unit.h"
+
+#define LISTING_NOW 1000000
+
+struct told {
+	size_t count;
+	size_t line; /* of the first */
+	size_t column;
+	char pointer[100];
+	char text[240];
+};
+
+static inline void listing_tell(void *ctx, const struct listing_mistake *mistake)
+{
+	struct told *told = ctx;
+
+	ck_assert(mistake->why.text[0] != '\0');
+	if (told->count++ > 0)
+		return;
+	told->line = mistake->line;
+	told->column = mistake->column;
+	snprintf(told->pointer, sizeof(told->pointer), "%s", mistake->pointer);
+	snprintf(told->text, sizeof(told->text), "%s", mistake->why.text);
+}
+
+/* NULL when it was refused. */
+static inline struct listing *listing_of(enum listing_format format, struct span text,
+					 bool allow_all, struct told *told)
+{
+	const struct listing_options options = {.now = LISTING_NOW, .allow_all = allow_all};
+	struct listing *listing = NULL;
+	int code;
+
+	*told = (struct told){.count = 0};
+	code = listing_read(format, text, &options, listing_tell, told, &listing);
+	ck_assert((code == ERR_OK) == (told->count == 0) && (code == ERR_OK) == (listing != NULL));
+	ck_assert(told->count <= LISTING_MISTAKES_MAX);
+	return listing;
+}
+
+/* "allow a@x.test;deny b@x.test": what was read, in order. */
+static inline void listing_print(const struct listing *listing, char *out, size_t size)
+{
+	size_t len = 0;
+
+	out[0] = '\0';
+	for (size_t i = 0; i < listing_count(listing) && len < size; i++) {
+		const struct entry *entry = listing_entry(listing, i);
+
+		len += (size_t)snprintf(out + len, size - len, "%s%s%s", i > 0 ? ";" : "",
+					entry->action == ENTRY_DENY ? "!" : "", entry->pattern);
+	}
+}
+
+/* Deny wins, order never matters: the slow way. */
+static inline bool listing_allows(const struct listing *listing, const char *text)
+{
+	struct address address;
+	bool allowed = false;
+
+	ck_assert_int_eq(address_parse(span_of(text), &address, NULL), ERR_OK);
+	for (size_t i = 0; i < listing_count(listing); i++) {
+		const struct entry *entry = listing_entry(listing, i);
+		struct pattern pattern;
+
+		ck_assert_int_eq(pattern_parse(span_of(entry->pattern), &pattern, NULL), ERR_OK);
+		if (entry->action == ENTRY_DENY && pattern_covers(&pattern, &address))
+			return false;
+		if (entry->action == ENTRY_ALLOW)
+			allowed = allowed || pattern_matches(&pattern, &address);
+	}
+	return allowed;
+}
+
+#endif

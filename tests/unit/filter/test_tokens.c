@@ -1,0 +1,149 @@
+/* tests relay/filter/tokens.c */
+#include "relay/filter/tokens.h"
+
+#include <stdio.h>
+
+#include "tests/unit/unit.h"
+
+/* The document as a string of tokens: {n:s,…}. "!": broken. */
+static void spell(struct span text, char *out, size_t size)
+{
+	static const char marks[] = "{}[]:s0tfn.!";
+	struct tokens tokens;
+	enum token token;
+	size_t len = 0;
+
+	tokens_init(&tokens, text);
+	do {
+		token = tokens_next(&tokens);
+		out[len++] = marks[token];
+	} while (token != TOKEN_END && token != TOKEN_BROKEN && len + 1 < size);
+	out[len] = '\0';
+	if (token == TOKEN_BROKEN)
+		ck_assert_int_eq(tokens_next(&tokens), TOKEN_BROKEN);
+	tokens_release(&tokens);
+}
+
+START_TEST(documents)
+{
+	static const struct {
+		const char *text;
+		const char *want;
+	} cases[] = {
+		{"[]", "[]."},
+		{"{}", "{}."},
+		{" \t\r\n[ ] \n", "[]."},
+		{"\"x\"", "s."},
+		{"-0.5e+10", "0."},
+		{"[true,false,null]", "[tfn]."},
+		{"{\"a\":1,\"b\":{\"c\":[\"d\",{}]}}", "{:0:{:[s{}]}}."},
+		{"[[[[[[[[]]]]]]]]", "[[[[[[[[]]]]]]]]."},
+		{"[[[[[[[[[]]]]]]]]]", "[[[[[[[[!"},
+		{"", "!"},
+		{" ", "!"},
+		{"[", "[!"},
+		{"[1", "[0!"},
+		{"[1,", "[0!"},
+		{"[1,]", "[0!"},
+		{"[,1]", "[!"},
+		{"[1 2]", "[0!"},
+		{"[1}", "[0!"},
+		{"{\"a\"}", "{!"},
+		{"{\"a\":}", "{:!"},
+		{"{\"a\":1,}", "{:0!"},
+		{"{a:1}", "{!"},
+		{"{\"a\":1]", "{:0!"},
+		{"[] []", "[]!"},
+		{"[]x", "[]!"},
+		{"[01]", "[!"},
+		{"[-]", "[!"},
+		{"[1.]", "[!"},
+		{"[1e]", "[!"},
+		{"[.5]", "[!"},
+		{"[+1]", "[!"},
+		{"[tru]", "[!"},
+		{"[True]", "[!"},
+		{"[\"a]", "[!"},
+		{"[\"a\nb\"]", "[!"},
+		{"[\"\\x\"]", "[!"},
+		{"[\"\\u12\"]", "[!"},
+		{"[\"\\ud800\"]", "[!"},
+		{"[\"\\udc00\"]", "[!"},
+		{"[\"\\ud800\\u0041\"]", "[!"},
+		{"[\"\\", "[!"},
+		{"// no\n[]", "!"},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char got[64];
+
+		spell(span_of(cases[i].text), got, sizeof(got));
+		ck_assert_msg(strcmp(got, cases[i].want) == 0, "%s: %s, not %s", cases[i].text, got,
+			      cases[i].want);
+	}
+	{
+		char got[64];
+
+		spell(span_make("[\0]", 3), got, sizeof(got));
+		ck_assert_str_eq(got, "[!");
+	}
+}
+END_TEST
+
+START_TEST(strings)
+{
+	static const char text[] =
+		"\"a\\\"\\\\\\/"
+		"\\b\\f\\n\\r\\t\\u0041\\u00e9\\u20ac\\ud83d\\ude00\\u0000z\xc3\xa9\"";
+	static const char want[] =
+		"a\"\\/\b\f\n\r\tA\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\0z\xc3\xa9";
+	struct tokens tokens;
+
+	tokens_init(&tokens, span_of(text));
+	ck_assert_int_eq(tokens_next(&tokens), TOKEN_STRING);
+	ck_assert(span_equal(tokens_text(&tokens), span_make(want, sizeof(want) - 1)));
+	ck_assert_int_eq(tokens_next(&tokens), TOKEN_END);
+	tokens_release(&tokens);
+}
+END_TEST
+
+START_TEST(places)
+{
+	struct tokens tokens;
+
+	tokens_init(&tokens, span_of("{\n  \"name\": [\n\t1,\n oops]}"));
+	ck_assert_int_eq(tokens_next(&tokens), TOKEN_OBJECT);
+	ck_assert(tokens.line == 1 && tokens.column == 1);
+	ck_assert_int_eq(tokens_next(&tokens), TOKEN_NAME);
+	ck_assert(tokens.line == 2 && tokens.column == 3);
+	ck_assert_int_eq(tokens_next(&tokens), TOKEN_ARRAY);
+	ck_assert(tokens.line == 2 && tokens.column == 11);
+	ck_assert_int_eq(tokens_next(&tokens), TOKEN_NUMBER);
+	ck_assert(tokens.line == 3 && tokens.column == 2);
+	ck_assert_int_eq(tokens_next(&tokens), TOKEN_BROKEN);
+	ck_assert(tokens.line == 4 && tokens.column == 2);
+	tokens_release(&tokens);
+}
+END_TEST
+
+START_TEST(skips_whole_values)
+{
+	struct tokens tokens;
+
+	tokens_init(&tokens, span_of("{\"a\":{\"b\":[1,{}]},\"c\":2}"));
+	(void)tokens_next(&tokens);
+	ck_assert_int_eq(tokens_next(&tokens), TOKEN_NAME);
+	ck_assert(tokens_skip(&tokens, tokens_next(&tokens)));
+	ck_assert_int_eq(tokens_next(&tokens), TOKEN_NAME);
+	ck_assert(span_is(tokens_text(&tokens), "c"));
+	ck_assert(tokens_skip(&tokens, tokens_next(&tokens)));
+	ck_assert_int_eq(tokens_next(&tokens), TOKEN_OBJECT_END);
+	tokens_release(&tokens);
+	tokens_init(&tokens, span_of("[[1,"));
+	(void)tokens_next(&tokens);
+	ck_assert(!tokens_skip(&tokens, tokens_next(&tokens)));
+	tokens_release(&tokens);
+}
+END_TEST
+
+UNIT_MAIN("filter/tokens", documents, strings, places, skips_whole_values)
