@@ -24,6 +24,8 @@ struct admin {
 	size_t host_count;
 };
 
+#define CREW_THREADS 1
+
 static struct admin *admin_new(const struct admin_env *env, const struct admin_options *options)
 {
 	struct admin *admin = mem_zalloc(sizeof(*admin));
@@ -46,7 +48,7 @@ static int prepare_store(struct admin *admin, struct err *why)
 {
 	const struct admin_env *env = &admin->api.env;
 	struct store_reader *reader;
-	int code = readers_open(env->store, HTTP_THREADS, &admin->api.readers, why);
+	int code = readers_open(env->store, HTTP_THREADS + CREW_THREADS, &admin->api.readers, why);
 
 	if (code != ERR_OK)
 		return code;
@@ -75,7 +77,8 @@ static int serve(struct admin *admin, const char *address, struct err *why)
 			(void)close(options.local_fd);
 		return err_prefix(why, code, "admin");
 	}
-	return http_start(&options, &admin->server, why);
+	code = crew_new("admin-labour", CREW_THREADS, &admin->api.crew, why);
+	return code == ERR_OK ? http_start(&options, &admin->server, why) : code;
 }
 
 int admin_start(const struct admin_env *env, const struct admin_options *options,
@@ -106,6 +109,7 @@ void admin_stop(struct admin **admin, int64_t grace_ms)
 		http_stop(&a->server, grace_ms);
 		(void)unlink(a->socket_path);
 	}
+	crew_free(&a->api.crew);
 	readers_close(&a->api.readers);
 	auth_failures_free(&a->api.failures);
 	for (size_t i = 0; i < a->host_count; i++)

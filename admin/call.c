@@ -142,6 +142,27 @@ void call_submit(struct call *call, void (*submit)(struct store *, struct store_
 	submit(call->api->env.store, job);
 }
 
+static void run_labour(struct crew_job *job)
+{
+	struct call *call = (struct call *)((char *)job - offsetof(struct call, job));
+
+	call->labour(call);
+	call_give_reader(call);
+	http_resume(call->http);
+}
+
+void call_labour(struct call *call, void (*labour)(struct call *call),
+		 void (*then)(struct call *call))
+{
+	call_give_reader(call);
+	call->labour = labour;
+	call->then = then;
+	call->job.run = run_labour;
+	call->job.turn = 0;
+	http_suspend(call->http, on_resumed);
+	crew_give(call->api->crew, &call->job);
+}
+
 struct store_reader *call_reader(struct call *call)
 {
 	if (call->reader == NULL)

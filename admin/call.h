@@ -11,6 +11,7 @@
 #include "admin/auth.h"
 #include "admin/http.h"
 #include "admin/readers.h"
+#include "base/crew.h"
 #include "base/mem.h"
 #include "base/span.h"
 #include "queue/store.h"
@@ -25,6 +26,7 @@ struct api {
 	struct admin_env env;
 	struct readers *readers;
 	struct auth_failures *failures;
+	struct crew *crew; /* one thread, for what takes long */
 };
 
 struct route;
@@ -49,6 +51,10 @@ struct call {
 	struct store_reader *reader;
 	void (*then)(struct call *call);
 	void *work; /* the handler's own, between call_submit and `then`; in the arena */
+	/* At the end, answered or not: drop what `work` has outside of the arena. May be NULL. */
+	void (*forget)(struct call *call);
+	struct crew_job job;		   /* private */
+	void (*labour)(struct call *call); /* private */
 };
 
 /* --- answering: exactly one of these, or call_submit --- */
@@ -71,6 +77,12 @@ bool call_if_match(struct call *call, int64_t revision, bool *given_out);
  */
 void call_submit(struct call *call, void (*submit)(struct store *, struct store_job *),
 		 struct store_job *job, void (*then)(struct call *call));
+/*
+ * Do what takes long in a thread of its own, one call at a time, and answer
+ * in `then`. `labour` may read, but neither answer nor submit.
+ */
+void call_labour(struct call *call, void (*labour)(struct call *call),
+		 void (*then)(struct call *call));
 /* A reading connection for this stretch of the handler; given back when it returns. */
 struct store_reader *call_reader(struct call *call);
 void call_give_reader(struct call *call);
@@ -89,6 +101,8 @@ size_t call_param_limit(struct call *call);
 int64_t call_param_time(struct call *call, const char *name);
 /* `after`, 0 when not given. */
 int64_t call_param_cursor(struct call *call, int kind);
+/* `scope`, NULL when not given: what a caller that is limited to one may see is that scope. */
+const char *call_param_scope(struct call *call);
 /* The {id} of the path as a row number; when it is none, 404 was replied and false returned. */
 bool call_row_id(struct call *call, int64_t *id_out);
 

@@ -35,6 +35,12 @@ void handle_whitelist_replace(struct call *call);
 /* admin/history.c */
 void handle_whitelist_history(struct call *call);
 
+/* admin/import.c */
+void handle_whitelist_import(struct call *call);
+
+/* admin/export.c */
+void handle_whitelist_export(struct call *call);
+
 /* admin/faults.c */
 void handle_fault_list(struct call *call);
 void handle_fault_add(struct call *call);

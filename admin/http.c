@@ -393,6 +393,8 @@ static ssize_t read_source(void *ctx, uint64_t position, char *bytes_out, size_t
 	const struct http_source *source = ctx;
 	size_t len = source->read(source->source, bytes_out, max);
 
+	if (len == HTTP_SOURCE_END)
+		return MHD_CONTENT_READER_END_OF_STREAM;
 	return len > 0 ? (ssize_t)len : MHD_CONTENT_READER_END_WITH_ERROR;
 }
 
@@ -412,8 +414,9 @@ void http_reply_stream(struct http_request *request, int status, const char *typ
 	assert(request->response == NULL);
 	*copy = *source;
 	request->status = status;
-	request->response = MHD_create_response_from_callback(size, SOURCE_BLOCK_BYTES, read_source,
-							      copy, release_source);
+	request->response = MHD_create_response_from_callback(
+		size == HTTP_SIZE_UNKNOWN ? MHD_SIZE_UNKNOWN : size, SOURCE_BLOCK_BYTES,
+		read_source, copy, release_source);
 	assert(request->response != NULL);
 	add_headers(request, type);
 }

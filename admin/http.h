@@ -96,11 +96,16 @@ void http_reply(struct http_request *request, int status, const char *type, stru
 
 /* Bytes that come piece by piece, read in the server's threads. */
 struct http_source {
-	/* Up to `max` bytes; 0: the end has come too early, or a failure: the connection is cut. */
+	/*
+	 * Up to `max` bytes; 0: the end has come too early, or a failure: the
+	 * connection is cut. HTTP_SOURCE_END: all was given, where the size was unknown.
+	 */
 	size_t (*read)(void *source, char *bytes_out, size_t max);
 	void (*release)(void *source);
 	void *source;
 };
+#define HTTP_SOURCE_END	  SIZE_MAX
+#define HTTP_SIZE_UNKNOWN UINT64_MAX /* sent in chunks */
 void http_reply_stream(struct http_request *request, int status, const char *type, uint64_t size,
 		       const struct http_source *source);
 /* 0 before a reply. */

@@ -5,6 +5,7 @@
 
 #include "admin/value.h"
 #include "base/when.h"
+#include "relay/filter/listing.h"
 
 /* --- query parameters --------------------------------------------------------------------------
  */
@@ -51,6 +52,18 @@ int64_t call_param_cursor(struct call *call, int kind)
 	    cursor_parse_id((enum cursor_kind)kind, span_of(text), &id, &why) != ERR_OK)
 		call_mistake(call, "after", "%s", why.text);
 	return id;
+}
+
+const char *call_param_scope(struct call *call)
+{
+	const char *scope = call_param(call, "scope");
+	const char *own = call->caller.scope;
+
+	if (own[0] == '\0')
+		return scope;
+	if (scope != NULL && strcmp(scope, own) != 0)
+		call_mistake(call, "scope", "this token is limited to the scope %s", own);
+	return own;
 }
 
 bool call_row_id(struct call *call, int64_t *id_out)
@@ -246,12 +259,7 @@ int64_t call_expiry(struct call *call, int64_t now, int64_t least)
 
 bool call_is_scope(const char *text)
 {
-	size_t len = strlen(text);
-
-	for (size_t i = 0; i < len; i++)
-		if (!ascii_is_alnum(text[i]) && text[i] != '.' && text[i] != '_' && text[i] != '-')
-			return false;
-	return len <= AUTH_SCOPE_MAX;
+	return listing_is_scope(span_of(text));
 }
 
 const char *call_scope(struct call *call)

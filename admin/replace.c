@@ -41,7 +41,8 @@ struct replace {
 /* --- what is asked for -------------------------------------------------------------------------
  */
 
-static void read_one(struct call *call, json_t *one, size_t place, struct entry *entry)
+static void read_one(struct call *call, json_t *one, size_t place, bool allow_all,
+		     struct entry *entry)
 {
 	const char *where = arena_printf(call->arena, "/entries/%zu", place);
 	json_t *whole = call->body;
@@ -52,12 +53,16 @@ static void read_one(struct call *call, json_t *one, size_t place, struct entry 
 	}
 	call->inside = where;
 	call->body = one;
-	call_only_members(call, ENTRY_MEMBERS SHOWN_MEMBERS);
+	call_only_members(call, ENTRY_MEMBERS SHOWN_MEMBERS " allow_all");
 	entry->action = ENTRY_ALLOW;
 	/* One that is over may stay in the list: it allows nothing. */
 	entry_read(call, entry, clock_steady_wall_ms(), 0);
 	if (entry->pattern == NULL && !call_has_member(call, "pattern"))
 		call_mistake(call, "/pattern", "is needed");
+	/* An export says so beside the entry. */
+	if (!call_bool(call, "allow_all") && !allow_all && entry_lets_all_out(entry))
+		call_mistake(call, "/pattern",
+			     "\"*\" lets everything out: say \"allow_all\": true as well");
 	call->body = whole;
 	call->inside = NULL;
 }
@@ -88,10 +93,7 @@ static void read_entries(struct call *call, struct replace *replace)
 		struct wanted *wanted = &replace->wanted[i];
 
 		wanted->place = i;
-		read_one(call, one, i, &wanted->entry);
-		if (entry_lets_all_out(&wanted->entry) && !allow_all)
-			call_mistake(call, arena_printf(call->arena, "/entries/%zu/pattern", i),
-				     "\"*\" lets everything out: say \"allow_all\": true as well");
+		read_one(call, one, i, allow_all, &wanted->entry);
 		if (has_many_mistakes(call))
 			return;
 	}

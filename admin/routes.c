@@ -7,6 +7,7 @@
 #include "admin/problem.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "relay/filter/listing.h"
 
 #define API "/api/v1"
 #define KIB ((size_t)1024)
@@ -33,6 +34,10 @@ static const struct route routes[] = {
 	/* In front of {id}: the first that fits counts. */
 	{"GET", API "/whitelist/history", ROLE_READER, false, 0, false,
 	 "entry pattern since limit after", handle_whitelist_history},
+	{"POST", API "/whitelist/import", ROLE_OPERATOR, false, LISTING_BYTES_MAX, true,
+	 "format dry_run mode scope allow_all", handle_whitelist_import},
+	{"GET", API "/whitelist/export", ROLE_READER, false, 0, false, "format scope",
+	 handle_whitelist_export},
 	{"GET", API "/whitelist/{id}", ROLE_READER, false, 0, false, "", handle_whitelist_get},
 	{"PATCH", API "/whitelist/{id}", ROLE_OPERATOR, false, 16 * KIB, true, "",
 	 handle_whitelist_patch},
@@ -253,13 +258,25 @@ static bool is_cross_site(const struct call *call)
 	       !span_equal_fold(span_skip(text, strlen("http://")), http_host(call->http));
 }
 
-static bool body_is_json(const struct call *call)
+/*
+ * A list comes as people have it, not only as JSON; what it is says a
+ * parameter. Still nothing that a form could be made to send (S286).
+ */
+static bool takes_text(const struct call *call)
+{
+	return call->route->handle == handle_whitelist_import;
+}
+
+static bool type_is_right(const struct call *call)
 {
 	size_t count;
 	const char *type = http_header(call->http, "Content-Type", &count);
 	struct span text = span_of(type);
 
 	text = span_trim(span_first(text, span_find(text, ';')));
+	if (takes_text(call) &&
+	    (span_is_fold(text, "text/csv") || span_is_fold(text, "application/octet-stream")))
+		return count == 1;
 	return count == 1 && (span_is_fold(text, "application/json") ||
 			      (span_is_fold(text, "application/merge-patch+json") &&
 			       strcmp(call->route->method, "PATCH") == 0));
@@ -353,8 +370,10 @@ static void on_begin(void *ctx, struct http_request *http, size_t *body_limit_ou
 		if (is_write(call) && is_cross_site(call))
 			call_problem(call, 403, "a page of another site may not do this");
 		else if (read_params(call) && http_has_body(http) && call->route->body_limit > 0 &&
-			 !body_is_json(call))
-			call_problem(call, 415, "the body must be application/json");
+			 !type_is_right(call))
+			call_problem(call, 415, "the body must be application/json%s",
+				     takes_text(call) ? ", text/csv or application/octet-stream"
+						      : "");
 	}
 	call_give_reader(call);
 }
@@ -366,7 +385,7 @@ static void on_handle(void *ctx, struct http_request *http)
 	struct err why;
 	int code = ERR_OK;
 
-	if (body.len > 0 || call->route->body_required)
+	if ((body.len > 0 || call->route->body_required) && !takes_text(call))
 		code = call_parse_body(body, &call->body, &why);
 	if (code != ERR_OK) {
 		call_problem(call, 400, "%s", why.text);
@@ -404,6 +423,8 @@ static void on_end(void *ctx, struct http_request *http)
 	if (call == NULL)
 		return;
 	log_call(call);
+	if (call->forget != NULL)
+		call->forget(call);
 	json_decref(call->body);
 	json_decref(call->mistakes);
 	arena_free(&call->arena);

@@ -40,25 +40,12 @@ static enum entry_action param_action(struct call *call)
 	return ENTRY_DENY;
 }
 
-/* What a caller that is limited to a scope may see is that scope. */
-static const char *param_scope(struct call *call)
-{
-	const char *scope = call_param(call, "scope");
-	const char *own = call->caller.scope;
-
-	if (own[0] == '\0')
-		return scope;
-	if (scope != NULL && strcmp(scope, own) != 0)
-		call_mistake(call, "scope", "this token is limited to the scope %s", own);
-	return own;
-}
-
 void handle_whitelist_list(struct call *call)
 {
 	struct page page = page_of(call, CURSOR_WHITELIST);
 	struct whitelist_query query = {
 		.contains = call_param(call, "q"),
-		.scope = param_scope(call),
+		.scope = call_param_scope(call),
 		.action = param_action(call),
 		.after_id = page.after,
 		.limit = page.limit + 1,

@@ -20,7 +20,7 @@
 
 struct client {
 	CURL *curl;
-	struct curl_slist *headers;
+	char token_header[TOKEN_MAX + 32]; /* "" without one */
 	char socket_path[512];
 	char base[512];
 	char error[CURL_ERROR_SIZE];
@@ -31,6 +31,7 @@ struct sink {
 	CURL *curl;
 	struct buf text;
 	FILE *out; /* NULL: into text */
+	char etag[sizeof(((struct client_reply *)NULL)->etag)];
 	bool failed;
 };
 
@@ -46,6 +47,20 @@ static size_t on_bytes(char *bytes, size_t size, size_t count, void *ctx)
 	else
 		sink->failed = buf_append(&sink->text, bytes, len) != ERR_OK;
 	return sink->failed ? 0 : len;
+}
+
+static size_t on_header(char *bytes, size_t size, size_t count, void *ctx)
+{
+	static const char name[] = "ETag:";
+	struct span line = span_make(bytes, size * count);
+	struct sink *sink = ctx;
+
+	if (span_starts_fold(line, name)) {
+		struct span tag = span_trim(span_skip(line, strlen(name)));
+
+		snprintf(sink->etag, sizeof(sink->etag), "%.*s", SPAN_ARG(tag));
+	}
+	return size * count;
 }
 
 /* --- making one -------------------------------------------------------------- */
@@ -75,14 +90,12 @@ static int read_token(const char *path, char token_out[TOKEN_MAX], struct err *w
 static int add_token(struct client *client, const char *path, struct err *why)
 {
 	char token[TOKEN_MAX];
-	char header[TOKEN_MAX + 32];
 	int code = read_token(path, token, why);
 
-	if (code != ERR_OK)
-		return code;
-	snprintf(header, sizeof(header), "Authorization: Bearer %s", token);
-	client->headers = curl_slist_append(client->headers, header);
-	return ERR_OK;
+	if (code == ERR_OK)
+		snprintf(client->token_header, sizeof(client->token_header),
+			 "Authorization: Bearer %s", token);
+	return code;
 }
 
 static void set_fixed_options(struct client *client)
@@ -102,8 +115,7 @@ static void set_fixed_options(struct client *client)
 #endif
 	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_bytes);
 	curl_easy_setopt(curl, CURLOPT_USERAGENT, "stagepost/" PACKAGE_VERSION);
-	client->headers = curl_slist_append(client->headers, "Content-Type: application/json");
-	client->headers = curl_slist_append(client->headers, "Expect:");
+	curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
 }
 
 static int set_target(struct client *client, const struct tool *tool, struct err *why)
@@ -153,7 +165,6 @@ void client_free(struct client **client)
 {
 	if (*client == NULL)
 		return;
-	curl_slist_free_all((*client)->headers);
 	curl_easy_cleanup((*client)->curl);
 	curl_global_cleanup();
 	mem_free(*client);
@@ -197,68 +208,101 @@ static int judge(const struct client *client, const struct tool *tool, CURLcode 
 	}
 }
 
-static void set_request(struct client *client, const char *method, const char *path,
-			const char *body, struct sink *sink)
+static struct curl_slist *make_headers(const struct client *client,
+				       const struct client_request *request)
+{
+	struct curl_slist *headers = curl_slist_append(NULL, "Expect:");
+	char line[128];
+
+	snprintf(line, sizeof(line), "Content-Type: %s",
+		 request->type != NULL ? request->type : "application/json");
+	headers = curl_slist_append(headers, line);
+	if (client->token_header[0] != '\0')
+		headers = curl_slist_append(headers, client->token_header);
+	snprintf(line, sizeof(line), "If-Match: %s", request->if_match);
+	return request->if_match != NULL ? curl_slist_append(headers, line) : headers;
+}
+
+static void set_request(struct client *client, const struct client_request *request,
+			struct sink *sink)
 {
 	CURL *curl = client->curl;
-	bool is_download = sink->out != NULL;
 	char url[sizeof(client->base) + PATH_MAX_];
 
-	snprintf(url, sizeof(url), "%s%s", client->base, path);
+	snprintf(url, sizeof(url), "%s%s", client->base, request->path);
 	client->error[0] = '\0';
 	curl_easy_setopt(curl, CURLOPT_URL, url);
-	curl_easy_setopt(curl, CURLOPT_HTTPHEADER, client->headers);
 	curl_easy_setopt(curl, CURLOPT_WRITEDATA, sink);
+	curl_easy_setopt(curl, CURLOPT_HEADERDATA, sink);
 	curl_easy_setopt(curl, CURLOPT_HTTPGET, 1L);
-	if (body != NULL) {
-		curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)strlen(body));
-		curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body);
+	if (request->body.data != NULL) {
+		curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body.len);
+		curl_easy_setopt(curl, CURLOPT_POSTFIELDS, request->body.data);
 	}
-	curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method);
-	curl_easy_setopt(curl, CURLOPT_TIMEOUT, is_download ? 0L : TOTAL_SECONDS);
+	curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, request->method);
+	curl_easy_setopt(curl, CURLOPT_TIMEOUT, sink->out != NULL ? 0L : TOTAL_SECONDS);
 	curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
 	curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, STALL_SECONDS);
 }
 
-static int perform(struct tool *tool, const char *method, const char *path, const json_t *body,
-		   FILE *out, struct client_reply *reply_out, struct err *why)
+static int perform(struct tool *tool, const struct client_request *request, struct sink *sink,
+		   struct err *why)
 {
-	char *text = body != NULL ? json_dumps(body, JSON_COMPACT) : NULL;
-	struct sink sink = {.out = out};
+	struct client *client = tool->client;
+	struct curl_slist *headers = make_headers(client, request);
+	int code;
+
+	sink->curl = client->curl;
+	curl_easy_setopt(client->curl, CURLOPT_HTTPHEADER, headers);
+	set_request(client, request, sink);
+	code = judge(client, tool, curl_easy_perform(client->curl), sink, why);
+	curl_easy_setopt(client->curl, CURLOPT_HTTPHEADER, NULL);
+	curl_slist_free_all(headers);
+	return code;
+}
+
+int client_send(struct tool *tool, const struct client_request *request,
+		struct client_reply *reply_out, struct err *why)
+{
+	struct sink sink = {.out = request->out};
 	int code = ERR_OK;
 
-	if (strlen(path) >= PATH_MAX_)
-		code = err_set(why, ERR_IO, "what is asked for is too long for a request");
-	else if (tool->client == NULL)
+	if (strlen(request->path) >= PATH_MAX_)
+		return err_set(why, ERR_IO, "what is asked for is too long for a request");
+	if (tool->client == NULL)
 		code = client_new(tool, &tool->client, why);
-	if (code == ERR_OK) {
-		buf_init(&sink.text, ANSWER_MAX);
-		sink.curl = tool->client->curl;
-		set_request(tool->client, method, path, text, &sink);
-		code = judge(tool->client, tool, curl_easy_perform(sink.curl), &sink, why);
-	}
+	if (code != ERR_OK)
+		return code;
+	buf_init(&sink.text, ANSWER_MAX);
+	code = perform(tool, request, &sink, why);
 	if (code == ERR_OK) {
 		*reply_out = (struct client_reply){0};
 		curl_easy_getinfo(sink.curl, CURLINFO_RESPONSE_CODE, &reply_out->status);
+		memcpy(reply_out->etag, sink.etag, sizeof(sink.etag));
 		if (sink.text.len > 0)
 			reply_out->body = json_loadb(sink.text.data, sink.text.len, 0, NULL);
 	}
-	if (sink.curl != NULL)
-		buf_release(&sink.text);
-	free(text);
+	buf_release(&sink.text);
 	return code;
 }
 
 int client_call(struct tool *tool, const char *method, const char *path, const json_t *body,
 		struct client_reply *reply_out, struct err *why)
 {
-	return perform(tool, method, path, body, NULL, reply_out, why);
+	char *text = body != NULL ? json_dumps(body, JSON_COMPACT) : NULL;
+	struct client_request request = {.method = method, .path = path, .body = span_of(text)};
+	int code = client_send(tool, &request, reply_out, why);
+
+	free(text);
+	return code;
 }
 
 int client_download(struct tool *tool, const char *path, FILE *out, struct client_reply *reply_out,
 		    struct err *why)
 {
-	return perform(tool, "GET", path, NULL, out, reply_out, why);
+	struct client_request request = {.method = "GET", .path = path, .out = out};
+
+	return client_send(tool, &request, reply_out, why);
 }
 
 /* --- what it means for the tool ---------------------------------------------- */

@@ -11,7 +11,18 @@
 
 struct client_reply {
 	long status;
-	json_t *body; /* NULL when there was none, or no JSON; json_decref() it */
+	json_t *body;  /* NULL when there was none, or no JSON; json_decref() it */
+	char etag[64]; /* "" without one */
+};
+
+/* A request that is more than a method, a path and JSON. What is NULL is left out. */
+struct client_request {
+	const char *method;
+	const char *path;
+	const char *type; /* of `body`; NULL: JSON */
+	struct span body;
+	const char *if_match;
+	FILE *out; /* where an answer of status 200 goes, byte for byte as it comes */
 };
 
 /*
@@ -20,6 +31,8 @@ struct client_reply {
  * the socket or the token file may not be used; ERR_IO: anything else.
  */
 int client_call(struct tool *tool, const char *method, const char *path, const json_t *body,
+		struct client_reply *reply_out, struct err *why);
+int client_send(struct tool *tool, const struct client_request *request,
 		struct client_reply *reply_out, struct err *why);
 /* GET whose answer, when it is 200, goes to `out` byte for byte as it comes. */
 int client_download(struct tool *tool, const char *path, FILE *out, struct client_reply *reply_out,

@@ -28,6 +28,13 @@ extern const struct command command_whitelist_remove;
 /* cli/history.c */
 extern const struct command command_whitelist_history;
 
+/* cli/whitelist_file.c */
+extern const struct command command_whitelist_import;
+extern const struct command command_whitelist_export;
+
+/* cli/whitelist_apply.c */
+extern const struct command command_whitelist_apply;
+
 /* cli/user.c */
 extern const struct command command_user_add;
 extern const struct command command_user_remove;

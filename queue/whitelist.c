@@ -510,3 +510,46 @@ int queue_whitelist_get(struct store_reader *reader, int64_t id,
 	query_end(&query);
 	return ERR_OK;
 }
+
+static const char sql_match[] = "SELECT" ENTRY_COLUMNS
+				" FROM whitelist WHERE pattern = ?1 AND scope = ?2 AND action = ?3";
+
+static int match_one(struct db *db, const struct whitelist_match *match, size_t i, struct err *why)
+{
+	const struct entry *wanted = match->wanted(match->ctx, i);
+	struct entry present;
+	struct query query;
+	bool found = false;
+	int code = query_begin(&query, db, sql_match, why);
+
+	if (code != ERR_OK)
+		return code;
+	query_give_text(&query, wanted->pattern);
+	query_give_text(&query, wanted->scope);
+	query_give_int(&query, wanted->action);
+	code = query_row(&query, &found, why);
+	if (code != ERR_OK)
+		return code;
+	if (found)
+		take_entry(&query, &present);
+	match->row(match->ctx, i, found ? &present : NULL);
+	if (found)
+		query_end(&query);
+	return ERR_OK;
+}
+
+int queue_whitelist_match(struct store_reader *reader, const struct whitelist_match *match,
+			  int64_t *revision_out, struct err *why)
+{
+	int64_t revision = 0;
+	int code = reader_begin(reader, why);
+
+	if (code == ERR_OK)
+		code = read_revision(reader_db(reader), &revision, why);
+	for (size_t i = 0; code == ERR_OK && i < match->count; i++)
+		code = match_one(reader_db(reader), match, i, why);
+	reader_end(reader);
+	if (code == ERR_OK)
+		*revision_out = revision;
+	return code;
+}

@@ -142,4 +142,17 @@ int queue_whitelist_history(struct store_reader *reader, const struct whitelist_
 			    bool (*row)(void *ctx, const struct whitelist_past *past), void *ctx,
 			    struct err *why);
 
+/*
+ * For each of `count` entries, in their order, the row with the same pattern,
+ * scope and action, or NULL: one look-up each, all in one version of the list.
+ */
+struct whitelist_match {
+	size_t count;
+	const struct entry *(*wanted)(void *ctx, size_t i);
+	void (*row)(void *ctx, size_t i, const struct entry *present);
+	void *ctx;
+};
+int queue_whitelist_match(struct store_reader *reader, const struct whitelist_match *match,
+			  int64_t *revision_out, struct err *why);
+
 #endif

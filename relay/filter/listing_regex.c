@@ -1,9 +1,7 @@
-/* relay/filter/listing_regex.c - one regular expression as patterns, where they say exactly the
- * same */
+/* relay/filter/listing_regex.c - one regular expression as patterns that say exactly the same */
 #include "relay/filter/listing_regex.h"
 
-#define WORDS_MAX ((size_t)1000) /* that an expression stands for, when its (a|b) are written out  \
-				  */
+#define WORDS_MAX   ((size_t)1000) /* of one expression, with its (a|b) written out */
 #define WORD_SIZE   ((size_t)400)
 #define GROUPS_MAX  16 /* inside each other */
 #define IGNORE_CASE "(?i)"

@@ -1,0 +1,274 @@
+/* admin/import.c - many entries at once, in the formats people have them: all or nothing */
+#include "admin/handlers.h"
+
+#include <stdio.h>
+
+#include "admin/problem.h"
+#include "admin/view.h"
+#include "base/clock.h"
+#include "queue/whitelist.h"
+#include "relay/filter/listing.h"
+
+#define ROUNDS_MAX 100	/* of others who changed the list in between */
+#define SHOWN_MAX  1000 /* entries in the answer of a dry run */
+
+/* Reading the text and comparing it take long and happen in labour. */
+struct import {
+	struct whitelist_apply apply;
+	enum listing_format format;
+	struct listing_options options;
+	struct listing *listing;
+	json_t *problem; /* mistakes in the text */
+	int code;	 /* of the comparison */
+	struct err why;
+	bool dry_run;
+	bool update; /* note, owner and time of what is there already */
+	bool conditional;
+	int64_t revision; /* that was compared with */
+	size_t added;
+	size_t updated;
+	size_t expired;
+	int rounds;
+};
+
+/* --- what is asked for -------------------------------------------------------------------------
+ */
+
+static bool param_flag(struct call *call, const char *name)
+{
+	const char *text = call_param(call, name);
+
+	if (text == NULL || strcmp(text, "false") == 0)
+		return false;
+	if (strcmp(text, "true") != 0)
+		call_mistake(call, name, "neither true nor false");
+	return true;
+}
+
+/* Said, or what the body is called. */
+static void read_format(struct call *call, struct import *import)
+{
+	const char *name = call_param(call, "format");
+	struct span type = span_of(http_header(call->http, "Content-Type", NULL));
+
+	type = span_trim(span_first(type, span_find(type, ';')));
+	if (name != NULL) {
+		if (!listing_format_find(span_of(name), &import->format))
+			call_mistake(call, "format", "none of " LISTING_FORMATS);
+		return;
+	}
+	import->format = span_is_fold(type, "application/json") ? LISTING_JSON
+			 : span_is_fold(type, "text/csv")	? LISTING_CSV
+								: LISTING_TEXT;
+}
+
+static void read_mode(struct call *call, struct import *import)
+{
+	const char *mode = call_param(call, "mode");
+
+	import->update = mode != NULL && strcmp(mode, "update") == 0;
+	if (mode != NULL && !import->update && strcmp(mode, "add") != 0)
+		call_mistake(call, "mode", "neither add nor update");
+}
+
+static void read_scope(struct call *call, struct import *import)
+{
+	import->options.scope = call_param_scope(call);
+	import->options.only_scope = call->caller.scope[0] != '\0';
+	if (import->options.scope != NULL && !call_is_scope(import->options.scope))
+		call_mistake(call, "scope", "only letters, digits, '.', '_' and '-'");
+}
+
+/* --- reading -----------------------------------------------------------------------------------
+ */
+
+static void on_mistake(void *ctx, const struct listing_mistake *mistake)
+{
+	struct import *import = ctx;
+	char text[sizeof(mistake->why.text) + 64];
+	json_t *errors;
+	json_t *last;
+
+	if (mistake->line == 0)
+		(void)snprintf(text, sizeof(text), "%s", mistake->why.text);
+	else if (mistake->column == 0)
+		(void)snprintf(text, sizeof(text), "line %zu: %s", mistake->line,
+			       mistake->why.text);
+	else
+		(void)snprintf(text, sizeof(text), "line %zu, column %zu: %s", mistake->line,
+			       mistake->column, mistake->why.text);
+	if (import->problem == NULL)
+		import->problem = problem_new(400, text);
+	problem_add(import->problem, mistake->pointer, text);
+	errors = json_object_get(import->problem, "errors");
+	last = json_array_get(errors, json_array_size(errors) - 1);
+	if (mistake->line > 0)
+		(void)json_object_set_new(last, "line", json_integer((json_int_t)mistake->line));
+	if (mistake->column > 0)
+		(void)json_object_set_new(last, "column",
+					  json_integer((json_int_t)mistake->column));
+}
+
+static bool same_text(const char *a, const char *b)
+{
+	return span_equal(span_of(a), span_of(b));
+}
+
+static bool is_same(const struct entry *a, const struct entry *b)
+{
+	return same_text(a->note, b->note) && same_text(a->owner, b->owner) &&
+	       a->expires_at == b->expires_at;
+}
+
+static const struct entry *on_wanted(void *ctx, size_t i)
+{
+	const struct import *import = ctx;
+
+	return listing_entry(import->listing, i);
+}
+
+/* One line of the change, where there is something to change. */
+static void on_present(void *ctx, size_t i, const struct entry *present)
+{
+	struct import *import = ctx;
+	const struct entry *wanted = listing_entry(import->listing, i);
+	struct whitelist_change *change = &import->apply.changes[import->apply.count];
+
+	import->expired += wanted->expires_at != 0 && wanted->expires_at <= import->apply.now;
+	if (present != NULL && (!import->update || is_same(present, wanted)))
+		return;
+	*change = (struct whitelist_change){
+		.operation = present != NULL ? ENTRY_REPLACE : ENTRY_ADD, .entry = *wanted};
+	if (present != NULL) {
+		change->entry.id = present->id;
+		change->expect_revision = present->revision;
+		import->updated++;
+	} else {
+		import->added++;
+	}
+	import->apply.count++;
+}
+
+static void compare(struct call *call, struct import *import)
+{
+	struct whitelist_match match = {.count = listing_count(import->listing),
+					.wanted = on_wanted,
+					.row = on_present,
+					.ctx = import};
+
+	import->apply.count = 0;
+	import->added = 0;
+	import->updated = 0;
+	import->expired = 0;
+	if (import->apply.changes == NULL)
+		import->apply.changes =
+			arena_array(call->arena, match.count + 1, sizeof(import->apply.changes[0]));
+	import->code =
+		queue_whitelist_match(call_reader(call), &match, &import->revision, &import->why);
+}
+
+static void read_and_compare(struct call *call)
+{
+	struct import *import = call->work;
+
+	if (import->listing == NULL)
+		(void)listing_read(import->format, http_body(call->http), &import->options,
+				   on_mistake, import, &import->listing);
+	if (import->listing != NULL)
+		compare(call, import);
+}
+
+/* --- answering ---------------------------------------------------------------------------------
+ */
+
+static json_t *view_entries(const struct import *import)
+{
+	json_t *entries = json_array();
+
+	for (size_t i = 0; i < import->apply.count && i < SHOWN_MAX; i++)
+		(void)json_array_append_new(entries, view_entry(&import->apply.changes[i].entry));
+	return entries;
+}
+
+static void answer(struct call *call, const struct import *import, int64_t revision)
+{
+	size_t count = listing_count(import->listing);
+	json_t *json = json_pack("{s:b, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "dry_run",
+				 import->dry_run, "format", listing_format_name(import->format),
+				 "entries", (json_int_t)count, "added", (json_int_t)import->added,
+				 "updated", (json_int_t)import->updated, "unchanged",
+				 (json_int_t)(count - import->apply.count), "repeated",
+				 (json_int_t)listing_repeats(import->listing), "expired",
+				 (json_int_t)import->expired, "revision", (json_int_t)revision);
+
+	if (import->dry_run)
+		(void)json_object_set_new(json, "changes", view_entries(import));
+	call_etag(call, revision);
+	call_reply(call, 200, json);
+}
+
+static void was_compared(struct call *call);
+
+static void was_applied(struct call *call)
+{
+	struct import *import = call->work;
+	int code = import->apply.job.code;
+
+	/* Somebody else was faster, and this caller did not ask for a certain version. */
+	if (code == ERR_STALE && !import->conditional && ++import->rounds < ROUNDS_MAX)
+		call_labour(call, read_and_compare, was_compared);
+	else if (code == ERR_STALE && !import->conditional)
+		call_problem(call, 503, "the list is being changed by others");
+	else if (code != ERR_OK)
+		call_error(call, code, &import->apply.job.why);
+	else
+		answer(call, import, import->apply.revision);
+}
+
+static void was_compared(struct call *call)
+{
+	struct import *import = call->work;
+
+	if (import->problem != NULL) {
+		json_t *problem = import->problem;
+
+		import->problem = NULL;
+		call_reply_problem(call, 400, problem);
+	} else if (import->code != ERR_OK) {
+		call_error(call, import->code, &import->why);
+	} else if (!call_if_match(call, import->revision, &import->conditional)) {
+		return;
+	} else if (import->dry_run || import->apply.count == 0) {
+		answer(call, import, import->revision);
+	} else {
+		import->apply.expect_list_revision = import->revision;
+		import->apply.actor = call->caller.actor;
+		call_submit(call, queue_whitelist_apply, &import->apply.job, was_applied);
+	}
+}
+
+static void forget(struct call *call)
+{
+	struct import *import = call->work;
+
+	listing_free(&import->listing);
+	json_decref(import->problem);
+}
+
+void handle_whitelist_import(struct call *call)
+{
+	struct import *import = arena_zalloc(call->arena, sizeof(*import));
+
+	read_format(call, import);
+	read_mode(call, import);
+	read_scope(call, import);
+	import->dry_run = param_flag(call, "dry_run");
+	import->options.allow_all = param_flag(call, "allow_all");
+	import->apply.now = clock_steady_wall_ms();
+	import->options.now = import->apply.now;
+	if (call_refused(call))
+		return;
+	call->work = import;
+	call->forget = forget;
+	call_labour(call, read_and_compare, was_compared);
+}

@@ -1,0 +1,29 @@
+/* cli/whitelist_file.h - lists in files, as `stagepost whitelist import` and `apply` take them */
+#ifndef STAGEPOST_CLI_WHITELIST_FILE_H
+#define STAGEPOST_CLI_WHITELIST_FILE_H
+
+#include <jansson.h>
+
+#include "base/buf.h"
+#include "cli/tool.h"
+#include "relay/filter/listing.h"
+
+/* A file (or "-": standard input) and what it is in. TOOL_OK, or complained. */
+struct list_file {
+	const char *name;
+	enum listing_format format;
+	struct buf text;
+};
+/* `format` as on the command line; NULL: by the name's end, else text. */
+int list_file_read(const struct tool *tool, const char *name, const char *format,
+		   struct list_file *file_out);
+void list_file_release(struct list_file *file);
+
+/* "12 added, 3 unchanged": what is 0 is left out. */
+struct list_count {
+	const char *what;
+	long long count;
+};
+void list_print_counts(const char *prefix, const struct list_count *counts, size_t count);
+
+#endif
