@@ -87,8 +87,10 @@ static size_t cut_between_messages(const struct taking *t, size_t count, size_t 
 	return keep > 0 || t->count > 0 || t->claim->whole ? keep : max;
 }
 
+/* An address ends where its text ends: one with a NUL inside is none of ours (S126). */
 static const char sql_read[] =
-	"SELECT state, address, attempts, in_doubt, waiting_since, notify, orcpt, fault, reason,"
+	"SELECT state, CASE WHEN instr(CAST(address AS BLOB), x'00') = 0 THEN address END,"
+	" attempts, in_doubt, waiting_since, notify, orcpt, fault, reason,"
 	" reply_code, reply_enhanced, reply_text, kind, lane, delay_told, proof IS NULL, proof"
 	" FROM recipient WHERE id = ?1";
 

@@ -179,6 +179,9 @@ static const struct {
 	{"UPDATE chunk SET data = zeroblob(4096) WHERE id >> 16 = 1", "content that is not what"},
 	{"UPDATE recipient SET address = 'x' || address WHERE id = 65536",
 	 "has a recipient whose address is not the one that was accepted"},
+	/* S126 */
+	{"UPDATE recipient SET address = address || char(0) || '.evil.example' WHERE id = 65536",
+	 "has a recipient whose address is not the one that was accepted"},
 	{"UPDATE recipient SET state = 12 WHERE id = 65536", "in state 12, which is none"},
 	{"UPDATE recipient SET due_at = NULL WHERE id = 65536", "would never be tried"},
 	{"UPDATE recipient SET due_at = 1 WHERE id = 2 << 16", "though it does not wait"},
