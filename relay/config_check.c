@@ -147,6 +147,19 @@ int config_check_dns(struct span text, struct err *why)
 	return refuse(text, "address, address:port or [::1]:port", why);
 }
 
+/* 0.0.0.0 and :: are where one listens; connecting there reaches this machine (S185). */
+static bool is_unspecified(struct span host)
+{
+	static const unsigned char zero[16];
+	unsigned char octets[16] = {0};
+
+	if (numeric_family(without_brackets(host), octets) == 0)
+		return false;
+	if (octets[10] == 0xff && octets[11] == 0xff) /* ::ffff:0.0.0.0 */
+		octets[10] = octets[11] = 0;
+	return memcmp(octets, zero, sizeof(zero)) == 0;
+}
+
 int config_check_next_hop(struct span text, struct err *why)
 {
 	if (span_starts_fold(text, "mx:"))
@@ -154,6 +167,8 @@ int config_check_next_hop(struct span text, struct err *why)
 	/* As it is written: a host could be named UNIX, with a port. */
 	if (span_is(span_first(text, strlen("unix:")), "unix:"))
 		return check_unix(text, why);
+	if (is_unspecified(span_first(text, span_find_last(text, ':'))))
+		return err_set(why, ERR_SYNTAX, "that address is nobody's: mail would come back");
 	return check_host_port(text, 1, why);
 }
 

@@ -122,7 +122,14 @@ static const struct {
 	 "4:53 routes.1.hosts.0: is a listener of this server: mail would loop\n"
 	 "5:67 routes.2.hosts.1: is a listener of this server: mail would loop\n"
 	 "6:53 routes.3.hosts.0: is a listener of this server: mail would loop\n"
+	 "6:71 routes.3.hosts.1: that address is nobody's: mail would come back\n"
 	 "6:71 routes.3.hosts.1: is a listener of this server: mail would loop\n"},
+	/* S185 */
+	{"routes:\n  - {hosts: [\"0.0.0.0:25\", \"[::]:25\", \"[::ffff:0.0.0.0]:25\"], tls: "
+	 "none}\n",
+	 "2:14 routes.0.hosts.0: that address is nobody's: mail would come back\n"
+	 "2:28 routes.0.hosts.1: that address is nobody's: mail would come back\n"
+	 "2:39 routes.0.hosts.2: that address is nobody's: mail would come back\n"},
 	{"delivery: {dns: [\"::1\", localhost, 127.0.0.1:0, \"[::1]:53\", 127.0.0.1]}\n",
 	 "1:17 delivery.dns: 5 items are too many: at most 3\n"},
 	{"delivery: {dns: [\"::1\", localhost, 127.0.0.1:0]}\n",
