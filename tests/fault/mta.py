@@ -1,6 +1,7 @@
 """
 Postfix, Exim and OpenSMTPD as next hops: each of its own kind, in a folder of its own, with a port
-for SMTP (and STARTTLS) and one for implicit TLS, and one maildir for everybody's mail.
+for SMTP (and STARTTLS) and one for implicit TLS, and one maildir for everybody's mail. Those that
+pass mail on instead, and Sendmail: passing.py.
 """
 
 import os
@@ -51,6 +52,10 @@ class Mta:
         shutil.copy(key, self.key)
         self.process = None
         self.log = self.folder / "log.txt"
+
+    def values(self):
+        """What its configuration names."""
+        return {"folder": self.folder, **self.ports}
 
     def host(self, tls):
         return "localhost:%d" % self.ports["smtps" if tls == "implicit" else "smtp"]
@@ -160,11 +165,14 @@ class Postfix(Mta):
     added = ("Return-Path", "X-Original-To", "Delivered-To", "Received")
     recipient = r"(?m)^X-Original-To: (\S+)\r?$"
     joins_colons = True
+    main = POSTFIX_MAIN
+    master = POSTFIX_MASTER
 
     def start(self):
         self.program = need("postfix", "postfix")
         os.chown(self.mail, 65534, 65534)
-        postfix.configure(self.folder, POSTFIX_MAIN, POSTFIX_MASTER.format(**self.ports))
+        postfix.configure(self.folder, self.main.format(**self.values()),
+                          self.master.format(**self.values()))
         self._say("start")
         return self.wait()
 
@@ -224,6 +232,7 @@ class Exim(Mta):
     field = ANY_FIELD
     drops_blank_lines = True
     ends_header = True
+    config = EXIM
     preparation = """\
 cp /etc/passwd "$1/passwd"; cp /etc/group "$1/group"
 echo "Debian-exim:x:64990:64990::/tmp:/bin/false" >>"$1/passwd"
@@ -238,8 +247,7 @@ shift"""
         for name in ("spool", "log"):
             (self.folder / name).mkdir()
         config = self.folder / "exim.conf"
-        config.write_text(EXIM.format(folder=self.folder, program=program,
-                                       **self.ports))
+        config.write_text(self.config.format(program=program, **self.values()))
         config.chmod(0o644)
         self.run(str(program), "-C", str(config), "-bdf")
         return self.wait()
@@ -343,6 +351,7 @@ class Opensmtpd(Mta):
     added = ("Return-Path", "Delivered-To", "Received")
     recipient = r"(?m)^Delivered-To: (\S+)\r?$"
     front = None
+    config = OPENSMTPD
     field = ANY_FIELD
     cuts_at_nul = True
     refuses = r"550 5\.7\.1 .*not RFC 2822 compliant"
@@ -376,7 +385,7 @@ shift 2"""
         root = Cache.unpack("opensmtpd")
         port = free_port()
         config = self.folder / "smtpd.conf"
-        config.write_text(OPENSMTPD.format(folder=self.folder, port=port))
+        config.write_text(self.config.format(port=port, **self.values()))
         config.chmod(0o600)
         self.run(str(root / "usr/libexec"), str(root / "usr/sbin/smtpd"), "-d", "-f",
                  str(config))

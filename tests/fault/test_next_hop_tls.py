@@ -90,6 +90,7 @@ def test_s233_tls_that_is_not_to_be_had(farm, authority):
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_s234_certificates_that_do_not_do(farm, authority, tmp_path):
+    """And S184: whoever a name leads to must show the certificate of that name."""
     stranger = Authority(tmp_path / "other", "Other CA")
     ca = {"tls_ca": str(authority.certificate)}
 

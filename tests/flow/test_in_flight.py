@@ -78,6 +78,7 @@ def test_hold_while_sending_and_then_deferred(paused):
 
 
 def test_delete_while_sending(paused):
+    """S278"""
     relay, hop, number, _ = paused
     answer = relay.request("DELETE", "/api/v1/messages/" + number)
     assert answer.status == 409, (answer.status, answer.body)

@@ -143,7 +143,7 @@ def test_stop_with_a_sender_that_goes_away(make_daemon):
 
 
 def test_stop_with_an_api_request_under_way(make_daemon):
-    """The SMTP clients are told at once, not when the API client was given up."""
+    """S275: the SMTP clients are told at once, not when the API client was given up."""
     relay = make_daemon()
     head = ("POST /api/v1/whitelist HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n"
             "Content-Type: application/json\r\nContent-Length: 100\r\n"
