@@ -263,6 +263,8 @@ static void print_recipient(const json_t *recipient)
 	add_part(line, sizeof(line), "", tool_text(recipient, "address"));
 	add_part(line, sizeof(line), ": ", tool_text(recipient, "reason"));
 	add_part(line, sizeof(line), "; nearest entry ", tool_text(recipient, "nearest"));
+	add_part(line, sizeof(line), "; instead: ", tool_text(recipient, "redirect_to"));
+	add_part(line, sizeof(line), "; added by ", tool_text(recipient, "origin"));
 	add_part(line, sizeof(line), "; asked for while in flight: ", tool_text(recipient, "wish"));
 	format_next(recipient, next);
 	add_part(line, sizeof(line), "; next attempt in ", next);

@@ -328,13 +328,11 @@ static void move(struct job *from, size_t index, struct job *to)
 {
 	struct job_recipient *slot = &to->recipients[to->count++];
 
-	*slot = from->recipients[index];
-	slot->ruling.reason = slot->ruled;
+	job_copy_recipient(slot, &from->recipients[index]);
 	from->count--;
 	if (index == from->count)
 		return;
-	from->recipients[index] = from->recipients[from->count];
-	from->recipients[index].ruling.reason = from->recipients[index].ruled;
+	job_copy_recipient(&from->recipients[index], &from->recipients[from->count]);
 }
 
 /* The recipients of one domain other than the first one's, as a job of their own. NULL: none. */

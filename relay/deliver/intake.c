@@ -28,9 +28,7 @@ static void refuse(struct dividing *v, const struct job_recipient *recipient)
 {
 	struct job *job = settle_new_job(v->d, v->batch, v->message, NULL);
 
-	job->recipients[0] = *recipient;
-	if (recipient->ruling.reason != NULL)
-		job->recipients[0].ruling.reason = job->recipients[0].ruled;
+	job_copy_recipient(&job->recipients[0], recipient);
 	job->count = 1;
 	job->trouble = TROUBLE_POLICY;
 	settle_all(v->d, job, recipient->refusal, recipient->ruled, 0);
@@ -56,8 +54,7 @@ static void add(struct dividing *v, size_t route, const struct job_recipient *re
 		job = v->open[route] =
 			settle_new_job(v->d, v->batch, v->message, &v->d->plan->ways[route]);
 	slot = &job->recipients[job->count++];
-	*slot = *recipient;
-	slot->ruling.reason = slot->ruled;
+	job_copy_recipient(slot, recipient);
 	if (job->count == halt_room(v->d, JOB_RECIPIENTS_MAX))
 		close_job(v, route);
 }
@@ -125,8 +122,7 @@ static void expire(struct dividing *v, const struct job_recipient *judged)
 	struct outcome *outcome;
 
 	end_begin(v, &recipient, &outcome);
-	*recipient = *judged;
-	recipient->ruling.reason = recipient->ruled;
+	job_copy_recipient(recipient, judged);
 	outcome->transition = TRANSITION_DEFER;
 	outcome->trouble = trouble_of_name(claimed->last_kind);
 	if (claimed->last_code != 0) {
@@ -147,8 +143,7 @@ static void leave_without_route(struct dividing *v, const struct job_recipient *
 	struct outcome *outcome;
 
 	end_begin(v, &recipient, &outcome);
-	*recipient = *judged;
-	recipient->ruling.reason = recipient->ruled;
+	job_copy_recipient(recipient, judged);
 	park_without_route(v->ended, v->ended->count);
 	end_next(v);
 }

@@ -51,13 +51,24 @@ void job_forget(struct job *job)
 	}
 }
 
+void job_copy_recipient(struct job_recipient *to, const struct job_recipient *from)
+{
+	*to = *from;
+	if (to->ruling.reason != NULL)
+		to->ruling.reason = to->ruled;
+	if (to->ruling.nearest != NULL)
+		to->ruling.nearest = to->nearest;
+}
+
 static void rule(struct job_recipient *out, const struct verdict *by, const char *reason)
 {
 	snprintf(out->ruled, sizeof(out->ruled), "%s", reason);
+	snprintf(out->nearest, sizeof(out->nearest), "%s", by->nearest);
 	out->ruling = (struct ruling){.verdict = verdict_kind_name(by->kind),
 				      .reason = out->ruled,
 				      .entry = by->entry,
 				      .revision = by->revision,
+				      .nearest = out->nearest[0] != '\0' ? out->nearest : NULL,
 				      .redirect_to = by->redirect_to};
 }
 

@@ -27,6 +27,7 @@ struct job_recipient {
 	char text[ADDRESS_TEXT_SIZE]; /* address_format() of it: what was judged, what is sent */
 	struct ruling ruling;	      /* the judgement before the attempt; strings in the job */
 	char ruled[400];	      /* ruling.reason */
+	char nearest[ADDRESS_TEXT_SIZE + 2]; /* ruling.nearest, when it has one */
 	/* the uplink's record */
 	struct hop_reply reply;	 /* to RCPT */
 	struct hop_reply final;	 /* LMTP: to the final dot, for this one (RFC 2033 4.2) */
@@ -118,6 +119,9 @@ struct job *job_new(const struct claimed_message *message, const struct delivery
 void job_free(struct job **job);
 /* Before a redial: forget what was said. */
 void job_forget(struct job *job);
+
+/* The strings of its ruling lie in it: they come along. */
+void job_copy_recipient(struct job_recipient *to, const struct job_recipient *from);
 
 /* How the recipients of a stored message are judged now: the list in force, then policy.default. */
 struct judge_case job_case(const struct delivery_options *options,

@@ -161,7 +161,7 @@ def test_S168_nobody_is_allowed(relay, hop):
 def test_S155_the_entry_is_gone_when_the_queue_runs(make_daemon, hop, default, state):
     relay = make_daemon(hop.address, "policy: {default: %s%s}\n" % (
         default, ", redirect_to: " + QA if default == "redirect" else ""))
-    entry = relay.allow(ALICE, QA)[0]
+    entry = relay.allow(ALICE, QA, ".example.com")[0]
     relay.post("/delivery/pause")
     number = send(relay, [ALICE])
     assert relay.states(number) == {ALICE: "queued"}
@@ -173,6 +173,7 @@ def test_S155_the_entry_is_gone_when_the_queue_runs(make_daemon, hop, default, s
     relay.wait_states(number, want)
     row = rows(relay, number)[ALICE]
     assert row["reason"].startswith("whitelist changed: "), row["reason"]
+    assert row["nearest"] == ".example.com"
     assert ALICE not in hop.offered
     # S158: put back, it stays where it is until somebody lets it go.
     relay.allow(ALICE)
