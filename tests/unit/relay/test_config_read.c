@@ -44,6 +44,7 @@ START_TEST(defaults_are_those_of_the_interface)
 	ck_assert_str_eq(config->policy.subject_tag, "");
 	ck_assert_uint_ge(config->policy.control_header_count, 2);
 	ck_assert_str_eq(config->policy.bounce_to, "");
+	ck_assert_str_eq(config->policy.redirect_to, "");
 	ck_assert_uint_eq(config->delivery.schedule_count, 6);
 	ck_assert_int_eq(config->delivery.schedule_ms[0], 60000);
 	ck_assert_int_eq(config->delivery.schedule_ms[5], 7200000);
@@ -91,7 +92,8 @@ START_TEST(every_form_is_read)
 	ck_assert_int_eq(config->smtp.max_message_size, 10485760);
 	ck_assert_int_eq(config->smtp.command_timeout_ms, 90000);
 	ck_assert_int_eq(config->smtp.fixups, SMTP_FIXUPS_MSA);
-	ck_assert_int_eq(config->policy.default_verdict, VERDICT_REJECT);
+	ck_assert_int_eq(config->policy.default_verdict, VERDICT_REDIRECT);
+	ck_assert_str_eq(config->policy.redirect_to, "QA@Example.COM");
 	ck_assert_uint_eq(config->policy.control_header_count, 2);
 	ck_assert_int_eq(config->policy.header_policy, HEADER_POLICY_STRIP);
 	ck_assert_str_eq(config->policy.subject_tag, "[staging] ");
@@ -142,6 +144,25 @@ START_TEST(values_in_force_of_later_versions)
 		notes_of(&loaded),
 		"2:24 warning retention.delivered: is not supported by this version and has no "
 		"effect (off is in force)\n");
+	loaded_release(&loaded);
+}
+END_TEST
+
+/* Told and stored as the recipient that it becomes; and of no use when nothing is redirected. */
+START_TEST(redirects)
+{
+	struct loaded loaded;
+
+	load(&loaded, "policy: {default: redirect, redirect_to: qa@b\303\274cher.example}\n", NULL,
+	     0);
+	ck_assert_int_eq(loaded.code, ERR_OK);
+	ck_assert_str_eq(loaded.config->policy.redirect_to, "qa@xn--bcher-kva.example");
+	ck_assert_str_eq(notes_of(&loaded), "");
+	loaded_release(&loaded);
+	load(&loaded, "policy: {redirect_to: qa@example.com}\n", NULL, 0);
+	ck_assert_int_eq(loaded.code, ERR_OK);
+	ck_assert_str_eq(notes_of(&loaded), "1:23 warning policy.redirect_to: has no effect while "
+					    "policy.default is not redirect\n");
 	loaded_release(&loaded);
 }
 END_TEST
@@ -214,4 +235,5 @@ START_TEST(fault_rules)
 END_TEST
 
 UNIT_MAIN("relay/config_read", defaults_are_those_of_the_interface, every_form_is_read,
-	  values_in_force_of_later_versions, sections_without_a_value, environment, fault_rules)
+	  values_in_force_of_later_versions, redirects, sections_without_a_value, environment,
+	  fault_rules)
