@@ -25,7 +25,7 @@ struct listing {
 	const struct row **sorted; /* by pattern, scope and action */
 };
 
-/* --- formats and fields ----------------------------------------------------------------------- */
+/* --- formats and fields --- */
 
 static const char *const formats[] = {
 	[LISTING_TEXT] = "text",       [LISTING_CSV] = "csv",	      [LISTING_JSON] = "json",
@@ -100,7 +100,7 @@ bool listing_is_scope(struct span text)
 	return text.len <= LISTING_SCOPE_MAX;
 }
 
-/* --- mistakes --------------------------------------------------------------------------------- */
+/* --- mistakes --- */
 
 bool reading_is_over(const struct reading *reading)
 {
@@ -135,7 +135,7 @@ void reading_expect_end(struct reading *reading, struct tokens *tokens)
 		reading_broken(reading, tokens);
 }
 
-/* --- one entry -------------------------------------------------------------------------------- */
+/* --- one entry --- */
 
 void draft_begin(struct draft *draft, struct place place)
 {
@@ -332,7 +332,7 @@ void reading_add_pattern(struct reading *reading, struct span pattern, enum entr
 	reading_add(reading, &draft);
 }
 
-/* --- the same twice --------------------------------------------------------------------------- */
+/* --- the same twice --- */
 
 static int compare_keys(const struct entry *a, const struct entry *b)
 {
@@ -407,7 +407,7 @@ static void drop_repeats(struct listing *listing)
 	sort(listing);
 }
 
-/* --- reading ---------------------------------------------------------------------------------- */
+/* --- reading --- */
 
 bool lines_next(struct lines *lines, struct span *line_out)
 {
@@ -511,7 +511,7 @@ size_t listing_repeats(const struct listing *listing)
 	return listing->repeats;
 }
 
-/* --- comparing -------------------------------------------------------------------------------- */
+/* --- comparing --- */
 
 /* NULL: it is not there. */
 static const struct entry *find_same(const struct listing *listing, const struct entry *entry)

@@ -131,8 +131,7 @@ static struct span without_guard(struct span cell)
 	return cell;
 }
 
-/* --- the first row ------------------------------------------------------------------------------
- */
+/* --- the first row --- */
 
 /* Where a comma is the decimal point, spreadsheets write semicolons. */
 static char find_comma(struct span text)
@@ -184,8 +183,7 @@ static bool read_columns(struct csv *csv)
 	return csv->reading->mistakes == 0;
 }
 
-/* --- the others ---------------------------------------------------------------------------------
- */
+/* --- the others --- */
 
 static void set_cell(struct csv *csv, struct draft *draft, size_t column)
 {

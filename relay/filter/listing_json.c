@@ -36,8 +36,7 @@ static void point_to(const char *parent, struct span name, char pointer_out[POIN
 	pointer_out[len] = '\0';
 }
 
-/* --- one entry ----------------------------------------------------------------------------------
- */
+/* --- one entry --- */
 
 /* The value of a member that can be set. False: the text is broken. */
 static bool take_member(struct list *list, enum listing_field field, const char *pointer)
@@ -118,8 +117,7 @@ static bool read_array(struct list *list, const char *base)
 	return true;
 }
 
-/* --- the document -------------------------------------------------------------------------------
- */
+/* --- the document --- */
 
 /* What GET answers has `next`, too: where it is none, there are more entries than these. */
 static bool read_next(struct list *list)

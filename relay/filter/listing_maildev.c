@@ -14,7 +14,6 @@
 struct rule {
 	struct pattern pattern;
 	bool allows;
-	bool is_all; /* matches every address */
 	bool is_dropped;
 	struct place place;
 };
@@ -27,8 +26,7 @@ struct rules {
 	size_t count;
 };
 
-/* --- reading ------------------------------------------------------------------------------------
- */
+/* --- reading --- */
 
 /* A pattern of ours with these words would say something else than MailDev does. */
 static const char *find_difference(struct span text)
@@ -60,7 +58,6 @@ static void take_pattern(struct rules *rules, struct span text, bool allows)
 		reading_mistake(rules->reading, here, "%s", difference);
 	else if (pattern_parse(text, &rule->pattern, &why) != ERR_OK)
 		reading_mistake(rules->reading, here, "%s", why.text);
-	rule->is_all = rule->pattern.kind == ENTRY_ALL;
 }
 
 /* Behind '{'. False: the text is broken. */
@@ -122,83 +119,7 @@ static bool read_rules(struct rules *rules)
 	return token == TOKEN_ARRAY_END;
 }
 
-/* --- what two rules have in common
- * ---------------------------------------------------------------- */
-
-static bool is_below(struct span domain, struct span parent)
-{
-	return domain.len > parent.len + 1 && domain.data[domain.len - parent.len - 1] == '.' &&
-	       span_ends_fold(domain, parent);
-}
-
-/* Every domain that `b` covers `a` covers, too. */
-static bool domain_covers(const struct pattern *a, const struct pattern *b)
-{
-	if (!a->subdomains)
-		return !b->subdomains && span_equal(a->domain, b->domain);
-	return is_below(b->domain, a->domain) ||
-	       (b->subdomains && span_equal(a->domain, b->domain));
-}
-
-/* Two domains, or trees of them, meet only where one is inside the other. */
-static bool domains_meet(const struct pattern *a, const struct pattern *b)
-{
-	return domain_covers(a, b) || domain_covers(b, a);
-}
-
-/*
- * Some text that both globs match? One row of the table for each position in
- * `a`: meets[j] says that a's rest and b's rest behind j meet.
- */
-static bool globs_meet(struct span a, struct span b)
-{
-	bool meets[2][ADDRESS_LOCAL_MAX + 1];
-
-	for (size_t i = a.len + 1; i-- > 0;) {
-		bool *row = meets[i % 2];
-		const bool *below = meets[(i + 1) % 2];
-
-		for (size_t j = b.len + 1; j-- > 0;) {
-			if (i < a.len && a.data[i] == '*')
-				row[j] = below[j] || (j < b.len && row[j + 1]);
-			else if (j < b.len && b.data[j] == '*')
-				row[j] = row[j + 1] || (i < a.len && below[j]);
-			else if (i == a.len || j == b.len)
-				row[j] = i == a.len && j == b.len;
-			else
-				row[j] = a.data[i] == b.data[j] && below[j + 1];
-		}
-	}
-	return meets[0][0];
-}
-
-static bool is_any_local(const struct pattern *pattern)
-{
-	return pattern->kind == ENTRY_DOMAIN || pattern->kind == ENTRY_SUBDOMAIN;
-}
-
-/* In doubt true. */
-static bool meet(const struct rule *a, const struct rule *b)
-{
-	if (a->is_all || b->is_all)
-		return true;
-	return domains_meet(&a->pattern, &b->pattern) &&
-	       (is_any_local(&a->pattern) || is_any_local(&b->pattern) ||
-		globs_meet(a->pattern.local, b->pattern.local));
-}
-
-/* In doubt false: a `*` of b's must disappear in one of a's. */
-static bool covers(const struct rule *a, const struct rule *b)
-{
-	if (a->is_all || b->is_all)
-		return a->is_all;
-	return domain_covers(&a->pattern, &b->pattern) &&
-	       (is_any_local(&a->pattern) ||
-		(!is_any_local(&b->pattern) && glob_matches(a->pattern.local, b->pattern.local)));
-}
-
-/* --- translating
- * ---------------------------------------------------------------------------------- */
+/* --- translating --- */
 
 /* What a later rule covers whole never decides. (An allow under an allow may stay: it adds nothing
  * but what an exact entry may name and a wider one can't.) */
@@ -207,9 +128,10 @@ static void drop_covered(struct rules *rules)
 	for (size_t i = 0; i < rules->count; i++)
 		for (size_t j = i + 1; j < rules->count && !rules->rules[i].is_dropped; j++)
 			rules->rules[i].is_dropped =
-				covers(&rules->rules[j], &rules->rules[i]) &&
+				pattern_includes(&rules->rules[j].pattern,
+						 &rules->rules[i].pattern) &&
 				!(rules->rules[i].allows && rules->rules[j].allows &&
-				  !rules->rules[j].is_all);
+				  rules->rules[j].pattern.kind != ENTRY_ALL);
 }
 
 /* A rule that denies what no rule before it allows changes nothing where denied is the usual. */
@@ -217,7 +139,7 @@ static bool denies_something(const struct rules *rules, size_t i, bool usually_a
 {
 	for (size_t j = 0; j < i; j++)
 		if (!rules->rules[j].is_dropped && rules->rules[j].allows &&
-		    meet(&rules->rules[j], &rules->rules[i]))
+		    pattern_meets(&rules->rules[j].pattern, &rules->rules[i].pattern))
 			return true;
 	return usually_allowed;
 }
@@ -230,7 +152,8 @@ static void check_order(struct rules *rules, size_t i)
 	for (size_t j = i + 1; j < rules->count; j++) {
 		const struct rule *rule = &rules->rules[j];
 
-		if (!rule->is_dropped && rule->allows && meet(rule, denies))
+		if (!rule->is_dropped && rule->allows &&
+		    pattern_meets(&rule->pattern, &denies->pattern))
 			reading_mistake(rules->reading, rule->place,
 					"allows part of what the rule in line %zu denies: that "
 					"can't be said where deny always wins",
@@ -255,7 +178,7 @@ static bool find_usual(struct rules *rules, struct place *place_out)
 
 	*place_out = (struct place){1, 0, NULL};
 	for (size_t i = 0; i < rules->count; i++)
-		if (rules->rules[i].is_all) {
+		if (rules->rules[i].pattern.kind == ENTRY_ALL) {
 			allowed = rules->rules[i].allows;
 			*place_out = rules->rules[i].place;
 			rules->rules[i].is_dropped = true;

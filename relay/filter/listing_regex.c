@@ -42,7 +42,7 @@ struct regex {
 	bool refused;
 };
 
-/* --- refusing --------------------------------------------------------------------------------- */
+/* --- refusing --- */
 
 static void refuse_at(struct regex *regex, size_t at, const char *sentence)
 {
@@ -60,7 +60,7 @@ static void refuse(struct regex *regex, const char *sentence)
 	refuse_at(regex, regex->at, sentence);
 }
 
-/* --- words ------------------------------------------------------------------------------------ */
+/* --- words --- */
 
 static struct word *join(struct regex *regex, const struct word *a, const struct word *b)
 {
@@ -121,7 +121,7 @@ static struct words append(struct regex *regex, struct words a, struct words b)
 	return a;
 }
 
-/* --- parsing ---------------------------------------------------------------------------------- */
+/* --- parsing --- */
 
 static char peek(const struct regex *regex, size_t ahead)
 {
@@ -281,8 +281,7 @@ static struct words take_choices(struct regex *regex)
 	}
 }
 
-/* --- from a word to a pattern ------------------------------------------------------------------
- */
+/* --- from a word to a pattern --- */
 
 static bool is_mark(char c)
 {

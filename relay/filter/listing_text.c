@@ -58,7 +58,7 @@ static enum entry_action take_action(struct line *line)
 	return action;
 }
 
-/* --- fields ----------------------------------------------------------------------------------- */
+/* --- fields --- */
 
 /* Behind the opening quote; \\ \" \n \t stand for what they do in C. */
 static bool take_quoted(struct line *line, struct buf *value)
@@ -152,7 +152,7 @@ static void read_entry(struct line *line, enum entry_action action)
 	reading_add(line->reading, &draft);
 }
 
-/* --- commas ----------------------------------------------------------------------------------- */
+/* --- commas --- */
 
 /* "a@example.com, b@example.com": how others write lists on one line. Only patterns then. */
 static bool is_comma_list(const struct line *line)

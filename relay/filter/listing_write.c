@@ -6,8 +6,7 @@
 
 static const char csv_head[] = "pattern,action,scope,note,owner,expires_at,allow_all\r\n";
 
-/* --- what may be written ------------------------------------------------------------------------
- */
+/* --- what may be written --- */
 
 /* A row that the API would not have made never matches (S163), and must not become one that does
  * by being read again. */
@@ -52,8 +51,7 @@ static bool is_open_to_all(const struct entry *entry)
 	return entry->kind == ENTRY_ALL && entry->action == ENTRY_ALLOW;
 }
 
-/* --- text ---------------------------------------------------------------------------------------
- */
+/* --- text --- */
 
 static void put_escaped(struct buf *out, struct span c)
 {
@@ -97,8 +95,7 @@ static void write_text(const struct entry *entry, const char *expires, struct bu
 	(void)buf_append_char(out, '\n');
 }
 
-/* --- CSV ----------------------------------------------------------------------------------------
- */
+/* --- CSV --- */
 
 static void put_quoted(struct buf *out, struct span c)
 {
@@ -137,8 +134,7 @@ static void write_csv(const struct entry *entry, const char *expires, struct buf
 	(void)buf_append_text(out, "\r\n");
 }
 
-/* --- JSON ---------------------------------------------------------------------------------------
- */
+/* --- JSON --- */
 
 static void json_member(const char *name, const char *value, struct buf *out)
 {
@@ -165,8 +161,7 @@ static void write_json(const struct entry *entry, const char *expires, bool is_f
 	(void)buf_append_char(out, '}');
 }
 
-/* --- all of them --------------------------------------------------------------------------------
- */
+/* --- all of them --- */
 
 int listing_begin(enum listing_format format, struct buf *out)
 {

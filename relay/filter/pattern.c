@@ -269,3 +269,44 @@ bool pattern_includes(const struct pattern *outer, const struct pattern *inner)
 	}
 	return false;
 }
+
+/*
+ * Some text that both globs match? One row of the table for each position in
+ * `a`: meets[j] says that a's rest and b's rest behind j meet.
+ */
+static bool globs_meet(struct span a, struct span b)
+{
+	bool meets[2][ADDRESS_LOCAL_MAX + 1];
+
+	for (size_t i = a.len + 1; i-- > 0;) {
+		bool *row = meets[i % 2];
+		const bool *below = meets[(i + 1) % 2];
+
+		for (size_t j = b.len + 1; j-- > 0;) {
+			if (i < a.len && a.data[i] == '*')
+				row[j] = below[j] || (j < b.len && row[j + 1]);
+			else if (j < b.len && b.data[j] == '*')
+				row[j] = row[j + 1] || (i < a.len && below[j]);
+			else if (i == a.len || j == b.len)
+				row[j] = i == a.len && j == b.len;
+			else
+				row[j] = a.data[i] == b.data[j] && below[j + 1];
+		}
+	}
+	return meets[0][0];
+}
+
+static bool is_any_local(const struct pattern *pattern)
+{
+	return pattern->kind == ENTRY_DOMAIN || pattern->kind == ENTRY_SUBDOMAIN;
+}
+
+bool pattern_meets(const struct pattern *a, const struct pattern *b)
+{
+	if (a->kind == ENTRY_ALL || b->kind == ENTRY_ALL)
+		return true;
+	/* Two domains, or trees of them, meet only where one is inside the other. */
+	if (!includes_domains(a, b) && !includes_domains(b, a))
+		return false;
+	return is_any_local(a) || is_any_local(b) || globs_meet(a->local, b->local);
+}

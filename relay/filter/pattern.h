@@ -55,6 +55,8 @@ bool pattern_matches(const struct pattern *pattern, const struct address *addres
 
 /* Every address that `inner` covers is covered by `outer`. In doubt: false. */
 bool pattern_includes(const struct pattern *outer, const struct pattern *inner);
+/* Some address may be covered by both. In doubt: true. */
+bool pattern_meets(const struct pattern *a, const struct pattern *b);
 
 /* `*` stands for any run of bytes, also none; no other wildcard. ASCII case does not matter. Worst
  * case glob.len * text.len steps, no recursion. */

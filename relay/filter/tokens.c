@@ -62,7 +62,7 @@ static void skip_blanks(struct tokens *tokens)
 	tokens->column = tokens->at - tokens->line_at + 1;
 }
 
-/* --- strings --------------------------------------------------------------------------------- */
+/* --- strings --- */
 
 static int hex_digit(char c)
 {
@@ -168,7 +168,7 @@ static const char *take_string(struct tokens *tokens)
 	return "a string without its end";
 }
 
-/* --- what is no string ------------------------------------------------------------------------ */
+/* --- what is no string --- */
 
 static size_t take_digits(struct tokens *tokens)
 {
@@ -226,7 +226,7 @@ static enum token take_word(struct tokens *tokens)
 	return broken(tokens, is_at_end(tokens) ? "it ends too early" : "a value is expected");
 }
 
-/* --- the grammar ------------------------------------------------------------------------------ */
+/* --- the grammar --- */
 
 static void after_value(struct tokens *tokens)
 {

@@ -60,6 +60,42 @@ static inline void listing_print(const struct listing *listing, char *out, size_
 	}
 }
 
+/* The text is taken, and becomes these entries. */
+static inline void listing_check_taken(enum listing_format format, const char *text, bool allow_all,
+				       const char *want)
+{
+	struct told told;
+	struct listing *listing = listing_of(format, span_of(text), allow_all, &told);
+	char got[500];
+
+	ck_assert_msg(listing != NULL, "%s: line %zu, column %zu: %s", text, told.line, told.column,
+		      told.text);
+	listing_print(listing, got, sizeof(got));
+	ck_assert_str_eq(got, want);
+	listing_free(&listing);
+}
+
+/* What a refusal tells first. */
+struct mistake {
+	size_t line;
+	size_t column;
+	const char *pointer; /* NULL: whatever */
+	const char *says;    /* part of the sentence */
+};
+
+static inline void listing_check_refused(enum listing_format format, const char *text,
+					 bool allow_all, struct mistake want)
+{
+	struct told told;
+	struct listing *listing = listing_of(format, span_of(text), allow_all, &told);
+
+	ck_assert_msg(listing == NULL, "%s was taken", text);
+	ck_assert_msg(told.line == want.line && told.column == want.column,
+		      "%s: line %zu, column %zu: %s", text, told.line, told.column, told.text);
+	ck_assert(want.pointer == NULL || strcmp(told.pointer, want.pointer) == 0);
+	ck_assert_msg(strstr(told.text, want.says) != NULL, "%s: %s", text, told.text);
+}
+
 /* Deny wins, order never matters: the slow way. */
 static inline bool listing_allows(const struct listing *listing, const char *text)
 {

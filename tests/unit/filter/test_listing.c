@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "tests/unit/filter/draw.h"
 
 static const struct {
 	enum listing_format format;
@@ -52,18 +53,8 @@ static const struct {
 
 START_TEST(what_people_have)
 {
-	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
-		struct told told;
-		struct listing *listing =
-			listing_of(good[i].format, span_of(good[i].text), false, &told);
-		char got[500];
-
-		ck_assert_msg(listing != NULL, "%s: line %zu, column %zu: %s", good[i].text,
-			      told.line, told.column, told.text);
-		listing_print(listing, got, sizeof(got));
-		ck_assert_str_eq(got, good[i].want);
-		listing_free(&listing);
-	}
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+		listing_check_taken(good[i].format, good[i].text, false, good[i].want);
 }
 END_TEST
 
@@ -71,88 +62,81 @@ END_TEST
 static const struct {
 	enum listing_format format;
 	const char *text;
-	size_t line;
-	size_t column;
-	const char *pointer;
-	const char *says; /* part of the sentence */
+	struct mistake told;
 } bad[] = {
-	{LISTING_TEXT, "a@x.test\nnot a pattern\n", 2, 5, "", "one pattern a line"},
-	{LISTING_TEXT, "a@x.test b@x.test", 1, 10, "", "one pattern a line"},
-	{LISTING_TEXT, "User <a@x.test>", 1, 6, "", "one pattern a line"},
-	{LISTING_TEXT, "mailto:a@x.test", 1, 1, "", ""},
-	{LISTING_TEXT, "ok@x.test\n  @\n", 2, 3, "", ""},
-	{LISTING_TEXT, "!\n", 1, 2, "", "missing"},
-	{LISTING_TEXT, "a@x.test,,b@x.test", 1, 10, "", "missing"},
-	{LISTING_TEXT, "a@x.test, b@x.test note=x", 1, 11, "", ""},
-	{LISTING_TEXT, "*", 1, 1, "", "allow_all"},
-	{LISTING_TEXT, "*@*", 1, 1, "", "allow_all"},
-	{LISTING_TEXT, "* allow_all=no", 1, 1, "", "allow_all"},
-	{LISTING_TEXT, "* allow_all=perhaps", 1, 3, "", "yes nor no"},
-	{LISTING_TEXT, "a@x.test note=\"open", 1, 10, "", "value with blanks"},
-	{LISTING_TEXT, "a@x.test note=\"bad\\x\"", 1, 10, "", "value with blanks"},
-	{LISTING_TEXT, "a@x.test note=\"x\"y", 1, 10, "", "value with blanks"},
-	{LISTING_TEXT, "a@x.test note=x\"y", 1, 10, "", "value with blanks"},
-	{LISTING_TEXT, "a@x.test note=x note=y", 1, 17, "", "twice"},
-	{LISTING_TEXT, "a@x.test pattern=b@x.test", 1, 10, "", "one pattern a line"},
-	{LISTING_TEXT, "a@x.test scope=a/b", 1, 10, "", "letters, digits"},
-	{LISTING_TEXT, "a@x.test expires_at=tomorrow", 1, 10, "", "RFC 3339"},
-	{LISTING_TEXT, "a@x.test expires_in=0s", 1, 10, "", "above 0"},
-	{LISTING_TEXT, "a@x.test expires_in=1h expires_at=2026-01-01T00:00:00Z", 1, 10, "",
-	 "given already"},
-	{LISTING_TEXT, "a@x.test\n\nb@x.test \xff\n", 3, 0, "", "UTF-8"},
-	{LISTING_TEXT, "a@x.test note=\x01", 1, 10, "", "control character"},
-	{LISTING_TEXT, "a@x.test\na@x.test note=other", 2, 0, "", "line 1 already"},
-	{LISTING_CSV, "", 1, 1, "", "no known name"},
-	{LISTING_CSV, "a@x.test\n", 1, 1, "", "no known name"},
-	{LISTING_CSV, "note\nx\n", 1, 0, "", "column pattern"},
-	{LISTING_CSV, "pattern,pattern\n", 1, 9, "", "twice"},
-	{LISTING_CSV, "pattern,note\na@x.test\n", 2, 0, "", "1 cells"},
-	{LISTING_CSV, "pattern,note\na@x.test,b,c\n", 2, 0, "", "3 cells"},
-	{LISTING_CSV, "pattern,note\nok@x.test,\n,x\n", 3, 0, "", "missing"},
-	{LISTING_CSV, "pattern\n\"a@x.test\n", 2, 1, "", "closing quote"},
-	{LISTING_CSV, "pattern\n\"a@x.test\"x\n", 2, 11, "", "behind a closing quote"},
-	{LISTING_CSV, "pattern\na\"@x.test\n", 2, 2, "", "quote inside"},
-	{LISTING_CSV, "pattern,note\na@x.test,\"\nx\"\nb b,\n", 4, 1, "", ""},
-	{LISTING_CSV, "pattern,action\na@x.test,drop\n", 2, 10, "", "allow nor deny"},
-	{LISTING_JSON, "", 1, 1, "", "not JSON"},
-	{LISTING_JSON, "\"a@x.test\"", 1, 1, "", "array"},
-	{LISTING_JSON, "{\"pattern\": \"a@x.test\"}", 1, 2, "/pattern", "unknown"},
-	{LISTING_JSON, "{}", 0, 0, "", "entries"},
-	{LISTING_JSON, "{\"entries\": {}}", 1, 13, "/entries", "array"},
-	{LISTING_JSON, "{\"entries\": [], \"items\": []}", 1, 17, "/items", "second"},
-	{LISTING_JSON, "{\"items\": [\"a@x.test\"], \"next\": \"w01\"}", 1, 33, "/next", "page"},
-	{LISTING_JSON, "[\n\"a@x.test\",\n{}]", 3, 1, "/1/pattern", "missing"},
-	{LISTING_JSON, "[\n7]", 2, 1, "/0", "object"},
-	{LISTING_JSON, "[{\"pattern\": 7}]", 1, 14, "/0/pattern", "string"},
-	{LISTING_JSON, "[{\"pattern\": null}]", 1, 14, "/0/pattern", "string"},
-	{LISTING_JSON, "[{\"pattern\": \"a@x.test\", \"Note\": \"x\"}]", 1, 26, "/0/Note",
-	 "unknown"},
-	{LISTING_JSON, "[{\"pattern\": \"a@x.test\", \"a/b~\": 1}]", 1, 26, "/0/a~1b~0", "unknown"},
-	{LISTING_JSON, "[{\"pattern\": \"a@x.test\", \"allow_all\": \"yes\"}]", 1, 39,
-	 "/0/allow_all", "true or false"},
-	{LISTING_JSON, "[{\"pattern\": \"a@x.test\", \"pattern\": \"b@x.test\"}]", 1, 37,
-	 "/0/pattern", "twice"},
-	{LISTING_JSON, "[{\"pattern\": \"a@x.test\", \"note\": \"a\\u0000b\"}]", 1, 34, "/0/note",
-	 "control"},
-	{LISTING_JSON, "[\"a@x.test\"", 1, 12, "", "not JSON"},
-	{LISTING_JSON, "[\"a@x.test\"] x", 1, 14, "", "not JSON"},
+	{LISTING_TEXT, "a@x.test\nnot a pattern\n", {2, 5, "", "one pattern a line"}},
+	{LISTING_TEXT, "a@x.test b@x.test", {1, 10, "", "one pattern a line"}},
+	{LISTING_TEXT, "User <a@x.test>", {1, 6, "", "one pattern a line"}},
+	{LISTING_TEXT, "mailto:a@x.test", {1, 1, "", ""}},
+	{LISTING_TEXT, "ok@x.test\n  @\n", {2, 3, "", ""}},
+	{LISTING_TEXT, "!\n", {1, 2, "", "missing"}},
+	{LISTING_TEXT, "a@x.test,,b@x.test", {1, 10, "", "missing"}},
+	{LISTING_TEXT, "a@x.test, b@x.test note=x", {1, 11, "", ""}},
+	{LISTING_TEXT, "*", {1, 1, "", "allow_all"}},
+	{LISTING_TEXT, "*@*", {1, 1, "", "allow_all"}},
+	{LISTING_TEXT, "* allow_all=no", {1, 1, "", "allow_all"}},
+	{LISTING_TEXT, "* allow_all=perhaps", {1, 3, "", "yes nor no"}},
+	{LISTING_TEXT, "a@x.test note=\"open", {1, 10, "", "value with blanks"}},
+	{LISTING_TEXT, "a@x.test note=\"bad\\x\"", {1, 10, "", "value with blanks"}},
+	{LISTING_TEXT, "a@x.test note=\"x\"y", {1, 10, "", "value with blanks"}},
+	{LISTING_TEXT, "a@x.test note=x\"y", {1, 10, "", "value with blanks"}},
+	{LISTING_TEXT, "a@x.test note=x note=y", {1, 17, "", "twice"}},
+	{LISTING_TEXT, "a@x.test pattern=b@x.test", {1, 10, "", "one pattern a line"}},
+	{LISTING_TEXT, "a@x.test scope=a/b", {1, 10, "", "letters, digits"}},
+	{LISTING_TEXT, "a@x.test expires_at=tomorrow", {1, 10, "", "RFC 3339"}},
+	{LISTING_TEXT, "a@x.test expires_in=0s", {1, 10, "", "above 0"}},
+	{LISTING_TEXT,
+	 "a@x.test expires_in=1h expires_at=2026-01-01T00:00:00Z",
+	 {1, 10, "", "given already"}},
+	{LISTING_TEXT, "a@x.test\n\nb@x.test \xff\n", {3, 0, "", "UTF-8"}},
+	{LISTING_TEXT, "a@x.test note=\x01", {1, 10, "", "control character"}},
+	{LISTING_TEXT, "a@x.test\na@x.test note=other", {2, 0, "", "line 1 already"}},
+	{LISTING_CSV, "", {1, 1, "", "no known name"}},
+	{LISTING_CSV, "a@x.test\n", {1, 1, "", "no known name"}},
+	{LISTING_CSV, "note\nx\n", {1, 0, "", "column pattern"}},
+	{LISTING_CSV, "pattern,pattern\n", {1, 9, "", "twice"}},
+	{LISTING_CSV, "pattern,note\na@x.test\n", {2, 0, "", "1 cells"}},
+	{LISTING_CSV, "pattern,note\na@x.test,b,c\n", {2, 0, "", "3 cells"}},
+	{LISTING_CSV, "pattern,note\nok@x.test,\n,x\n", {3, 0, "", "missing"}},
+	{LISTING_CSV, "pattern\n\"a@x.test\n", {2, 1, "", "closing quote"}},
+	{LISTING_CSV, "pattern\n\"a@x.test\"x\n", {2, 11, "", "behind a closing quote"}},
+	{LISTING_CSV, "pattern\na\"@x.test\n", {2, 2, "", "quote inside"}},
+	{LISTING_CSV, "pattern,note\na@x.test,\"\nx\"\nb b,\n", {4, 1, "", ""}},
+	{LISTING_CSV, "pattern,action\na@x.test,drop\n", {2, 10, "", "allow nor deny"}},
+	{LISTING_JSON, "", {1, 1, "", "not JSON"}},
+	{LISTING_JSON, "\"a@x.test\"", {1, 1, "", "array"}},
+	{LISTING_JSON, "{\"pattern\": \"a@x.test\"}", {1, 2, "/pattern", "unknown"}},
+	{LISTING_JSON, "{}", {0, 0, "", "entries"}},
+	{LISTING_JSON, "{\"entries\": {}}", {1, 13, "/entries", "array"}},
+	{LISTING_JSON, "{\"entries\": [], \"items\": []}", {1, 17, "/items", "second"}},
+	{LISTING_JSON, "{\"items\": [\"a@x.test\"], \"next\": \"w01\"}", {1, 33, "/next", "page"}},
+	{LISTING_JSON, "[\n\"a@x.test\",\n{}]", {3, 1, "/1/pattern", "missing"}},
+	{LISTING_JSON, "[\n7]", {2, 1, "/0", "object"}},
+	{LISTING_JSON, "[{\"pattern\": 7}]", {1, 14, "/0/pattern", "string"}},
+	{LISTING_JSON, "[{\"pattern\": null}]", {1, 14, "/0/pattern", "string"}},
+	{LISTING_JSON,
+	 "[{\"pattern\": \"a@x.test\", \"Note\": \"x\"}]",
+	 {1, 26, "/0/Note", "unknown"}},
+	{LISTING_JSON,
+	 "[{\"pattern\": \"a@x.test\", \"a/b~\": 1}]",
+	 {1, 26, "/0/a~1b~0", "unknown"}},
+	{LISTING_JSON,
+	 "[{\"pattern\": \"a@x.test\", \"allow_all\": \"yes\"}]",
+	 {1, 39, "/0/allow_all", "true or false"}},
+	{LISTING_JSON,
+	 "[{\"pattern\": \"a@x.test\", \"pattern\": \"b@x.test\"}]",
+	 {1, 37, "/0/pattern", "twice"}},
+	{LISTING_JSON,
+	 "[{\"pattern\": \"a@x.test\", \"note\": \"a\\u0000b\"}]",
+	 {1, 34, "/0/note", "control"}},
+	{LISTING_JSON, "[\"a@x.test\"", {1, 12, "", "not JSON"}},
+	{LISTING_JSON, "[\"a@x.test\"] x", {1, 14, "", "not JSON"}},
 };
 
 START_TEST(mistakes_have_a_place)
 {
-	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-		struct told told;
-		struct listing *listing =
-			listing_of(bad[i].format, span_of(bad[i].text), false, &told);
-
-		ck_assert_msg(listing == NULL, "%s was taken", bad[i].text);
-		ck_assert_msg(told.line == bad[i].line && told.column == bad[i].column,
-			      "%s: line %zu, column %zu: %s", bad[i].text, told.line, told.column,
-			      told.text);
-		ck_assert_str_eq(told.pointer, bad[i].pointer);
-		ck_assert_msg(strstr(told.text, bad[i].says) != NULL, "%s: %s", bad[i].text,
-			      told.text);
-	}
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		listing_check_refused(bad[i].format, bad[i].text, false, bad[i].told);
 }
 END_TEST
 
@@ -277,18 +261,7 @@ START_TEST(formats_have_names)
 }
 END_TEST
 
-/* --- writing and reading back ------------------------------------------------------------------
- */
-
-static uint64_t state = 88172645463325252u; /* fixed: a failure can be repeated */
-
-static uint32_t draw(uint32_t below)
-{
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return (uint32_t)(state >> 33) % below;
-}
+/* --- writing and reading back --- */
 
 /* What spreadsheets, shells and parsers stumble over. */
 static const char *draw_text(struct arena *arena)
@@ -503,8 +476,7 @@ START_TEST(room_is_told_before_it_ends)
 }
 END_TEST
 
-/* --- comparing ----------------------------------------------------------------------------------
- */
+/* --- comparing --- */
 
 static void add_difference(void *ctx, const struct entry *before, const struct entry *after)
 {

@@ -5,6 +5,7 @@
 #include "tests/unit/filter/listing.h"
 
 #include "base/mem.h"
+#include "tests/unit/filter/draw.h"
 
 static const struct {
 	const char *text;
@@ -35,74 +36,51 @@ static const struct {
 
 START_TEST(translated)
 {
-	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
-		struct told told;
-		struct listing *listing = listing_of(LISTING_MAILDEV, span_of(good[i].text),
-						     good[i].allow_all, &told);
-		char got[500];
-
-		ck_assert_msg(listing != NULL, "%s: line %zu, column %zu: %s", good[i].text,
-			      told.line, told.column, told.text);
-		listing_print(listing, got, sizeof(got));
-		ck_assert_str_eq(got, good[i].want);
-		listing_free(&listing);
-	}
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+		listing_check_taken(LISTING_MAILDEV, good[i].text, good[i].allow_all, good[i].want);
 }
 END_TEST
 
 static const struct {
 	const char *text;
-	size_t line;
-	const char *pointer;
-	const char *says;
+	struct mistake told;
 } bad[] = {
-	{"[]", 1, "", "must come first"},
-	{"[\n{\"allow\":\"*@a.test\"}]", 1, "", "must come first"},
-	{"[{\"deny\":\"*\"},\n{\"allow\":\"*\"}]", 2, "/1/allow", "must come first"},
+	{"[]", {1, 0, "", "must come first"}},
+	{"[\n{\"allow\":\"*@a.test\"}]", {1, 0, "", "must come first"}},
+	{"[{\"deny\":\"*\"},\n{\"allow\":\"*\"}]", {2, 10, "/1/allow", "must come first"}},
 	{"[{\"deny\":\"*\"},\n{\"allow\":\"*@a.test\"},\n{\"deny\":\"b*@a.test\"},\n{\"allow\":"
 	 "\"bob@a.test\"}]",
-	 4, "/3/allow", "line 3 denies"},
-	{"[{\"deny\":\"*\"},\n{\"allow\":\"a.test\"}]", 2, "/1/allow", "no address"},
-	{"[{\"deny\":\"*\"},\n{\"allow\":\"@a.test\"}]", 2, "/1/allow", "no address"},
-	{"[{\"deny\":\"*\"},\n{\"allow\":\".a.test\"}]", 2, "/1/allow", "no address"},
-	{"[{\"deny\":\"*\"},\n{\"allow\":\"*@.a.test\"}]", 2, "/1/allow", "no address"},
-	{"[{\"deny\":\"*\"},\n{\"allow\":\"*a.test\"}]", 2, "/1/allow", "only in front"},
-	{"[{\"deny\":\"*\"},\n{\"allow\":\"*@a.*\"}]", 2, "/1/allow", "only in front"},
-	{"[{\"deny\":\"*\"},\n{\"allow\":\"me@*\"}]", 2, "/1/allow", "written out"},
+	 {4, 10, "/3/allow", "line 3 denies"}},
+	{"[{\"deny\":\"*\"},\n{\"allow\":\"a.test\"}]", {2, 10, "/1/allow", "no address"}},
+	{"[{\"deny\":\"*\"},\n{\"allow\":\"@a.test\"}]", {2, 10, "/1/allow", "no address"}},
+	{"[{\"deny\":\"*\"},\n{\"allow\":\".a.test\"}]", {2, 10, "/1/allow", "no address"}},
+	{"[{\"deny\":\"*\"},\n{\"allow\":\"*@.a.test\"}]", {2, 10, "/1/allow", "no address"}},
+	{"[{\"deny\":\"*\"},\n{\"allow\":\"*a.test\"}]", {2, 10, "/1/allow", "only in front"}},
+	{"[{\"deny\":\"*\"},\n{\"allow\":\"*@a.*\"}]", {2, 10, "/1/allow", "only in front"}},
+	{"[{\"deny\":\"*\"},\n{\"allow\":\"me@*\"}]", {2, 10, "/1/allow", "written out"}},
 	{"[{\"deny\":\"*\"},\n{\"allow\":\"*@b\xc3\xbc"
 	 "cher.test\"}]",
-	 2, "/1/allow", "A-label"},
-	{"[{\"deny\":\"*\"},\n{\"allow\":\"\"}]", 2, "/1/allow", "no address"},
-	{"[{\"deny\":\"*\"},\n{\"allow\":\"a@b.test\",\"deny\":\"c@b.test\"}]", 2, "/1",
-	 "one member"},
-	{"[{\"deny\":\"*\"},\n{}]", 2, "/1", "one member"},
-	{"[{\"deny\":\"*\"},\n{\"allow\":7}]", 2, "/1", "one member"},
-	{"[{\"deny\":\"*\"},\n{\"Allow\":\"*@a.test\"}]", 2, "/1", "one member"},
-	{"[{\"deny\":\"*\"},\n\"*@a.test\"]", 2, "", "object"},
-	{"{}", 1, "", "array"},
-	{"[{\"deny\":\"*\"}", 1, "", "not JSON"},
-	{"[{\"deny\":\"*\"}] 7", 1, "", "not JSON"},
+	 {2, 10, "/1/allow", "A-label"}},
+	{"[{\"deny\":\"*\"},\n{\"allow\":\"\"}]", {2, 10, "/1/allow", "no address"}},
+	{"[{\"deny\":\"*\"},\n{\"allow\":\"a@b.test\",\"deny\":\"c@b.test\"}]",
+	 {2, 1, "/1", "one member"}},
+	{"[{\"deny\":\"*\"},\n{}]", {2, 1, "/1", "one member"}},
+	{"[{\"deny\":\"*\"},\n{\"allow\":7}]", {2, 1, "/1", "one member"}},
+	{"[{\"deny\":\"*\"},\n{\"Allow\":\"*@a.test\"}]", {2, 1, "/1", "one member"}},
+	{"[{\"deny\":\"*\"},\n\"*@a.test\"]", {2, 1, "", "object"}},
+	{"{}", {1, 1, "", "array"}},
+	{"[{\"deny\":\"*\"}", {1, 14, "", "not JSON"}},
+	{"[{\"deny\":\"*\"}] 7", {1, 16, "", "not JSON"}},
 };
 
 START_TEST(refused)
 {
-	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-		struct told told;
-		struct listing *listing =
-			listing_of(LISTING_MAILDEV, span_of(bad[i].text), false, &told);
-
-		ck_assert_msg(listing == NULL, "%s was taken", bad[i].text);
-		ck_assert_msg(told.line == bad[i].line, "%s: line %zu: %s", bad[i].text, told.line,
-			      told.text);
-		ck_assert_str_eq(told.pointer, bad[i].pointer);
-		ck_assert_msg(strstr(told.text, bad[i].says) != NULL, "%s: %s", bad[i].text,
-			      told.text);
-	}
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		listing_check_refused(LISTING_MAILDEV, bad[i].text, false, bad[i].told);
 }
 END_TEST
 
-/* --- the model ----------------------------------------------------------------------------------
- */
+/* --- the model --- */
 
 static const char *const rule_texts[] = {
 	"*@a.test",    "*@b.test",   "*@x.a.test",  "*@*.a.test", "*@*.x.a.test",
@@ -116,16 +94,6 @@ struct rule {
 	const char *text;
 	bool allows;
 };
-
-static uint64_t state = 88172645463325252u; /* fixed: a failure can be repeated */
-
-static uint32_t draw(uint32_t below)
-{
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return (uint32_t)(state >> 33) % below;
-}
 
 /* The last rule that matches; without one it is allowed. `*` is any run of characters, also @. */
 static bool model_allows(const struct rule *rules, size_t count, const char *address)

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "base/mem.h"
+#include "tests/unit/filter/draw.h"
 #include "tests/unit/filter/list.h"
 #include "tests/unit/unit.h"
 
@@ -14,16 +15,6 @@
 #define CHANGES	  60 /* publishes a round */
 #define ADDRESSES 60
 #define NOW	  100
-
-static uint64_t state = 88172645463325252u; /* fixed: a failure can be repeated */
-
-static uint32_t draw(uint32_t below)
-{
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return (uint32_t)(state >> 33) % below;
-}
 
 static const char *const pieces[] = {"a", "b", "ab", "A", "a.b", "a+b", "a-", "aa", "x_", "0"};
 static const char *const specials[] = {"%", "!", "=", "/", "'", "a%b", "*"};
