@@ -3,11 +3,13 @@
 
 #include <stdio.h>
 
+#include "admin/advice.h"
 #include "admin/problem.h"
 #include "admin/view.h"
 #include "base/clock.h"
 #include "queue/whitelist.h"
 #include "relay/filter/listing.h"
+#include "relay/filter/whitelist.h"
 
 #define ROUNDS_MAX 100	/* of others who changed the list in between */
 #define SHOWN_MAX  1000 /* entries in the answer of a dry run */
@@ -26,13 +28,14 @@ struct import {
 	bool conditional;
 	int64_t revision; /* that was compared with */
 	size_t added;
-	size_t updated;
+	size_t changed;
 	size_t expired;
 	int rounds;
+	const struct whitelist_snapshot *before; /* NULL until it is to be changed */
+	json_t *advice;				 /* NULL: none */
 };
 
-/* --- what is asked for -------------------------------------------------------------------------
- */
+/* --- what is asked for --- */
 
 static bool param_flag(struct call *call, const char *name)
 {
@@ -79,8 +82,7 @@ static void read_scope(struct call *call, struct import *import)
 		call_mistake(call, "scope", "only letters, digits, '.', '_' and '-'");
 }
 
-/* --- reading -----------------------------------------------------------------------------------
- */
+/* --- reading --- */
 
 static void on_mistake(void *ctx, const struct listing_mistake *mistake)
 {
@@ -142,7 +144,7 @@ static void on_present(void *ctx, size_t i, const struct entry *present)
 	if (present != NULL) {
 		change->entry.id = present->id;
 		change->expect_revision = present->revision;
-		import->updated++;
+		import->changed++;
 	} else {
 		import->added++;
 	}
@@ -158,7 +160,7 @@ static void compare(struct call *call, struct import *import)
 
 	import->apply.count = 0;
 	import->added = 0;
-	import->updated = 0;
+	import->changed = 0;
 	import->expired = 0;
 	if (import->apply.changes == NULL)
 		import->apply.changes =
@@ -178,8 +180,7 @@ static void read_and_compare(struct call *call)
 		compare(call, import);
 }
 
-/* --- answering ---------------------------------------------------------------------------------
- */
+/* --- answering --- */
 
 static json_t *view_entries(const struct import *import)
 {
@@ -196,24 +197,42 @@ static void answer(struct call *call, const struct import *import, int64_t revis
 	json_t *json = json_pack("{s:b, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "dry_run",
 				 import->dry_run, "format", listing_format_name(import->format),
 				 "entries", (json_int_t)count, "added", (json_int_t)import->added,
-				 "updated", (json_int_t)import->updated, "unchanged",
+				 "changed", (json_int_t)import->changed, "unchanged",
 				 (json_int_t)(count - import->apply.count), "repeated",
 				 (json_int_t)listing_repeats(import->listing), "expired",
 				 (json_int_t)import->expired, "revision", (json_int_t)revision);
 
 	if (import->dry_run)
 		(void)json_object_set_new(json, "changes", view_entries(import));
+	(void)json_object_set(json, "lint", import->advice != NULL ? import->advice : json_null());
 	call_etag(call, revision);
 	call_reply(call, 200, json);
 }
 
 static void was_compared(struct call *call);
 
+static void advise(struct call *call)
+{
+	struct import *import = call->work;
+
+	import->advice =
+		advice_of_change(call, import->apply.changes, import->apply.count, import->before);
+}
+
+static void was_advised(struct call *call)
+{
+	const struct import *import = call->work;
+
+	answer(call, import, import->apply.revision);
+}
+
 static void was_applied(struct call *call)
 {
 	struct import *import = call->work;
 	int code = import->apply.job.code;
 
+	if (code == ERR_STALE)
+		whitelist_release(&import->before);
 	/* Somebody else was faster, and this caller did not ask for a certain version. */
 	if (code == ERR_STALE && !import->conditional && ++import->rounds < ROUNDS_MAX)
 		call_labour(call, read_and_compare, was_compared);
@@ -222,7 +241,7 @@ static void was_applied(struct call *call)
 	else if (code != ERR_OK)
 		call_error(call, code, &import->apply.job.why);
 	else
-		answer(call, import, import->apply.revision);
+		call_labour(call, advise, was_advised);
 }
 
 static void was_compared(struct call *call)
@@ -243,6 +262,7 @@ static void was_compared(struct call *call)
 	} else {
 		import->apply.expect_list_revision = import->revision;
 		import->apply.actor = call->caller.actor;
+		import->before = whitelist_acquire(call->api->env.whitelist);
 		call_submit(call, queue_whitelist_apply, &import->apply.job, was_applied);
 	}
 }
@@ -253,6 +273,8 @@ static void forget(struct call *call)
 
 	listing_free(&import->listing);
 	json_decref(import->problem);
+	json_decref(import->advice);
+	whitelist_release(&import->before);
 }
 
 void handle_whitelist_import(struct call *call)

@@ -10,6 +10,7 @@
 #include "cli/commands.h"
 #include "cli/pages.h"
 #include "cli/text.h"
+#include "cli/whitelist_file.h"
 #include "relay/filter/pattern.h"
 
 static const struct table_column columns[] = {
@@ -161,17 +162,6 @@ static int make_entry(const struct add_options *given, const char *pattern, json
 	return ends;
 }
 
-/* What it means: the sentence, and each warning on standard error. */
-static void print_advice(const json_t *advice)
-{
-	json_t *warning;
-	size_t i;
-
-	tool_print_clean(tool_text(advice, "summary"));
-	json_array_foreach(json_object_get(advice, "warnings"), i, warning) tool_note(
-		"warning: %s: %s", tool_text(warning, "pattern"), tool_text(warning, "text"));
-}
-
 static void print_released(const json_t *released)
 {
 	char line[300];
@@ -205,7 +195,7 @@ static int add_one(struct tool *tool, const struct add_options *given, const cha
 			 tool_number(added, "id"));
 		tool_print_clean(line);
 		print_released(json_object_get(added, "released"));
-		print_advice(json_object_get(added, "lint"));
+		list_print_advice(json_object_get(added, "lint"));
 	}
 	json_decref(added);
 	return TOOL_OK;

@@ -28,6 +28,7 @@ struct plan {
 	long long changed;
 	long long removed;
 	json_t *differences;
+	json_t *advice; /* NULL: nothing was changed */
 };
 
 /* --- reading both ------------------------------------------------------------ */
@@ -182,11 +183,14 @@ static void print_end(struct plan *plan, bool done)
 	if (plan->tool->format == TOOL_TEXT) {
 		list_print_counts(done ? "Applied: " : "Plan: ", counts,
 				  sizeof(counts) / sizeof(counts[0]));
+		if (plan->advice != NULL)
+			list_print_advice(plan->advice);
 		return;
 	}
-	json = json_pack("{s:b, s:I, s:I, s:I, s:O}", "applied", done, "added",
+	json = json_pack("{s:b, s:I, s:I, s:I, s:O, s:O?}", "applied", done, "added",
 			 (json_int_t)plan->added, "changed", (json_int_t)plan->changed, "removed",
-			 (json_int_t)plan->removed, "differences", plan->differences);
+			 (json_int_t)plan->removed, "differences", plan->differences, "lint",
+			 plan->advice);
 	tool_print_json(plan->tool, json);
 	json_decref(json);
 }
@@ -206,7 +210,7 @@ static void add_entries(const struct plan *plan, const struct listing *listing, 
 	}
 }
 
-static int put(struct tool *tool, const struct plan *plan, struct span body)
+static int put(struct tool *tool, struct plan *plan, struct span body)
 {
 	const struct client_request request = {
 		.method = "PUT", .path = "/api/v1/whitelist", .body = body, .if_match = plan->etag};
@@ -221,6 +225,8 @@ static int put(struct tool *tool, const struct plan *plan, struct span body)
 					  "applied; look at the differences again");
 	else if (reply.status < 200 || reply.status > 299)
 		ends = client_refused(&reply);
+	else
+		plan->advice = json_incref(json_object_get(reply.body, "lint"));
 	json_decref(reply.body);
 	return ends;
 }
@@ -272,18 +278,16 @@ static int run_apply(struct tool *tool, int argc, char **argv)
 					      {"--allow-all", NULL, &given.allow_all},
 					      {NULL, NULL, NULL}};
 	struct plan plan = {.tool = tool, .given = &given};
-	int count;
-	int ends = tool_options(tool, options, argc, argv, &count);
+	int ends = list_file_options(tool, options, argc, argv);
 
 	if (ends != TOOL_OK)
 		return ends;
-	if (count != 1)
-		return tool_misuse(tool, "one file is needed, or - for standard input");
 	if (given.scope != NULL && !listing_is_scope(span_of(given.scope)))
 		return tool_misuse(tool, "a scope is letters, digits, '.', '_' and '-'");
 	plan.differences = json_array();
 	ends = apply(tool, &plan, argv[0]);
 	json_decref(plan.differences);
+	json_decref(plan.advice);
 	listing_free(&plan.now);
 	listing_free(&plan.wanted);
 	return ends;

@@ -67,6 +67,16 @@ int list_file_read(const struct tool *tool, const char *name, const char *format
 	return ends;
 }
 
+int list_file_options(struct tool *tool, const struct tool_option *options, int argc, char **argv)
+{
+	int count;
+	int ends = tool_options(tool, options, argc, argv, &count);
+
+	if (ends == TOOL_OK && count != 1)
+		ends = tool_misuse(tool, "one file is needed, or - for standard input");
+	return ends;
+}
+
 void list_file_release(struct list_file *file)
 {
 	buf_release(&file->text);
@@ -82,6 +92,16 @@ void list_print_counts(const char *prefix, const struct list_count *counts, size
 			between = ", ";
 		}
 	printf("%s\n", between == prefix ? "nothing to do" : "");
+}
+
+void list_print_advice(const json_t *advice)
+{
+	json_t *warning;
+	size_t i;
+
+	tool_print_clean(tool_text(advice, "summary"));
+	json_array_foreach(json_object_get(advice, "warnings"), i, warning) tool_note(
+		"warning: %s: %s", tool_text(warning, "pattern"), tool_text(warning, "text"));
 }
 
 /* --- import ------------------------------------------------------------------ */
@@ -118,7 +138,7 @@ static void print_import(const struct tool *tool, const struct import_options *g
 {
 	const struct list_count counts[] = {
 		{given->dry_run ? "would be added" : "added", tool_number(answer, "added")},
-		{given->dry_run ? "would be changed" : "changed", tool_number(answer, "updated")},
+		{given->dry_run ? "would be changed" : "changed", tool_number(answer, "changed")},
 		{"there already", tool_number(answer, "unchanged")},
 		{"repeated in the file", tool_number(answer, "repeated")},
 		{"of them expired", tool_number(answer, "expired")},
@@ -130,6 +150,7 @@ static void print_import(const struct tool *tool, const struct import_options *g
 	}
 	print_changes(json_object_get(answer, "changes"));
 	list_print_counts("Entries: ", counts, sizeof(counts) / sizeof(counts[0]));
+	list_print_advice(json_object_get(answer, "lint"));
 }
 
 static int refuse_list(const struct list_file *file, const struct client_reply *reply)
@@ -185,13 +206,10 @@ static int run_import(struct tool *tool, int argc, char **argv)
 		{"--dry-run", NULL, &given.dry_run},	 {"--update", NULL, &given.update},
 		{"--allow-all", NULL, &given.allow_all}, {NULL, NULL, NULL}};
 	struct list_file file;
-	int count;
-	int ends = tool_options(tool, options, argc, argv, &count);
+	int ends = list_file_options(tool, options, argc, argv);
 
 	if (ends != TOOL_OK)
 		return ends;
-	if (count != 1)
-		return tool_misuse(tool, "one file is needed, or - for standard input");
 	ends = list_file_read(tool, argv[0], given.format, &file);
 	if (ends == TOOL_OK)
 		ends = send_list(tool, &given, &file);

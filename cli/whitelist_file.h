@@ -15,6 +15,8 @@ struct list_file {
 	struct buf text;
 };
 /* `format` as on the command line; NULL: by the name's end, else text. */
+/* The options, and one operand that names a file. */
+int list_file_options(struct tool *tool, const struct tool_option *options, int argc, char **argv);
 int list_file_read(const struct tool *tool, const char *name, const char *format,
 		   struct list_file *file_out);
 void list_file_release(struct list_file *file);
@@ -25,5 +27,8 @@ struct list_count {
 	long long count;
 };
 void list_print_counts(const char *prefix, const struct list_count *counts, size_t count);
+
+/* What it means: the sentence, and each warning on standard error. */
+void list_print_advice(const json_t *advice);
 
 #endif
