@@ -1,6 +1,7 @@
 /* tests relay/deliver/uplink.c: nothing reaches the wire that was not judged, and judged again */
 #include <string.h>
 
+#include "relay/deliver/outcome.h"
 #include "tests/unit/deliver/talker.h"
 #include "tests/unit/unit.h"
 
@@ -83,6 +84,50 @@ START_TEST(the_list_is_asked_once_more_at_the_wire)
 }
 END_TEST
 
+static const struct {
+	enum verdict_kind policy;
+	const char *verdict;
+	enum transition refusal;
+} defaults[] = {
+	{VERDICT_DROP, "drop", TRANSITION_DROP},
+	{VERDICT_REJECT, "drop", TRANSITION_DROP},
+	{VERDICT_HOLD, "hold", TRANSITION_HOLD},
+	{VERDICT_REDIRECT, "redirect", TRANSITION_REDIRECT},
+};
+
+/* S156: not offered, whatever policy.default makes of it. */
+START_TEST(policy_default_holds_at_the_wire)
+{
+	static const char *const ann_carl[] = {"ann@ok.test", "carl@ok.test", NULL};
+
+	for (size_t i = 0; i < sizeof(defaults) / sizeof(defaults[0]); i++) {
+		struct outcome outcome;
+		struct talker t;
+
+		talker_ready(&t, NULL, 0, NULL);
+		t.policy.default_verdict = defaults[i].policy;
+		t.policy.redirect_to = "qa@ok.test";
+		talker_assign(&t, ann_carl, "a: b\r\n\r\n", 0);
+		talker_to_mail(&t);
+		talker_list(&t, "carl@ok.test", ENTRY_EXACT);
+		talker_tell(&t, "RCPT TO:<ann@ok.test>\r\nRCPT TO:<carl@ok.test>\r\nDATA\r\n");
+		ck_assert(talker_hear(&t, "550 "));
+		ck_assert(talker_hear(&t, "250 "));
+		ck_assert(talker_hear(&t, "354 "));
+		talker_tell(&t, talker_stand_in);
+		talker_tell(&t, ".\r\n");
+		bell_await(&t.bell, &t.done);
+		ck_assert_str_eq(t.job->recipients[0].ruling.verdict, defaults[i].verdict);
+		outcome_decide(t.job, &t.job->recipients[0], &outcome);
+		ck_assert_int_eq(outcome.transition, defaults[i].refusal);
+		ck_assert_int_eq(outcome.trouble, TROUBLE_POLICY);
+		ck_assert(!nexthop_saw(t.hop, "ann@"));
+		ck_assert(!nexthop_saw(t.hop, "qa@"));
+		talker_close(&t);
+	}
+}
+END_TEST
+
 /* The sender, too: what the list allowed while the job stood in line may be allowed no more. */
 START_TEST(the_sender_is_judged_once_more_at_the_wire)
 {
@@ -139,4 +184,5 @@ END_TEST
 
 UNIT_MAIN("deliver/uplink_guard", a_wrong_line_of_the_worker_never_reaches_the_wire,
 	  more_recipients_than_the_job_has_end_it, the_list_is_asked_once_more_at_the_wire,
-	  the_sender_is_judged_once_more_at_the_wire, without_a_recipient_there_is_no_data)
+	  policy_default_holds_at_the_wire, the_sender_is_judged_once_more_at_the_wire,
+	  without_a_recipient_there_is_no_data)
