@@ -266,8 +266,13 @@ static void take_expiry(struct reading *reading, struct draft *draft, struct ent
 			wrong(reading, draft, FIELD_EXPIRES_IN, why.text);
 		else
 			entry->expires_at = reading->options->now + ms;
-	} else if (at.len > 0 && when_parse(at, &entry->expires_at, &why) != ERR_OK) {
-		wrong(reading, draft, FIELD_EXPIRES_AT, why.text);
+	} else if (at.len > 0) {
+		if (when_parse(at, &ms, &why) != ERR_OK)
+			wrong(reading, draft, FIELD_EXPIRES_AT, why.text);
+		else if (ms <= 0) /* 0 would be never */
+			wrong(reading, draft, FIELD_EXPIRES_AT, "lies before 1970");
+		else
+			entry->expires_at = ms;
 	}
 }
 

@@ -159,8 +159,7 @@ START_TEST(all_of_the_list_or_nothing)
 		{"{\"entries\":[{\"pattern\":\"a@b.example\",\"action\":\"x\"}]}",
 		 "/entries/0/action"},
 		{"{\"entries\":[{\"pattern\":\"*\"}]}", "/entries/0/pattern"},
-		{"{\"entries\":[{\"pattern\":\"a@b.example\",\"allow_all\":true}]}",
-		 "/entries/0/allow_all"},
+		{"{\"entries\":[{\"pattern\":\"*\",\"allow_all\":false}]}", "/entries/0/pattern"},
 		{"{\"entries\":[{\"pattern\":\"a@b.example\",\"expires_at\":\"x\"}]}",
 		 "/entries/0/expires_at"},
 		{"{\"entries\":[{\"pattern\":\"a@b.example\",\"expires_at\":"

@@ -84,6 +84,8 @@ static const struct {
 	{LISTING_TEXT, "a@x.test pattern=b@x.test", {1, 10, "", "one pattern a line"}},
 	{LISTING_TEXT, "a@x.test scope=a/b", {1, 10, "", "letters, digits"}},
 	{LISTING_TEXT, "a@x.test expires_at=tomorrow", {1, 10, "", "RFC 3339"}},
+	{LISTING_TEXT, "a@x.test expires_at=1970-01-01T00:00:00Z", {1, 10, "", "before 1970"}},
+	{LISTING_TEXT, "a@x.test expires_at=1970-01-01T00:00:00+01:00", {1, 10, "", "before 1970"}},
 	{LISTING_TEXT, "a@x.test expires_in=0s", {1, 10, "", "above 0"}},
 	{LISTING_TEXT,
 	 "a@x.test expires_in=1h expires_at=2026-01-01T00:00:00Z",
