@@ -36,8 +36,8 @@ int err_prefix(struct err *why, int code, const char *format, ...)
 const char *err_name(int code)
 {
 	static const char *const names[] = {
-		"ok",	"syntax", "limit", "not found", "conflict", "stale",  "busy",
-		"full", "io",	  "fatal", "timeout",	"closed",   "denied", "unsupported",
+		"ok", "syntax", "limit",   "not found", "conflict", "stale",	   "busy",   "full",
+		"io", "fatal",	"timeout", "closed",	"denied",   "unsupported", "unsafe",
 	};
 
 	if (code > 0 || -code >= (int)(sizeof(names) / sizeof(names[0])))

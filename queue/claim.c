@@ -362,6 +362,29 @@ static int take_due(struct taking *t, struct err *why)
 	return code;
 }
 
+static const char sql_only[] =
+	"SELECT recipient.id FROM message JOIN recipient ON recipient.id >= message.id << ?3"
+	" AND recipient.id < (message.id + 1) << ?3 WHERE message.uid = ?1"
+	" AND recipient.due_at IS NOT NULL ORDER BY recipient.id LIMIT ?2";
+
+/* What waits of one message. */
+static int take_only(struct taking *t, const struct ulid *message, struct err *why)
+{
+	struct query query;
+	size_t count = 0;
+	bool row;
+	int code = query_begin(&query, &t->store->db, sql_only, why);
+
+	if (code != ERR_OK)
+		return code;
+	query_give_ulid(&query, message);
+	query_give_int(&query, (int64_t)t->room);
+	query_give_int(&query, MESSAGE_SHIFT);
+	while ((code = query_row(&query, &row, why)) == ERR_OK && row)
+		t->ids[count++] = query_take_int(&query);
+	return code == ERR_OK ? take(t, count, why) : code;
+}
+
 static const char sql_next_due[] =
 	"SELECT due_at FROM recipient WHERE due_at IS NOT NULL ORDER BY due_at LIMIT 1";
 
@@ -381,7 +404,7 @@ static int claim_due(struct store *store, struct claim *claim, size_t room, stru
 	t.ids = mem_array(room + 1, sizeof(*t.ids));
 	t.taken = mem_array(room, sizeof(*t.taken));
 	store->next_lease++;
-	code = take_due(&t, why);
+	code = claim->only != NULL ? take_only(&t, claim->only, why) : take_due(&t, why);
 	if (code == ERR_OK && t.count > 0) {
 		qsort(t.taken, t.count, sizeof(*t.taken), by_id);
 		code = group(store, claim, t.taken, t.count, why);

@@ -75,7 +75,8 @@ struct claim {
 	struct store_job job; /* first */
 	int64_t now;
 	size_t max_recipients;
-	bool whole; /* a message that does not fit is left even when it is the first */
+	bool whole;		 /* a message that does not fit is left even when it is the first */
+	const struct ulid *only; /* of this message, due or not yet; NULL: of any */
 	int64_t lease_ms;
 	/* out, on ERR_OK: the caller owns the arena */
 	struct arena *arena;

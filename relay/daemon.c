@@ -306,9 +306,9 @@ static int start_admin(struct daemon *daemon, struct err *why)
 static int start(struct daemon *daemon, struct err *why)
 {
 	int (*const steps[])(struct daemon *, struct err *) = {
-		start_activation, prepare_process, start_limits,  start_store,
-		start_whitelist,  start_faults,	   start_loops,	  start_tls,
-		start_smtp,	  start_deliver,   start_reserve, start_admin,
+		start_activation, prepare_process, start_limits,    start_store, start_whitelist,
+		start_faults,	  start_loops,	   daemon_selftest, start_tls,	 start_smtp,
+		start_deliver,	  start_reserve,   start_admin,
 	};
 
 	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {

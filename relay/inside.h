@@ -69,6 +69,8 @@ int daemon_prepare_certificate(const struct config *config, struct err *why);
 void daemon_write_down(struct daemon *daemon);
 /* The entry is in force: its end must be noticed. Any thread. */
 void daemon_expects_expiry(struct daemon *daemon, const struct entry *entry);
+/* Nothing is listened to before it was right (relay/selftest.h). */
+int daemon_selftest(struct daemon *daemon, struct err *why);
 
 /* What the API asks, with the daemon as ctx (relay/answer.c). */
 extern const struct admin_ops daemon_admin_ops;

@@ -34,9 +34,9 @@ static const char usage_text[] =
 	"  -V, --version\n"
 	"  -h, --help\n"
 	"\n"
-	"Exit: 0 clean stop, 64 usage, 74 database or disk failure, 75 another daemon holds the\n"
-	"data directory, 77 not permitted, 78 configuration. See stagepostd(8), "
-	"stagepost.yaml(5).\n";
+	"Exit: 0 clean stop, 64 usage, 70 the self-test failed, 74 database or disk failure,\n"
+	"75 another daemon holds the data directory, 77 not permitted, 78 configuration.\n"
+	"See stagepostd(8), stagepost.yaml(5).\n";
 
 /* S339: no socket may become descriptor 0, 1 or 2. */
 static void fill_standard_descriptors(void)
@@ -101,6 +101,7 @@ static int exit_code(int code)
 	case ERR_LIMIT:
 	case ERR_CONFLICT:
 	case ERR_NOT_FOUND: return EX_CONFIG;
+	case ERR_UNSAFE: return EX_SOFTWARE;
 	default: return EX_IOERR;
 	}
 }

@@ -4,6 +4,8 @@
 #include <assert.h>
 #include <stdio.h>
 
+#include "relay/filter/reserved.h"
+
 static void lower(char *text)
 {
 	for (; *text != '\0'; text++)
@@ -152,7 +154,7 @@ static int parse_exact(struct span text, struct pattern *pattern_out, struct err
 	return ERR_OK;
 }
 
-int pattern_parse(struct span text, struct pattern *pattern_out, struct err *why)
+static int parse(struct span text, struct pattern *pattern_out, struct err *why)
 {
 	size_t at = span_find_last(text, '@');
 	struct span local = span_first(text, at);
@@ -180,6 +182,21 @@ int pattern_parse(struct span text, struct pattern *pattern_out, struct err *why
 	if (code == ERR_OK)
 		build_domain(ascii, subdomains, pattern_out);
 	return code;
+}
+
+int pattern_parse(struct span text, struct pattern *pattern_out, struct err *why)
+{
+	struct pattern parsed;
+	int code = parse(text, &parsed, why);
+
+	if (code != ERR_OK)
+		return code;
+	if (reserved_is(parsed.domain))
+		return err_set(why, ERR_SYNTAX,
+			       "%s is reserved for the relay's self-test: no mail leaves to it",
+			       RESERVED_DOMAIN);
+	pattern_copy(pattern_out, &parsed);
+	return ERR_OK;
 }
 
 bool glob_matches(struct span glob, struct span text)
@@ -240,7 +257,7 @@ bool pattern_covers(const struct pattern *pattern, const struct address *address
 bool pattern_matches(const struct pattern *pattern, const struct address *address)
 {
 	return (pattern->kind == ENTRY_EXACT || address->form == ADDRESS_PLAIN) &&
-	       pattern_covers(pattern, address);
+	       !reserved_is(span_of(address->domain)) && pattern_covers(pattern, address);
 }
 
 /* Every domain that `inner` speaks of is one that `outer` speaks of. */

@@ -33,7 +33,8 @@ struct pattern {
 
 /*
  * Exactly one pattern, or ERR_SYNTAX/ERR_LIMIT with the reason. `*` alone
- * parses (kind ENTRY_ALL); whether it may be added is the API's business.
+ * parses (kind ENTRY_ALL); whether it may be added is the API's business. A
+ * pattern that names the self-test's domain (relay/filter/reserved.h) is refused.
  * The spans point into *pattern_out: copy with pattern_copy, not with `=`.
  */
 int pattern_parse(struct span text, struct pattern *pattern_out, struct err *why);
@@ -48,8 +49,8 @@ bool pattern_covers(const struct pattern *pattern, const struct address *address
 
 /*
  * The pattern allows the address: covers it, and anything but an exact
- * pattern only an ADDRESS_PLAIN (DESIGN 4.6). Slow and plain: the reference
- * for the snapshot and its tests.
+ * pattern only an ADDRESS_PLAIN (DESIGN 4.6), nor the self-test's domain. Slow and plain: the
+ * reference for the snapshot and its tests.
  */
 bool pattern_matches(const struct pattern *pattern, const struct address *address);
 

@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <stdio.h>
 
+#include "relay/filter/reserved.h"
 #include "relay/filter/snapshot.h"
 
 /* What one address has met so far. The best item of each sort is kept, so that the order and the
@@ -156,6 +157,10 @@ static bool judge(struct judging *judging, struct layer_key *key_out, struct ver
 		verdict->reason = REASON_UNSAFE_FORM;
 		return false;
 	}
+	if (reserved_is(span_of(judging->address->domain))) {
+		verdict->reason = REASON_RESERVED;
+		return false;
+	}
 	if (judging->snapshot->size == 0) {
 		verdict->reason = REASON_EMPTY_LIST;
 		return false;
@@ -219,6 +224,9 @@ static void reason_sentence(const struct verdict *verdict, char *text_out, size_
 		snprintf(text_out, size, "the entry %s has expired", verdict->pattern);
 		return;
 	case REASON_UNSAFE_FORM: snprintf(text_out, size, "unsafe address form"); return;
+	case REASON_RESERVED:
+		snprintf(text_out, size, "the domain is reserved for the relay's self-test");
+		return;
 	case REASON_POLICY:
 		snprintf(text_out, size, "no entry allows it, policy.default is %s",
 			 verdict_kind_name(verdict->kind));

@@ -334,7 +334,8 @@ def test_large_numbers(make_daemon, hop):
     assert relay.stop() == 0
     with sqlite3.connect(database_of(relay)) as db:
         db.execute("UPDATE sqlite_sequence SET seq = 9007199254740992 WHERE name = 'whitelist'")
-        db.execute("UPDATE meta SET value = 2147483646 WHERE name = 'next_message'")
+        # The self-test at the start has one too.
+        db.execute("UPDATE meta SET value = 2147483645 WHERE name = 'next_message'")
     db.close()
     relay.start()
     (entry,) = relay.allow("second@example.com")

@@ -1,0 +1,83 @@
+"""
+At each start a message that nobody allowed goes as far as the wire guard, and no further
+(relay/selftest.h). tests/flow/doctored is the daemon with a part that says yes to everything.
+"""
+
+import re
+import socket
+
+import pytest
+
+import daemon as daemon_module
+from daemon import BUILD, SANITIZED, Smtp
+
+DOCTORED = BUILD / "tests/flow/doctored"
+PROBE = "probe@selftest.stagepost.invalid"
+TEXT = b"Subject: x\r\n\r\nx\r\n"
+doctored = pytest.mark.skipif(not DOCTORED.exists(), reason="make check builds it")
+
+
+def took_ms(daemon):
+    return [int(ms) for ms in re.findall(r"self-test .*\bms=(\d+)", daemon.log())]
+
+
+def test_it_is_made_at_each_start_and_leaves_nothing(relay, hop):
+    relay.post("/whitelist", {"pattern": "*", "allow_all": True})
+    relay.restart()
+    relay.kill()
+    relay.start()
+    assert len(took_ms(relay)) == 3
+    assert SANITIZED or min(took_ms(relay)) < 100, took_ms(relay)
+    assert relay.get("/messages")["items"] == []
+    assert relay.get("/status")["queue"]["messages"] == 0
+    assert hop.connections == 0
+
+
+@pytest.mark.parametrize("pattern", [
+    PROBE, "selftest.stagepost.invalid", "@SelfTest.Stagepost.Invalid", "x@a.selftest.stagepost.invalid",
+    ".selftest.stagepost.invalid", "*.selftest.stagepost.invalid", "pro*@selftest.stagepost.invalid",
+    "*@.selftest.stagepost.invalid", "a.selftest.stagepost.invalid"])
+def test_an_entry_for_it_is_refused(relay, pattern):
+    answer = relay.request("POST", "/api/v1/whitelist", {"pattern": pattern, "allow_all": True})
+    assert answer.status == 400, answer.body
+    assert b"self-test" in answer.body
+
+
+def test_not_even_a_star_allows_it(relay, hop):
+    relay.post("/whitelist", {"pattern": "*", "allow_all": True})
+    relay.post("/whitelist", {"pattern": ".invalid"})
+    others = ["x@selftest.stagepost.invalid", "x@A.SELFTEST.stagepost.INVALID"]
+    allowed = ["x@xselftest.stagepost.invalid", "x@stagepost.invalid"]
+    with Smtp(relay.smtp_port) as client:
+        number = client.send("a@b.test", [PROBE, *others, *allowed], TEXT)
+    relay.wait_states(number, {PROBE: "dropped", **{a: "dropped" for a in others},
+                               **{a: "delivered" for a in allowed}})
+    assert sorted(hop.offered) == sorted(allowed)
+    check = relay.post("/check", {"recipients": [PROBE]}).json
+    assert "reserved" in str(check), check
+
+
+@doctored
+@pytest.mark.parametrize("part, words", [
+    ("acceptance", "acceptance allows what nobody allowed"),
+    ("attempt", "the judgement before an attempt allows what nobody allowed"),
+    ("guard", "the wire guard lets mail out that nobody allowed")])
+def test_a_relay_that_would_leak_does_not_start(make_daemon, hop, monkeypatch, part, words):
+    monkeypatch.setattr(daemon_module, "STAGEPOSTD", DOCTORED)
+    monkeypatch.setenv("STAGEPOST_DOCTORED", part)
+    relay = make_daemon(hop.address, start=False).start(wait=False)
+    code = relay.process.wait(60)
+    relay.process = None
+    assert code == 70, relay.log()
+    assert "the self-test failed, nothing is started: " + words in relay.log()
+    assert "listening" not in relay.log()
+    with pytest.raises(OSError):
+        socket.create_connection(("127.0.0.1", relay.smtp_port), 5)
+    assert hop.connections == 0
+
+
+@doctored
+def test_the_doctored_relay_starts_when_nothing_lies(make_daemon, hop, monkeypatch):
+    monkeypatch.setattr(daemon_module, "STAGEPOSTD", DOCTORED)
+    relay = make_daemon(hop.address)
+    assert relay.stop() == 0
