@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "queue/store.h"
 #include "relay/filter/fault.h"
@@ -89,6 +90,8 @@ struct admin_ops {
 	/* Sentences a person should read (nothing can leave, bounce_to is empty, …). */
 	void (*warnings)(void *ctx, void (*row)(void *row_ctx, const char *sentence),
 			 void *row_ctx);
+	/* One sentence: what can leave, and by which route. */
+	void (*leaving)(void *ctx, struct buf *out);
 	/*
 	 * The policy in force, valid until handed back. Without it /check shows
 	 * what the list alone says.

@@ -8,6 +8,7 @@
 #include "queue/act.h"
 
 #define HOSTS_SHOWN 64
+#define LEAVING_MAX 1000
 
 void handle_healthz(struct call *call)
 {
@@ -176,6 +177,18 @@ static void set_lists(json_t *json, const struct api *api, json_t *warnings)
 	(void)json_object_set_new(json, "warnings", warnings);
 }
 
+static void set_leaving(json_t *json, const struct api *api)
+{
+	struct buf sentence;
+
+	if (api->env.ops == NULL || api->env.ops->leaving == NULL)
+		return;
+	buf_init(&sentence, LEAVING_MAX);
+	api->env.ops->leaving(api->env.ctx, &sentence);
+	(void)json_object_set_new(json, "can_leave", view_span(buf_span(&sentence)));
+	buf_release(&sentence);
+}
+
 void handle_status(struct call *call)
 {
 	const struct api *api = call->api;
@@ -192,6 +205,7 @@ void handle_status(struct call *call)
 
 	(void)json_object_set_new(json, "delivery", delivery_view(api));
 	(void)json_object_set_new(json, "faults", view_faults(api->env.faults));
+	set_leaving(json, api);
 	set_numbers(json, api);
 	set_lists(json, api, warnings);
 	call_reply(call, 200, json);

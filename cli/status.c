@@ -185,6 +185,7 @@ static void print_status(const json_t *status)
 	json_array_foreach(json_object_get(status, "listeners"), i, one)
 		tool_print_field(i == 0 ? "Listening" : "", json_string_value(one));
 	print_whitelist(json_object_get(status, "whitelist"));
+	tool_print_field("Can leave", tool_text(status, "can_leave"));
 	tool_print_queue(json_object_get(status, "queue"));
 	print_routes(json_object_get(status, "routes"));
 	if (json_array_size(json_object_get(status, "warnings")) > 0)

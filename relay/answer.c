@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "queue/act.h"
 #include "relay/filter/judge.h"
+#include "relay/leaving.h"
 
 #define STATUS_HOSTS 64
 
@@ -290,6 +291,31 @@ void daemon_tell_warnings(void *ctx, void (*row)(void *row_ctx, const char *sent
 	whitelist_release(&snapshot);
 }
 
+static bool is_paused(void *ctx, const char *route)
+{
+	struct daemon *daemon = ctx;
+
+	return store_is_paused(daemon->store, route);
+}
+
+static void tell_leaving(void *ctx, struct buf *out)
+{
+	struct daemon *daemon = ctx;
+	const struct config *config = versions_acquire(daemon->versions);
+	struct leaving leaving = {
+		.capture_only = config->delivery.capture_only,
+		.paused = is_paused(daemon, NULL),
+		.routes = config->delivery.routes,
+		.route_count = config->delivery.route_count,
+		.route_is_paused = is_paused,
+		.ctx = daemon,
+	};
+
+	whitelist_extent(daemon->whitelist, clock_steady_wall_ms(), &leaving.extent);
+	leaving_sentence(&leaving, out);
+	versions_release(daemon->versions, config);
+}
+
 static const struct policy_options *acquire_policy(void *ctx)
 {
 	struct daemon *daemon = ctx;
@@ -312,6 +338,7 @@ const struct admin_ops daemon_admin_ops = {
 	.breaker = tell_breaker,
 	.listeners = tell_listeners,
 	.warnings = daemon_tell_warnings,
+	.leaving = tell_leaving,
 	.policy_acquire = acquire_policy,
 	.policy_release = release_policy,
 };

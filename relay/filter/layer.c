@@ -212,9 +212,14 @@ size_t layer_bytes(const struct layer *layer, size_t *string_bytes_out)
 	       table_bytes(&layer->graves);
 }
 
+const struct layer_item *layer_entry(const struct layer *layer, size_t n)
+{
+	return layer_item_at(layer, layer->by_id[n]);
+}
+
 int64_t layer_entry_id(const struct layer *layer, size_t n)
 {
-	return layer_item_at(layer, layer->by_id[n])->id;
+	return layer_entry(layer, n)->id;
 }
 
 int64_t layer_tombstone_id(const struct layer *layer, size_t n)

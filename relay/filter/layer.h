@@ -78,6 +78,8 @@ size_t layer_bytes(const struct layer *layer, size_t *string_bytes_out);
 bool layer_buries(const struct layer *layer, int64_t id);
 /* The entry of that id, or NULL. */
 const struct layer_item *layer_find_id(const struct layer *layer, int64_t id);
+/* The n-th entry, by id upwards. */
+const struct layer_item *layer_entry(const struct layer *layer, size_t n);
 /* The ids of the n-th entry (by id upwards) and of the n-th tombstone. */
 int64_t layer_entry_id(const struct layer *layer, size_t n);
 int64_t layer_tombstone_id(const struct layer *layer, size_t n);

@@ -1,10 +1,13 @@
-/* relay/filter/snapshot.h - what a snapshot is made of: for whitelist.c, verdict.c and lint.c */
+/* relay/filter/snapshot.h - what a snapshot is made of: for the files of relay/filter that search
+ * one
+ */
 #ifndef STAGEPOST_RELAY_FILTER_SNAPSHOT_H
 #define STAGEPOST_RELAY_FILTER_SNAPSHOT_H
 
 #include <stddef.h>
 #include <stdint.h>
 
+#include "relay/filter/extent.h"
 #include "relay/filter/layer.h"
 #include "relay/filter/whitelist.h"
 
@@ -35,5 +38,9 @@ static inline bool snapshot_buries(const struct whitelist_snapshot *snapshot, si
 			return true;
 	return false;
 }
+
+/* Walks all of it. */
+void snapshot_extent(const struct whitelist_snapshot *snapshot, int64_t now,
+		     struct extent *extent_out);
 
 #endif

@@ -31,6 +31,8 @@ struct whitelist {
 	bool merge_wanted;
 	bool tidy_given; /* `tidy` is in the crew's line */
 	bool stopping;
+	bool extent_known; /* `extent` is that of `current` */
+	struct extent extent;
 
 	pthread_mutex_t change; /* one publisher, or the thread putting in its result */
 	size_t frozen;		/* lowest layers that the running merge reads; 0: none runs */
@@ -146,6 +148,7 @@ static void put_in_force(struct whitelist *list, struct whitelist_snapshot *snap
 		snapshot->layers[i]->refs++;
 	old = list->current;
 	list->current = snapshot;
+	list->extent_known = false;
 	if (lines_above_base(snapshot) > SMALL_LINES && list->frozen == 0) {
 		list->merge_wanted = true;
 		wake(list);
@@ -441,6 +444,28 @@ bool whitelist_allows_all(const struct whitelist_snapshot *snapshot)
 	for (; search.layer < snapshot->layer_count; search.layer++)
 		layer_each_all(snapshot->layers[search.layer]->layer, on_all, &search);
 	return search.found;
+}
+
+void whitelist_extent(struct whitelist *list, int64_t now, struct extent *extent_out)
+{
+	const struct whitelist_snapshot *snapshot;
+	bool known;
+
+	pthread_mutex_lock(&list->mutex);
+	known = list->extent_known && now < list->extent.until;
+	*extent_out = list->extent;
+	pthread_mutex_unlock(&list->mutex);
+	if (known)
+		return;
+	snapshot = whitelist_acquire(list);
+	snapshot_extent(snapshot, now, extent_out);
+	pthread_mutex_lock(&list->mutex);
+	if (list->current == snapshot) {
+		list->extent = *extent_out;
+		list->extent_known = true;
+	}
+	pthread_mutex_unlock(&list->mutex);
+	whitelist_release(&snapshot);
 }
 
 void whitelist_bytes(const struct whitelist_snapshot *snapshot, size_t *bytes_out,

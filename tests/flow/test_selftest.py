@@ -9,7 +9,7 @@ import socket
 import pytest
 
 import daemon as daemon_module
-from daemon import BUILD, SANITIZED, Smtp
+from daemon import BUILD, SANITIZED, Smtp, wait_for
 
 DOCTORED = BUILD / "tests/flow/doctored"
 PROBE = "probe@selftest.stagepost.invalid"
@@ -81,3 +81,29 @@ def test_the_doctored_relay_starts_when_nothing_lies(make_daemon, hop, monkeypat
     monkeypatch.setattr(daemon_module, "STAGEPOSTD", DOCTORED)
     relay = make_daemon(hop.address)
     assert relay.stop() == 0
+
+
+def test_status_says_what_can_leave(relay, hop):
+    def sentence():
+        return relay.get("/status")["can_leave"]
+
+    by = ", by route test to %s (no TLS)" % hop.address
+    assert sentence() == "nothing can leave: no entry of the whitelist allows anything"
+    entries = relay.allow("a@x.test", "b@x.test", "x.test", ".x.test", "q*@x.test")
+    assert sentence() == ("mail for 2 addresses, 1 domain, 1 domain's sub-domains and 1 pattern can "
+                          "leave" + by)
+    for entry in entries[1:]:
+        relay.remove(entry)
+    assert sentence() == "mail for 1 address can leave" + by
+    relay.post("/whitelist", {"pattern": "y.test", "action": "deny"})
+    relay.post("/delivery/pause")
+    assert sentence() == ("nothing leaves while delivery is paused; then mail for 1 address can "
+                          "leave, except what 1 deny entry names" + by)
+    relay.post("/delivery/resume")
+    relay.post("/routes/test/pause")
+    relay.post("/whitelist", {"pattern": "*", "allow_all": True})
+    assert sentence() == ("mail for EVERY plain address can leave, except what 1 deny entry names"
+                          ", by route test to %s (no TLS, paused)" % hop.address)
+    relay.write_config("\ndelivery: {capture_only: true}\n")
+    relay.hup()
+    wait_for(lambda: sentence() == "nothing can leave: delivery.capture_only is on", "the reload")
