@@ -1,0 +1,343 @@
+#!/usr/bin/python3
+"""
+Mutation test of what decides who gets mail: small mistakes are put into the source one at a time,
+and the unit tests must notice each of them.
+
+    tests/mutate/mutate.py --build build [--jobs 2] [--sample 0.25] [FILE...]
+
+`build` is configured and made, test programs too. Nothing in it or in the source is changed. Ends
+with a table and the mutants that nobody noticed; tests/mutate/SURVIVORS.md says why those may live.
+Exit 1 when fewer than 95 % of the mutants of a file are noticed.
+"""
+
+import argparse
+import concurrent.futures
+import os
+import pathlib
+import random
+import re
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+
+TOP = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(TOP / "tests/property"))
+
+FILES = ["relay/filter/verdict.c", "relay/filter/layer.c", "relay/filter/layer_build.c",
+         "relay/filter/whitelist.c", "relay/filter/pattern.c", "relay/filter/judge.c",
+         "relay/filter/policy.c", "relay/filter/reserved.c", "relay/filter/extent.c",
+         "relay/mail/address.c"]
+TESTS = ["tests/unit/filter/test_pattern.c", "tests/unit/filter/test_verdict.c",
+         "tests/unit/filter/test_policy.c", "tests/unit/filter/test_judge.c",
+         "tests/unit/filter/test_reserved.c", "tests/unit/filter/test_layer.c",
+         "tests/unit/filter/test_extent.c", "tests/unit/filter/test_whitelist.c", "tests/unit/mail/test_address.c",
+         "tests/unit/filter/test_oracle.c"]
+HELPERS = ["tests/unit/mail/corpora.c"]
+JUDGE = "tests/property/judge.c"
+LIBRARIES = ["libfilter.a", "libmail.a", "libqueue.a", "libschema.a", "libbase.a"]
+PACKAGES = ["check", "sqlite3", "openssl", "libidn2", "yaml-0.1"]
+PATIENCE = 30  # seconds for all tests of one mutant
+MEMORY = 3 << 30
+QUESTIONS = 6000  # of tests/property/oracle.py
+BAR = 0.95
+
+TOKEN = re.compile(r"""
+    (?P<space>\s+|/\*.*?\*/|//[^\n]*|^\#(?:\\\n|[^\n])*)
+  | (?P<string>"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')
+  | (?P<number>0[xX][0-9a-fA-F]+[uUlL]*|[0-9]+[uUlL]*)
+  | (?P<word>[A-Za-z_]\w*)
+  | (?P<sign><<=|>>=|\.\.\.|->|\+\+|--|<<|>>|<=|>=|==|!=|&&|\|\||[-+*/%&|^]=|.)
+""", re.X | re.S | re.M)
+
+SIGNS = {"<": ["<=", ">"], "<=": ["<", ">"], ">": [">=", "<"], ">=": [">", "<"], "==": ["!="],
+         "!=": ["=="], "&&": ["||"], "||": ["&&"], "++": ["--"], "--": ["++"], "+=": ["-="],
+         "-=": ["+="], "+": ["-"], "-": ["+"], "*": ["/"], "/": ["*"], "%": ["/"], "&": ["|"],
+         "|": ["&"], "^": ["&"], "<<": [">>"], ">>": ["<<"], "|=": ["&="], "&=": ["|="]}
+BINARY_ONLY = {"+", "-", "*", "&"}
+WORDS = {"true": "false", "false": "true"}
+KEYWORDS = {"if", "for", "while", "switch", "return", "else", "do", "case", "default", "goto",
+            "struct", "const", "static", "enum", "char", "int", "size_t", "bool", "uint32_t",
+            "uint64_t", "int64_t", "void", "unsigned", "sizeof", "pthread_t", "sigset_t", "uint8_t"}
+
+
+class Token:
+    def __init__(self, kind, text, start):
+        self.kind = kind
+        self.text = text
+        self.start = start
+        self.end = start + len(text)
+        self.depth = 0  # of braces
+
+
+def tokens_of(source):
+    tokens = []
+    depth = 0
+    for match in TOKEN.finditer(source):
+        if match.lastgroup == "space":
+            continue
+        token = Token(match.lastgroup, match.group(), match.start())
+        if token.text == "}":
+            depth -= 1
+        token.depth = depth
+        if token.text == "{":
+            depth += 1
+        tokens.append(token)
+    return tokens
+
+
+def closing(tokens, at):
+    """Of the bracket at `at`."""
+    level = 0
+    for i in range(at, len(tokens)):
+        level += {"(": 1, ")": -1}.get(tokens[i].text, 0)
+        if level == 0:
+            return i
+    raise ValueError
+
+
+def functions_of(source, tokens):
+    """(first, last) token of each body, and whether it returns bool."""
+    for i, token in enumerate(tokens):
+        if token.text == "{" and token.depth == 0 and i > 0 and tokens[i - 1].text == ")":
+            last = next(k for k in range(i, len(tokens)) if tokens[k].text == "}" and
+                        tokens[k].depth == 0)
+            start = source.rfind("\n\n", 0, token.start)
+            head = source[start:token.start]
+            yield i, last, re.search(r"^(?:static )?(?:inline )?bool ", head, re.M) is not None
+
+
+def statements_of(tokens, first, last):
+    """(first, last) of each simple statement."""
+    start = first + 1
+    level = 0
+    for i in range(first + 1, last):
+        text = tokens[i].text
+        level += {"(": 1, ")": -1}.get(text, 0)
+        if level == 0 and text in (";", "{", "}", ":"):
+            if text == ";" and i > start:
+                yield start, i
+            start = i + 1
+        elif level == 0 and text == ")" and tokens[start].text in ("if", "for", "while", "switch"):
+            start = i + 1
+        elif text == "else":
+            start = i + 1
+
+
+def is_asserted(source, token):
+    line = source[source.rfind("\n", 0, token.start) + 1:token.start]
+    return re.search(r"\bassert\(|\bstatic_assert\(", line) is not None
+
+
+def mutants_of(source):
+    """(start, end, replacement, what it is) of each."""
+    tokens = tokens_of(source)
+    for first, last, is_bool in functions_of(source, tokens):
+        for i in range(first + 1, last):
+            token, before = tokens[i], tokens[i - 1]
+            if is_asserted(source, token):
+                continue
+            if token.kind == "sign" and token.text in SIGNS:
+                operand = before.kind in ("word", "number") and before.text not in KEYWORDS or \
+                    before.text in (")", "]")
+                if operand or token.text not in BINARY_ONLY:
+                    for other in SIGNS[token.text]:
+                        yield token.start, token.end, other, "%s -> %s" % (token.text, other)
+            elif token.text == "!":
+                yield token.start, token.end, "", "! removed"
+            elif token.text in WORDS:
+                yield token.start, token.end, WORDS[token.text], "%s -> %s" % (
+                    token.text, WORDS[token.text])
+            elif token.kind == "number":
+                value = int(token.text.rstrip("uUlL"), 0)
+                for other in {value + 1, 0} - {value}:
+                    yield token.start, token.end, str(other), "%s -> %d" % (token.text, other)
+            elif token.text == "if":
+                end = closing(tokens, i + 1)
+                inside = source[tokens[i + 1].end:tokens[end].start]
+                for word, text in (("0", "0 && (%s)"), ("1", "1 || (%s)")):
+                    yield tokens[i + 1].end, tokens[end].start, text % inside, "if (%s)" % word
+        for start, end in statements_of(tokens, first, last):
+            head = tokens[start]
+            if is_asserted(source, tokens[end]) or is_asserted(source, head):
+                continue
+            text = source[head.start:tokens[end].end]
+            if head.text in ("break", "continue", "*", "(", "++", "--") or (
+                    head.kind == "word" and head.text not in KEYWORDS and
+                    tokens[start + 1].kind == "sign"):
+                # The lines stay: asserts hold their numbers.
+                yield head.start, tokens[end].end, ";" + "\n" * text.count("\n"), \
+                    "removed: %s" % " ".join(text.split())
+            elif head.text == "return" and is_bool and end > start + 1 and \
+                    tokens[start + 1].text not in WORDS:
+                inside = source[tokens[start + 1].start:tokens[end].start]
+                yield tokens[start + 1].start, tokens[end].start, "!(%s)" % inside, "return negated"
+
+
+class Bench:
+    """The tests, compiled once, and what is needed to put a mutant among them."""
+
+    def __init__(self, build, work):
+        self.build = build
+        self.work = work
+        flags = subprocess.run(["pkg-config", "--cflags", "--libs", *PACKAGES], check=True,
+                               capture_output=True, text=True).stdout.split()
+        self.cflags = ["-std=c11", "-pthread", "-O1", "-w", "-fno-strict-aliasing",
+                       "-I%s" % TOP, "-I%s" % build] + [f for f in flags if f.startswith("-I")]
+        self.libs = [f for f in flags if not f.startswith("-I")] + ["-pthread", "-lm", "-lrt"]
+        self.tests = [t for t in TESTS if (TOP / t).exists()]
+        self.objects = [self.compile(TOP / t, "-Dmain=main_%s" % pathlib.Path(t).stem)
+                        for t in self.tests + [JUDGE]]
+        self.objects += [self.compile(TOP / h) for h in HELPERS]
+        driver = work / "driver.c"
+        names = ["main_%s" % pathlib.Path(t).stem for t in self.tests]
+        driver.write_text(
+            "#include <stdio.h>\n#include <string.h>\n" +
+            "".join("int %s(void);\n" % n for n in names + ["main_judge"]) +
+            "int main(int c, char **v) {\n"
+            "if (c > 1) return main_judge();\n" +
+            "".join("%s(); fflush(stdout);\n" % n for n in names) + "return 0; }\n")
+        self.objects.append(self.compile(driver))
+        self.make_questions()
+
+    def compile(self, source, *more, out=None):
+        out = out or self.work / (source.stem + ".o")
+        subprocess.run(["gcc", *self.cflags, *more, "-c", source, "-o", out], check=True,
+                       capture_output=True)
+        return out
+
+    def link(self, extra, out):
+        subprocess.run(["gcc", "-o", out, *self.objects, *extra,
+                        *[self.build / l for l in LIBRARIES], *self.libs], check=True,
+                       capture_output=True)
+
+    def make_questions(self):
+        """What the oracle asked the real thing, and what it was told."""
+        import oracle
+        asked, told = [], []
+
+        class Tape(oracle.Judge):
+            def ask(self, frames, answers):
+                got = super().ask(frames, answers)
+                asked.append(b"".join(frames) + b"F")
+                told.extend(got)
+                return got
+
+        program = self.work / "judge"
+        self.link([], program)
+        wrapper = self.work / "judge.sh"
+        wrapper.write_text("#!/bin/sh\nexec %s judge\n" % program)
+        wrapper.chmod(0o755)
+        oracle.Judge, plain = Tape, oracle.Judge
+        differences, _ = oracle.run(str(wrapper), QUESTIONS, 1, each=200)
+        oracle.Judge = plain
+        assert not differences, differences
+        self.questions = b"".join(asked)
+        self.answers = b"".join(line + b"\n" for line in told)
+
+
+def limit():
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def is_noticed(bench, program):
+    """None: nobody did; else who."""
+    environment = dict(os.environ, CK_FORK="no", CK_DEFAULT_TIMEOUT="0")
+    environment.setdefault("STAGEPOST_CORPORA", str(TOP.parent / "shared/corpora"))
+    try:
+        judged = subprocess.run([program, "judge"], input=bench.questions, capture_output=True,
+                                timeout=PATIENCE, preexec_fn=limit, check=False)
+    except subprocess.TimeoutExpired:
+        return "time"
+    if judged.returncode != 0 or judged.stdout != bench.answers:
+        return "oracle.py"
+    process = subprocess.Popen([program], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                               env=environment, preexec_fn=limit)
+    try:
+        out, _ = process.communicate(timeout=PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        return "time"
+    failed = re.search(rb"^not ok \d+ - (\S+)", out, re.M)
+    if failed:
+        return failed.group(1).decode()
+    return "crash" if process.returncode != 0 else None
+
+
+def try_one(bench, path, source, original, number, mutant):
+    start, end, text, _ = mutant
+    with tempfile.TemporaryDirectory(dir=bench.work) as folder:
+        folder = pathlib.Path(folder)
+        changed = folder / pathlib.Path(path).name
+        changed.write_text(source[:start] + text + source[end:])
+        try:
+            mutated = bench.compile(changed, "-ffile-prefix-map=%s=." % folder,
+                                    out=folder / "mutant.o")
+        except subprocess.CalledProcessError:
+            return number, "does not compile"
+        if mutated.read_bytes() == original:
+            return number, "the same program"
+        bench.link([mutated], folder / "program")
+        return number, is_noticed(bench, folder / "program")
+
+
+def try_file(bench, path, arguments):
+    source = (TOP / path).read_text()
+    folder = bench.work / "original"
+    folder.mkdir(exist_ok=True)
+    (folder / pathlib.Path(path).name).write_text(source)
+    original = bench.compile(folder / pathlib.Path(path).name, "-ffile-prefix-map=%s=." % folder,
+                             out=folder / "original.o").read_bytes()
+    mutants = list(mutants_of(source))
+    if arguments.sample < 1:
+        mutants = random.Random(1).sample(mutants, int(len(mutants) * arguments.sample))
+    results = {}
+    with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
+        for number, result in pool.map(
+                lambda pair: try_one(bench, path, source, original, *pair), enumerate(mutants)):
+            results[number] = result
+    survivors = [(source.count("\n", 0, mutants[n][0]) + 1, mutants[n][3])
+                 for n, result in sorted(results.items()) if result is None]
+    return list(results.values()), survivors
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--build", default="build", type=pathlib.Path)
+    parser.add_argument("--jobs", default=1, type=int)
+    parser.add_argument("--sample", default=1.0, type=float)
+    parser.add_argument("files", nargs="*")
+    arguments = parser.parse_args()
+    good = True
+    lines = []
+    with tempfile.TemporaryDirectory() as work:
+        bench = Bench(arguments.build.resolve(), pathlib.Path(work))
+        bench.link([], bench.work / "program")
+        noticed = is_noticed(bench, bench.work / "program")
+        assert noticed is None, "the tests fail without a mutant: %s" % noticed
+        for path in arguments.files or FILES:
+            began = time.monotonic()
+            results, survivors = try_file(bench, path, arguments)
+            idle = [r for r in results if r in ("does not compile", "the same program")]
+            tried = len(results) - len(idle)
+            killed = tried - len(survivors)
+            share = killed / tried if tried else 1.0
+            good = good and share >= BAR
+            lines.append("| %s | %d | %d | %d | %d | %d | %.1f %% |" % (
+                path, len(results), len(idle), tried, killed, len(survivors), 100 * share))
+            print("%s: %d of %d noticed (%d by time), %d s" % (
+                path, killed, tried, results.count("time"), time.monotonic() - began))
+            for line, what in survivors:
+                print("  %s:%d: %s" % (path, line, what))
+            sys.stdout.flush()
+    print("| file | mutants | no other program | tried | noticed | survived | share |")
+    print("|---|---|---|---|---|---|---|")
+    print("\n".join(lines))
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
