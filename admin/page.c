@@ -5,7 +5,7 @@ struct page page_of(struct call *call, enum cursor_kind kind)
 {
 	return (struct page){.kind = kind,
 			     .limit = call_param_limit(call),
-			     .after = call_param_cursor(call, kind)};
+			     .after = call_param_cursor(call, (int)kind)};
 }
 
 bool page_is_full(struct page *page)

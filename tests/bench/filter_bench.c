@@ -232,6 +232,8 @@ static void time_publishes(struct whitelist *list, uint64_t entries)
 /* --- in a database -----------------------------------------------------------------------------
  */
 
+static void fail(const char *what, const struct err *why) __attribute__((noreturn));
+
 static void fail(const char *what, const struct err *why)
 {
 	fprintf(stderr, "filter_bench: %s: %s\n", what, why->text);
