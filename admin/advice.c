@@ -112,13 +112,15 @@ json_t *advice_of_entry(struct call *call, const struct entry *entry,
 	return json;
 }
 
-json_t *advice_of_change(struct call *call, const struct whitelist_change *changes, size_t count,
-			 const struct whitelist_snapshot *before)
+static json_t *advise(struct call *call, const struct whitelist_change *changes, size_t count,
+		      const struct whitelist_snapshot *before,
+		      const struct whitelist_snapshot *after)
 {
-	const struct whitelist_snapshot *after = whitelist_acquire(call->api->env.whitelist);
-	struct lint_case whole = {.before = before, .after = after, .now = clock_steady_wall_ms()};
+	struct lint_case whole = {.before = before,
+				  .after = after,
+				  .scope = span_of(call->caller.scope),
+				  .now = clock_steady_wall_ms()};
 	json_t *warnings = json_array();
-	json_t *json;
 
 	for (size_t i = 0; i < count && json_array_size(warnings) < WARNINGS_MAX; i++) {
 		/* Lines of one change cover each other: it is the list afterwards that counts. */
@@ -129,8 +131,39 @@ json_t *advice_of_change(struct call *call, const struct whitelist_change *chang
 		    make_case(&changes[i].entry, &pattern, &at))
 			add_warnings(&at, warnings);
 	}
-	whole.scope = span_of(call->caller.scope);
-	json = view_advice(call, &whole, NULL, warnings);
+	return view_advice(call, &whole, NULL, warnings);
+}
+
+json_t *advice_of_change(struct call *call, const struct whitelist_change *changes, size_t count,
+			 const struct whitelist_snapshot *before)
+{
+	const struct whitelist_snapshot *after = whitelist_acquire(call->api->env.whitelist);
+	json_t *json = advise(call, changes, count, before, after);
+
 	whitelist_release(&after);
+	return json;
+}
+
+/* Ids of those to be added: none that the store would give. */
+static void set_ids(struct whitelist_change *changes, size_t count, bool for_plan)
+{
+	for (size_t i = 0; i < count; i++)
+		if (changes[i].operation == ENTRY_ADD)
+			changes[i].entry.id = for_plan ? -(int64_t)i - 1 : 0;
+}
+
+json_t *advice_of_plan(struct call *call, struct whitelist_change *changes, size_t count)
+{
+	struct whitelist *list = call->api->env.whitelist;
+	const struct whitelist_snapshot *before = whitelist_acquire(list);
+	const struct whitelist_snapshot *after;
+	json_t *json;
+
+	set_ids(changes, count, true);
+	after = whitelist_preview(list, changes, count);
+	json = advise(call, changes, count, before, after);
+	set_ids(changes, count, false);
+	whitelist_release(&after);
+	whitelist_release(&before);
 	return json;
 }

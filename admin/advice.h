@@ -19,5 +19,7 @@ json_t *advice_of_entry(struct call *call, const struct entry *entry,
 /* The same for a change of many lines: what it means together, and warnings of single lines. */
 json_t *advice_of_change(struct call *call, const struct whitelist_change *changes, size_t count,
 			 const struct whitelist_snapshot *before);
+/* The same of one that is not made: lines that add get an id for as long as it takes. */
+json_t *advice_of_plan(struct call *call, struct whitelist_change *changes, size_t count);
 
 #endif

@@ -251,9 +251,10 @@ static void replace_round(struct call *call, struct replace *replace);
 
 static void reply(struct call *call, struct replace *replace, bool dry_run)
 {
-	json_t *advice = dry_run ? json_null()
-				 : advice_of_change(call, replace->apply.changes,
-						    replace->apply.count, replace->before);
+	json_t *advice =
+		dry_run ? advice_of_plan(call, replace->apply.changes, replace->apply.count)
+			: advice_of_change(call, replace->apply.changes, replace->apply.count,
+					   replace->before);
 
 	call_etag(call, replace->apply.revision);
 	call_reply(

@@ -418,6 +418,28 @@ void whitelist_publish(struct whitelist *list, const struct whitelist_change *ch
 	pthread_mutex_unlock(&list->change);
 }
 
+/* The caller's is the only reference: its layers get theirs as if it were put in force. */
+const struct whitelist_snapshot *
+whitelist_preview(struct whitelist *list, const struct whitelist_change *changes, size_t count)
+{
+	const struct whitelist_snapshot *current = whitelist_acquire(list);
+	struct layer *top = layer_of_changes(list, changes, count);
+	size_t size = size_with(current, top);
+	struct shared_layer **layers = mem_array(current->layer_count + 1, sizeof(*layers));
+	struct whitelist_snapshot *preview;
+
+	memcpy(layers, current->layers, current->layer_count * sizeof(*layers));
+	layers[current->layer_count] = share(top);
+	preview = snapshot_new(list, layers, current->layer_count + 1, current->revision, size);
+	mem_free(layers);
+	pthread_mutex_lock(&list->mutex);
+	for (size_t i = 0; i < preview->layer_count; i++)
+		preview->layers[i]->refs++;
+	pthread_mutex_unlock(&list->mutex);
+	whitelist_release(&current);
+	return preview;
+}
+
 /* --- what else is asked of a list ----------------------------------------------------------- */
 
 struct all_search {

@@ -41,6 +41,14 @@ void whitelist_load_end(struct whitelist *list, int64_t revision, size_t *bad_ro
 void whitelist_publish(struct whitelist *list, const struct whitelist_change *changes, size_t count,
 		       int64_t revision);
 
+/*
+ * What would be in force with these changes, for whoever asks what they would
+ * mean: nobody else gets it, and it is in force nowhere. Each ADD needs an id
+ * of its own, below 0. Any thread; release it like any other.
+ */
+const struct whitelist_snapshot *
+whitelist_preview(struct whitelist *list, const struct whitelist_change *changes, size_t count);
+
 /* Any thread. The version in force now; release it soon (a session turn, one delivery). */
 const struct whitelist_snapshot *whitelist_acquire(struct whitelist *list);
 void whitelist_release(const struct whitelist_snapshot **snapshot);

@@ -390,11 +390,19 @@ START_TEST(a_new_entry_is_told_what_it_means)
 		"gmail.com allows all of it already");
 	json_decref(json);
 	/* The list as a whole: amy stops, bob and eve stay refused, mallory was never seen. */
-	json = put(&fixture, 200, "", "{\"entries\":[{\"pattern\":\"mallory@shop.example\"}]}");
-	ck_assert_int_eq(number_of(json_object_get(json, "lint"), "seen"), 3);
-	ck_assert_int_eq(number_of(json_object_get(json, "lint"), "stops"), 1);
-	ck_assert_int_eq(number_of(json_object_get(json, "lint"), "allows"), 0);
-	json_decref(json);
+	for (int done = 0; done < 2; done++) {
+		json = put(&fixture, 200, done ? "" : "?dry_run=true",
+			   "{\"entries\":[{\"pattern\":\"mallory@shop.example\"},"
+			   "{\"pattern\":\"yahoo.com\"},{\"pattern\":\"a@yahoo.com\"}]}");
+		ck_assert_int_eq(number_of(json_object_get(json, "lint"), "seen"), 3);
+		ck_assert_int_eq(number_of(json_object_get(json, "lint"), "stops"), 1);
+		ck_assert_int_eq(number_of(json_object_get(json, "lint"), "allows"), 0);
+		/* Of the domain, and of the address that it covers. */
+		ck_assert_int_eq(
+			json_array_size(json_object_get(json_object_get(json, "lint"), "warnings")),
+			2);
+		json_decref(json);
+	}
 	fixture_stop(&fixture);
 }
 END_TEST

@@ -79,6 +79,49 @@ START_TEST(changes_are_in_force_at_once)
 }
 END_TEST
 
+/* What a change would mean is asked without making it. */
+START_TEST(a_preview_is_in_force_nowhere)
+{
+	struct whitelist *list = list_of(
+		(const struct list_row[]){{"a@x.test", .id = 1}, {"b@x.test", .id = 2}, {NULL}});
+	struct pattern patterns[2];
+	const struct list_row rows[] = {{"c@x.test", .id = -1}, {"d@x.test", .id = -2}};
+	struct whitelist_change changes[] = {
+		{.operation = ENTRY_REMOVE, .entry = {.id = 1}},
+		{.operation = ENTRY_ADD, .entry = list_entry(&rows[0], &patterns[0])},
+		{.operation = ENTRY_ADD, .entry = list_entry(&rows[1], &patterns[1])},
+	};
+	const struct whitelist_snapshot *preview = whitelist_preview(list, changes, 3);
+	static const struct {
+		const char *text;
+		bool now, then;
+	} cases[] = {{"a@x.test", true, false},
+		     {"b@x.test", true, true},
+		     {"c@x.test", false, true},
+		     {"d@x.test", false, true}};
+
+	ck_assert_uint_eq(whitelist_size(preview), 3);
+	ck_assert_uint_eq(size_of(list), 2);
+	/* It stays what it is when the list goes on. */
+	publish_row(list, ENTRY_ADD, &(struct list_row){"d@x.test", .id = 3, .deny = true}, 2);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct address address;
+		struct verdict verdict;
+
+		ck_assert_int_eq(address_parse(span_of(cases[i].text), &address, NULL), ERR_OK);
+		verdict_judge(preview, &address, span_of(""), 0, &verdict);
+		ck_assert_msg((verdict.kind == VERDICT_DELIVER) == cases[i].then, "%s then",
+			      cases[i].text);
+		entry_for(list, cases[i].text,
+			  i == 3	 ? REASON_DENIED
+			  : cases[i].now ? REASON_ALLOWED
+					 : REASON_NOT_LISTED);
+	}
+	whitelist_release(&preview);
+	whitelist_free(&list);
+}
+END_TEST
+
 START_TEST(several_lines_for_one_id)
 {
 	struct whitelist *list =
@@ -339,6 +382,6 @@ START_TEST(load_beside_a_merge)
 }
 END_TEST
 
-UNIT_MAIN("filter/whitelist", changes_are_in_force_at_once, several_lines_for_one_id,
-	  bad_rows_never_match, allow_all_is_seen_through_layers, hits_are_counted_once,
-	  readers_see_whole_versions, load_beside_a_merge)
+UNIT_MAIN("filter/whitelist", a_preview_is_in_force_nowhere, changes_are_in_force_at_once,
+	  several_lines_for_one_id, bad_rows_never_match, allow_all_is_seen_through_layers,
+	  hits_are_counted_once, readers_see_whole_versions, load_beside_a_merge)
