@@ -215,15 +215,17 @@ static void advise(struct call *call)
 {
 	struct import *import = call->work;
 
-	import->advice =
-		advice_of_change(call, import->apply.changes, import->apply.count, import->before);
+	import->advice = import->dry_run
+				 ? advice_of_plan(call, import->apply.changes, import->apply.count)
+				 : advice_of_change(call, import->apply.changes,
+						    import->apply.count, import->before);
 }
 
 static void was_advised(struct call *call)
 {
 	const struct import *import = call->work;
 
-	answer(call, import, import->apply.revision);
+	answer(call, import, import->dry_run ? import->revision : import->apply.revision);
 }
 
 static void was_applied(struct call *call)
@@ -257,8 +259,10 @@ static void was_compared(struct call *call)
 		call_error(call, import->code, &import->why);
 	} else if (!call_if_match(call, import->revision, &import->conditional)) {
 		return;
-	} else if (import->dry_run || import->apply.count == 0) {
+	} else if (import->apply.count == 0) {
 		answer(call, import, import->revision);
+	} else if (import->dry_run) {
+		call_labour(call, advise, was_advised);
 	} else {
 		import->apply.expect_list_revision = import->revision;
 		import->apply.actor = call->caller.actor;

@@ -264,6 +264,26 @@ def test_the_tool_tells_what_an_entry_means(relay):
     assert tool.json("whitelist", "add", "a*@shop.example")["lint"]["warnings"][0]["kind"] == "wide"
 
 
+def test_a_dry_run_tells_what_an_import_would_mean(relay):
+    """Without making it: numbers and warnings are those of the list that would be."""
+    send(relay, "amy@shop.example", "ben@shop.example")
+    wait_for(lambda: relay.post("/whitelist", {"pattern": "probe%d@x.example" % time.time_ns()})
+             .json["lint"]["seen"] == 2, "recipients to be written down")
+    entries = [{"pattern": "gmail.com"}, {"pattern": "a*@shop.example"},
+               {"pattern": "amy@shop.example"}]
+    before = relay.get("/whitelist")
+    for dry_run in ("true", "false"):
+        answer = relay.post("/whitelist/import?format=json&dry_run=" + dry_run,
+                            {"entries": entries}).json["lint"]
+        assert (answer["allows"], answer["examples"]) == (1, ["amy@shop.example"])
+        assert [(w["pattern"], w["kind"]) for w in answer["warnings"]] == [
+            ("gmail.com", "public-domain"), ("a*@shop.example", "wide"),
+            ("amy@shop.example", "covered")]
+        if dry_run == "true":
+            assert relay.get("/whitelist") == before
+            assert verdict(relay, "amy@shop.example") == "drop"
+
+
 def test_the_tool_tells_what_became_of_the_list(relay):
     tool = Tool(relay)
     assert b"nothing is written down" in tool("whitelist", "history", want=1).stderr
