@@ -92,7 +92,7 @@ static void step(struct call *call, struct bulk *bulk)
 		.count = count,
 		.states = bulk->query.states,
 		.entry = bulk->entry,
-		.about = bulk->about};
+		.about = bulk->seen == 0 ? bulk->about : NULL};
 	call->work = bulk;
 	call_submit(call, queue_act_step, &bulk->step.job, step_done);
 }

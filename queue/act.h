@@ -65,10 +65,11 @@ struct act_step {
 	const struct act_judge *judge;
 	const char *to;
 	const int64_t *recipients;
-	size_t count;	   /* at most ACT_STEP_MAX */
-	unsigned states;   /* 1U << STATE_X, several; 0: any */
-	int64_t entry;	   /* RELEASE only what this entry of the list lets go; 0: any */
-	const char *about; /* what was asked, as JSON, for the audit; or NULL */
+	size_t count;	 /* at most ACT_STEP_MAX */
+	unsigned states; /* 1U << STATE_X, several; 0: any */
+	int64_t entry;	 /* RELEASE only what this entry of the list lets go; 0: any */
+	const char
+		*about; /* what was asked, as JSON, for the audit: with the first step; or NULL */
 	/* out */
 	size_t changed, wished, refused;
 	size_t passed;	    /* gone, in another state by now, or not for `entry` */

@@ -54,17 +54,16 @@ static void count(struct act_step *step, enum effect effect, const struct err *w
 	step->passed += effect == EFFECT_PASSED ? 1 : 0;
 }
 
+/* What was asked, not what came of it: that stands in the history of each. */
 static int write_audit(struct store *store, const struct act_step *step, struct err *why)
 {
-	struct audit_line line = {.at = step->now, .actor = step->actor, .before = step->about};
+	const struct audit_line line = {.at = step->now,
+					.actor = step->actor,
+					.action = arena_printf(store->scratch, "recipients.%s",
+							       transition_name(step->transition)),
+					.after = step->about};
 
-	if (step->changed + step->wished == 0)
-		return ERR_OK;
-	line.action =
-		arena_printf(store->scratch, "recipients.%s", transition_name(step->transition));
-	line.after = arena_printf(store->scratch, "{\"changed\":%zu,\"wished\":%zu}", step->changed,
-				  step->wished);
-	return audit_add(store, &line, why);
+	return step->about != NULL ? audit_add(store, &line, why) : ERR_OK;
 }
 
 static int run_step(struct store *store, struct store_job *job)

@@ -47,6 +47,8 @@ def test_one_copy_for_all_that_are_redirected(make_daemon, hop):
                                QA: "delivered"})
     assert sorted(hop.offered) == sorted([ALICE, QA])
     assert [without_received(m.content) for m in hop.copies_for(QA)] == [BODY]
+    shown = tool(relay, "queue", "show", number).stdout
+    assert "; instead: " + QA in shown and "; added by redirect" in shown
     found = rows(relay, number)
     assert (found[REAL]["verdict"], found[REAL]["redirect_to"]) == ("redirect", QA)
     assert found[QA]["origin"] == "redirect" and found[ALICE]["redirect_to"] is None

@@ -74,6 +74,14 @@ START_TEST(release_by_filter)
 	ck_assert_int_eq(number_of(json, "refused"), 150);
 	ck_assert_str_eq(text_of(json, "detail"), "b@no.test is not allowed: no entry allows it");
 	json_decref(json);
+	/* A line for what was asked, however many steps it took. */
+	json = ask(&fixture, 200, "GET", "/api/v1/audit", NULL);
+	item = json_array_get(json_object_get(json, "items"), 1);
+	ck_assert_str_eq(text_of(item, "action"), "recipients.release");
+	ck_assert_str_eq(text_of(json_object_get(item, "after"), "address"), "ok.test");
+	item = json_array_get(json_object_get(json, "items"), 2);
+	ck_assert_str_eq(text_of(item, "action"), "whitelist.add");
+	json_decref(json);
 	fixture_stop(&fixture);
 }
 END_TEST
