@@ -22,7 +22,7 @@ def daemon_before(make_daemon, mta, ca):
             mode, domain, mta.host(mode), ROUTE_TLS[mode], ca)
         for mode, domain in zip(MODES, DOMAINS))
     with open(doors.daemon.config, "a", encoding="utf-8") as config:
-        config.write("routes:\n%ssmtp: {max_errors: 1000}\n" % routes)
+        config.write("routes:\n%ssmtp: {max_errors: 1000}\npolicy: {header_policy: keep}\n" % routes)
     doors.daemon.start()
     doors.daemon.allow(*DOMAINS)
     return doors.daemon, doors.ports

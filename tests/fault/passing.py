@@ -4,10 +4,9 @@ tests, which shows whom a recipient was to them. Everything about addresses is a
 2.E was measured so): percent and bang rewriting, quotes taken off, domains put behind bare names.
 """
 
-import shutil
 import subprocess
 
-from clients import Cache, need
+from clients import Cache, Missing, need
 from mta import Exim, Mta, Opensmtpd, Postfix
 
 OWN = "nexthop.test"
@@ -126,6 +125,9 @@ Cw{own}
 
     def start(self):
         program = Cache.unpack("sendmail-bin") / "usr/libexec/sendmail/sendmail"
+        loads = subprocess.run(["ldd", str(program)], check=True, capture_output=True, timeout=60)
+        if b"not found" in loads.stdout:
+            raise Missing("libraries of Sendmail are not installed")
         config = self.configure(Cache.unpack("sendmail-cf") / "usr/share/sendmail/cf")
         self.ports = {"smtp": self.ports["smtp"]}
         self.run(str(program), "-bD", "-C", str(config))

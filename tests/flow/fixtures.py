@@ -2,14 +2,17 @@
 
 import os
 import pathlib
+import shutil
+import tempfile
 
 import pytest
 
+from clients import Cache
 from daemon import STAGEPOSTD, Daemon
 from nexthop import NextHop
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
-__all__ = ["corpora", "hop", "make_daemon", "pytest_collection_modifyitems", "relay", "traced"]
+__all__ = ["cache", "corpora", "hop", "make_daemon", "pytest_collection_modifyitems", "relay", "traced"]
 
 
 def pytest_collection_modifyitems(items):
@@ -68,3 +71,14 @@ def corpora():
     if not folder.is_dir():
         pytest.skip("the corpora are not at %s" % folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def cache():
+    """Open to the users that MTAs run as, which pytest's folders are not."""
+    before = Cache.root
+    Cache.root = pathlib.Path(tempfile.mkdtemp())
+    Cache.root.chmod(0o755)
+    yield
+    shutil.rmtree(Cache.root)
+    Cache.root = before

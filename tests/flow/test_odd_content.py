@@ -5,11 +5,12 @@ whole), reaches its recipient and nobody else, and is shown as JSON that everybo
 
 import base64
 import json
+import re
 import time
 
 import pytest
 
-from daemon import SANITIZED, Daemon, Smtp, canonical, stuff, wait_for, without_received
+from daemon import SANITIZED, Daemon, Smtp, canonical, without_received
 from nexthop import NextHop
 from test_fidelity import expected_copy, removed_names
 from test_memory import memory_of
@@ -147,18 +148,28 @@ CASES = {
 }
 
 
-@pytest.fixture(scope="module")
-def house(tmp_path_factory):
-    """One daemon and next hop for all of them, and what leaves with no field rewritten."""
+def open_house(folder, policy):
+    """One daemon and next hop for all of them."""
     hop = NextHop()
-    house = Daemon(tmp_path_factory.mktemp("odd"), hop.address,
-                   "policy: {header_policy: keep}\n").start()
+    house = Daemon(folder, hop.address, "policy: {header_policy: %s}\n" % policy).start()
     house.hop = hop
     house.removed = removed_names()
     house.allow("odd.test")
     yield house
     hop.close()
     house.close()
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory):
+    """Where no field is rewritten."""
+    yield from open_house(tmp_path_factory.mktemp("odd"), "keep")
+
+
+@pytest.fixture(scope="module")
+def strict_house(tmp_path_factory):
+    """Where nobody who is not listed may stay in a field that people answer to."""
+    yield from open_house(tmp_path_factory.mktemp("strict"), "defang")
 
 
 def send(house, recipient, content):
@@ -198,6 +209,41 @@ def test_content(house, name):
     assert {r["address"] for r in message["recipients"]} == {to}
     assert took < (60 if SANITIZED else 5), took
     assert "real@evil.example" not in house.hop.offered
+
+
+ANSWERED = re.compile(rb"(?i)(?:resent-)?(?:to|cc|reply-to|sender)[ \t]*:")
+ADDRESS = re.compile(rb"[a-z0-9._=-]+@[a-z0-9.-]*[a-z0-9]", re.I)
+
+
+def strangers(header):
+    """Addresses in fields of the first kind that are neither listed nor made harmless."""
+    found = []
+    for field in re.split(rb"\r\n(?![ \t])", header):
+        if ANSWERED.match(field):
+            found += [a for a in ADDRESS.findall(re.sub(rb"\r\n[ \t]+", b"", field))
+                      if not a.lower().endswith((b"@odd.test", b"@blocked.invalid"))]
+    return found
+
+
+@pytest.mark.parametrize("name", [n for n in CASES if n[:4] in (
+    "S188", "S191", "S192", "S193", "S194", "S195", "S196", "S202", "S203")])
+def test_content_defanged(strict_house, name):
+    """The same headers where they are rewritten: nobody stays in, and the body is as it was."""
+    content = canonical(CASES[name])
+    to = "case%d@odd.test" % list(CASES).index(name)
+    number = send(strict_house, to, CASES[name])
+    strict_house.wait_states(number, {to: "delivered"})
+    (copy,) = strict_house.hop.copies_for(to)
+    header, _, body = without_received(copy.content).partition(b"\r\n\r\n")
+    assert strangers(header) == []
+    assert body == content.partition(b"\r\n\r\n")[2] or not content.partition(b"\r\n\r\n")[2]
+
+
+def test_strangers_are_seen():
+    """What the test above looks for it finds."""
+    assert strangers(b"To: a@odd.test, b@x.test\r\nX: c@x.test\r\nCc: =?d?=\r\n <e@x.test>") == [
+        b"b@x.test", b"e@x.test"]
+    assert strangers(b"Reply-To: a=x.test@blocked.invalid") == []
 
 
 def test_s194_shown_and_not_believed(house):

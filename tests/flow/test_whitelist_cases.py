@@ -76,12 +76,15 @@ def test_s150_domains_end_where_they_end(relay, hop):
     "<user@allowed.test>", "user@allowed.test,real@evil.example",
     "user@allowed.test real@evil.example", '"user"@allowed.test', "mailto:user@allowed.test", "",
     "@", "a@b@c.test", "user@", "user@[127.0.0.1]", "user@allowed.test.", ".", "user@-a.test",
-    "us\u00e9r@allowed.test", "user@al_lowed.test", "user\u0000@allowed.test", "u" * (1 << 19),
+    "us\u00e9r@allowed.test", "user@al_lowed.test", "user\u0000@allowed.test", "u" * (1 << 20),
 ], ids=lambda pattern: repr(pattern)[:40])
 def test_s151_s152_what_is_no_pattern_is_refused(house, pattern):
-    answer = house.request("POST", "/api/v1/whitelist", {"pattern": pattern})
-    assert answer.status in (400, 413), (answer.status, answer.body)
-    assert answer.headers["Content-Type"] == "application/problem+json"
+    try:
+        answer = house.request("POST", "/api/v1/whitelist", {"pattern": pattern})
+        assert answer.status in (400, 413), (answer.status, answer.body)
+        assert answer.headers["Content-Type"] == "application/problem+json"
+    except (BrokenPipeError, ConnectionResetError):
+        assert len(pattern) >= 65536  # a body that is too long is not read to its end
     assert house.get("/whitelist")["items"] == []
 
 
@@ -256,4 +259,10 @@ def test_s170_clocks_that_jump(make_daemon, hop, tmp_path, monkeypatch, jump):
     relay.wait_states(number, {"short@allowed.test": "dropped"})
     # A day is over after a year, and is not when the clock was set back.
     assert verdicts(relay, "day@allowed.test") == ["drop" if jump > 0 else "deliver"]
+    # Nor does a start bring back what was over, whatever the clock says then.
+    relay.restart()
+    assert verdicts(relay, "short@allowed.test") == ["drop"]
+    clock(-jump)
+    relay.restart()
+    assert verdicts(relay, "short@allowed.test") == ["drop"]
     assert hop.offered == []

@@ -3,29 +3,16 @@ P5: every message of the corpora by three kinds of listener and three kinds of r
 Exim and OpenSMTPD, compared byte for byte as it lies in their maildirs. -s shows the tables.
 """
 
-import pathlib
-import shutil
-import tempfile
-
 import pytest
 
 import arrival
 from certificates import Authority
-from clients import Cache, Missing
+from clients import Missing
 from mta import MTAS
 from test_fidelity import corpus
 
 
-@pytest.fixture(scope="session", autouse=True)
-def cache():
-    """Open to the users that the MTAs run as, which pytest's folders are not."""
-    root = pathlib.Path(tempfile.mkdtemp())
-    root.chmod(0o755)
-    Cache.root = root
-    yield
-    shutil.rmtree(root)
-
-
+@pytest.mark.usefixtures("cache")
 @pytest.mark.parametrize("name", sorted(MTAS))
 def test_byte_exact(make_daemon, tmp_path, corpora, name):
     authority = Authority(tmp_path / "ca")
