@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-#include "relay/deliver/backoff.h"
+#include "base/backoff.h"
 
 static void say(struct outcome *o, enum transition transition, const struct hop_reply *reply,
 		const char *reason)

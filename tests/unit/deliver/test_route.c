@@ -4,7 +4,7 @@
 #include <stdio.h>
 
 #include "base/buf.h"
-#include "relay/deliver/backoff.h"
+#include "base/backoff.h"
 #include "relay/deliver/hop.h"
 #include "tests/unit/unit.h"
 

@@ -1,5 +1,5 @@
-/* relay/deliver/backoff.c - when to try again (delivery.schedule) */
-#include "relay/deliver/backoff.h"
+/* base/backoff.c - when to try again (delivery.schedule) */
+#include "base/backoff.h"
 
 #define DEFAULT_WAIT_MS (60 * 1000)
 

@@ -1,6 +1,6 @@
-/* relay/deliver/backoff.h - when to try again (delivery.schedule) */
-#ifndef STAGEPOST_RELAY_DELIVER_BACKOFF_H
-#define STAGEPOST_RELAY_DELIVER_BACKOFF_H
+/* base/backoff.h - when to try again (delivery.schedule) */
+#ifndef STAGEPOST_BASE_BACKOFF_H
+#define STAGEPOST_BASE_BACKOFF_H
 
 #include <stddef.h>
 #include <stdint.h>
