@@ -16,9 +16,9 @@ static const char sql_message[] =
 	"INSERT INTO message(id, uid, received_at, sender, size, header_size, header_parsed,"
 	" body_8bit, smtputf8, envid, ret, bare_cr, bare_lf, listener, scope, client_address,"
 	" client_port, client_name, helo, protocol, user, tls, subject, message_id, received_field,"
-	" origin, certificate_subject, certificate_sha256, added_fields)"
+	" origin, certificate_subject, certificate_sha256, added_fields, command)"
 	" VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,"
-	" ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29)";
+	" ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30)";
 
 static int insert_message(struct store *store, int64_t number, const struct new_message *message,
 			  struct err *why)
@@ -57,14 +57,23 @@ static int insert_message(struct store *store, int64_t number, const struct new_
 	query_give_text(&query, message->certificate_subject);
 	query_give_text(&query, message->certificate_sha256);
 	query_give_text(&query, message->added_fields);
+	query_give_text(&query, message->command);
 	return query_run(&query, why);
 }
 
 static const char sql_recipient[] =
 	"INSERT INTO recipient(id, address, state, accepted_state, due_at, waiting_since,"
 	" updated_at, verdict, verdict_reason, entry, revision, nearest, notify, orcpt, origin,"
-	" fault, lane, proof, redirect_to) VALUES(?1, ?2, ?3, ?3, ?4, ?5, ?5, ?6, ?7, ?8, ?9, ?10,"
-	" ?11, ?12, ?13, ?14, ?15, ?16, ?17)";
+	" fault, lane, proof, redirect_to, ask_at, permit, hop, command) VALUES(?1, ?2, ?3, ?3, ?4,"
+	" ?5, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)";
+
+static void give_time(struct query *query, bool has_one, int64_t at)
+{
+	if (has_one)
+		query_give_int(query, at);
+	else
+		query_give_null(query);
+}
 
 static int insert_row(struct store *store, int64_t id, int64_t lane, int64_t now,
 		      const struct new_recipient *recipient, struct err *why)
@@ -77,10 +86,7 @@ static int insert_row(struct store *store, int64_t id, int64_t lane, int64_t now
 	query_give_int(&query, id);
 	query_give_text(&query, recipient->address);
 	query_give_int(&query, recipient->state);
-	if (recipient->state == STATE_QUEUED)
-		query_give_int(&query, now);
-	else
-		query_give_null(&query);
+	give_time(&query, recipient->state == STATE_QUEUED, now);
 	query_give_int(&query, now);
 	query_give_text(&query, recipient->ruling.verdict);
 	query_give_text(&query, recipient->ruling.reason);
@@ -94,6 +100,10 @@ static int insert_row(struct store *store, int64_t id, int64_t lane, int64_t now
 	query_give_int(&query, lane);
 	query_give_int(&query, proof_of(store->database, id, recipient->address));
 	query_give_text(&query, recipient->ruling.redirect_to);
+	give_time(&query, recipient->state == STATE_SCREENING, now);
+	query_give_int(&query, recipient->permit);
+	query_give_text(&query, recipient->hop);
+	query_give_text(&query, recipient->command);
 	return query_run(&query, why);
 }
 
@@ -105,6 +115,8 @@ int recipient_insert(struct store *store, int64_t id, int64_t lane, int64_t now,
 	if (code != ERR_OK)
 		return code;
 	counters_move(&store->counters, 0, recipient->state);
+	if (recipient->state == STATE_SCREENING)
+		store->ask = true;
 	if (recipient->state != STATE_QUEUED)
 		return ERR_OK;
 	counters_waits(&store->counters, id);

@@ -96,7 +96,8 @@ static bool wish_for(enum transition transition, enum wish present, enum wish *w
 
 static const char sql_move[] =
 	"UPDATE recipient SET state = ?2, due_at = ?3, waiting_since = coalesce(?3, waiting_since),"
-	" parked = NULL, reason = ?4, events = ?5, updated_at = ?6 WHERE id = ?1";
+	" parked = NULL, reason = ?4, events = ?5, updated_at = ?6, ask_at = ?7, asked = 0,"
+	" lease = NULL, permit = CASE permit WHEN ?8 THEN ?9 ELSE permit END WHERE id = ?1";
 
 static int write_move(struct store *store, const struct order *order, const struct subject *subject,
 		      enum state to, struct err *why)
@@ -115,6 +116,12 @@ static int write_move(struct store *store, const struct order *order, const stru
 	query_give_text(&query, reason_of(store, order));
 	query_give_int(&query, subject->events + 1);
 	query_give_int(&query, order->now);
+	if (to == STATE_SCREENING)
+		query_give_int(&query, order->now);
+	else
+		query_give_null(&query);
+	query_give_int(&query, PERMIT_EXPIRED);
+	query_give_int(&query, PERMIT_NONE);
 	code = query_run(&query, why);
 	if (code == ERR_OK)
 		code = tell(store, order, subject,
@@ -123,6 +130,8 @@ static int write_move(struct store *store, const struct order *order, const stru
 	if (code != ERR_OK)
 		return code;
 	counters_move(&store->counters, subject->state, to);
+	if (to == STATE_SCREENING)
+		store->ask = true;
 	if (!state_is_due_state(to))
 		return ERR_OK;
 	counters_waits(&store->counters, subject->id);
@@ -182,9 +191,9 @@ static int look_for_added(struct store *store, struct order *order, int64_t mess
 	return code;
 }
 
-static const char sql_twins[] = "SELECT" SUBJECT_COLUMNS
-				" FROM recipient WHERE id >= ?1 AND id < ?2"
-				" AND address = ?3 COLLATE NOCASE AND state IN (?4, ?5, ?6, ?7)";
+static const char sql_twins[] =
+	"SELECT" SUBJECT_COLUMNS " FROM recipient WHERE id >= ?1 AND id < ?2"
+	" AND address = ?3 COLLATE NOCASE AND state IN (?4, ?5, ?6, ?7, ?8)";
 
 /* Exactly once: the same mailbox may have it, or soon get it, as another recipient. */
 static int look_for_twin(struct store *store, struct order *order, const struct subject *subject,
@@ -209,6 +218,7 @@ static int look_for_twin(struct store *store, struct order *order, const struct 
 	query_give_int(&query, STATE_DEFERRED);
 	query_give_int(&query, STATE_DELIVERING);
 	query_give_int(&query, STATE_DELIVERED);
+	query_give_int(&query, STATE_SCREENING);
 	while ((code = query_row(&query, &row, why)) == ERR_OK && row) {
 		subject_take(&query, store->scratch, &twin);
 		*found_out |= twin.id != subject->id && subject_is(&twin, subject->address);
@@ -266,6 +276,7 @@ static int check_place(const struct place *place, const char *to, struct err *wh
 						"the message has no room for another recipient");
 	switch (place->subject.state) {
 	case STATE_DELIVERED: return err_set(why, ERR_CONFLICT, "%s has it already", to);
+	case STATE_SCREENING:
 	case STATE_QUEUED:
 	case STATE_DEFERRED:
 	case STATE_DELIVERING: return ERR_OK; /* on its way */

@@ -150,7 +150,16 @@ static const char sql_parked[] =
 static const char sql_lease[] =
 	"SELECT m.uid, r.id >> 16, 'has a recipient whose lease and state contradict each other'"
 	" FROM recipient r LEFT JOIN message m ON m.id = r.id >> 16"
-	" WHERE (r.lease IS NULL) = (r.state = 3)" SOME;
+	" WHERE (r.lease IS NULL AND r.state = 3) OR (r.lease IS NOT NULL AND r.state NOT IN (1, "
+	"3))" SOME;
+/* Being asked about, under a lease, or to be asked about. */
+static const char sql_ask[] =
+	"SELECT m.uid, r.id >> 16, CASE WHEN r.ask_at IS NULL"
+	" THEN 'has a recipient that the policy hook would never be asked about'"
+	" ELSE 'has a recipient that the policy hook is to be asked about for nothing' END"
+	" FROM recipient r LEFT JOIN message m ON m.id = r.id >> 16"
+	" WHERE (r.ask_at IS NOT NULL OR r.lease IS NOT NULL) <> (r.state = 1)"
+	" AND r.state <> 3" SOME;
 static const char sql_stray_history[] =
 	"SELECT NULL, h.recipient >> 16, 'has a history and no such recipient' FROM history h"
 	" LEFT JOIN recipient r ON r.id = h.recipient WHERE r.id IS NULL GROUP BY h.recipient" SOME;
@@ -173,7 +182,7 @@ static const char sql_tally[] =
 static const char *const relations[] = {
 	sql_no_message, sql_no_recipient, sql_staged, sql_stray_chunk, sql_size,
 	sql_state,	sql_due,	  sql_lease,  sql_meta,	       sql_stray_history,
-	sql_events,	sql_parked,	  sql_tally,
+	sql_events,	sql_parked,	  sql_tally,  sql_ask,
 };
 
 static void say_about(struct check *check, struct span uid, int64_t number, const char *text)

@@ -31,7 +31,7 @@ void recipient_take(struct query *query, struct arena *arena, struct recipient_v
 	" m.smtputf8, m.envid, m.ret, m.bare_cr, m.bare_lf, m.listener, m.scope,"                  \
 	" m.client_address, m.client_port, m.client_name, m.helo, m.protocol, m.user, m.tls,"      \
 	" m.subject, m.message_id, m.received_field, m.origin, m.certificate_subject,"             \
-	" m.certificate_sha256, m.added_fields"
+	" m.certificate_sha256, m.added_fields, m.command"
 #define RECIPIENT_COLUMNS                                                                          \
 	" r.id, r.address, r.state, r.wish, r.verdict, r.verdict_reason, r.entry, r.revision,"     \
 	" r.nearest, coalesce(r.reason, r.verdict_reason), r.route, r.attempts,"                   \

@@ -25,6 +25,8 @@ struct claimed_recipient {
 	const char *notify;
 	const char *orcpt;
 	const char *fault; /* new_recipient.fault */
+	enum permit permit;
+	const char *hop; /* new_recipient.hop */
 	/* how it came to wait: of the last attempt, or why it was put off; NULL and 0: nothing yet
 	 */
 	const char *last_reason;
@@ -91,7 +93,7 @@ struct settlement {
 	int64_t recipient;
 	int64_t lease;
 	/*
-	 * TRANSITION_DELIVER, _DEFER, _FAIL, _DROP, _HOLD, _REDIRECT, _EXPIRE or
+	 * TRANSITION_DELIVER, _DEFER, _FAIL, _DROP, _HOLD, _REDIRECT, _EXPIRE, _ASK or
 	 * _UNCLAIM (counts no attempt and writes no history).
 	 */
 	enum transition outcome;

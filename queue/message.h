@@ -23,6 +23,14 @@ struct ruling {
 	const char *redirect_to; /* "redirect": who stands for it, as address_format(); or NULL */
 };
 
+/* What is known of the policy hook's word on a recipient. Stored as these numbers. */
+enum permit {
+	PERMIT_NONE = 0,    /* not asked, or no word yet */
+	PERMIT_ALLOWED = 1, /* it may go where the list lets it, or a person decides (held by it) */
+	PERMIT_OVERRIDE = 2, /* the same although no entry of the list names it */
+	PERMIT_EXPIRED = 3   /* no word in all the time there was: delivery tells the sender */
+};
+
 struct new_recipient {
 	const char *address; /* address_format() of what was judged */
 	/* STATE_QUEUED, _HELD, _DROPPED, _REDIRECTED or _SCREENING. All that are queued are due
@@ -30,9 +38,12 @@ struct new_recipient {
 	 * transactions. */
 	enum state state;
 	struct ruling ruling;
-	const char *notify; /* RFC 3461 NOTIFY value or NULL */
-	const char *orcpt;  /* RFC 3461 ORCPT value (xtext, as given) or NULL */
-	const char *fault;  /* what a fault rule decided (relay/filter/fate.h) or NULL */
+	const char *notify;  /* RFC 3461 NOTIFY value or NULL */
+	const char *orcpt;   /* RFC 3461 ORCPT value (xtext, as given) or NULL */
+	const char *fault;   /* what a fault rule decided (relay/filter/fate.h) or NULL */
+	const char *command; /* RCPT as the client wrote it, or NULL */
+	enum permit permit;
+	const char *hop; /* the hook's next hop, "host:port", or NULL */
 	/*
 	 * Why it is there beside the envelope: "redirect" (it stands for recipients
 	 * that are redirected), "release" (a person had it sent there). NULL: as the message's.
@@ -71,6 +82,7 @@ struct new_message {
 	const char *received_field; /* our Received: field with its CRLF, put in front of what
 				       leaves; never NULL */
 	const char *added_fields;   /* more of that kind, put behind it (smtp.fixups); or NULL */
+	const char *command;	    /* MAIL as the client wrote it, or NULL */
 	const char *origin;	    /* NULL, "bounce", "redirect", "test", "selftest" */
 	const struct new_recipient *recipients;
 	size_t recipient_count; /* at least 1 */

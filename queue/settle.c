@@ -70,7 +70,8 @@ static struct history_item item_of(const struct settlement *settlement, const ch
 static bool is_attempt(const struct settlement *settlement)
 {
 	switch (settlement->outcome) {
-	case TRANSITION_UNCLAIM: return false;
+	case TRANSITION_UNCLAIM:
+	case TRANSITION_ASK: return false;
 	case TRANSITION_DELIVER:
 	case TRANSITION_DEFER:
 	case TRANSITION_FAIL: return true;
@@ -86,7 +87,7 @@ static const char sql_settle[] =
 	"UPDATE recipient SET state = ?2, due_at = ?3, lease = NULL, lease_until = NULL, wish = 0,"
 	" attempts = ?4, in_doubt = ?5, events = ?6, reason = ?7, route = coalesce(?8, route),"
 	" reply_code = ?9, reply_enhanced = ?10, reply_text = ?11, updated_at = ?12, kind = ?13,"
-	" parked = NULL, delay_told = max(delay_told, ?14) WHERE id = ?1";
+	" parked = NULL, delay_told = max(delay_told, ?14), ask_at = ?15 WHERE id = ?1";
 /* Nothing happened, so the history says nothing. */
 static const char sql_give_back[] =
 	"UPDATE recipient SET state = ?2, due_at = ?3, lease = NULL, lease_until = NULL, wish = 0,"
@@ -129,6 +130,10 @@ static int write_outcome(struct store *store, const struct settlement *settlemen
 	query_give_int(&query, now);
 	query_give_text(&query, settlement->kind);
 	query_give_int(&query, settlement->delay_told ? 1 : 0);
+	if (after->state == STATE_SCREENING)
+		query_give_int(&query, now);
+	else
+		query_give_null(&query);
 	return query_run(&query, why);
 }
 
@@ -214,6 +219,8 @@ static int settle_held(struct store *store, const struct settlement *settlement,
 	counters_move(&store->counters, before->state, after.state);
 	if (state_is_due_state(after.state))
 		store->due = true;
+	if (after.state == STATE_SCREENING)
+		store->ask = true;
 	if (before->wish == WISH_DELETE)
 		code = remove_if_last(store, message_of(settlement->recipient), now, why);
 	return code;
@@ -378,7 +385,9 @@ void queue_settle(struct store *store, struct store_job *job)
 
 /* --- start --------------------------------------------------------------------------- */
 
-static const char sql_leased[] = "SELECT id, lease FROM recipient WHERE lease IS NOT NULL";
+/* queue/screen.c gives back the others. */
+static const char sql_leased[] =
+	"SELECT id, lease FROM recipient WHERE lease IS NOT NULL AND state = ?1";
 
 static int find_leased(struct store *store, struct settlement **found_out, size_t *count_out,
 		       struct err *why)
@@ -391,6 +400,7 @@ static int find_leased(struct store *store, struct settlement **found_out, size_
 
 	if (code != ERR_OK)
 		return code;
+	query_give_int(&query, STATE_DELIVERING);
 	while ((code = query_row(&query, &row, why)) == ERR_OK && row) {
 		if (*count_out == room) {
 			room = room > 0 ? room * 2 : 64;

@@ -38,6 +38,7 @@ void message_take(struct query *query, struct arena *arena, struct new_message *
 	message->certificate_subject = query_take_copy(query, arena);
 	message->certificate_sha256 = query_take_copy(query, arena);
 	message->added_fields = query_take_copy(query, arena);
+	message->command = query_take_copy(query, arena);
 }
 
 void recipient_take(struct query *query, struct arena *arena, struct recipient_view *recipient)

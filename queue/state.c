@@ -11,6 +11,7 @@
 #define DROP	 [TRANSITION_DROP]
 #define REDIRECT [TRANSITION_REDIRECT]
 #define SCREEN	 [TRANSITION_SCREEN]
+#define ASK	 [TRANSITION_ASK]
 #define UNCLAIM	 [TRANSITION_UNCLAIM]
 #define EXPIRE	 [TRANSITION_EXPIRE]
 #define HOLD	 [TRANSITION_HOLD]
@@ -26,14 +27,14 @@
 static const unsigned char table[STATE_COUNT][TRANSITION_COUNT] = {
 	[STATE_SCREENING] = {DROP = STATE_DROPPED, REDIRECT = STATE_REDIRECTED,
 			     SCREEN = STATE_QUEUED, EXPIRE = STATE_EXPIRED, HOLD = STATE_HELD,
-			     CANCEL = STATE_CANCELLED},
+			     RETRY = STATE_SCREENING, CANCEL = STATE_CANCELLED},
 	[STATE_QUEUED] = {CLAIM = STATE_DELIVERING, DROP = STATE_DROPPED,
 			  REDIRECT = STATE_REDIRECTED, EXPIRE = STATE_EXPIRED, HOLD = STATE_HELD,
 			  RETRY = STATE_QUEUED, CANCEL = STATE_CANCELLED},
 	[STATE_DELIVERING] = {DELIVER = STATE_DELIVERED, DEFER = STATE_DEFERRED,
 			      FAIL = STATE_FAILED, DROP = STATE_DROPPED,
 			      REDIRECT = STATE_REDIRECTED, UNCLAIM = STATE_QUEUED,
-			      EXPIRE = STATE_EXPIRED, HOLD = STATE_HELD},
+			      EXPIRE = STATE_EXPIRED, HOLD = STATE_HELD, ASK = STATE_SCREENING},
 	[STATE_DEFERRED] = {CLAIM = STATE_DELIVERING, DROP = STATE_DROPPED,
 			    REDIRECT = STATE_REDIRECTED, EXPIRE = STATE_EXPIRED, HOLD = STATE_HELD,
 			    RETRY = STATE_QUEUED, CANCEL = STATE_CANCELLED},
@@ -63,12 +64,19 @@ static const struct {
 	const char *name;
 	const char *done;
 } transition_words[TRANSITION_COUNT] = {
-	CLAIM = {"claim", "claimed"},	   DELIVER = {"deliver", "delivered"},
-	DEFER = {"defer", "deferred"},	   FAIL = {"fail", "failed"},
-	DROP = {"drop", "dropped"},	   REDIRECT = {"redirect", "redirected"},
-	SCREEN = {"screen", "screened"},   UNCLAIM = {"unclaim", "given back"},
-	EXPIRE = {"expire", "expired"},	   HOLD = {"hold", "held"},
-	RELEASE = {"release", "released"}, RETRY = {"retry", "retried"},
+	CLAIM = {"claim", "claimed"},
+	DELIVER = {"deliver", "delivered"},
+	DEFER = {"defer", "deferred"},
+	FAIL = {"fail", "failed"},
+	DROP = {"drop", "dropped"},
+	REDIRECT = {"redirect", "redirected"},
+	SCREEN = {"screen", "screened"},
+	ASK = {"ask", "asked about"},
+	UNCLAIM = {"unclaim", "given back"},
+	EXPIRE = {"expire", "expired"},
+	HOLD = {"hold", "held"},
+	RELEASE = {"release", "released"},
+	RETRY = {"retry", "retried"},
 	CANCEL = {"cancel", "cancelled"},
 };
 
@@ -95,7 +103,8 @@ enum state state_given_back(int attempts)
 /* A redirect sends nothing by itself: who stands for it would. */
 static bool can_stop(enum state outcome)
 {
-	return state_is_due_state(outcome) || outcome == STATE_REDIRECTED;
+	return state_is_due_state(outcome) || outcome == STATE_SCREENING ||
+	       outcome == STATE_REDIRECTED;
 }
 
 /* Only what is still under way can be stopped: a copy that left, left. */

@@ -32,6 +32,7 @@ enum transition {
 	TRANSITION_DROP,     /* a judgement said no (before an attempt or at the wire guard) */
 	TRANSITION_REDIRECT, /* a judgement, or a release by a person, sent it elsewhere */
 	TRANSITION_SCREEN,   /* the hook said yes */
+	TRANSITION_ASK,	     /* the hook must be asked first */
 	TRANSITION_UNCLAIM,  /* given back untried: shutdown, no connection, restart; one that was
 				tried before goes back to deferred (state_given_back) */
 	TRANSITION_EXPIRE,

@@ -10,6 +10,7 @@
 #include "queue/migrate.h"
 #include "queue/pauses.h"
 #include "queue/proof.h"
+#include "queue/screen_inside.h"
 #include "queue/seen_set.h"
 #include "queue/settle.h"
 #include "queue/upkeep.h"
@@ -119,7 +120,9 @@ static int begin_again(struct store *store, struct err *why)
 {
 	int code = counters_rewrite(&store->counters, &store->db, why);
 
-	return code == ERR_OK ? settle_give_back_all(store, why) : code;
+	if (code == ERR_OK)
+		code = settle_give_back_all(store, why);
+	return code == ERR_OK ? screen_give_back_all(store, why) : code;
 }
 
 /* Memory from the file: what a run left behind, whole or killed. */

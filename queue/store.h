@@ -29,6 +29,7 @@ struct store_options {
 	/* Once; the daemon must stop. Also in the thread of a reader that met it. */
 	void (*on_fatal)(void *ctx, const char *why);
 	void (*on_due)(void *ctx); /* something became claimable, now or later */
+	void (*on_ask)(void *ctx); /* the policy hook is to be asked about something */
 	/* After the commit of a change and before its job's `done`: publish the new list. */
 	void (*on_whitelist)(void *ctx, const struct whitelist_change *changes, size_t count,
 			     int64_t revision);

@@ -85,6 +85,7 @@ static int begin(struct store *store, bool synced, struct err *why)
 	int code = room_check_files(store, why);
 
 	store->due = false;
+	store->ask = false;
 	store->changes_before = sqlite3_total_changes64(store->db.handle);
 	if (code == ERR_OK)
 		code = choose_sync(store, synced, why);
@@ -98,6 +99,7 @@ static void rollback(struct store *store)
 
 	counters_rollback(&store->counters);
 	store->due = false;
+	store->ask = false;
 	if (sqlite3_get_autocommit(store->db.handle) == 0 &&
 	    run_statement(store, sql_rollback, &ignored) != ERR_OK)
 		writer_fail(store, &ignored);
@@ -123,6 +125,7 @@ static int commit(struct store *store, struct err *why)
 	if (begins_log)
 		store->log_is_copied = false;
 	counters_commit(&store->counters, &oldest);
+	store->untold_ask |= store->ask;
 	/* What was written into a file that nobody finds again is not acknowledged (S257). */
 	return room_check_files(store, why);
 }
@@ -271,6 +274,9 @@ static void run_batch(struct store *store, struct batch *batch)
 	store->scratch = arena_new();
 	if (due && store->options.on_due != NULL)
 		store->options.on_due(store->options.ctx);
+	if (store->untold_ask && store->options.on_ask != NULL)
+		store->options.on_ask(store->options.ctx);
+	store->untold_ask = false;
 }
 
 static void work_off(struct store *store, struct line *line, struct batch *batch)

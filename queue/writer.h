@@ -94,6 +94,8 @@ struct store {
 	int64_t next_lease;
 	struct lanes *lanes;	 /* queue/lane.h */
 	bool due;		 /* this transaction made something claimable */
+	bool ask;		 /* … or something to ask the hook about */
+	bool untold_ask;	 /* an earlier one did, and on_ask was not called yet */
 	bool unsynced;		 /* SQLite was told synchronous=NORMAL, else FULL */
 	struct arena *scratch;	 /* strings shown to on_whitelist and done, for one batch */
 	struct doomed *doomed;	 /* messages whose chunks are to be removed in time */

@@ -9,18 +9,20 @@ struct row {
 	int to; /* 0: refused */
 };
 
-#define ROWS(s, claim, deliver, defer, fail, drop, redirect, screen, unclaim, expire, hold,        \
+#define ROWS(s, claim, deliver, defer, fail, drop, redirect, screen, ask, unclaim, expire, hold,   \
 	     release, retry, cancel)                                                               \
 	{s, TRANSITION_CLAIM, claim}, {s, TRANSITION_DELIVER, deliver},                            \
 		{s, TRANSITION_DEFER, defer}, {s, TRANSITION_FAIL, fail},                          \
 		{s, TRANSITION_DROP, drop}, {s, TRANSITION_REDIRECT, redirect},                    \
-		{s, TRANSITION_SCREEN, screen}, {s, TRANSITION_UNCLAIM, unclaim},                  \
-		{s, TRANSITION_EXPIRE, expire}, {s, TRANSITION_HOLD, hold},                        \
-		{s, TRANSITION_RELEASE, release}, {s, TRANSITION_RETRY, retry},                    \
+		{s, TRANSITION_SCREEN, screen}, {s, TRANSITION_ASK, ask},                          \
+		{s, TRANSITION_UNCLAIM, unclaim}, {s, TRANSITION_EXPIRE, expire},                  \
+		{s, TRANSITION_HOLD, hold}, {s, TRANSITION_RELEASE, release},                      \
+		{s, TRANSITION_RETRY, retry},                                                      \
 	{                                                                                          \
 		s, TRANSITION_CANCEL, cancel                                                       \
 	}
 
+#define S   STATE_SCREENING
 #define Q   STATE_QUEUED
 #define L   STATE_DELIVERING
 #define D   STATE_DEFERRED
@@ -34,18 +36,18 @@ struct row {
 
 /* clang-format off */
 static const struct row rows[] = {
-	/*                     clm dlv dfr fail drop redir scr ucl exp hold rel retry cancel */
-	ROWS(STATE_SCREENING,  0,  0,  0,  0,   DR,  RED,  Q,  0,  E,  H,   0,  0,    C),
-	ROWS(STATE_QUEUED,     L,  0,  0,  0,   DR,  RED,  0,  0,  E,  H,   0,  Q,    C),
-	ROWS(STATE_DELIVERING, 0,  OK, D,  F,   DR,  RED,  0,  Q,  E,  H,   0,  0,    0),
-	ROWS(STATE_DEFERRED,   L,  0,  0,  0,   DR,  RED,  0,  0,  E,  H,   0,  Q,    C),
-	ROWS(STATE_HELD,       0,  0,  0,  0,   0,   RED,  0,  0,  0,  0,   Q,  0,    C),
-	ROWS(STATE_DELIVERED,  0,  0,  0,  0,   0,   0,    0,  0,  0,  0,   0,  0,    0),
-	ROWS(STATE_REDIRECTED, 0,  0,  0,  0,   0,   0,    0,  0,  0,  0,   0,  0,    0),
-	ROWS(STATE_DROPPED,    0,  0,  0,  0,   0,   RED,  0,  0,  0,  0,   Q,  0,    0),
-	ROWS(STATE_FAILED,     0,  0,  0,  0,   0,   0,    0,  0,  0,  0,   0,  Q,    0),
-	ROWS(STATE_EXPIRED,    0,  0,  0,  0,   0,   0,    0,  0,  0,  0,   0,  Q,    0),
-	ROWS(STATE_CANCELLED,  0,  0,  0,  0,   0,   0,    0,  0,  0,  0,   0,  0,    0),
+	/*                     clm dlv dfr fail drop redir scr ask ucl exp hold rel retry cancel */
+	ROWS(STATE_SCREENING,   0,  0,  0,  0,   DR,  RED,  Q,   0,   0,   E,   H,   0,   S,    C),
+	ROWS(STATE_QUEUED,      L,  0,  0,  0,   DR,  RED,  0,   0,   0,   E,   H,   0,   Q,    C),
+	ROWS(STATE_DELIVERING,  0,  OK, D,  F,   DR,  RED,  0,   S,   Q,   E,   H,   0,   0,    0),
+	ROWS(STATE_DEFERRED,    L,  0,  0,  0,   DR,  RED,  0,   0,   0,   E,   H,   0,   Q,    C),
+	ROWS(STATE_HELD,        0,  0,  0,  0,   0,   RED,  0,   0,   0,   0,   0,   Q,   0,    C),
+	ROWS(STATE_DELIVERED,   0,  0,  0,  0,   0,   0,    0,   0,   0,   0,   0,   0,   0,    0),
+	ROWS(STATE_REDIRECTED,  0,  0,  0,  0,   0,   0,    0,   0,   0,   0,   0,   0,   0,    0),
+	ROWS(STATE_DROPPED,     0,  0,  0,  0,   0,   RED,  0,   0,   0,   0,   0,   Q,   0,    0),
+	ROWS(STATE_FAILED,      0,  0,  0,  0,   0,   0,    0,   0,   0,   0,   0,   0,   Q,    0),
+	ROWS(STATE_EXPIRED,     0,  0,  0,  0,   0,   0,    0,   0,   0,   0,   0,   0,   Q,    0),
+	ROWS(STATE_CANCELLED,   0,  0,  0,  0,   0,   0,    0,   0,   0,   0,   0,   0,   0,    0),
 };
 /* clang-format on */
 
