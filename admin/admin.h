@@ -63,6 +63,19 @@ struct admin_breaker {
 	uint64_t trips;	     /* since the start */
 };
 
+/* policy.hook. Numbers since the start. */
+struct admin_hook {
+	bool asks;	     /* there is a url; else the rest says nothing */
+	const char *dialect; /* a constant */
+	bool reachable;	     /* the last request got some answer */
+	uint64_t requests, cached;
+	uint64_t allowed, dropped, held, redirected, undecided;
+	int64_t last_answer_at; /* 0: never */
+	int64_t resting_until;	/* 0: it does not rest */
+	char last_error[200];	/* "" = none */
+	int64_t last_error_at;
+};
+
 /* What the front door tells. */
 struct admin_numbers {
 	uint64_t sessions;  /* open now */
@@ -84,6 +97,7 @@ struct admin_ops {
 	size_t (*hosts)(void *ctx, const char *route, struct admin_host_status *hosts_out,
 			size_t max);
 	void (*breaker)(void *ctx, struct admin_breaker *breaker_out);
+	void (*hook)(void *ctx, struct admin_hook *hook_out);
 	/* Addresses of the SMTP listeners as bound, one row each. */
 	void (*listeners)(void *ctx, void (*row)(void *row_ctx, const char *address),
 			  void *row_ctx);

@@ -179,6 +179,33 @@ static void add_breaker(struct buf *out, const struct api *api)
 	       (int64_t)breaker.trips);
 }
 
+static void add_hook(struct buf *out, const struct api *api)
+{
+	struct admin_hook hook = {.asks = false};
+
+	if (api->env.ops == NULL || api->env.ops->hook == NULL)
+		return;
+	api->env.ops->hook(api->env.ctx, &hook);
+	if (!hook.asks)
+		return;
+	number(out, "stagepost_hook_reachable", "gauge",
+	       "1: the policy hook answered the last request.", hook.reachable ? 1 : 0);
+	number(out, "stagepost_hook_requests_total", "counter", "Requests to the policy hook.",
+	       (int64_t)hook.requests);
+	number(out, "stagepost_hook_cached_total", "counter",
+	       "Questions that policy.hook.cache answered.", (int64_t)hook.cached);
+	head(out, "stagepost_hook_recipients_total", "counter",
+	     "Recipients it was asked about, by what it said.");
+	labelled(out, "stagepost_hook_recipients_total", "decision", "deliver",
+		 (int64_t)hook.allowed);
+	labelled(out, "stagepost_hook_recipients_total", "decision", "drop", (int64_t)hook.dropped);
+	labelled(out, "stagepost_hook_recipients_total", "decision", "hold", (int64_t)hook.held);
+	labelled(out, "stagepost_hook_recipients_total", "decision", "redirect",
+		 (int64_t)hook.redirected);
+	labelled(out, "stagepost_hook_recipients_total", "decision", "none",
+		 (int64_t)hook.undecided);
+}
+
 void handle_metrics(struct call *call)
 {
 	const struct whitelist_snapshot *snapshot = whitelist_acquire(call->api->env.whitelist);
@@ -191,6 +218,7 @@ void handle_metrics(struct call *call)
 	add_queue(&text, call->api->env.store);
 	number(&text, "stagepost_whitelist_entries", "gauge", "Entries of the whitelist.", entries);
 	add_breaker(&text, call->api);
+	add_hook(&text, call->api);
 	add_routes(&text, call->api);
 	http_reply(call->http, 200, TYPE, &text);
 	buf_release(&text);

@@ -139,6 +139,34 @@ static json_t *view_faults(struct faults *faults)
 	return json_pack("{s:I, s:I}", "enabled", enabled, "strikes", strikes);
 }
 
+static json_t *view_hook(const struct admin_hook *hook, const struct queue_stats *stats)
+{
+	return json_pack("{s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o}",
+			 "dialect", hook->dialect, "reachable", hook->reachable ? 1 : 0, "waiting",
+			 (json_int_t)stats->by_state[STATE_SCREENING], "requests",
+			 (json_int_t)hook->requests, "cached", (json_int_t)hook->cached, "allowed",
+			 (json_int_t)hook->allowed, "dropped", (json_int_t)hook->dropped, "held",
+			 (json_int_t)hook->held, "redirected", (json_int_t)hook->redirected,
+			 "undecided", (json_int_t)hook->undecided, "last_answer_at",
+			 view_time(hook->last_answer_at), "resting_until",
+			 view_time(hook->resting_until), "last_error",
+			 hook->last_error[0] != '\0' ? view_text(hook->last_error) : json_null(),
+			 "last_error_at", view_time(hook->last_error_at));
+}
+
+/* null: nobody is asked. */
+static void set_hook(json_t *json, const struct api *api)
+{
+	struct admin_hook hook = {.asks = false};
+	struct queue_stats stats;
+
+	if (api->env.ops == NULL || api->env.ops->hook == NULL)
+		return;
+	store_stats(api->env.store, &stats);
+	api->env.ops->hook(api->env.ctx, &hook);
+	(void)json_object_set_new(json, "hook", hook.asks ? view_hook(&hook, &stats) : json_null());
+}
+
 static json_t *view_queue(struct store *store)
 {
 	struct queue_stats stats;
@@ -206,6 +234,7 @@ void handle_status(struct call *call)
 	(void)json_object_set_new(json, "delivery", delivery_view(api));
 	(void)json_object_set_new(json, "faults", view_faults(api->env.faults));
 	set_leaving(json, api);
+	set_hook(json, api);
 	set_numbers(json, api);
 	set_lists(json, api, warnings);
 	call_reply(call, 200, json);

@@ -242,7 +242,10 @@ static const char sql_ruling[] = "SELECT entry, revision, nearest FROM recipient
 /* The list's part of the ruling stays what it was: the hook spoke about the same entry. */
 static int write_ruling(struct store *store, const struct screen_outcome *outcome, struct err *why)
 {
-	struct ruling ruling = {.verdict = outcome->verdict, .reason = outcome->reason};
+	struct ruling ruling = {
+		.verdict = outcome->verdict,
+		.reason = outcome->reason,
+		.redirect_to = outcome->redirect != NULL ? outcome->redirect->address : NULL};
 	struct query query;
 	bool row;
 	int code = query_begin(&query, &store->db, sql_ruling, why);

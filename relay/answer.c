@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "queue/act.h"
+#include "queue/reader.h"
 #include "relay/filter/judge.h"
 #include "relay/leaving.h"
 
@@ -117,6 +118,30 @@ static void tell_breaker(void *ctx, struct admin_breaker *breaker_out)
 		.tripped = status.tripped,
 		.trips = status.trips,
 	};
+}
+
+static void tell_hook(void *ctx, struct admin_hook *hook_out)
+{
+	struct daemon *daemon = ctx;
+	struct hook_status status;
+
+	hook_status(daemon->hook, &status);
+	*hook_out = (struct admin_hook){
+		.asks = status.asks,
+		.dialect = status.dialect == HOOK_NGINX ? "nginx" : "json",
+		.reachable = status.reachable,
+		.requests = status.requests,
+		.cached = status.cached,
+		.allowed = status.allowed,
+		.dropped = status.dropped,
+		.held = status.held,
+		.redirected = status.redirected,
+		.undecided = status.undecided,
+		.last_answer_at = status.last_answer_at,
+		.resting_until = status.resting_until,
+		.last_error_at = status.last_error_at,
+	};
+	memcpy(hook_out->last_error, status.last_error, sizeof(hook_out->last_error));
 }
 
 static void tell_listeners(void *ctx, void (*row)(void *row_ctx, const char *address),
@@ -264,6 +289,29 @@ static void tell_bad_entries(const struct daemon *daemon,
 	row(row_ctx, sentence);
 }
 
+/* Mail that waits for somebody's script, and one that may let out what the list does not. */
+static void tell_screening(struct daemon *daemon, const struct config *config,
+			   void (*row)(void *row_ctx, const char *sentence), void *row_ctx)
+{
+	struct hook_status status;
+	struct queue_stats stats;
+	char sentence[400];
+
+	if (config->policy.hook_overrides)
+		row(row_ctx, "policy.hook.overrides_whitelist is on: the policy hook may let out "
+			     "what no entry of the whitelist allows");
+	if (daemon->hook == NULL)
+		return;
+	hook_status(daemon->hook, &status);
+	if (!status.asks || status.reachable)
+		return;
+	store_stats(daemon->store, &stats);
+	snprintf(sentence, sizeof(sentence),
+		 "the policy hook does not answer, %lld recipients wait for it: %.199s",
+		 (long long)stats.by_state[STATE_SCREENING], status.last_error);
+	row(row_ctx, sentence);
+}
+
 void daemon_tell_warnings(void *ctx, void (*row)(void *row_ctx, const char *sentence),
 			  void *row_ctx)
 {
@@ -285,6 +333,7 @@ void daemon_tell_warnings(void *ctx, void (*row)(void *row_ctx, const char *sent
 		row(row_ctx, "there is no route: allowed mail stays in the queue");
 	else
 		tell_senders(config, row, row_ctx);
+	tell_screening(daemon, config, row, row_ctx);
 	tell_pause(daemon, row, row_ctx);
 	tell_logins(daemon, row, row_ctx);
 	versions_release(daemon->versions, config);
@@ -336,6 +385,7 @@ const struct admin_ops daemon_admin_ops = {
 	.routes = tell_routes,
 	.hosts = tell_hosts,
 	.breaker = tell_breaker,
+	.hook = tell_hook,
 	.listeners = tell_listeners,
 	.warnings = daemon_tell_warnings,
 	.leaving = tell_leaving,

@@ -139,6 +139,21 @@ static size_t count_words(const char *const *words)
 	return count;
 }
 
+static void finish_hook(struct config *config)
+{
+	struct hook_options *hook = &config->hook;
+	struct policy_options *policy = &config->policy;
+
+	/* NULL: it was no URL, and that is a mistake. */
+	policy->screening = hook->url != NULL && hook->url[0] != '\0';
+	policy->hook_overrides = policy->screening && hook->overrides_whitelist;
+	policy->hook_routes = policy->screening && hook->allow_route;
+	hook->policy = policy;
+	hook->schedule_ms = config->delivery.schedule_ms;
+	hook->schedule_count = config->delivery.schedule_count;
+	hook->expire_after_ms = config->delivery.expire_after_ms;
+}
+
 /* What follows from other values, and what has no key. */
 static void finish(struct config_reader *reader, struct config *config,
 		   const struct document_node *root)
@@ -162,6 +177,7 @@ static void finish(struct config_reader *reader, struct config *config,
 		.key = arena_printf(reader->arena, "%s/tls.key", config->data_dir)};
 	config->delivery.hostname = config->hostname;
 	config->delivery.policy = &config->policy;
+	finish_hook(config);
 }
 
 int config_load(const char *path, const char *const *overrides, size_t override_count,

@@ -16,6 +16,7 @@
 #include "queue/fault.h"
 #include "relay/deliver/deliver.h"
 #include "relay/filter/policy.h"
+#include "relay/hook/hook.h"
 #include "relay/smtp/smtp.h"
 #include "relay/smtp/users.h"
 
@@ -41,6 +42,7 @@ struct config {
 	const char *users_file;
 	struct users *users; /* NULL: no listener wants them */
 	struct policy_options policy;
+	struct hook_options hook;
 	const struct fault *faults; /* failures on demand, in their order */
 	size_t fault_count;
 	struct delivery_options delivery;

@@ -20,6 +20,9 @@ static_assert(sizeof(enum route_tls) == sizeof(int), "choices are stored as int"
 static_assert(sizeof(enum eight_bit) == sizeof(int), "choices are stored as int");
 static_assert(sizeof(enum route_proxy) == sizeof(int), "choices are stored as int");
 static_assert(sizeof(enum route_protocol) == sizeof(int), "choices are stored as int");
+static_assert(sizeof(enum hook_dialect) == sizeof(int), "choices are stored as int");
+static_assert(sizeof(enum hook_on_error) == sizeof(int), "choices are stored as int");
+static_assert(sizeof(enum hook_commands) == sizeof(int), "choices are stored as int");
 static_assert(sizeof(enum fault_action) == sizeof(int), "choices are stored as int");
 static_assert(sizeof(enum fault_stage) == sizeof(int), "choices are stored as int");
 static_assert(sizeof(enum listener_tls) == sizeof(int), "choices are stored as int");
@@ -35,6 +38,7 @@ static_assert(sizeof(enum listener_protocol) == sizeof(int), "choices are stored
 #define C_AT(member) .offset = offsetof(struct certificate_files, member)
 #define S_AT(member) .offset = offsetof(struct tls_client_scope, member)
 #define R_AT(member) .offset = offsetof(struct route_options, member)
+#define H_AT(member) .offset = offsetof(struct hook_header, member)
 #define F_AT(member) .offset = offsetof(struct fault, member)
 
 #define TEXT(n, value, ...)   {.name = (n), .type = CONFIG_TEXT, .fallback = (value), __VA_ARGS__}
@@ -60,6 +64,10 @@ static const char *const header_policies[] = {"defang", "keep", "strip", NULL};
 static const char *const fault_actions[] = {"reject", "delay", "disconnect", "bounce", "defer",
 					    NULL};
 static const char *const fault_stages[] = {"mail", "rcpt", "data", "end", NULL};
+/* As the enums of relay/hook/hook.h. */
+static const char *const hook_dialects[] = {"json", "nginx", NULL};
+static const char *const hook_on_errors[] = {"retry", "hold", "drop", NULL};
+static const char *const hook_commands[] = {"raw", "canonical", NULL};
 /* As enum listener_auth. */
 static const char *const listener_auth_modes[] = {"off", "optional", "required", "any", NULL};
 static const char *const listener_tls_modes[] = {"none", "starttls", "implicit", NULL};
@@ -149,15 +157,26 @@ static const struct config_key users_keys[] = {
 	END
 };
 
+/* The name stands in front of the colon; the value is often a secret. */
+static const struct config_key hook_header_keys[] = {
+	TEXT("name", NULL, H_AT(name), .check = config_check_hook_header),
+	TEXT("value", NULL, H_AT(value), .secret = true, .check = config_check_hook_value),
+	END
+};
+
 static const struct config_key hook_keys[] = {
-	LATER("url", "\"\""),
-	LATER("dialect", "json"),
-	LATER("timeout", "5s"),
-	LATER("cache", "0s"),
-	LATER("concurrency", "8"),
-	LATER("allow_route", "false"),
-	LATER("headers", "{}"),
-	LATER("on_error", "retry"),
+	TEXT("url", "\"\"", AT(hook.url), .check = config_check_hook_url),
+	CHOICE("dialect", "json", AT(hook.dialect), .choices = hook_dialects),
+	TIME("timeout", "5s", AT(hook.timeout_ms), .range = {100, 10 * MINUTE}),
+	TIME("cache", "0s", AT(hook.cache_ms), .range = {0, DAY}),
+	COUNT("concurrency", "8", AT(hook.concurrency), .range = {1, 256}),
+	BOOL("allow_route", "false", AT(hook.allow_route)),
+	BOOL("overrides_whitelist", "false", AT(hook.overrides_whitelist)),
+	CHOICE("commands", "raw", AT(hook.commands), .choices = hook_commands),
+	{.name = "headers", .type = CONFIG_MAP, .fallback = "{}",
+	 LIST(hook.headers, hook.header_count), .range = {0, 20},
+	 .keys = hook_header_keys, .item_size = sizeof(struct hook_header)},
+	CHOICE("on_error", "retry", AT(hook.on_error), .choices = hook_on_errors),
 	END
 };
 

@@ -23,6 +23,7 @@ enum config_type {
 	CONFIG_PATTERNS, /* const struct pattern *, size_t */
 	CONFIG_SECTION,	 /* nothing of its own: `keys` lie in the same struct */
 	CONFIG_ITEMS,	 /* an array of structs of item_size, each described by `keys`; size_t */
+	CONFIG_MAP,	 /* the same, written `first: second`: `keys` are two, both CONFIG_TEXT */
 	CONFIG_LATER	 /* nothing: a known name that this version does not build */
 };
 

@@ -126,6 +126,21 @@ static void print_list(const struct config_key *key, const char *base, struct bu
 	buf_append_char(out, ']');
 }
 
+static void print_map(const struct config_key *key, const char *base, struct buf *out)
+{
+	const char *items = pointer_at(base + key->offset);
+	size_t count = count_at(base + key->count_offset);
+
+	buf_append_char(out, '{');
+	for (size_t i = 0; i < count; i++, items += key->item_size) {
+		buf_append_text(out, i > 0 ? ", " : "");
+		config_print_value(&key->keys[0], items, out);
+		buf_append_text(out, ": ");
+		config_print_value(&key->keys[1], items, out);
+	}
+	buf_append_char(out, '}');
+}
+
 void config_print_value(const struct config_key *key, const char *base, struct buf *out)
 {
 	const char *at = base + key->offset;
@@ -148,6 +163,7 @@ void config_print_value(const struct config_key *key, const char *base, struct b
 	case CONFIG_PATTERNS: print_list(key, base, out); break;
 	/* What is in force. */
 	case CONFIG_LATER: buf_append_text(out, key->fallback); break;
+	case CONFIG_MAP: print_map(key, base, out); break;
 	case CONFIG_SECTION:
 	case CONFIG_ITEMS: break;
 	}

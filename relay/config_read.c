@@ -206,14 +206,14 @@ static void read_choice(struct config_reader *reader, const struct place *at, in
 			  near != NULL ? near : "", near != NULL ? "?" : "");
 }
 
-/* A list with as many items as the key allows. False: reported, or not there at all. */
-static bool is_good_list(struct config_reader *reader, const struct place *at, size_t *count_out)
+/* As many items as the key allows. False: reported. */
+static bool has_room(struct config_reader *reader, const struct place *at, size_t *count_out)
 {
 	const struct config_range *range = &at->key->range;
 
-	if (!is_kind(reader, at, DOCUMENT_SEQUENCE))
-		return false;
-	*count_out = document_count(at->node);
+	*count_out = 0;
+	for (const struct document_node *node = at->node->first; node != NULL; node = node->next)
+		++*count_out;
 	if ((int64_t)*count_out >= range->min && (int64_t)*count_out <= range->max)
 		return true;
 	if (*count_out == 0)
@@ -223,6 +223,12 @@ static bool is_good_list(struct config_reader *reader, const struct place *at, s
 				  "%zu items are too many: at most %d", *count_out,
 				  (int)range->max);
 	return false;
+}
+
+/* False: reported, or not there at all. */
+static bool is_good_list(struct config_reader *reader, const struct place *at, size_t *count_out)
+{
+	return is_kind(reader, at, DOCUMENT_SEQUENCE) && has_room(reader, at, count_out);
 }
 
 static void put_list(const struct place *at, const void *list, size_t count)
@@ -328,6 +334,70 @@ static void read_items(struct config_reader *reader, const struct place *at, siz
 	put_list(at, items, count);
 }
 
+/* The forms that are one scalar. */
+static void read_scalar(struct config_reader *reader, const struct place *at)
+{
+	char *target = at->base + at->key->offset;
+	struct span text;
+	int64_t number;
+	size_t count;
+	bool flag;
+
+	assert(at->key->type <= CONFIG_TIME);
+	switch (at->key->type) {
+	case CONFIG_TEXT:
+		if (read_checked(reader, at, &text))
+			memcpy(target, &text.data, sizeof(text.data));
+		break;
+	case CONFIG_BOOL:
+		if (read_bool(reader, at, &flag))
+			memcpy(target, &flag, sizeof(flag));
+		break;
+	case CONFIG_COUNT:
+		if (!read_number(reader, at, at->key->range, &number))
+			break;
+		count = (size_t)number;
+		memcpy(target, &count, sizeof(count));
+		break;
+	case CONFIG_SIZE:
+	case CONFIG_DECIMAL:
+	case CONFIG_TIME:
+		if (read_number(reader, at, at->key->range, &number))
+			memcpy(target, &number, sizeof(number));
+		break;
+	case CONFIG_CHOICE: read_choice(reader, at, (int *)(void *)target); break;
+	default: break;
+	}
+}
+
+/* A mapping whose keys are values, too. */
+static void read_map(struct config_reader *reader, const struct place *at)
+{
+	const struct config_key *key = at->key;
+	size_t count = 0;
+	char *items, *item;
+
+	if (!is_kind(reader, at, DOCUMENT_MAPPING) || !has_room(reader, at, &count))
+		return;
+	item = items = arena_array(reader->arena, count + 1, key->item_size);
+	for (struct document_node *node = at->node->first; node != NULL; node = node->next) {
+		struct document_node name = *node;
+		const char *path = arena_printf(reader->scratch, "%s.%.*s", at->path,
+						SPAN_ARG(span_first(node->key, 64)));
+		struct place first = {&key->keys[0], &name, path, item};
+		struct place second = {&key->keys[1], node, path, item};
+
+		name.kind = DOCUMENT_SCALAR;
+		name.text = node->key;
+		name.mark = node->key_mark;
+		name.plain = false;
+		read_scalar(reader, &first);
+		read_scalar(reader, &second);
+		item += key->item_size;
+	}
+	put_list(at, items, count);
+}
+
 static bool is_same_value(const struct document_node *a, const struct document_node *b)
 {
 	const struct document_node *x = a->first;
@@ -366,42 +436,6 @@ static void check_later(struct config_reader *reader, const struct place *at)
 				  key->fallback);
 }
 
-/* The forms that are one scalar. */
-static void read_scalar(struct config_reader *reader, const struct place *at)
-{
-	char *target = at->base + at->key->offset;
-	struct span text;
-	int64_t number;
-	size_t count;
-	bool flag;
-
-	assert(at->key->type <= CONFIG_TIME);
-	switch (at->key->type) {
-	case CONFIG_TEXT:
-		if (read_checked(reader, at, &text))
-			memcpy(target, &text.data, sizeof(text.data));
-		break;
-	case CONFIG_BOOL:
-		if (read_bool(reader, at, &flag))
-			memcpy(target, &flag, sizeof(flag));
-		break;
-	case CONFIG_COUNT:
-		if (!read_number(reader, at, at->key->range, &number))
-			break;
-		count = (size_t)number;
-		memcpy(target, &count, sizeof(count));
-		break;
-	case CONFIG_SIZE:
-	case CONFIG_DECIMAL:
-	case CONFIG_TIME:
-		if (read_number(reader, at, at->key->range, &number))
-			memcpy(target, &number, sizeof(number));
-		break;
-	case CONFIG_CHOICE: read_choice(reader, at, (int *)(void *)target); break;
-	default: break;
-	}
-}
-
 static void read_value(struct config_reader *reader, const struct place *at)
 {
 	size_t count;
@@ -412,6 +446,7 @@ static void read_value(struct config_reader *reader, const struct place *at)
 		if (is_kind(reader, at, DOCUMENT_MAPPING))
 			config_read_keys(reader, at->key->keys, at->node, at->path, at->base);
 		break;
+	case CONFIG_MAP: read_map(reader, at); break;
 	case CONFIG_TEXTS:
 	case CONFIG_TIMES:
 	case CONFIG_PATTERNS:

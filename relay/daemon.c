@@ -47,6 +47,16 @@ static void on_due(void *ctx)
 	pthread_mutex_unlock(&daemon->deliver_lock);
 }
 
+static void on_ask(void *ctx)
+{
+	struct daemon *daemon = ctx;
+
+	pthread_mutex_lock(&daemon->deliver_lock);
+	if (daemon->hook != NULL)
+		hook_wake(daemon->hook);
+	pthread_mutex_unlock(&daemon->deliver_lock);
+}
+
 static void publish_faults(struct daemon *daemon, enum fault_source source,
 			   const struct fault *faults, size_t count)
 {
@@ -107,6 +117,7 @@ static int start_store(struct daemon *daemon, struct err *why)
 		.data_dir = daemon->config->data_dir,
 		.on_fatal = on_fatal,
 		.on_due = on_due,
+		.on_ask = on_ask,
 		.on_whitelist = on_whitelist,
 		.on_faults = on_faults,
 		.ctx = daemon,
@@ -221,6 +232,18 @@ static int start_deliver(struct daemon *daemon, struct err *why)
 	return code;
 }
 
+static int start_hook(struct daemon *daemon, struct err *why)
+{
+	struct hook_env env = {.store = daemon->store, .whitelist = daemon->whitelist};
+	struct hook *hook = NULL;
+	int code = hook_start(&env, &daemon->config->hook, &hook, why);
+
+	pthread_mutex_lock(&daemon->deliver_lock);
+	daemon->hook = hook;
+	pthread_mutex_unlock(&daemon->deliver_lock);
+	return code;
+}
+
 static struct smtp_settings settings_of(const struct config *config)
 {
 	return (struct smtp_settings){
@@ -308,7 +331,7 @@ static int start(struct daemon *daemon, struct err *why)
 	int (*const steps[])(struct daemon *, struct err *) = {
 		start_activation, prepare_process, start_limits,    start_store, start_whitelist,
 		start_faults,	  start_loops,	   daemon_selftest, start_tls,	 start_smtp,
-		start_deliver,	  start_reserve,   start_admin,
+		start_deliver,	  start_hook,	   start_reserve,   start_admin,
 	};
 
 	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
@@ -335,6 +358,17 @@ static void stop_deliver(struct daemon *daemon)
 		deliver_stop(&deliver, DELIVER_GRACE_MS);
 }
 
+static void stop_hook(struct daemon *daemon)
+{
+	struct hook *hook;
+
+	pthread_mutex_lock(&daemon->deliver_lock);
+	hook = daemon->hook;
+	daemon->hook = NULL;
+	pthread_mutex_unlock(&daemon->deliver_lock);
+	hook_stop(&hook);
+}
+
 static void stop(struct daemon *daemon)
 {
 	/* The attempts under way and the clients have their time side by side. */
@@ -348,6 +382,7 @@ static void stop(struct daemon *daemon)
 		admin_stop(&daemon->admin, ADMIN_GRACE_MS);
 	if (daemon->front != NULL)
 		smtp_front_stop(&daemon->front, SMTP_GRACE_MS);
+	stop_hook(daemon);
 	stop_deliver(daemon);
 	intake_free(&daemon->intake);
 	activation_release(&daemon->activation);
@@ -418,6 +453,7 @@ static void put_in_force(struct daemon *daemon, struct config *next)
 	budget_set_limit(&daemon->budget, next->smtp.memory);
 	smtp_front_keep_descriptors(daemon->front, descriptors_ceiling(&daemon->descriptors, next));
 	deliver_reload(daemon->deliver, &next->delivery, on_retired, retire(daemon, before));
+	hook_reload(daemon->hook, &next->hook, on_retired, retire(daemon, before));
 	versions_release(daemon->versions, before);
 	log_info("reload", LOG_S("result", "the new configuration is in force"));
 }

@@ -19,6 +19,7 @@
 #include "relay/descriptors.h"
 #include "relay/filter/fault.h"
 #include "relay/filter/whitelist.h"
+#include "relay/hook/hook.h"
 #include "relay/loop/budget.h"
 #include "relay/loop/loop.h"
 #include "relay/loop/stream.h"
@@ -45,6 +46,7 @@ struct daemon {
 	char (*listeners)[STREAM_NAME_SIZE]; /* as bound; they outlive the front */
 	size_t listener_count;
 	struct deliver *deliver;
+	struct hook *hook;
 	/* The writer thread wakes what the main thread starts and stops. */
 	pthread_mutex_t deliver_lock;
 	struct admin *admin;

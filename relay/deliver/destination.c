@@ -163,6 +163,14 @@ static void set_target(struct destination *to, struct host *host, size_t rank)
 	to->targets[to->target_count++] = (struct target){host, rank};
 }
 
+static struct host *find_found(struct way *way, const char *text)
+{
+	for (struct host *host = way->hosts; host != NULL; host = host->next)
+		if (host->is_found && span_equal_fold(span_of(host->text), span_of(text)))
+			return host;
+	return NULL;
+}
+
 /* A host that was found before, perhaps for another domain, or a new one. */
 static struct host *found_host(struct way *way, const char *name, const char *port)
 {
@@ -170,10 +178,8 @@ static struct host *found_host(struct way *way, const char *name, const char *po
 	struct host *host;
 
 	snprintf(text, sizeof(text), "%.255s:%.5s", name, port);
-	for (host = way->hosts; host != NULL; host = host->next)
-		if (host->is_found && span_equal_fold(span_of(host->text), span_of(text)))
-			return host;
-	return add_host(way, text, true);
+	host = find_found(way, text);
+	return host != NULL ? host : add_host(way, text, true);
 }
 
 /* Equal preferences rank the same: they take turns (RFC 5321 5.1). */
@@ -271,19 +277,30 @@ static void forget(struct destination **at)
 }
 
 /*
- * What keeps mail of one route apart: the domain whose hosts are looked up,
- * and whom the next hop is told of (a connection never serves two clients,
- * DESIGN 4.4).
+ * What keeps mail of one route apart: the domain whose hosts are looked up, or
+ * the hop that the policy hook has chosen, and whom the next hop is told of (a connection never
+ * serves two clients, DESIGN 4.4).
  */
 struct marks {
 	char domain[ADDRESS_DOMAIN_MAX + 1];
+	char hop[HOST_TEXT_SIZE];
 	struct client client;
-	char key[ADDRESS_DOMAIN_MAX + 1 + CLIENT_KEY_SIZE + 1];
+	char key[ADDRESS_DOMAIN_MAX + 1 + HOST_TEXT_SIZE + CLIENT_KEY_SIZE + 2];
 };
+
+/* "": the route's own hosts. */
+static const char *hop_of(const struct job *job, const struct job_recipient *recipient)
+{
+	const char *hop = recipient->claimed->hop;
+
+	return hop != NULL && job->options->policy->hook_routes ? hop : "";
+}
 
 static void mark(const struct way *way, const struct job *job, struct marks *marks)
 {
-	const char *domain = way->looks_up ? job->recipients[0].address.domain : "";
+	const char *hop = hop_of(job, &job->recipients[0]);
+	const char *domain = way->looks_up && hop[0] == '\0' ? job->recipients[0].address.domain
+							     : "";
 	char client[CLIENT_KEY_SIZE] = "";
 	size_t i = 0;
 
@@ -295,8 +312,9 @@ static void mark(const struct way *way, const struct job *job, struct marks *mar
 		client_of(job->message, &marks->client);
 		client_key(&marks->client, client);
 	}
-	snprintf(marks->key, sizeof(marks->key), "%s%s%s", marks->domain,
-		 client[0] != '\0' ? "\n" : "", client);
+	snprintf(marks->hop, sizeof(marks->hop), "%s", hop);
+	snprintf(marks->key, sizeof(marks->key), "%s%s%s%s%s", marks->domain,
+		 hop[0] != '\0' ? "\t" : "", marks->hop, client[0] != '\0' ? "\n" : "", client);
 }
 
 static struct destination *find(const struct way *way, const char *key)
@@ -305,6 +323,17 @@ static struct destination *find(const struct way *way, const char *key)
 		if (span_is(span_of(to->key), key))
 			return to;
 	return NULL;
+}
+
+/* One host, which is looked up like those of a domain: forgotten when nobody uses it. */
+static void set_hop(struct destination *to, const char *hop)
+{
+	struct host *host = find_found(to->way, hop);
+
+	snprintf(to->hop, sizeof(to->hop), "%s", hop);
+	to->way->has_hops = true;
+	to->targets = mem_array(1, sizeof(*to->targets));
+	set_target(to, host != NULL ? host : add_host(to->way, hop, true), 0);
 }
 
 static struct destination *find_or_make(struct way *way, const struct job *job)
@@ -319,7 +348,9 @@ static struct destination *find_or_make(struct way *way, const struct job *job)
 	to = make(way, marks.key);
 	to->client = marks.client;
 	memcpy(to->domain, marks.domain, sizeof(to->domain));
-	if (!way->looks_up)
+	if (marks.hop[0] != '\0')
+		set_hop(to, marks.hop);
+	else if (!way->looks_up)
 		destination_set_targets(to, NULL);
 	return to;
 }
@@ -335,18 +366,28 @@ static void move(struct job *from, size_t index, struct job *to)
 	job_copy_recipient(&from->recipients[index], &from->recipients[from->count]);
 }
 
-/* The recipients of one domain other than the first one's, as a job of their own. NULL: none. */
+/* They have one destination, as far as they themselves decide. */
+static bool go_together(const struct way *way, const struct job *job, const struct job_recipient *a,
+			const struct job_recipient *b)
+{
+	const char *hop = hop_of(job, a);
+
+	if (!span_is(span_of(hop), hop_of(job, b)))
+		return false;
+	return hop[0] != '\0' || !way->looks_up ||
+	       span_equal_fold(span_of(a->address.domain), span_of(b->address.domain));
+}
+
+/* Recipients of another destination than the first one's, as a job of their own. NULL: none. */
 static struct job *split(struct way *way, struct job *job)
 {
-	const char *first = job->recipients[0].address.domain;
 	struct job *other = NULL;
 
 	for (size_t i = job->count; i-- > 1;) {
-		struct span domain = span_of(job->recipients[i].address.domain);
+		const struct job_recipient *one = &job->recipients[i];
 
-		if (span_equal_fold(domain, span_of(first)) ||
-		    (other != NULL &&
-		     !span_equal_fold(domain, span_of(other->recipients[0].address.domain))))
+		if (go_together(way, job, one, &job->recipients[0]) ||
+		    (other != NULL && !go_together(way, job, one, &other->recipients[0])))
 			continue;
 		if (other == NULL) {
 			other = settle_new_job(way->deliver, job->batch, job->message, way);
@@ -359,11 +400,16 @@ static struct job *split(struct way *way, struct job *job)
 	return other;
 }
 
+bool destination_is_apart(const struct destination *to)
+{
+	return to->way->looks_up || to->hop[0] != '\0';
+}
+
 void way_push(struct way *way, struct job *job, bool front)
 {
 	struct job *other;
 
-	while (way->looks_up && (other = split(way, job)) != NULL) {
+	while ((other = split(way, job)) != NULL) {
 		other->to = find_or_make(way, other);
 		push(other->to, other, front);
 	}
@@ -390,7 +436,7 @@ void way_forget(struct way *way, int64_t now_ms)
 		else
 			forget(at);
 	}
-	if (way->looks_up)
+	if (way->looks_up || way->has_hops)
 		forget_hosts(way, now_ms);
 }
 
@@ -419,7 +465,7 @@ bool destination_may_try(const struct destination *to, int64_t now_ms)
 /* Domains that are looked up rest one by one. */
 bool way_may_try(const struct way *way, int64_t now_ms)
 {
-	if (way->looks_up)
+	if (way->looks_up || way->has_hops)
 		return !way_login_rests(way, now_ms) || has_links(&way->count);
 	for (const struct host *host = way->hosts; host != NULL && !way_login_rests(way, now_ms);
 	     host = host->next)

@@ -86,6 +86,7 @@ struct destination {
 	struct client client; /* the next hop is told of it; else unknown */
 	/* lookup.c: whose hosts they are, for routes that look them up; "": no look-up */
 	char domain[256];
+	char hop[HOST_TEXT_SIZE]; /* the policy hook's choice instead of its hosts; "": none */
 	struct lookup *lookup;	  /* under way */
 	int64_t targets_until_ms; /* then they are asked for again */
 	struct host names;	  /* how asking goes; no host of anybody */
@@ -122,6 +123,7 @@ struct way {
 	struct destination *destinations;
 	size_t destination_count;
 	bool looks_up;		  /* one of its hosts is "mx:" */
+	bool has_hops;		  /* some mail goes where the policy hook said */
 	size_t lookups;		  /* under way */
 	struct link_counts count; /* of all destinations, as are */
 	size_t waiting;
@@ -269,6 +271,8 @@ void destination_give_up(struct deliver *d, struct destination *to, enum transit
 			 const char *reason, int64_t again_at);
 /* For a connection that carried something before, or not. NULL: none of them wants it. */
 struct job *destination_take(struct destination *to, bool used);
+/* Its hosts are not those of the whole route. */
+bool destination_is_apart(const struct destination *to);
 /* Behind the others. */
 void destination_push(struct destination *to, struct job *job);
 /*

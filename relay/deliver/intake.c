@@ -148,23 +148,55 @@ static void leave_without_route(struct dividing *v, const struct job_recipient *
 	end_next(v);
 }
 
+/*
+ * However it came to be due: without the hook's word it does not go on (DESIGN
+ * P1). Where the hook may allow what the list does not, it is asked before the list's no counts.
+ */
+static bool must_be_asked(const struct dividing *v, const struct claimed_recipient *claimed,
+			  bool is_allowed)
+{
+	const struct policy_options *policy = v->d->plan->options->policy;
+
+	return policy->screening && claimed->permit == PERMIT_NONE &&
+	       (is_allowed || policy->hook_overrides);
+}
+
+static void ask_hook(struct dividing *v, const struct job_recipient *judged)
+{
+	struct job_recipient *recipient;
+	struct outcome *outcome;
+
+	end_begin(v, &recipient, &outcome);
+	*recipient = *judged;
+	recipient->ruling = (struct ruling){.verdict = NULL}; /* as it was accepted */
+	outcome->transition = TRANSITION_ASK;
+	snprintf(outcome->reason, sizeof(outcome->reason), "the policy hook is to be asked");
+	end_next(v);
+}
+
 static void divide_one(struct dividing *v, const struct claimed_recipient *claimed)
 {
 	const struct delivery_options *options = v->d->plan->options;
 	const struct judge_case at = job_case(options, v->message, v->snapshot, v->now);
 	struct job_recipient recipient;
 	struct fate fate;
+	bool is_allowed;
 	size_t route;
 
 	if (fault_strikes(claimed, &fate)) {
 		strike(v, claimed, &fate);
 		return;
 	}
-	if (!job_judge(&at, claimed, &recipient)) {
+	is_allowed = job_judge(&at, claimed, &recipient);
+	if (must_be_asked(v, claimed, is_allowed)) {
+		ask_hook(v, &recipient);
+		return;
+	}
+	if (!is_allowed) {
 		refuse(v, &recipient);
 		return;
 	}
-	if (is_too_old(v, claimed)) {
+	if (claimed->permit == PERMIT_EXPIRED || is_too_old(v, claimed)) {
 		expire(v, &recipient);
 		return;
 	}

@@ -102,10 +102,12 @@ struct judge_case job_case(const struct delivery_options *options,
 
 bool job_judge_again(const struct judge_case *at, struct job_recipient *recipient)
 {
+	struct judge_case own = *at;
 	struct verdict verdict;
 	char sentence[320], reason[360];
 
-	judge_address(at, &recipient->address, &verdict);
+	own.permitted = recipient->claimed->permit == PERMIT_OVERRIDE;
+	judge_address(&own, &recipient->address, &verdict);
 	verdict_sentence(&verdict, sentence, sizeof(sentence));
 	if (verdict.kind == VERDICT_DELIVER) {
 		rule(recipient, &verdict, sentence);

@@ -34,8 +34,13 @@ static void refuse_loop(struct destination *to)
 {
 	char reason[sizeof(to->refusal)];
 
-	snprintf(reason, sizeof(reason), "mail for %.150s would loop: its best MX is this server",
-		 to->domain);
+	if (to->hop[0] != '\0')
+		snprintf(reason, sizeof(reason),
+			 "the next hop that the policy hook chose, %.100s, is this server",
+			 to->hop);
+	else
+		snprintf(reason, sizeof(reason),
+			 "mail for %.150s would loop: its best MX is this server", to->domain);
 	refuse(to, TROUBLE_LOOP, reason);
 }
 
@@ -151,9 +156,9 @@ void lookup_end(struct way *way)
 
 bool lookup_is_ready(struct deliver *d, struct destination *to)
 {
-	if (!to->way->looks_up)
+	if (!destination_is_apart(to))
 		return true;
-	if (to->lookup == NULL && clock_mono_ms() >= to->targets_until_ms)
+	if (to->hop[0] == '\0' && to->lookup == NULL && clock_mono_ms() >= to->targets_until_ms)
 		start(d, to);
 	if (to->refusal[0] != '\0') {
 		destination_give_up(d, to, TRANSITION_FAIL, to->refusal, 0);

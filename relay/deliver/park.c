@@ -120,12 +120,12 @@ static void look_at_pace(struct way *way, int64_t now_ms)
 /* Of domains that are looked up some always are. */
 static bool is_well(const struct way *way)
 {
-	if (way->looks_up)
+	if (way->looks_up || way->has_hops)
 		return !way_login_rests(way, clock_mono_ms());
 	for (const struct host *host = way->hosts; host != NULL; host = host->next)
 		if (!host->is_found && host_is_well(host))
 			return true;
-	return way->looks_up || way->count.idle + way->count.busy > 0;
+	return way->count.idle + way->count.busy > 0;
 }
 
 size_t way_room(const struct way *way)
@@ -241,7 +241,7 @@ static void park_resting(struct deliver *d, struct destination *to, const char *
 	char reason[340];
 
 	/* Parked for the route, mail of a domain that can't be reached would come back first. */
-	if (to->way->looks_up) {
+	if (destination_is_apart(to)) {
 		snprintf(reason, sizeof(reason), "not tried, the next hop rests: %s", why);
 		destination_give_up(d, to, TRANSITION_DEFER, reason, 0);
 		return;
@@ -280,8 +280,9 @@ static void relieve_stuck(struct deliver *d, struct destination *to, int64_t now
 {
 	char reason[340];
 
-	if (!to->way->looks_up || d->jobs_in_hand < IN_HAND_LOW || to->waiting <= LINE_LEAST ||
-	    now_ms - to->waiting_since_ms < STUCK_MS || now_ms - to->moved_ms < STUCK_MS)
+	if (!destination_is_apart(to) || d->jobs_in_hand < IN_HAND_LOW ||
+	    to->waiting <= LINE_LEAST || now_ms - to->waiting_since_ms < STUCK_MS ||
+	    now_ms - to->moved_ms < STUCK_MS)
 		return;
 	to->moved_ms = now_ms; /* not with each claim: that would be a quick circle */
 	snprintf(reason, sizeof(reason), "waits: mail for %.255s does not move at the moment",

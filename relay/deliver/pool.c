@@ -110,7 +110,7 @@ static void probe(struct deliver *d, struct destination *to)
  */
 static bool is_unproved(const struct destination *to)
 {
-	return to->way->looks_up && !to->proved &&
+	return destination_is_apart(to) && !to->proved &&
 	       to->count.busy + to->count.opening > to->count.probing;
 }
 
@@ -225,7 +225,7 @@ static void serve(struct deliver *d, struct destination *to)
 		return;
 	/* Also when there are connections enough: else it would never be found out. */
 	probe(d, to);
-	if (to->way->options->balance == ROUTE_ROUND_ROBIN && !to->way->looks_up)
+	if (to->way->options->balance == ROUTE_ROUND_ROBIN && !destination_is_apart(to))
 		dial_each(d, to);
 	while (to->first != NULL && d->idle_count > 0) {
 		bool all_fresh = destination_fresh_wanted(to) == to->jobs_waiting;

@@ -70,6 +70,7 @@ static const char *event_name(enum transition transition)
 	case TRANSITION_DROP: return "dropped";
 	case TRANSITION_HOLD: return "held";
 	case TRANSITION_REDIRECT: return "redirected";
+	case TRANSITION_ASK: return "screening";
 	default: return "deferred";
 	}
 }

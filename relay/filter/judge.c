@@ -24,6 +24,11 @@ void judge_address(const struct judge_case *at, const struct address *address,
 	verdict_explain(at->list, address, at->scope, at->now, verdict_out);
 	if (at->policy == NULL)
 		return;
+	if (at->permitted && at->policy->hook_overrides && verdict_is_unlisted(verdict_out)) {
+		verdict_out->kind = VERDICT_DELIVER;
+		verdict_out->reason = REASON_HOOK;
+		return;
+	}
 	verdict = *verdict_out;
 	policy_apply(at->policy, &verdict);
 	if ((verdict.kind == VERDICT_REJECT && at->accepted) ||

@@ -22,6 +22,9 @@ struct judge_case {
 	struct span scope;
 	int64_t now;   /* clock_steady_wall_ms() */
 	bool accepted; /* too late to refuse: what would be rejected is dropped */
+	/* the hook has allowed what no entry names: it counts while policy.hook_overrides says so
+	 */
+	bool permitted;
 };
 
 /*

@@ -21,10 +21,19 @@ const char *const policy_control_headers[] = {"X-SMTPAPI",
 					      "X-MJ-TemplateErrorReporting",
 					      NULL};
 
-static bool is_for_default(enum verdict_reason reason)
+bool verdict_is_unlisted(const struct verdict *verdict)
 {
-	return reason == REASON_NOT_LISTED || reason == REASON_EMPTY_LIST ||
-	       reason == REASON_EXPIRED;
+	return verdict->kind != VERDICT_DELIVER &&
+	       (verdict->reason == REASON_NOT_LISTED || verdict->reason == REASON_EMPTY_LIST ||
+		verdict->reason == REASON_EXPIRED || verdict->reason == REASON_POLICY);
+}
+
+bool policy_screens(const struct policy_options *options, const struct verdict *verdict)
+{
+	if (options == NULL || !options->screening)
+		return false;
+	return verdict->kind == VERDICT_DELIVER ||
+	       (options->hook_overrides && verdict_is_unlisted(verdict));
 }
 
 static bool has_redirect(const struct policy_options *options)
@@ -36,7 +45,8 @@ void policy_apply(const struct policy_options *options, struct verdict *verdict)
 {
 	enum verdict_kind kind = options->default_verdict;
 
-	if (verdict->kind != VERDICT_DROP || !is_for_default(verdict->reason))
+	if (verdict->kind != VERDICT_DROP || !verdict_is_unlisted(verdict) ||
+	    (options->screening && options->hook_overrides))
 		return;
 	/* A default that delivers does not exist, and a redirect needs a target: stay with drop. */
 	if (kind == VERDICT_DROP || kind == VERDICT_DELIVER ||

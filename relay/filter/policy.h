@@ -23,16 +23,31 @@ struct policy_options {
 	const struct pattern *senders; /* delivery.senders */
 	size_t sender_count;
 	const char *bounce_to; /* "" = <> */
+	/* policy.hook has a url: what the list allows waits in state screening until the hook
+	 * allows it too. */
+	bool screening;
+	/* …, and so does what no entry names, instead of default_verdict */
+	bool hook_overrides;
+	/* the hook may choose the next hop of a recipient (allow_route) */
+	bool hook_routes;
 };
 
 /* The built-in control_headers list, for a configuration that has none. NULL-terminated. */
 extern const char *const policy_control_headers[];
 
+/* No entry names it: neither denied nor unsafe. */
+bool verdict_is_unlisted(const struct verdict *verdict);
+
+/* The policy hook is to be asked about a recipient with this verdict (of the list, or with
+ * policy_apply). */
+bool policy_screens(const struct policy_options *options, const struct verdict *verdict);
+
 /*
  * Turn "no entry allows it" (not listed, empty list, expired) into what
  * policy.default says; denied and unsafe forms stay dropped: what an entry
  * denies, or nobody may be sent in that form, is not for somebody else to get
- * either. A redirect without redirect_to stays a drop.
+ * either. A redirect without redirect_to stays a drop, and so does what the
+ * hook may still allow (hook_overrides).
  */
 void policy_apply(const struct policy_options *options, struct verdict *verdict);
 

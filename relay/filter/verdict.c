@@ -227,6 +227,9 @@ static void reason_sentence(const struct verdict *verdict, char *text_out, size_
 	case REASON_RESERVED:
 		snprintf(text_out, size, "the domain is reserved for the relay's self-test");
 		return;
+	case REASON_HOOK:
+		snprintf(text_out, size, "no entry allows it, the policy hook does");
+		return;
 	case REASON_POLICY:
 		snprintf(text_out, size, "no entry allows it, policy.default is %s",
 			 verdict_kind_name(verdict->kind));

@@ -71,6 +71,7 @@ enum verdict_reason {
 	REASON_EXPIRED,	    /* the only match has expired; entry names it */
 	REASON_UNSAFE_FORM, /* unsafe address form (DESIGN 4.6), also where a domain, glob or `*`
 			       entry would allow it but for its form */
+	REASON_HOOK,	    /* no entry allows it, and the policy hook does (overrides_whitelist) */
 	REASON_RESERVED, /* the self-test's domain (relay/filter/reserved.h): no entry allows it */
 	REASON_POLICY	 /* no entry allows it, and policy.default decided otherwise than drop;
 			    entry may name one that has expired */

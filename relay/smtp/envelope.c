@@ -112,6 +112,8 @@ void envelope_add(struct envelope *envelope, const struct smtp_recipient *recipi
 	row.notify = recipient->notify;
 	if (recipient->orcpt[0] != '\0')
 		row.orcpt = arena_strdup(envelope->arena, recipient->orcpt);
+	if (recipient->line.len > 0)
+		row.command = arena_span_dup(envelope->arena, recipient->line);
 	add(envelope, &row);
 	envelope->has_special = envelope->has_special || address->utf8 || address->quoted;
 }
@@ -129,6 +131,18 @@ void envelope_redirect(struct envelope *envelope, const struct judge_case *at)
 		    judge_redirect(at, row->ruling.redirect_to, envelope->arena, &target))
 			add(envelope, &target);
 	}
+}
+
+void envelope_screen(struct envelope *envelope)
+{
+	struct new_recipient *recipient = &envelope->recipients[envelope->count - 1];
+
+	if (recipient->state == STATE_DROPPED)
+		envelope->drop--;
+	else
+		envelope->deliver--;
+	recipient->state = STATE_SCREENING;
+	envelope->screen++;
 }
 
 void envelope_doom(struct envelope *envelope, const struct fate *fate)

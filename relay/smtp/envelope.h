@@ -26,6 +26,7 @@ struct envelope {
 	size_t drop;
 	size_t hold;
 	size_t redirect;
+	size_t screen;
 	bool has_special; /* a mailbox that is not plain ASCII stands in it */
 };
 
@@ -47,6 +48,9 @@ void envelope_add(struct envelope *envelope, const struct smtp_recipient *recipi
  * mailbox, judged itself, unless the envelope has it already.
  */
 void envelope_redirect(struct envelope *envelope, const struct judge_case *at);
+
+/* The policy hook must be asked first about the one added last. */
+void envelope_screen(struct envelope *envelope);
 
 /*
  * What a fault rule decided for the one added last. A bounce comes true

@@ -102,6 +102,8 @@ static void *begin(void *ctx, struct smtp_session *session, const struct smtp_cl
 	m->message.ret = mail->ret;
 	if (mail->envid[0] != '\0')
 		m->message.envid = arena_strdup(m->arena, mail->envid);
+	if (mail->line.len > 0)
+		m->message.command = arena_span_dup(m->arena, mail->line);
 	envelope_init(&m->envelope, m->arena, intake->seed);
 	return m;
 }
@@ -133,6 +135,8 @@ static bool judge(struct intake_mail *m, const struct smtp_recipient *recipient,
 		return false;
 	}
 	envelope_add(&m->envelope, recipient, &verdict);
+	if (policy_screens(policy, &verdict))
+		envelope_screen(&m->envelope);
 	return true;
 }
 

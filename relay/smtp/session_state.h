@@ -78,6 +78,7 @@ struct smtp_session {
 	enum session_phase phase;
 	enum session_stage stage;
 	void *transaction;  /* the backend's; NULL: none */
+	struct span line;   /* the command that is being acted on, without blanks behind it */
 	size_t recipients;  /* accepted in this transaction */
 	size_t in_vain;	    /* RCPT beyond max_recipients, or refused by the policy */
 	bool rcpt_refused;  /* in this transaction */

@@ -123,12 +123,14 @@ struct smtp_mail {
 	const char *ret;	       /* RFC 3461: "FULL", "HDRS" or NULL; a constant */
 	char envid[DSN_ENVID_MAX + 1]; /* xtext as given, "" for none */
 	const char *forwarded;	       /* what XFORWARD told, for people; NULL: nothing */
+	struct span line;	       /* the command as it came, for the call */
 };
 
 struct smtp_recipient {
 	struct address address;
 	const char *notify; /* RFC 3461: "NEVER", "SUCCESS,FAILURE,DELAY"; NULL: none; a constant */
 	char orcpt[DSN_ORCPT_MAX + 1]; /* as given, "" for none */
+	struct span line;	       /* the command as it came, for the call */
 };
 
 /*

@@ -28,6 +28,7 @@ void verb_mail(struct smtp_session *session, struct span argument)
 		return;
 	}
 	mail.forwarded = xforward_text(session);
+	mail.line = session->line;
 	smtp_answer_set(&answer, 250, "2.1.0", "Ok");
 	session->transaction = session->house->backend->begin(session->house->backend_ctx, session,
 							      &session->client, &mail, &answer);
@@ -71,6 +72,7 @@ void verb_rcpt(struct smtp_session *session, struct span argument)
 		session_refuse(session, answer.code, answer.enhanced, answer.text);
 		return;
 	}
+	recipient.line = session->line;
 	smtp_answer_set(&answer, 250, "2.1.5", "Ok");
 	if (session->house->backend->recipient(session->transaction, &recipient, &answer)) {
 		session->recipients++;

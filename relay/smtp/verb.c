@@ -168,12 +168,22 @@ static void turn_out(struct smtp_session *session)
 	session_close(session, "speaks another protocol");
 }
 
+static size_t trailing_blanks(struct span line)
+{
+	size_t count = 0;
+
+	while (count < line.len && ascii_is_blank(line.data[line.len - 1 - count]))
+		count++;
+	return count;
+}
+
 void verb_run(struct smtp_session *session, struct span line)
 {
 	const struct verb *verb;
 	struct command command;
 
 	command_split(line, &command);
+	session->line = span_first(line, line.len - trailing_blanks(line));
 	verb = find_verb(session, command.verb);
 	if (verb == NULL && command_is_foreign(line))
 		turn_out(session);

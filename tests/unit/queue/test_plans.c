@@ -23,7 +23,7 @@ static void fill(struct fixture *f, int messages)
 		 " + 1 FROM c WHERE i < %d) SELECT i FROM c;"
 		 "INSERT INTO message SELECT i, randomblob(16), i, 'app@example.org', 4096, 100, 1,"
 		 " 0, 0, NULL, NULL, 0, 0, 'l', '', '192.0.2.1', 1, NULL, 'helo', 'ESMTP', NULL,"
-		 " NULL, 'subject', '<m@x>', 'Received: x', NULL, NULL, NULL, NULL FROM n;"
+		 " NULL, 'subject', '<m@x>', 'Received: x', NULL, NULL, NULL, NULL, NULL FROM n;"
 		 "INSERT INTO recipient(id, address, state, accepted_state, due_at, waiting_since,"
 		 " updated_at, verdict, verdict_reason) SELECT i << 16, 'user' || i ||"
 		 " '@example.com', 2, 2, 1000000 + i, i, i, 'deliver', 'allowed by example.com'"

@@ -281,8 +281,25 @@ static const struct {
 	{"routes:\n  - {hosts: [\"a.example:25\"], username: u, auth: pain, password: x}\n",
 	 "2:50 routes.0.auth: auto, plain, login, cram-md5, scram-sha-256 or xoauth2 was expected, "
 	 "not \"pain\"; did you mean plain?\n"},
-	{"policy: {hook: {url: \"http://127.0.0.1/\"}}\n",
-	 "1:22 policy.hook.url: is not supported by this version (leave it out or write \"\")\n"},
+	{"policy: {hook: {url: \"ftp://127.0.0.1/\"}}\n",
+	 "1:22 policy.hook.url: http://, https:// or unix: was expected\n"},
+	{"policy: {hook: {url: \"http://\"}}\n", "1:22 policy.hook.url: it is no URL\n"},
+	{"policy: {hook: {url: \"unix:run/hook\"}}\n",
+	 "1:22 policy.hook.url: unix:/path or unix:/path:/uri was expected\n"},
+	{"policy: {hook: {dialect: ngnix, on_error: defer, concurrency: 0, timeout: 5}}\n",
+	 "1:26 policy.hook.dialect: json or nginx was expected, not \"ngnix\"; did you mean "
+	 "nginx?\n"
+	 "1:43 policy.hook.on_error: retry, hold or drop was expected, not \"defer\"\n"
+	 "1:63 policy.hook.concurrency: \"0\" is out of range: from 1 to 256 is possible\n"
+	 "1:75 policy.hook.timeout: "},
+	{"policy: {hook: {headers: {\"X Y\": a, Host: b, X-Key: \"a\\nb\", X-Other: (hidden)}}}\n",
+	 "1:27 policy.hook.headers.X Y: a header field's name was expected, not \"X Y\"\n"
+	 "1:37 policy.hook.headers.Host: the request has that field already\n"
+	 "1:53 policy.hook.headers.X-Key: it holds a control character\n"
+	 "1:70 policy.hook.headers.X-Other: the value itself was expected, not what "
+	 "--print-config shows in its place\n"},
+	{"policy: {hook: {headers: [a]}}\n",
+	 "1:26 policy.hook.headers: a mapping was expected, not a list\n"},
 	{"webhooks: [{url: x}]\n",
 	 "1:11 webhooks: is not supported by this version (leave it out or write [])\n"},
 	{"user: nobody\n",

@@ -1,0 +1,251 @@
+/* relay/hook/nginx.c - the question as nginx's auth_http puts it, and how it reads the answer */
+#include "relay/hook/nginx.h"
+
+#define WAIT_MAX_S 86400
+
+/* --- the question --------------------------------------------------------------------- */
+
+/* Raw bytes stay raw, as with nginx, but for those that end a line or a string. */
+static int put(struct buf *out, const char *name, const char *value)
+{
+	int code = buf_printf(out, "%s%s: ", out->len > 0 ? "\r\n" : "", name);
+
+	for (size_t i = 0; value != NULL && value[i] != '\0'; i++) {
+		char c = value[i] == '\r' || value[i] == '\n' ? '?' : value[i];
+
+		code |= buf_append_char(out, c);
+	}
+	return code;
+}
+
+static int put_number(struct buf *out, const char *name, size_t value)
+{
+	return buf_printf(out, "\r\n%s: %zu", name, value);
+}
+
+/* What a name server says of an address is somebody's word, too. */
+static const char *host_of(const char *name)
+{
+	if (name == NULL || name[0] == '\0')
+		return "[UNAVAILABLE]";
+	for (size_t i = 0; name[i] != '\0'; i++)
+		if (!ascii_is_alnum(name[i]) && name[i] != '.' && name[i] != '-')
+			return "[UNAVAILABLE]";
+	return name;
+}
+
+/* A unix socket, or what did not come from any client. */
+static const char *ip_of(const char *address)
+{
+	if (address == NULL || address[0] == '\0' || span_is(span_of(address), "unix"))
+		return "unix:";
+	return address;
+}
+
+static int put_command(struct buf *out, const char *name, const char *verb, const char *raw,
+		       const char *address, enum hook_commands commands)
+{
+	if (raw != NULL && commands == HOOK_COMMANDS_RAW)
+		return put(out, name, raw);
+	return buf_printf(out, "\r\n%s: %s%s<", name, verb,
+			  commands == HOOK_COMMANDS_CANONICAL ? " " : "") |
+	       buf_append_text(out, address) | buf_append_char(out, '>');
+}
+
+static int put_tls(struct buf *out, const struct new_message *m)
+{
+	struct span cipher = span_of(m->tls);
+	struct span protocol = span_cut(&cipher, ' ');
+	int code;
+
+	if (m->tls == NULL)
+		return ERR_OK;
+	cipher = span_cut(&cipher, ' ');
+	code = put(out, "Auth-SSL", "on");
+	code |= buf_printf(out, "\r\nAuth-SSL-Protocol: %.*s", SPAN_ARG(protocol));
+	code |= buf_printf(out, "\r\nAuth-SSL-Cipher: %.*s", SPAN_ARG(cipher));
+	if (m->certificate_subject == NULL)
+		return code;
+	code |= put(out, "Auth-SSL-Verify", "SUCCESS");
+	return code | put(out, "Auth-SSL-Subject", m->certificate_subject);
+}
+
+static int put_extensions(struct buf *out, const struct question *question, bool for_key)
+{
+	const struct new_message *m = &question->message->m;
+	const struct screened_recipient *recipient = question->recipients[0];
+	char id[ULID_TEXT_SIZE];
+	int code = put(out, "X-Relay-Rcpt", recipient->address);
+
+	code |= put(out, "X-Relay-Sender", m->sender);
+	code |= put(out, "X-Relay-Login", m->user);
+	if (for_key)
+		return code;
+	ulid_format(&m->id, id);
+	code |= put(out, "X-Relay-Queue-Id", id);
+	code |= put_number(out, "X-Relay-Rcpt-Index", recipient->index + 1);
+	return code | put_number(out, "X-Relay-Rcpt-Count", m->recipient_count);
+}
+
+int nginx_write(const struct question *question, const struct hook_options *options, bool for_key,
+		struct buf *out)
+{
+	const struct new_message *m = &question->message->m;
+	const struct screened_recipient *recipient = question->recipients[0];
+	int code = put(out, "Auth-Method", "none");
+
+	code |= put(out, "Auth-User", "");
+	code |= put(out, "Auth-Pass", "");
+	code |= put(out, "Auth-Protocol", "smtp");
+	/* Of this recipient, not of a session: scripts refuse what comes too often. */
+	code |= put_number(out, "Auth-Login-Attempt", for_key ? 1 : (size_t)recipient->asked + 1);
+	code |= put(out, "Client-IP", ip_of(m->client_address));
+	code |= put(out, "Client-Host", host_of(m->client_name));
+	code |= put(out, "Auth-SMTP-Helo", m->helo);
+	code |= put_command(out, "Auth-SMTP-From", "MAIL FROM:", m->command, m->sender,
+			    options->commands);
+	code |= put_command(out, "Auth-SMTP-To", "RCPT TO:", recipient->command, recipient->address,
+			    options->commands);
+	code |= put_tls(out, m);
+	for (size_t i = 0; i < options->header_count; i++)
+		code |= put(out, options->headers[i].name, options->headers[i].value);
+	code |= put_extensions(out, question, for_key);
+	return code == ERR_OK ? ERR_OK : ERR_LIMIT;
+}
+
+/* --- the answer ----------------------------------------------------------------------- */
+
+struct answer {
+	struct span status; /* the first one that is not OK, else OK or empty */
+	bool ok;	    /* some Auth-Status is exactly OK */
+	struct span wait, error_code, server, port;
+	bool malformed;
+};
+
+static void take_status(struct answer *answer, struct span value)
+{
+	if (span_is(value, "OK"))
+		answer->ok = true;
+	else if (answer->status.len == 0)
+		answer->status = value;
+}
+
+static void take_field(struct answer *answer, struct span name, struct span value)
+{
+	if (span_is_fold(name, "Auth-Status"))
+		take_status(answer, value);
+	else if (span_is_fold(name, "Auth-Wait"))
+		answer->wait = value;
+	else if (span_is_fold(name, "Auth-Error-Code"))
+		answer->error_code = value;
+	else if (span_is_fold(name, "Auth-Server"))
+		answer->server = value;
+	else if (span_is_fold(name, "Auth-Port"))
+		answer->port = value;
+}
+
+/* Names as HTTP has them; nginx takes fewer, and would call the answer broken. */
+static bool is_name(struct span name)
+{
+	for (size_t i = 0; i < name.len; i++)
+		if (name.data[i] <= ' ' || name.data[i] >= 0x7f)
+			return false;
+	return name.len > 0;
+}
+
+static void take_line(struct answer *answer, struct span line)
+{
+	size_t colon = span_find(line, ':');
+
+	if (line.len == 0)
+		return;
+	if (colon == line.len || !is_name(span_first(line, colon))) {
+		answer->malformed = true;
+		return;
+	}
+	take_field(answer, span_first(line, colon), span_trim(span_skip(line, colon + 1)));
+}
+
+static void take_head(struct span head, struct answer *answer)
+{
+	*answer = (struct answer){.ok = false};
+	span_cut(&head, '\n'); /* the status line */
+	while (head.len > 0) {
+		struct span line = span_cut(&head, '\n');
+
+		if (line.len > 0 && line.data[line.len - 1] == '\r')
+			line.len--;
+		take_line(answer, line);
+	}
+}
+
+/* What is no number waits for nothing, as with nginx. */
+static int64_t wait_ms(const struct answer *answer)
+{
+	uint64_t seconds = 0;
+	int code = span_to_u64(answer->wait, WAIT_MAX_S, &seconds);
+
+	if (code == ERR_LIMIT)
+		seconds = WAIT_MAX_S;
+	return code == ERR_SYNTAX ? 0 : (int64_t)seconds * 1000;
+}
+
+static void refuse(const struct answer *answer, struct decision *decision)
+{
+	struct span code = answer->error_code;
+
+	if (code.len > 0 && code.data[0] == '4') {
+		decision_none(decision, "%.*s %.*s", SPAN_ARG(span_first(code, 20)),
+			      SPAN_ARG(span_first(answer->status, 200)));
+		decision->wait_ms = wait_ms(answer);
+		return;
+	}
+	if (code.len > 0 && code.data[0] != '5') {
+		decision_none(decision, "its Auth-Error-Code is no code: %.*s",
+			      SPAN_ARG(span_first(code, 40)));
+		return;
+	}
+	decision->kind = DECISION_DROP;
+	decision_say(decision, "%.*s%s%.*s", SPAN_ARG(span_first(code, 20)),
+		     code.len > 0 ? " " : "", SPAN_ARG(span_first(answer->status, 200)));
+}
+
+static void allow(const struct answer *answer, bool allow_route, struct decision *decision)
+{
+	bool routed = answer->server.len > 0 || answer->port.len > 0;
+	char hop[DECISION_HOP_SIZE] = "";
+
+	if (!routed && !answer->ok) {
+		decision_none(decision, "its answer has neither Auth-Status nor Auth-Server");
+		return;
+	}
+	if (routed && !decision_hop(answer->server, answer->port, hop)) {
+		decision_none(decision, "its Auth-Server and Auth-Port name no next hop: %.*s %.*s",
+			      SPAN_ARG(span_first(answer->server, 80)),
+			      SPAN_ARG(span_first(answer->port, 20)));
+		return;
+	}
+	decision->kind = DECISION_ALLOW;
+	decision_say(decision, "allowed");
+	if (allow_route)
+		memcpy(decision->hop, hop, sizeof(hop));
+}
+
+void nginx_read(struct span head, bool allow_route, struct decision *decision_out)
+{
+	struct answer answer;
+
+	*decision_out = (struct decision){.kind = DECISION_NONE};
+	take_head(head, &answer);
+	if (answer.malformed) {
+		decision_none(decision_out, "a line of its answer is no header field");
+	} else if (span_is(answer.status, "WAIT")) {
+		decision_none(decision_out, "asks to wait");
+		decision_out->later = true;
+		decision_out->wait_ms = wait_ms(&answer);
+	} else if (answer.status.len > 0) {
+		refuse(&answer, decision_out);
+	} else {
+		allow(&answer, allow_route, decision_out);
+	}
+}

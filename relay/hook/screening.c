@@ -1,0 +1,407 @@
+/* relay/hook/screening.c - the hook's thread: what is claimed is judged, asked about, and settled
+ */
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "relay/filter/judge.h"
+#include "relay/hook/inside.h"
+
+#define CLAIM_MAX     64
+#define IDLE_MS	      (60 * 1000)
+#define RETRY_MS      1000
+#define REST_FIRST_MS 1000 /* after nobody could be reached, doubling */
+#define REST_MAX_MS   (60 * 1000)
+
+static bool is_on(const struct hook *hook)
+{
+	return hook->options->url[0] != '\0';
+}
+
+/* Nobody was reached the last time, and what waits does so until somebody is. */
+static bool rests(const struct hook *hook)
+{
+	return hook->failures > 0 && is_on(hook) && hook->options->on_error == HOOK_RETRY;
+}
+
+/* --- a claim becomes questions ------------------------------------------------------------ */
+
+/* What the list denies, or has no safe form, is nobody's to allow. */
+static bool may_be_asked(const struct hook *hook, const struct verdict *verdict, bool *listed_out)
+{
+	*listed_out = verdict->kind == VERDICT_DELIVER;
+	return *listed_out || (hook->options->overrides_whitelist && verdict_is_unlisted(verdict));
+}
+
+static void judge(struct hook *hook, const struct screened_message *message,
+		  const struct whitelist_snapshot *list, const struct screened_recipient *recipient,
+		  struct asked *asked)
+{
+	struct judge_case at = {
+		.list = list, .scope = span_of(message->m.scope), .now = clock_steady_wall_ms()};
+	struct address address;
+	struct verdict verdict = {.kind = VERDICT_DROP, .reason = REASON_UNSAFE_FORM};
+	char sentence[320];
+	struct err why;
+
+	*asked = (struct asked){.recipient = recipient};
+	if (address_parse(span_of(recipient->address), &address, &why) == ERR_OK)
+		judge_address(&at, &address, &verdict);
+	if (may_be_asked(hook, &verdict, &asked->listed))
+		return;
+	verdict_sentence(&verdict, sentence, sizeof(sentence));
+	asked->is_ours = true;
+	asked->decision.kind = DECISION_DROP;
+	snprintf(asked->decision.reason, sizeof(asked->decision.reason),
+		 "whitelist changed: %.280s", sentence);
+}
+
+static void push(struct hook *hook, struct ask *ask)
+{
+	ask->next = NULL;
+	if (hook->waiting_last != NULL)
+		hook->waiting_last->next = ask;
+	else
+		hook->waiting_first = ask;
+	hook->waiting_last = ask;
+	hook->waiting++;
+}
+
+static struct ask *take(struct hook *hook)
+{
+	struct ask *ask = hook->waiting_first;
+
+	hook->waiting_first = ask->next;
+	if (hook->waiting_first == NULL)
+		hook->waiting_last = NULL;
+	hook->waiting--;
+	ask->next = NULL;
+	return ask;
+}
+
+/* Nobody was reached for so long: there is no need to try once more. */
+static bool is_over(const struct hook *hook, const struct screened_recipient *recipient)
+{
+	return (rests(hook) || recipient->asked > 0) && hook->options->on_error == HOOK_RETRY &&
+	       hook->options->expire_after_ms > 0 &&
+	       clock_wall_ms() >= recipient->waiting_since + hook->options->expire_after_ms;
+}
+
+/* Decided without a question: the list's no, time that is up, or no hook at all. */
+static bool decide_here(struct hook *hook, struct asked *asked)
+{
+	if (asked->is_ours)
+		return true;
+	if (!is_on(hook)) {
+		asked->is_ours = true;
+		asked->decision.kind = DECISION_ALLOW;
+		decision_say(&asked->decision, "there is none any more, the whitelist decides");
+		return true;
+	}
+	if (!is_over(hook, asked->recipient))
+		return false;
+	decision_none(&asked->decision, "no decision in all the time there was");
+	return true;
+}
+
+/* JSON asks about all of a message at once, nginx about each. */
+static void divide(struct hook *hook, struct batch *batch, const struct screened_message *message,
+		   const struct whitelist_snapshot *list)
+{
+	size_t most = hook->options->dialect == HOOK_NGINX ? 1 : message->recipient_count;
+	struct ask *here = ask_new(hook, batch, message, message->recipient_count);
+	struct ask *open = NULL;
+
+	for (size_t i = 0; i < message->recipient_count; i++) {
+		struct asked asked;
+
+		judge(hook, message, list, &message->recipients[i], &asked);
+		if (decide_here(hook, &asked)) {
+			here->asked[here->count++] = asked;
+			continue;
+		}
+		if (open == NULL)
+			open = ask_new(hook, batch, message, most);
+		open->asked[open->count++] = asked;
+		if (open->count < most)
+			continue;
+		push(hook, open);
+		open = NULL;
+	}
+	if (open != NULL)
+		push(hook, open);
+	if (here->count > 0)
+		ask_conclude(here);
+	else
+		ask_free(&here);
+}
+
+static void arrive_claimed(struct hook *hook, struct hook_event *event)
+{
+	struct screen_claim *claim = &hook->claim.claim;
+	const struct whitelist_snapshot *list;
+	struct batch *batch;
+
+	(void)event;
+	hook->claim.busy = false;
+	if (claim->job.code != ERR_OK) {
+		if (!store_is_failed(hook->env.store))
+			log_error("screening failed", LOG_S("error", claim->job.why.text));
+		hook->next_at = clock_wall_ms() + RETRY_MS;
+		return;
+	}
+	hook->next_at = claim->next_at;
+	if (claim->message_count == 0 || hook->stopping) {
+		arena_free(&claim->arena);
+		return;
+	}
+	batch = mem_zalloc(sizeof(*batch));
+	batch->arena = claim->arena;
+	claim->arena = NULL;
+	batch->users = 1; /* until all of it is divided */
+	list = whitelist_acquire(hook->env.whitelist);
+	for (size_t i = 0; i < claim->message_count; i++)
+		divide(hook, batch, &claim->messages[i], list);
+	whitelist_release(&list);
+	if (--batch->users == 0) {
+		arena_free(&batch->arena);
+		mem_free(batch);
+	}
+}
+
+static void claim_done(struct store_job *job)
+{
+	struct claim_call *call = (struct claim_call *)job;
+
+	hook_send(call->hook, &call->event);
+}
+
+/* While nobody can be reached one message is enough to find out whether that has changed. */
+static bool may_claim(const struct hook *hook, int64_t now)
+{
+	bool due = hook->maybe_due || now >= hook->next_at;
+	bool idle = hook->waiting == 0 && hook->running_count == 0;
+
+	if (!due || hook->claim.busy || hook->stopping || hook->unsettled != NULL ||
+	    store_is_failed(hook->env.store))
+		return false;
+	if (rests(hook))
+		return idle && clock_mono_ms() >= hook->rest_until_ms;
+	return hook->waiting < hook->options->concurrency && hook->settling < CLAIM_MAX;
+}
+
+static void claim(struct hook *hook)
+{
+	int64_t now = clock_wall_ms();
+
+	if (!may_claim(hook, now))
+		return;
+	hook->maybe_due = false;
+	hook->claim.busy = true;
+	hook->claim.claim.now = now;
+	hook->claim.claim.max_recipients = rests(hook) ? 1 : CLAIM_MAX;
+	queue_screen_claim(hook->env.store, &hook->claim.claim.job);
+}
+
+/* --- requests ------------------------------------------------------------------------------- */
+
+static bool may_start(const struct hook *hook)
+{
+	return !hook->stopping && hook->running_count < hook->options->concurrency;
+}
+
+static void start_requests(struct hook *hook)
+{
+	while (hook->waiting > 0 && may_start(hook)) {
+		struct ask *ask = take(hook);
+
+		if (!ask_begin(ask)) {
+			ask_conclude(ask);
+			continue;
+		}
+		ask->next = hook->running;
+		hook->running = ask;
+		hook->running_count++;
+	}
+}
+
+static void unlink_running(struct hook *hook, const struct ask *ask)
+{
+	struct ask **at = &hook->running;
+
+	while (*at != ask)
+		at = &(*at)->next;
+	*at = ask->next;
+	hook->running_count--;
+}
+
+static void note_answer(struct hook *hook)
+{
+	if (hook->failures > 0)
+		log_info("hook", LOG_S("note", "it answers again"));
+	hook->failures = 0;
+	hook->rest_until_ms = 0;
+}
+
+/* However many requests fail together, the rest grows once. */
+static void note_failure(struct hook *hook, const struct ask *ask)
+{
+	int64_t now_ms = clock_mono_ms();
+	int64_t rest = REST_FIRST_MS;
+
+	if (hook->failures == 0)
+		log_warning("hook", LOG_S("note", "nobody answers; recipients wait"),
+			    LOG_S("reason", ask->asked[0].decision.reason));
+	if (now_ms < hook->rest_until_ms)
+		return;
+	for (int i = 0; i < hook->failures && rest < REST_MAX_MS; i++)
+		rest *= 2;
+	hook->failures++;
+	hook->rest_until_ms = now_ms + (rest < REST_MAX_MS ? rest : REST_MAX_MS);
+}
+
+static void finish(struct hook *hook, CURL *easy, CURLcode code)
+{
+	struct ask *ask = NULL;
+	bool answered;
+
+	curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&ask);
+	unlink_running(hook, ask);
+	answered = ask_answered(ask, code);
+	if (answered)
+		note_answer(hook);
+	else
+		note_failure(hook, ask);
+	pthread_mutex_lock(&hook->lock);
+	if (answered)
+		hook->status.last_answer_at = clock_wall_ms();
+	pthread_mutex_unlock(&hook->lock);
+	ask_conclude(ask);
+}
+
+static void run_requests(struct hook *hook)
+{
+	int running = 0, left = 0;
+	CURLMsg *message;
+
+	if (curl_multi_perform(hook->multi, &running) != CURLM_OK)
+		return;
+	while ((message = curl_multi_info_read(hook->multi, &left)) != NULL)
+		if (message->msg == CURLMSG_DONE)
+			finish(hook, message->easy_handle, message->data.result);
+}
+
+/* --- the thread ----------------------------------------------------------------------------- */
+
+static void settle_again(struct hook *hook)
+{
+	struct ask *ask = hook->unsettled;
+
+	if (clock_mono_ms() < hook->settle_again_ms && !hook->stopping)
+		return;
+	hook->unsettled = NULL;
+	while (ask != NULL) {
+		struct ask *next = ask->next;
+
+		ask->next = NULL;
+		if (hook->stopping)
+			ask_free(&ask);
+		else
+			ask_settle(ask);
+		ask = next;
+	}
+}
+
+static void show(struct hook *hook)
+{
+	int64_t rest = hook->rest_until_ms - clock_mono_ms();
+
+	pthread_mutex_lock(&hook->lock);
+	hook->status.reachable = hook->failures == 0;
+	hook->status.running = hook->running_count;
+	hook->status.resting_until = hook->failures > 0 && rest > 0 ? clock_wall_ms() + rest : 0;
+	pthread_mutex_unlock(&hook->lock);
+}
+
+/* Nothing that was asked is lost: the next start gives it back. */
+static void drop_questions(struct hook *hook)
+{
+	while (hook->waiting > 0) {
+		struct ask *ask = take(hook);
+
+		ask_free(&ask);
+	}
+	while (hook->running != NULL) {
+		struct ask *ask = hook->running;
+
+		hook->running = ask->next;
+		hook->running_count--;
+		ask_free(&ask);
+	}
+}
+
+static void turn(struct hook *hook)
+{
+	settle_again(hook);
+	if (hook->stopping)
+		drop_questions(hook);
+	claim(hook);
+	start_requests(hook);
+	run_requests(hook);
+	show(hook);
+}
+
+static bool is_quiet(const struct hook *hook)
+{
+	return !hook->claim.busy && hook->settling == 0 && hook->unsettled == NULL &&
+	       hook->running == NULL && hook->waiting == 0;
+}
+
+static int64_t patience(const struct hook *hook)
+{
+	int64_t now = clock_wall_ms();
+	int64_t due = hook->maybe_due ? 0 : hook->next_at - now;
+	int64_t rest = rests(hook) ? hook->rest_until_ms - clock_mono_ms() : 0;
+	int64_t again = hook->settle_again_ms - clock_mono_ms();
+	int64_t wait = due > rest ? due : rest;
+
+	if (may_claim(hook, now) || (hook->waiting > 0 && may_start(hook)))
+		return 0;
+	/* Hands are full, or the writer has it: an answer wakes us. */
+	if (wait <= 0)
+		wait = IDLE_MS;
+	if (hook->unsettled != NULL && wait > again)
+		wait = again > 0 ? again : 0;
+	return wait < IDLE_MS ? wait : IDLE_MS;
+}
+
+static void take_events(struct hook *hook)
+{
+	struct channel_item *item = channel_take_all(hook->inbox);
+
+	while (item != NULL) {
+		struct hook_event *event = (struct hook_event *)item;
+
+		item = item->next;
+		event->arrive(hook, event);
+	}
+}
+
+void *screening_run(void *arg)
+{
+	struct hook *hook = arg;
+
+	hook->claim.hook = hook;
+	hook->claim.event.arrive = arrive_claimed;
+	hook->claim.claim.job.done = claim_done;
+	turn(hook);
+	while (!hook->stopping || !is_quiet(hook)) {
+		struct curl_waitfd inbox = {.fd = channel_fd(hook->inbox),
+					    .events = CURL_WAIT_POLLIN};
+
+		(void)curl_multi_poll(hook->multi, &inbox, 1, (int)patience(hook), NULL);
+		take_events(hook);
+		turn(hook);
+	}
+	return NULL;
+}
