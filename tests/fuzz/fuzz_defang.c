@@ -78,15 +78,19 @@ static int nibble(char c)
 	return at != NULL ? (int)(at - digits) : -1;
 }
 
-/* Both escapes that hide an `@`: =40 of encoded words, %40 of URIs. */
-static void unescape(struct span text, struct buf *out)
+/* What hides an `@`: "=40" behind "=?" of an encoded word, "%40" in a URI. */
+static void unescape(struct span text, bool is_uri, struct buf *out)
 {
+	bool hides = is_uri;
+
 	buf_clear(out);
 	for (size_t i = 0; i < text.len; i++) {
 		int high = i + 2 < text.len ? nibble(text.data[i + 1]) : -1;
 		int low = i + 2 < text.len ? nibble(text.data[i + 2]) : -1;
 
-		if ((text.data[i] == '=' || text.data[i] == '%') && high == 4 && low == 0) {
+		hides = hides ||
+			(text.data[i] == '=' && i + 1 < text.len && text.data[i + 1] == '?');
+		if (hides && text.data[i] == (is_uri ? '%' : '=') && high == 4 && low == 0) {
 			buf_append_char(out, '@');
 			i += 2;
 		} else {
@@ -95,7 +99,7 @@ static void unescape(struct span text, struct buf *out)
 	}
 }
 
-static void scan_all(struct span text)
+static void scan_all(struct span text, bool is_uri)
 {
 	struct buf other;
 
@@ -103,7 +107,7 @@ static void scan_all(struct span text)
 	buf_init(&other, 4 * text.len + 4);
 	header_decode_display(text, &other);
 	scan(buf_span(&other));
-	unescape(text, &other);
+	unescape(text, is_uri, &other);
 	scan(buf_span(&other));
 	buf_release(&other);
 }
@@ -136,7 +140,7 @@ static void check_uris(struct span body)
 
 		uri = span_first(uri, span_find(uri, '>'));
 		if (span_starts_fold(uri, "mailto:"))
-			scan_all(uri);
+			scan_all(uri, true);
 		body = span_skip(body, span_find(body, '<') + 1);
 	}
 	buf_release(&text);
@@ -197,7 +201,7 @@ static void check_fields(struct span section, struct span out)
 		if (!is_covered(field.name))
 			continue;
 		assert(span_is_ascii(field.raw));
-		scan_all(field.body);
+		scan_all(field.body, false);
 		check_list(field.body);
 	}
 }
