@@ -31,11 +31,27 @@ static bool is_harmless(struct span text)
 		char c = text.data[i];
 
 		if (c == '.' ? dot
-			     : !ascii_is_alnum(c) && (c == '\0' || strchr("_+-'~=", c) == NULL))
+			     : !ascii_is_alnum(c) && (c == '\0' || strchr("_+-'~", c) == NULL))
 			return false;
 		dot = c == '.';
 	}
 	return !dot;
+}
+
+/* What may stand around a `=`: "=40" is an `@` for those who decode too much. */
+static bool is_harmless_pair(struct span local, struct span domain)
+{
+	return is_harmless(local) && is_harmless(domain) && !span_starts_fold(domain, "40") &&
+	       local.len + 1 + domain.len <= LOCAL_MAX;
+}
+
+static bool is_harmless_local(struct span text)
+{
+	size_t equals = span_find(text, '=');
+
+	return equals == text.len
+		       ? is_harmless(text)
+		       : is_harmless_pair(span_first(text, equals), span_skip(text, equals + 1));
 }
 
 static void put_hash(struct span local, struct span domain, char text_out[DEFANG_TEXT_SIZE])
@@ -59,7 +75,7 @@ static void put_hash(struct span local, struct span domain, char text_out[DEFANG
 
 void defang_text(struct span local, struct span domain, char text_out[DEFANG_TEXT_SIZE])
 {
-	if (is_harmless(local) && is_harmless(domain) && local.len + 1 + domain.len <= LOCAL_MAX)
+	if (is_harmless_pair(local, domain))
 		snprintf(text_out, DEFANG_TEXT_SIZE, "%.*s=%.*s@" DEFANG_DOMAIN, SPAN_ARG(local),
 			 SPAN_ARG(domain));
 	else
@@ -72,7 +88,7 @@ bool defang_allows(const struct defang *at, const struct address *address)
 
 	if (span_is_fold(span_of(address->domain), DEFANG_DOMAIN))
 		return (address->form == ADDRESS_PLAIN || address->form == ADDRESS_LISTED_ONLY) &&
-		       is_harmless(span_of(address->local));
+		       is_harmless_local(span_of(address->local));
 	verdict_judge(at->list, address, at->scope, at->now, &verdict);
 	return verdict.kind == VERDICT_DELIVER;
 }
@@ -100,6 +116,12 @@ static size_t at_sign_length(struct span text)
 	return 0;
 }
 
+/* Of an encoded word, or of an `@` for those who decode without one. */
+static bool begins_escape(struct span text)
+{
+	return span_starts_fold(text, "=?") || span_starts_fold(text, "=40");
+}
+
 /*
  * Append `text` as people see it, but so that nobody finds an address in it:
  * encoded words are decoded, what still looks like one is broken up, and
@@ -120,7 +142,7 @@ static void put_display(struct span text, struct buf *out)
 			(void)buf_append_text(out, " at ");
 		} else {
 			(void)buf_append_char(out, left.data[0]);
-			if (left.len > 1 && left.data[0] == '=' && left.data[1] == '?')
+			if (begins_escape(left))
 				(void)buf_append_char(out, ' ');
 		}
 		left = span_skip(left, sign > 0 ? sign : 1);
@@ -269,8 +291,8 @@ static bool is_unambiguous(const struct address_item *item, struct span source)
 	if (source.len > SOURCE_MAX || !is_printable(source) || at == source.len ||
 	    span_find(span_skip(source, at + 1), '@') < source.len - at - 1)
 		return false;
-	for (size_t i = 0; i + 1 < source.len; i++)
-		if (source.data[i] == '=' && source.data[i + 1] == '?')
+	for (size_t i = 0; i < source.len; i++)
+		if (begins_escape(span_skip(source, i)))
 			return false;
 	at = span_find(spec, '@');
 	return span_equal(span_first(spec, at), item->local) &&

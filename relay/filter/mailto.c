@@ -8,7 +8,8 @@
 #include "relay/mail/fold.h"
 #include "relay/mail/lexer.h"
 
-#define URI_WORD_MAX 900 /* octets written in one piece */
+#define URI_WORD_MAX   900 /* octets written in one piece */
+#define UNREADABLE_URI "<mailto:" DEFANG_UNREADABLE ">"
 
 /* `text` without blanks, line ends and controls: all of them are ignored in a URI (RFC 2369 2). */
 static void compact(struct span text, struct buf *out)
@@ -155,7 +156,8 @@ static enum element next_element(struct span *rest, struct buf *text)
 		return ELEMENT_END;
 	if (lexer_take(rest, '<')) {
 		end = span_find(*rest, '>');
-		if (end == rest->len)
+		/* A second `<`: who begins again there reads another URI. */
+		if (end == rest->len || span_find(*rest, '<') < end)
 			return ELEMENT_BROKEN;
 		compact(span_first(*rest, end), text);
 		*rest = span_skip(*rest, end + 1);
@@ -207,12 +209,19 @@ static void write_text(struct field *f, struct span text)
 	fold_body(&f->fold, text);
 }
 
+/* Not in one piece: a fold inside an address would make another one of it. */
+static bool is_too_long(struct span uri)
+{
+	return uri.len > URI_WORD_MAX - 2 && span_starts_fold(uri, "mailto:");
+}
+
 static void write_uri(struct field *f)
 {
 	struct uri uri = {.at = f->at, .scratch = &f->scratch};
 	struct span text = buf_span(&f->text);
 
 	take_uri(&uri, text);
+	uri.allowed = uri.allowed && !is_too_long(text);
 	if (!uri.allowed && f->at->strip)
 		return;
 	buf_clear(&f->uri);
@@ -227,7 +236,10 @@ static void write_uri(struct field *f)
 			put_address(&uri, DEFANG_UNREADABLE);
 	}
 	(void)buf_append_char(&f->uri, '>');
-	write_text(f, buf_span(&f->uri));
+	if (is_too_long(span_skip(buf_span(&f->uri), 1)))
+		write_text(f, span_of(UNREADABLE_URI));
+	else
+		write_text(f, buf_span(&f->uri));
 }
 
 static void write_elements(struct field *f, struct span rest)
@@ -249,7 +261,7 @@ static int write_field(struct field *f, struct span name, struct span body, bool
 	if (!broken)
 		write_elements(f, body);
 	else if (!f->at->strip)
-		write_text(f, span_of("<mailto:" DEFANG_UNREADABLE ">"));
+		write_text(f, span_of(UNREADABLE_URI));
 	return fold_end(&f->fold);
 }
 

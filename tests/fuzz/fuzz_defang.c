@@ -190,7 +190,8 @@ static void check_fields(struct span section, struct span out)
 	while (header_next(&header, &field)) {
 		bool is_list = span_starts_fold(field.name, "list-");
 
-		if (memmem(section.data, section.len, field.raw.data, field.raw.len) != NULL)
+		if (section.len > 0 &&
+		    memmem(section.data, section.len, field.raw.data, field.raw.len) != NULL)
 			continue;
 		if (field.malformed)
 			continue;

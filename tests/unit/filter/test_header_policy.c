@@ -179,7 +179,7 @@ static const struct row defanged[] = {
 	 " \"J (blocked)\" <j=evil.example@blocked.invalid>\r\n" OF_TO
 	 " =?utf-8?q?x=40evil.example=0D=0ABcc=3A_y?= <b@ok.example>, J <j@evil.example>\r\n"},
 	{"To: =?utf-8?q?=3D=3Futf-8=3Fq=3Fx=3D40y=3F=3D?= <j@evil.example>\r\n",
-	 "To: \"= ?utf-8?q?x=40y?= (blocked)\" <j=evil.example@blocked.invalid>\r\n" OF_TO
+	 "To: \"= ?utf-8?q?x= 40y?= (blocked)\" <j=evil.example@blocked.invalid>\r\n" OF_TO
 	 " =?utf-8?q?=3D=3Futf-8=3Fq=3Fx=3D40y=3F=3D?= <j@evil.example>\r\n"},
 	/* a name that is an address, also of one that may stay */
 	{"To: \"x@evil.example\" <b@ok.example>, c@evil.example\r\n",
@@ -207,6 +207,10 @@ static const struct row defanged[] = {
 	{"To: J <A%b@Evil.example>\r\n",
 	 "To: \"J (blocked)\" <cd457f40c6923ade6dfe9c9170b761fa@blocked.invalid>\r\n" OF_TO
 	 " J <A%b@Evil.example>\r\n"},
+	{"To: J <j=x@evil.example>, K <k@40.example>\r\n",
+	 "To: \"J (blocked)\" <239eb91fb24fda2dfaf9474fa72977a6@blocked.invalid>,\r\n"
+	 " \"K (blocked)\" <c99ec9f24b656eaa295d3b242483b652@blocked.invalid>\r\n" OF_TO
+	 " J <j=x@evil.example>, K <k@40.example>\r\n"},
 	{"To: J <bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb@evil.example.test>\r\n",
 	 "To: \"J (blocked)\" <d69830e4daa0721e5fde31fffe372889@blocked.invalid>\r\n" OF_TO
 	 " J <bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb@evil.example.test>\r\n"},
@@ -246,6 +250,9 @@ static const struct row defanged[] = {
 	{"List-Owner: mailto:x@ok.example\r\n",
 	 "List-Owner: <mailto:unreadable@blocked.invalid>\r\n"
 	 "X-Stagepost-Original-List-Owner: mailto:x@ok.example\r\n"},
+	{"List-Help: <https://e.example/<mailto:x@evil.example>\r\n",
+	 "List-Help: <mailto:unreadable@blocked.invalid>\r\n"
+	 "X-Stagepost-Original-List-Help: <https://e.example/<mailto:x@evil.example>\r\n"},
 	/* signatures: only those that sign what was changed, or say nothing of it */
 	{"DKIM-Signature: v=1; h=From:\r\n To; b=x\r\nTo: A <a@evil.example>\r\n"
 	 "DKIM-Signature: v=1; h=from : subject; b=y\r\nDKIM-Signature: v=1; b=z\r\n",
