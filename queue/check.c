@@ -147,6 +147,13 @@ static const char sql_parked[] =
 	"SELECT m.uid, r.id >> 16, 'has a recipient that is parked though it does not wait'"
 	" FROM recipient r LEFT JOIN message m ON m.id = r.id >> 16"
 	" WHERE r.parked IS NOT NULL AND r.state NOT IN (2, 4)" SOME;
+/* 7: redirected. Once a message and target, not once a recipient: there may be thousands. */
+static const char sql_stand_in[] =
+	"SELECT m.uid, r.id >> 16, 'has a redirected recipient for whom nobody stands' FROM"
+	" (SELECT min(id) AS id, redirect_to FROM recipient WHERE state = 7"
+	" GROUP BY id >> 16, redirect_to) r LEFT JOIN message m ON m.id = r.id >> 16"
+	" WHERE NOT EXISTS (SELECT 1 FROM recipient s WHERE s.id >= (r.id >> 16) << 16"
+	" AND s.id < ((r.id >> 16) + 1) << 16 AND s.address = r.redirect_to COLLATE NOCASE)" SOME;
 static const char sql_lease[] =
 	"SELECT m.uid, r.id >> 16, 'has a recipient whose lease and state contradict each other'"
 	" FROM recipient r LEFT JOIN message m ON m.id = r.id >> 16"
@@ -182,7 +189,7 @@ static const char sql_tally[] =
 static const char *const relations[] = {
 	sql_no_message, sql_no_recipient, sql_staged, sql_stray_chunk, sql_size,
 	sql_state,	sql_due,	  sql_lease,  sql_meta,	       sql_stray_history,
-	sql_events,	sql_parked,	  sql_tally,  sql_ask,
+	sql_events,	sql_parked,	  sql_tally,  sql_ask,	       sql_stand_in,
 };
 
 static void say_about(struct check *check, struct span uid, int64_t number, const char *text)

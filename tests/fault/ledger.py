@@ -283,6 +283,9 @@ class Judge:
         if state != "delivered" and any(c.taken and c.answered and not self._was_in_flight(c)
                                         for c in copies):
             self._untold(name, recipient, copies)
+        if state == "redirected" and key_of(recipient.get("redirect_to") or "") not in {
+                key_of(r["address"]) for r in message["recipients"]}:
+            self.report.lies.append("%s is redirected, and nobody stands for it" % name)
         if state == "failed":
             self._failed(name, recipient, copies)
         if state == "dropped" and self._was_always_allowed(message, recipient):
@@ -437,11 +440,12 @@ def messages_of_database(path):
         messages[number] = {"fact": "message", "id": _ulid_text(uid), "sender": sender,
                             "received_at": _time_text(received_at), "recipients": []}
     recipients = {}
-    for row, address, state, reason, verdict, attempts, *reply in db.execute(
-            "SELECT id, address, state, reason, verdict_reason, attempts, reply_code,"
+    for row, address, state, reason, verdict, attempts, stand_in, *reply in db.execute(
+            "SELECT id, address, state, reason, verdict_reason, attempts, redirect_to, reply_code,"
             " reply_enhanced, reply_text FROM recipient"):
         recipients[row] = {"address": address, "state": STATES[state], "attempts": attempts,
                            "reason": reason or verdict, "last_reply": _reply(*reply),
+                           "redirect_to": stand_in,
                            "history": []}
         messages[row >> 16]["recipients"].append(recipients[row])
     for row, at, event, state, reason, remote, *reply in db.execute(

@@ -237,6 +237,14 @@ def test_a_state_without_a_reason_is_a_lie():
     assert found(facts) == {"lies"}
 
 
+def test_a_redirect_to_nobody_is_a_lie():
+    facts = story()
+    recipients(facts)[2].update(state="redirected", redirect_to="qa@team.test")
+    assert found(facts) == {"lies"}
+    recipients(facts).append(row("qa@TEAM.test", "dropped", "no entry allows it", None))
+    assert found(facts) == set()
+
+
 def test_a_message_nobody_knows_is_a_lie():
     assert found([*story(), dot(3, "alice@example.com", number=None)]) == {"lies"}
 

@@ -56,6 +56,8 @@ def test_one_copy_for_all_that_are_redirected(make_daemon, hop):
     assert "deliver=2" in log[0] and "redirect=2" in log[0]
     # A person can't let go what somebody else stands for.
     relay.post("/messages/%s/release" % number, {"recipients": [REAL]}, want=(409,))
+    assert relay.stop() == 0
+    tool(relay, "dbcheck")
 
 
 def test_a_redirect_that_is_not_allowed_itself(make_daemon, hop):
