@@ -490,3 +490,38 @@ def test_unix_socket(make_daemon, make_hook, hop, tmp_path):
     relay.allow("ok.test")
     relay.wait_states(send(relay, "a@ok.test"), {"a@ok.test": "delivered"})
     assert hook.requests[0].head.startswith(b"GET /auth?x=1 HTTP/1.0\r\nHost: localhost\r\nAuth-Me")
+
+
+# --- more than the list ------------------------------------------------------------------------
+
+
+def test_overrides_whitelist(asking, hop):
+    """What no entry names may go by the hook's word; what one denies, never, unasked."""
+    relay, hook = asking(lambda r: OK if r.recipient[0] == "a" else nginx(Auth_Status="no"),
+                         ", overrides_whitelist: true", policy=", default: reject")
+    relay.post("/whitelist", {"pattern": "a@denied.test", "action": "deny"})
+    with Smtp(relay.smtp_port) as client:
+        message = client.send(SENDER, ["a@other.test", "b@other.test", "a@denied.test",
+                                       '"a b"@other.test', "a@ok.test"], MESSAGE)
+    relay.wait_states(message, {
+        "a@other.test": "delivered", "b@other.test": "dropped", "a@denied.test": "dropped",
+        '"a b"@other.test': "dropped", "a@ok.test": "delivered"})
+    assert sorted(hook.recipients()) == ["a@ok.test", "a@other.test", "b@other.test"]
+    assert sorted(hop.offered) == ["a@ok.test", "a@other.test"]
+    allowed = recipient(relay, message, "a@other.test")
+    assert (allowed["verdict"], allowed["entry"]) == ("deliver", None)
+    assert any("overrides_whitelist" in w for w in relay.get("/status")["warnings"])
+
+
+def test_overrides_whitelist_ends_with_it(asking, hop):
+    """P1: mail that is queued on the hook's word stays here once that no longer counts."""
+    relay, hook = asking(more=", overrides_whitelist: true")
+    relay.post("/routes/test/pause")
+    message = send(relay, "a@other.test")
+    wait_for(lambda: relay.states(message) == {"a@other.test": "queued"}, "the hook's yes")
+    relay.write_config(settings(hook.url))
+    relay.hup()
+    wait_for(lambda: relay.log().count("the new configuration is in force") == 1, "the reload")
+    relay.post("/routes/test/resume")
+    relay.wait_states(message, {"a@other.test": "dropped"})
+    assert hop.offered == []
