@@ -35,6 +35,21 @@ static json_t *view_examples(const struct lint_tally *tally)
 	return list;
 }
 
+static json_t *view_tally(const struct lint_tally *tally, int64_t seen)
+{
+	struct buf summary;
+	json_t *json;
+
+	buf_init(&summary, 1000);
+	lint_summary(tally, seen, SEEN_DAYS, &summary);
+	json = json_pack("{s:I, s:i, s:I, s:I, s:I, s:o, s:o}", "seen", (json_int_t)seen, "days",
+			 SEEN_DAYS, "matches", (json_int_t)tally->matches, "allows",
+			 (json_int_t)tally->allows, "stops", (json_int_t)tally->stops, "examples",
+			 view_examples(tally), "summary", view_span(buf_span(&summary)));
+	buf_release(&summary);
+	return json;
+}
+
 /* Takes `warnings`. */
 static json_t *view_advice(struct call *call, const struct lint_case *at, const char *address,
 			   json_t *warnings)
@@ -44,21 +59,18 @@ static json_t *view_advice(struct call *call, const struct lint_case *at, const 
 		.scope = at->scope.len > 0 ? arena_span_dup(call->arena, at->scope) : NULL};
 	struct counting *counting = arena_zalloc(call->arena, sizeof(*counting));
 	struct store_reader *reader = call_reader(call);
-	char summary[200];
+	json_t *json;
 	int64_t seen = 0;
+	int code;
 
 	counting->at = at;
-	if (queue_seen_count(reader, &query, &seen, NULL) != ERR_OK)
-		return json_pack("{s:n, s:o}", "seen", "warnings", warnings);
+	code = queue_seen_count(reader, &query, &seen, NULL);
 	query.address = address;
-	if (seen > 0 && queue_seen_each(reader, &query, count_row, counting, NULL) != ERR_OK)
-		return json_pack("{s:n, s:o}", "seen", "warnings", warnings);
-	lint_summary(&counting->tally, seen, SEEN_DAYS, summary, sizeof(summary));
-	return json_pack("{s:I, s:i, s:I, s:I, s:I, s:o, s:s, s:o}", "seen", (json_int_t)seen,
-			 "days", SEEN_DAYS, "matches", (json_int_t)counting->tally.matches,
-			 "allows", (json_int_t)counting->tally.allows, "stops",
-			 (json_int_t)counting->tally.stops, "examples",
-			 view_examples(&counting->tally), "summary", summary, "warnings", warnings);
+	if (code == ERR_OK && seen > 0)
+		code = queue_seen_each(reader, &query, count_row, counting, NULL);
+	json = code == ERR_OK ? view_tally(&counting->tally, seen) : json_pack("{s:n}", "seen");
+	(void)json_object_set_new(json, "warnings", warnings);
+	return json;
 }
 
 /* --- warnings ----------------------------------------------------------------------------------

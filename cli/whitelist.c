@@ -17,7 +17,8 @@ static const struct table_column columns[] = {
 	{"ID", true, 0, 0, NULL},	 {"ACTION", false, 0, 0, tool_state_colour},
 	{"PATTERN", false, 16, 0, NULL}, {"SCOPE", false, 0, 3, NULL},
 	{"EXPIRES", true, 0, 2, NULL},	 {"HITS", true, 0, 4, NULL},
-	{"NOTE", false, 10, 1, NULL},	 {"OWNER", false, 8, 5, NULL},
+	{"LAST HIT", true, 0, 5, NULL},	 {"NOTE", false, 10, 1, NULL},
+	{"OWNER", false, 8, 6, NULL},
 };
 
 /* --- list -------------------------------------------------------------------- */
@@ -49,17 +50,19 @@ static void add_entry(struct table *table, const json_t *entry)
 	char id[24];
 	char hits[24];
 	char left[TEXT_SHORT_SIZE] = "";
+	char last_hit[TEXT_SHORT_SIZE];
 
 	snprintf(id, sizeof(id), "%lld", tool_number(entry, "id"));
 	snprintf(hits, sizeof(hits), "%lld", tool_number(entry, "hits"));
+	tool_age(entry, "last_hit_at", last_hit);
 	if (tool_time(entry, "expired_at") != 0 || (expires != 0 && expires <= clock_wall_ms()))
 		snprintf(left, sizeof(left), "over");
 	else if (expires != 0)
 		text_duration(expires - clock_wall_ms(), left);
 	table_add(table,
 		  (const char *[]){id, tool_text(entry, "action"), tool_text(entry, "pattern"),
-				   tool_text(entry, "scope"), left, hits, tool_text(entry, "note"),
-				   tool_text(entry, "owner")});
+				   tool_text(entry, "scope"), left, hits, last_hit,
+				   tool_text(entry, "note"), tool_text(entry, "owner")});
 }
 
 static void print_entries(const json_t *items)

@@ -263,19 +263,14 @@ static const char *plural(size_t count)
 	return count == 1 ? "" : "es";
 }
 
-void lint_summary(const struct lint_tally *tally, int64_t seen, int days, char *text_out,
-		  size_t size)
+void lint_summary(const struct lint_tally *tally, int64_t seen, int days, struct buf *out)
 {
-	int len = snprintf(text_out, size,
-			   "matches %zu of the %lld recipients seen in the last %d days",
-			   tally->matches, (long long)seen, days);
-
-	if (tally->allows > 0 && len > 0 && (size_t)len < size)
-		len += snprintf(text_out + len, size - (size_t)len,
-				"; allows %zu address%s you have been dropping", tally->allows,
-				plural(tally->allows));
-	if (tally->stops > 0 && len > 0 && (size_t)len < size)
-		snprintf(text_out + len, size - (size_t)len,
-			 "; stops %zu address%s that mail has been going to", tally->stops,
-			 plural(tally->stops));
+	(void)buf_printf(out, "matches %zu of the %lld recipients seen in the last %d days",
+			 tally->matches, (long long)seen, days);
+	if (tally->allows > 0)
+		(void)buf_printf(out, "; allows %zu address%s you have been dropping",
+				 tally->allows, plural(tally->allows));
+	if (tally->stops > 0)
+		(void)buf_printf(out, "; stops %zu address%s that mail has been going to",
+				 tally->stops, plural(tally->stops));
 }

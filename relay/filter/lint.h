@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/buf.h"
 #include "base/span.h"
 #include "queue/whitelist.h"
 #include "relay/filter/pattern.h"
@@ -65,7 +66,6 @@ void lint_count(const struct lint_case *at, const char *address, struct span sco
  * "matches 3 of the 412 recipients seen in the last 30 days; allows 1 address
  * you have been dropping"
  */
-void lint_summary(const struct lint_tally *tally, int64_t seen, int days, char *text_out,
-		  size_t size);
+void lint_summary(const struct lint_tally *tally, int64_t seen, int days, struct buf *out);
 
 #endif

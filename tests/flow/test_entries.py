@@ -140,6 +140,8 @@ def test_hits_are_counted_and_kept(relay):
     etag = relay.request("GET", "/api/v1/whitelist/%d" % allowed).headers["ETag"]
     wait_for(lambda: relay.get("/whitelist/%d" % allowed)["hits"] == 6, "six hits")
     assert relay.get("/whitelist/%d" % allowed)["last_hit_at"]
+    shown = Tool(relay).text("whitelist", "list").splitlines()
+    assert "LAST HIT" in shown[0] and shown[1].split()[3] == "6" and shown[1].endswith("s")
     assert relay.request("GET", "/api/v1/whitelist/%d" % allowed).headers["ETag"] == etag
     assert relay.get("/whitelist/%d" % denied)["hits"] == 1  # refused when it was offered
     relay.restart()

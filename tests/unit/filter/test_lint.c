@@ -117,15 +117,13 @@ START_TEST(inclusion_holds_for_every_short_address)
 END_TEST
 
 static const struct list_row present[] = {
-	{"example.com", 1, false, NULL, 0},
-	{"boss@example.com", 2, true, NULL, 0},
-	{".denied.test", 3, true, NULL, 0},
-	{"shop.test", 4, false, "shop", 0},
-	{"over.test", 5, false, NULL, NOW - 1},
-	{"qa-*@glob.test", 6, false, NULL, 0},
-	{"nobody.test", 7, true, "shop", 0},
-	{"listed.test", 8, false, NULL, 0},
-	{NULL, 0, false, NULL, 0},
+	{"example.com", 1, false, NULL, 0},	  {"boss@example.com", 2, true, NULL, 0},
+	{".denied.test", 3, true, NULL, 0},	  {"shop.test", 4, false, "shop", 0},
+	{"over.test", 5, false, NULL, NOW - 1},	  {"qa-*@glob.test", 6, false, NULL, 0},
+	{"nobody.test", 7, true, "shop", 0},	  {"listed.test", 8, false, NULL, 0},
+	{"later.test", 9, false, NULL, NOW + 10}, {"a%c@listed.test", 10, false, NULL, 0},
+	{"two.test", 13, false, NULL, 0},	  {"tw*@two.test", 12, false, NULL, 0},
+	{"t*@two.test", 14, false, NULL, 0},	  {NULL, 0, false, NULL, 0},
 };
 
 static const struct {
@@ -176,6 +174,10 @@ static const struct {
 	/* Only an exact entry allows that form; a deny is read widely. */
 	{"a%b@listed.test", false, "", ""},
 	{"a%b@x.denied.test", false, "", "denied 3"},
+	{"a%c@listed.test", false, "shop", "covered 10"},
+	{"a@later.test", false, "", "covered 9"},
+	/* Of several the oldest. */
+	{"two@two.test", false, "", "covered 12"},
 };
 
 static void warnings_of(const struct lint_case *at, char *text)
@@ -243,7 +245,29 @@ START_TEST(an_entry_does_not_cover_itself_and_may_be_over)
 }
 END_TEST
 
-/* The longest pattern there is, and one whose sample address would be too long. */
+START_TEST(what_is_buried_covers_nothing)
+{
+	struct whitelist *list = list_of(present);
+	struct whitelist_change change = {.operation = ENTRY_REMOVE, .entry = {.id = 1}};
+	struct pattern pattern;
+	struct lint_case at = {.pattern = &pattern, .action = ENTRY_ALLOW, .now = NOW};
+	char text[300];
+
+	whitelist_publish(list, &change, 1, 2);
+	at.before = whitelist_acquire(list);
+	parse("a@example.com", &pattern);
+	warnings_of(&at, text);
+	ck_assert_str_eq(text, "");
+	/* What lies beside it in the same layer still does. */
+	parse("a@later.test", &pattern);
+	warnings_of(&at, text);
+	ck_assert_str_eq(text, "covered 9");
+	whitelist_release(&at.before);
+	whitelist_free(&list);
+}
+END_TEST
+
+/* The longest pattern there is: an address it covers would be too long. */
 START_TEST(patterns_at_the_limits)
 {
 	struct whitelist *list = list_of(present);
@@ -259,7 +283,8 @@ START_TEST(patterns_at_the_limits)
 
 	for (int i = 0; i < 4; i++)
 		strcat(text, "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghi.");
-	strcat(text, "t");
+	strcat(text, "test");
+	ck_assert_uint_eq(strlen(text), 1 + 252);
 	parse(text, &pattern);
 	warnings_of(&at, found);
 	ck_assert_str_eq(found, "");
@@ -306,6 +331,16 @@ static void tally_of(const struct list_row *rows, const char *text, bool deny, c
 	whitelist_free(&after);
 }
 
+static void expect_summary(const struct lint_tally *tally, int64_t seen_count, const char *want)
+{
+	struct buf text;
+
+	buf_init(&text, 500);
+	lint_summary(tally, seen_count, 30, &text);
+	ck_assert_str_eq(text.data, want);
+	buf_release(&text);
+}
+
 START_TEST(what_it_means_for_recipients_seen)
 {
 	static const struct list_row with_new[] = {{"example.com", 1, false, NULL, 0},
@@ -318,7 +353,6 @@ START_TEST(what_it_means_for_recipients_seen)
 	static const struct list_row with_scope[] = {{"shop.test", 9, false, "x", 0},
 						     {NULL, 0, false, NULL, 0}};
 	struct lint_tally tally;
-	char text[300];
 
 	tally_of(with_new, "new.test", false, "", &tally);
 	ck_assert_uint_eq(tally.matches, 2); /* not the address of the other form */
@@ -326,22 +360,50 @@ START_TEST(what_it_means_for_recipients_seen)
 	ck_assert_uint_eq(tally.stops, 0);
 	ck_assert_uint_eq(tally.example_count, 1);
 	ck_assert_str_eq(tally.examples[0], "a@new.test");
-	lint_summary(&tally, 412, 30, text, sizeof(text));
-	ck_assert_str_eq(text, "matches 2 of the 412 recipients seen in the last 30 days; allows 1 "
-			       "address you have been dropping");
+	expect_summary(&tally, 412,
+		       "matches 2 of the 412 recipients seen in the last 30 days; allows 1 "
+		       "address you have been dropping");
 	tally_of(with_deny, "example.com", true, "", &tally);
 	ck_assert_uint_eq(tally.matches, 3);
 	ck_assert_uint_eq(tally.allows, 0);
 	ck_assert_uint_eq(tally.stops, 1); /* d was refused before, boss is */
 	ck_assert_str_eq(tally.examples[0], "c@example.com");
-	lint_summary(&tally, 3, 30, text, sizeof(text));
-	ck_assert_str_eq(text, "matches 3 of the 3 recipients seen in the last 30 days; stops 1 "
-			       "address that mail has been going to");
+	expect_summary(&tally, 3,
+		       "matches 3 of the 3 recipients seen in the last 30 days; stops 1 "
+		       "address that mail has been going to");
 	tally_of(with_scope, "shop.test", false, "x", &tally);
 	ck_assert_uint_eq(tally.matches, 1);
 	ck_assert_uint_eq(tally.allows, 1);
-	lint_summary(&tally, 9, 30, text, 12); /* cut, never past the end */
-	ck_assert_str_eq(text, "matches 1 o");
+	expect_summary(&(struct lint_tally){.matches = 9, .allows = 2, .stops = 3}, 10,
+		       "matches 9 of the 10 recipients seen in the last 30 days; allows 2 addresses"
+		       " you have been dropping; stops 3 addresses that mail has been going to");
+}
+END_TEST
+
+/* A change of many lines is about every address; a few of them are named. */
+START_TEST(what_it_means_for_the_list_as_a_whole)
+{
+	struct whitelist *before = list_of(present);
+	struct whitelist *after =
+		list_of((const struct list_row[]){{"*", 1, false, NULL, 0}, {NULL}});
+	struct lint_case at = {
+		.before = whitelist_acquire(before), .after = whitelist_acquire(after), .now = NOW};
+	struct lint_tally tally = {.matches = 0};
+
+	for (int i = 0; i < LINT_EXAMPLES + 3; i++) {
+		char text[40];
+
+		snprintf(text, sizeof(text), "u%d@nowhere.test", i);
+		lint_count(&at, text, span_of(""), true, &tally);
+	}
+	ck_assert_uint_eq(tally.matches, LINT_EXAMPLES + 3);
+	ck_assert_uint_eq(tally.allows, LINT_EXAMPLES + 3);
+	ck_assert_uint_eq(tally.example_count, LINT_EXAMPLES);
+	ck_assert_str_eq(tally.examples[LINT_EXAMPLES - 1], "u4@nowhere.test");
+	whitelist_release(&at.before);
+	whitelist_release(&at.after);
+	whitelist_free(&before);
+	whitelist_free(&after);
 }
 END_TEST
 
@@ -368,4 +430,5 @@ END_TEST
 
 UNIT_MAIN("filter/lint", one_pattern_inside_another, inclusion_holds_for_every_short_address,
 	  warnings, an_entry_does_not_cover_itself_and_may_be_over, patterns_at_the_limits,
-	  what_it_means_for_recipients_seen, the_lists_of_domains_are_in_order)
+	  what_it_means_for_recipients_seen, what_it_means_for_the_list_as_a_whole,
+	  what_is_buried_covers_nothing, the_lists_of_domains_are_in_order)
