@@ -20,6 +20,7 @@ import resource
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
@@ -31,13 +32,14 @@ FILES = ["relay/filter/verdict.c", "relay/filter/layer.c", "relay/filter/layer_b
          "relay/mail/address.c"]
 TESTS = ["tests/unit/filter/test_pattern.c", "tests/unit/filter/test_verdict.c",
          "tests/unit/filter/test_policy.c", "tests/unit/filter/test_judge.c",
-         "tests/unit/filter/test_reserved.c", "tests/unit/filter/test_layer.c",
+         "tests/unit/filter/test_reserved.c", "tests/unit/filter/test_ruling.c",
+         "tests/unit/filter/test_layer.c",
          "tests/unit/filter/test_extent.c", "tests/unit/filter/test_whitelist.c", "tests/unit/mail/test_address.c",
          "tests/unit/filter/test_oracle.c"]
 HELPERS = ["tests/unit/mail/corpora.c"]
 JUDGE = "tests/property/judge.c"
 LIBRARIES = ["libfilter.a", "libmail.a", "libqueue.a", "libschema.a", "libbase.a"]
-PACKAGES = ["check", "sqlite3", "openssl", "libidn2", "yaml-0.1"]
+PACKAGES = ["check", "sqlite3", "openssl", "libidn2", "yaml-0.1", "jansson"]
 PATIENCE = 30  # seconds for all tests of one mutant
 MEMORY = 3 << 30
 QUESTIONS = 6000  # of tests/property/oracle.py
@@ -175,6 +177,10 @@ def mutants_of(source):
                 yield tokens[start + 1].start, tokens[end].start, "!(%s)" % inside, "return negated"
 
 
+class Unlinked(Exception):
+    pass
+
+
 class Bench:
     """The tests, compiled once, and what is needed to put a mutant among them."""
 
@@ -196,7 +202,8 @@ class Bench:
             "#include <stdio.h>\n#include <string.h>\n" +
             "".join("int %s(void);\n" % n for n in names + ["main_judge"]) +
             "int main(int c, char **v) {\n"
-            "if (c > 1) return main_judge();\n" +
+            "if (c > 1) return main_judge();\n"
+            "setvbuf(stdout, NULL, _IOLBF, 0);\n" +
             "".join("%s(); fflush(stdout);\n" % n for n in names) + "return 0; }\n")
         self.objects.append(self.compile(driver))
         self.make_questions()
@@ -208,9 +215,11 @@ class Bench:
         return out
 
     def link(self, extra, out):
-        subprocess.run(["gcc", "-o", out, *self.objects, *extra,
-                        *[self.build / l for l in LIBRARIES], *self.libs], check=True,
-                       capture_output=True)
+        done = subprocess.run(["gcc", "-o", out, *self.objects, *extra,
+                               *[self.build / l for l in LIBRARIES], *self.libs],
+                              capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise Unlinked(done.stderr)
 
     def make_questions(self):
         """What the oracle asked the real thing, and what it was told."""
@@ -255,16 +264,23 @@ def is_noticed(bench, program):
         return "oracle.py"
     process = subprocess.Popen([program], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                                env=environment, preexec_fn=limit)
-    try:
-        out, _ = process.communicate(timeout=PATIENCE)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.communicate()
-        return "time"
-    failed = re.search(rb"^not ok \d+ - (\S+)", out, re.M)
+    late = threading.Event()
+    alarm = threading.Timer(PATIENCE, lambda: (late.set(), process.kill()))
+    alarm.start()
+    failed = None
+    for line in process.stdout:
+        failed = re.match(rb"not ok \d+ - (\S+)", line)
+        if failed:
+            process.kill()
+            break
+    process.stdout.close()
+    code = process.wait()
+    alarm.cancel()
     if failed:
         return failed.group(1).decode()
-    return "crash" if process.returncode != 0 else None
+    if late.is_set():
+        return "time"
+    return "crash" if code != 0 else None
 
 
 def try_one(bench, path, source, original, number, mutant):

@@ -59,6 +59,8 @@ START_TEST(sender)
 		{"<user@ok.test>", "bounces@ok.test", "user@ok.test", false},
 		{"<User@OK.test>", "", "User@OK.test", false},
 		{"<app@senders.test>", "", "app@senders.test", false}, /* delivery.senders */
+		{"<app@second.test>", "", "app@second.test", false},
+		{"<app@behind.test>", "", "", true}, /* stands behind them, and is none */
 		{"<customer@evil.example>", "bounces@ok.test", "bounces@ok.test", true},
 		{"<customer@evil.example>", "app@senders.test", "app@senders.test", true},
 		{"<customer@evil.example>", "", "", true},
@@ -77,17 +79,19 @@ START_TEST(sender)
 						  {"no@senders.test", .id = 3, .deny = true},
 						  {NULL}});
 	const struct whitelist_snapshot *snapshot = whitelist_acquire(list);
-	struct pattern senders[1];
+	struct pattern senders[3];
 	struct err why;
 
 	ck_assert_int_eq(pattern_parse(span_of("senders.test"), &senders[0], &why), ERR_OK);
+	ck_assert_int_eq(pattern_parse(span_of("second.test"), &senders[1], &why), ERR_OK);
+	ck_assert_int_eq(pattern_parse(span_of("behind.test"), &senders[2], &why), ERR_OK);
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct policy_options options = {
-			.senders = senders, .sender_count = 1, .bounce_to = rows[i].bounce_to};
+			.senders = senders, .sender_count = 2, .bounce_to = rows[i].bounce_to};
 		struct address from;
 		struct address out;
 		char text[ADDRESS_TEXT_SIZE];
-		bool replaced;
+		bool replaced = !rows[i].replaced;
 
 		ck_assert_int_eq(address_parse_path(span_of(rows[i].sender), ADDRESS_REVERSE_PATH,
 						    &from, &why),
