@@ -20,7 +20,7 @@
 static bool judge_now(void *ctx, const char *text, const char *scope, struct ruling *ruling_out)
 {
 	struct release_judge *judge = ctx;
-	struct judge_case at = {.scope = span_of(scope)};
+	struct judge_case at = {.scope = span_of(scope), .rules = judge->rules, .released = true};
 	struct address address;
 	struct verdict verdict;
 	struct err why;
@@ -49,6 +49,8 @@ const struct act_judge *release_judge_init(struct release_judge *judge, struct w
 struct work {
 	struct act act;
 	struct release_judge judge;
+	const struct edition
+		*rules; /* held while the job is with the store; NULL: none are asked */
 };
 
 /* False: replied. A message of another scope is none at all for a caller that is limited to one. */
@@ -133,9 +135,11 @@ static const char *detail_of(const struct act *act)
 
 static void act_done(struct call *call)
 {
-	const struct work *work = call->work;
+	struct work *work = call->work;
 	const struct act *act = &work->act;
 
+	if (work->rules != NULL)
+		published_release(&work->rules);
 	if (act->job.code != ERR_OK) {
 		call_error(call, act->job.code, &act->job.why);
 		return;
@@ -145,6 +149,45 @@ static void act_done(struct call *call)
 		   json_pack("{s:I, s:I, s:I, s:s?, s:o}", "changed", (json_int_t)act->changed,
 			     "wished", (json_int_t)act->wished, "refused", (json_int_t)act->refused,
 			     "detail", detail_of(act), "delivery", delivery_view(call->api)));
+}
+
+static struct rule_facts facts_of(const struct new_message *m, struct address *sender)
+{
+	return (struct rule_facts){.sender = rule_sender(m->sender, sender),
+				   .client = m->client_address,
+				   .user = m->user,
+				   .listener = m->listener,
+				   .scope = m->scope,
+				   .size = m->size,
+				   .header_known = m->header_parsed};
+}
+
+/* What the rules in force say of the message; one that can't be read is found out by the job. */
+static void ask_rules(struct call *call, struct work *work)
+{
+	struct rules *rules = call->api->env.rules;
+	struct store_reader *reader;
+	struct message_view view;
+	struct rule_facts facts;
+	struct address sender;
+	struct buf chunk;
+	struct err why;
+
+	if (rules == NULL || !rules_are_on(rules))
+		return;
+	reader = call_reader(call);
+	if (queue_message_show(reader, &work->act.message, call->arena, &view, &why) != ERR_OK)
+		return;
+	facts = facts_of(&view.m, &sender);
+	buf_init(&chunk, BODY_CHUNK_BYTES);
+	/* Within its limits the header lies in the first chunk. */
+	if (view.m.size > 0 &&
+	    queue_body_read(reader, &work->act.message, 0, &chunk, &why) != ERR_OK)
+		facts.header_known = false;
+	facts.section = span_first(buf_span(&chunk), (size_t)view.m.header_size);
+	work->rules = rules_acquire(rules);
+	work->judge.rules = rule_match(work->rules, &facts, call->arena);
+	buf_release(&chunk);
 }
 
 static void act_on(struct call *call, enum transition transition)
@@ -164,6 +207,8 @@ static void act_on(struct call *call, enum transition transition)
 	work->act.actor = call->caller.actor;
 	work->act.now = clock_wall_ms();
 	work->act.judge = release_judge_init(&work->judge, call->api->env.whitelist, call->arena);
+	if (releases)
+		ask_rules(call, work);
 	call->work = work;
 	call_submit(call, queue_act, &work->act.job, act_done);
 }

@@ -4,12 +4,15 @@
 
 #include "admin/call.h"
 #include "queue/act.h"
+#include "relay/filter/rule_match.h"
 #include "relay/filter/whitelist.h"
 
 /* What a release must pass, in the writer thread: the list in force at that moment. */
 struct release_judge {
 	struct act_judge ops;
 	struct whitelist *whitelist;
+	const struct rule_matches
+		*rules;	     /* of the one message; NULL: they are asked when it is sent */
 	struct arena *arena; /* of its strings; nobody else uses it while a job is with the store */
 };
 /* Returns judge->ops, for act.judge; all of them outlive the job. */

@@ -11,6 +11,7 @@
 #include "queue/store.h"
 #include "relay/filter/fault.h"
 #include "relay/filter/policy.h"
+#include "relay/filter/rule.h"
 #include "relay/filter/whitelist.h"
 
 /* `admin:`. Owned by the configuration; copied by admin_start. */
@@ -123,6 +124,7 @@ struct admin_env {
 	 */
 	struct whitelist *whitelist;
 	struct faults *faults; /* likewise, by the store's on_faults */
+	struct rules *rules;   /* likewise, by on_rules */
 	const char *data_dir;
 	const char *hostname;
 	const char *version;

@@ -125,17 +125,17 @@ static json_t *view_whitelist(struct whitelist *whitelist, json_t *warnings)
 
 static json_t *view_faults(struct faults *faults)
 {
-	const struct fault_set *set = faults_acquire(faults);
+	const struct edition *set = faults_acquire(faults);
 	struct fault_view view;
 	json_int_t enabled = 0;
 	json_int_t strikes = 0;
 
-	for (size_t i = 0; i < fault_set_count(set); i++) {
+	for (size_t i = 0; i < set->count; i++) {
 		fault_set_view(set, i, &view);
 		enabled += view.fault->enabled ? 1 : 0;
 		strikes += (json_int_t)view.strikes;
 	}
-	faults_release(&set);
+	published_release(&set);
 	return json_pack("{s:I, s:I}", "enabled", enabled, "strikes", strikes);
 }
 
@@ -165,6 +165,23 @@ static void set_hook(json_t *json, const struct api *api)
 	store_stats(api->env.store, &stats);
 	api->env.ops->hook(api->env.ctx, &hook);
 	(void)json_object_set_new(json, "hook", hook.asks ? view_hook(&hook, &stats) : json_null());
+}
+
+static json_t *view_rules(struct rules *rules)
+{
+	const struct edition *edition = rules_acquire(rules);
+	json_t *overriding = json_array();
+	json_int_t enabled = 0;
+	struct rule_view view;
+
+	for (size_t i = 0; i < edition->count; i++) {
+		rule_view(edition, i, &view);
+		enabled += view.rule->enabled ? 1 : 0;
+		if (view.rule->enabled && view.rule->overrides_whitelist)
+			add_text(overriding, view.rule->name);
+	}
+	published_release(&edition);
+	return json_pack("{s:I, s:o}", "enabled", enabled, "overriding", overriding);
 }
 
 static json_t *view_queue(struct store *store)
@@ -235,6 +252,7 @@ void handle_status(struct call *call)
 	(void)json_object_set_new(json, "faults", view_faults(api->env.faults));
 	set_leaving(json, api);
 	set_hook(json, api);
+	(void)json_object_set_new(json, "rules", view_rules(api->env.rules));
 	set_numbers(json, api);
 	set_lists(json, api, warnings);
 	call_reply(call, 200, json);

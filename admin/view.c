@@ -133,16 +133,24 @@ json_t *view_verdict(const struct verdict *verdict)
 	return json;
 }
 
+/* What every row of an ordered list begins with. */
+static void set_row(json_t *json, enum published_source source, int64_t id, const char *name,
+		    bool enabled)
+{
+	bool stored = source == PUBLISHED_FROM_STORE;
+
+	set(json, "id", stored ? json_integer(id) : json_null());
+	set(json, "source", json_string(stored ? "api" : "config"));
+	set(json, "name", view_text(name));
+	set(json, "enabled", json_boolean(enabled));
+}
+
 json_t *view_fault(const struct fault_view *view)
 {
 	const struct fault *fault = view->fault;
-	bool stored = view->source == FAULT_FROM_STORE;
 	json_t *json = json_object();
 
-	set(json, "id", stored ? json_integer(fault->id) : json_null());
-	set(json, "source", json_string(stored ? "api" : "config"));
-	set(json, "name", view_text(fault->name));
-	set(json, "enabled", json_boolean(fault->enabled));
+	set_row(json, view->source, fault->id, fault->name, fault->enabled);
 	set(json, "action", json_string(fault_action_name(fault->action)));
 	set(json, "stage", json_string(fault_stage_name(fault->stage)));
 	set(json, "recipient", view_given(fault->recipient));
@@ -162,6 +170,54 @@ json_t *view_fault(const struct fault_view *view)
 	set(json, "strikes", json_integer((json_int_t)view->strikes));
 	set(json, "created_at", view_time(fault->created_at));
 	set(json, "created_by", view_text(fault->created_by));
+	return json;
+}
+
+static json_t *view_rule_headers(const struct rule *rule)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < rule->header_count; i++) {
+		const struct rule_header *header = &rule->headers[i];
+		json_t *json = json_object();
+
+		set(json, "name", view_text(header->name));
+		set(json, "match", json_string(rule_match_name(header->match)));
+		if (header->match == RULE_EXACT || header->match == RULE_GLOB)
+			set(json, "value", view_text(header->value));
+		(void)json_array_append_new(list, json);
+	}
+	return list;
+}
+
+static json_t *view_octets(int64_t octets)
+{
+	return octets > 0 ? json_integer(octets) : json_null();
+}
+
+json_t *view_rule(const struct rule_view *view)
+{
+	const struct rule *rule = view->rule;
+	json_t *json = json_object();
+
+	set_row(json, view->source, rule->id, rule->name, rule->enabled);
+	set(json, "action", json_string(rule_action_name(rule->action)));
+	set(json, "redirect_to", view_given(rule->redirect_to));
+	set(json, "tag", view_given(rule->tag));
+	set(json, "overrides_whitelist", json_boolean(rule->overrides_whitelist));
+	set(json, "sender", view_given(rule->sender));
+	set(json, "recipient", view_given(rule->recipient));
+	set(json, "client", view_given(rule->client));
+	set(json, "user", view_given(rule->user));
+	set(json, "listener", view_given(rule->listener));
+	set(json, "scope", view_given(rule->scope));
+	set(json, "min_size", view_octets(rule->min_size));
+	set(json, "max_size", view_octets(rule->max_size));
+	set(json, "headers", view_rule_headers(rule));
+	set(json, "note", view_given(rule->note));
+	set(json, "matches", json_integer((json_int_t)view->matches));
+	set(json, "created_at", view_time(rule->created_at));
+	set(json, "created_by", view_text(rule->created_by));
 	return json;
 }
 
@@ -226,6 +282,7 @@ json_t *view_recipient(const struct recipient_view *recipient, bool with_history
 	set(json, "revision", json_integer(recipient->ruling.revision));
 	set(json, "nearest", view_text(recipient->ruling.nearest));
 	set(json, "redirect_to", view_text(recipient->ruling.redirect_to));
+	set(json, "rule", view_text(recipient->ruling.rule));
 	set(json, "route", view_text(recipient->route));
 	set(json, "attempts", json_integer(recipient->attempts));
 	set(json, "next_attempt_at", view_time(recipient->next_attempt_at));

@@ -11,6 +11,7 @@
 #include "queue/token.h"
 #include "queue/whitelist.h"
 #include "relay/filter/fault.h"
+#include "relay/filter/rule.h"
 #include "relay/filter/whitelist.h"
 
 /* Each returns a new reference. Pure. */
@@ -25,6 +26,7 @@ json_t *view_entry(const struct entry *entry);
 /* A judgement made now: verdict, reason, entry, nearest. */
 json_t *view_verdict(const struct verdict *verdict);
 json_t *view_fault(const struct fault_view *view);
+json_t *view_rule(const struct rule_view *view);
 json_t *view_recipient(const struct recipient_view *recipient, bool with_history);
 /* The same with what a list shows of its message. */
 json_t *view_recipient_row(const struct recipient_row *row);

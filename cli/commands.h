@@ -46,6 +46,12 @@ extern const struct command command_fault_list;
 extern const struct command command_fault_add;
 extern const struct command command_fault_remove;
 
+/* cli/rule.c */
+extern const struct command command_rule_list;
+extern const struct command command_rule_add;
+extern const struct command command_rule_change;
+extern const struct command command_rule_remove;
+
 /* cli/pause.c */
 extern const struct command command_pause;
 extern const struct command command_resume;

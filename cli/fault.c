@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "cli/client.h"
 #include "cli/commands.h"
+#include "cli/rows.h"
 #include "cli/text.h"
 
 static const struct table_column columns[] = {
@@ -19,15 +20,6 @@ static const struct table_column columns[] = {
 
 /* --- list -------------------------------------------------------------------- */
 
-/* Two parts of one cell, a blank between them. */
-static void add_words(char *text, size_t size, const char *words)
-{
-	size_t len = strlen(text);
-
-	if (words[0] != '\0')
-		snprintf(text + len, size - len, "%s%s", len > 0 ? " " : "", words);
-}
-
 static void describe(const json_t *rule, char *text, size_t size)
 {
 	long long delay = tool_number(rule, "delay_ms");
@@ -37,18 +29,18 @@ static void describe(const json_t *rule, char *text, size_t size)
 	text[0] = '\0';
 	if (!json_is_null(json_object_get(rule, "code"))) {
 		snprintf(number, sizeof(number), "%lld", tool_number(rule, "code"));
-		add_words(text, size, number);
+		rows_add_words(text, size, number);
 	}
-	add_words(text, size, tool_text(rule, "enhanced"));
-	add_words(text, size, tool_text(rule, "text"));
+	rows_add_words(text, size, tool_text(rule, "enhanced"));
+	rows_add_words(text, size, tool_text(rule, "text"));
 	if (delay > 0) {
 		snprintf(number, sizeof(number), "after %lld ms", delay);
-		add_words(text, size, number);
+		rows_add_words(text, size, number);
 	}
 	if (strcmp(tool_text(rule, "action"), "defer") == 0) {
 		snprintf(number, sizeof(number), "%lld %s", attempts,
 			 attempts == 1 ? "time" : "times");
-		add_words(text, size, number);
+		rows_add_words(text, size, number);
 	}
 }
 
@@ -67,7 +59,7 @@ static void describe_rhythm(const json_t *rule, char *text, size_t size)
 		if (number == parts[i].usual)
 			continue;
 		snprintf(part, sizeof(part), "%s %lld", parts[i].name, number);
-		add_words(text, size, part);
+		rows_add_words(text, size, part);
 	}
 	if (json_is_false(json_object_get(rule, "enabled")))
 		snprintf(text, size, "off");
@@ -75,14 +67,12 @@ static void describe_rhythm(const json_t *rule, char *text, size_t size)
 
 static void add_rule(struct table *table, const json_t *rule)
 {
-	bool stored = json_is_integer(json_object_get(rule, "id"));
-	char id[24] = "config";
+	char id[24];
 	char what[500];
 	char when[120];
 	char strikes[24];
 
-	if (stored)
-		snprintf(id, sizeof(id), "%lld", tool_number(rule, "id"));
+	rows_format_id(rule, id, sizeof(id));
 	describe(rule, what, sizeof(what));
 	describe_rhythm(rule, when, sizeof(when));
 	snprintf(strikes, sizeof(strikes), "%lld", tool_number(rule, "strikes"));
@@ -102,30 +92,13 @@ static void print_rules(const json_t *items)
 	table_free(&table);
 }
 
+static const struct rows faults = {.noun = "fault rule",
+				   .path = "/api/v1/faults",
+				   .none = "there is no fault rule: nothing fails on purpose"};
+
 static int run_list(struct tool *tool, int argc, char **argv)
 {
-	const struct tool_option none[] = {{NULL, NULL, NULL}};
-	json_t *page;
-	json_t *items;
-	int count;
-	int ends = tool_options(tool, none, argc, argv, &count);
-
-	if (ends != TOOL_OK)
-		return ends > 0 ? ends : TOOL_OK;
-	if (count > 0)
-		return tool_misuse(tool, "\"%s\" is one word too many", argv[0]);
-	ends = client_ask(tool, "GET", "/api/v1/faults", NULL, &page);
-	if (ends != TOOL_OK)
-		return ends;
-	items = json_object_get(page, "items");
-	if (tool->format != TOOL_TEXT)
-		tool_print_items(tool, items);
-	else if (json_array_size(items) > 0)
-		print_rules(items);
-	if (json_array_size(items) == 0)
-		ends = tool_fail(TOOL_NO, "there is no fault rule: nothing fails on purpose");
-	json_decref(page);
-	return ends;
+	return rows_list(tool, &faults, argc, argv, print_rules);
 }
 
 const struct command command_fault_list = {"fault list", "",
@@ -152,26 +125,6 @@ struct add_options {
 	const char *note;
 	bool off;
 };
-
-static int set_text(json_t *rule, const char *name, const char *value)
-{
-	if (value != NULL && json_object_set_new(rule, name, json_string(value)) != 0)
-		return tool_fail(TOOL_USAGE, "\"%s\" is no UTF-8", value);
-	return TOOL_OK;
-}
-
-/* What numbers are possible is the daemon's to say. */
-static int set_number(json_t *rule, const char *name, const char *option, const char *value)
-{
-	uint64_t number;
-
-	if (value == NULL)
-		return TOOL_OK;
-	if (span_to_u64(span_of(value), INT64_MAX, &number) != ERR_OK)
-		return tool_fail(TOOL_USAGE, "%s: \"%s\" is no number", option, value);
-	(void)json_object_set_new(rule, name, json_integer((json_int_t)number));
-	return TOOL_OK;
-}
 
 /* "1500ms", "5s", "2m". */
 static int set_delay(json_t *rule, const char *value)
@@ -213,7 +166,7 @@ static int set_texts(json_t *rule, const struct add_options *given)
 	int ends = TOOL_OK;
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]) && ends == TOOL_OK; i++)
-		ends = set_text(rule, texts[i].name, texts[i].value);
+		ends = rows_set_text(rule, texts[i].name, texts[i].value);
 	return ends;
 }
 
@@ -231,7 +184,7 @@ static int set_numbers(json_t *rule, const struct add_options *given)
 	int ends = set_delay(rule, given->delay);
 
 	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]) && ends == TOOL_OK; i++)
-		ends = set_number(rule, numbers[i].name, numbers[i].option, numbers[i].value);
+		ends = rows_set_number(rule, numbers[i].name, numbers[i].option, numbers[i].value);
 	if (given->off)
 		(void)json_object_set_new(rule, "enabled", json_false());
 	return ends;
@@ -242,16 +195,16 @@ static int add_rule_named(struct tool *tool, const struct add_options *given, co
 {
 	json_t *rule = json_object();
 	json_t *added = NULL;
-	int ends = set_text(rule, "name", name);
+	int ends = rows_set_text(rule, "name", name);
 
 	if (ends == TOOL_OK)
-		ends = set_text(rule, "action", action);
+		ends = rows_set_text(rule, "action", action);
 	if (ends == TOOL_OK)
 		ends = set_texts(rule, given);
 	if (ends == TOOL_OK)
 		ends = set_numbers(rule, given);
 	if (ends == TOOL_OK)
-		ends = client_ask(tool, "POST", "/api/v1/faults", rule, &added);
+		ends = client_ask(tool, "POST", faults.path, rule, &added);
 	json_decref(rule);
 	if (ends != TOOL_OK)
 		return ends;
@@ -330,69 +283,9 @@ const struct command command_fault_add = {
 
 /* --- remove ------------------------------------------------------------------ */
 
-/* The id of the rule with this name, 0 for none; -1: it stands in the configuration. */
-static long long id_of(const json_t *items, const char *name)
-{
-	long long id = 0;
-	json_t *rule;
-	size_t i;
-
-	json_array_foreach((json_t *)(uintptr_t)items, i, rule)
-	{
-		if (strcmp(tool_text(rule, "name"), name) != 0)
-			continue;
-		if (json_is_integer(json_object_get(rule, "id")))
-			return tool_number(rule, "id");
-		id = -1;
-	}
-	return id;
-}
-
-static int find_id(struct tool *tool, const char *name, long long *id_out)
-{
-	json_t *page;
-	int ends = client_ask(tool, "GET", "/api/v1/faults", NULL, &page);
-
-	if (ends != TOOL_OK)
-		return ends;
-	*id_out = id_of(json_object_get(page, "items"), name);
-	json_decref(page);
-	if (*id_out < 0)
-		return tool_fail(TOOL_NO,
-				 "%s stands in the daemon's configuration: remove it there", name);
-	if (*id_out == 0)
-		return tool_fail(TOOL_NO, "there is no fault rule %s", name);
-	return TOOL_OK;
-}
-
-static int remove_id(struct tool *tool, long long id)
-{
-	char path[64];
-	char what[64];
-
-	snprintf(path, sizeof(path), "/api/v1/faults/%lld", id);
-	snprintf(what, sizeof(what), "fault rule %lld", id);
-	return client_remove(tool, path, id, what);
-}
-
-/* A name of digits only is taken for an id. */
 static int run_remove(struct tool *tool, int argc, char **argv)
 {
-	const struct tool_option none[] = {{NULL, NULL, NULL}};
-	long long id = 0;
-	uint64_t number;
-	int count;
-	int ends = tool_options(tool, none, argc, argv, &count);
-
-	if (ends != TOOL_OK)
-		return ends > 0 ? ends : TOOL_OK;
-	if (count != 1)
-		return tool_misuse(tool, "the name or the id of one fault rule is needed");
-	if (span_to_u64(span_of(argv[0]), INT64_MAX, &number) == ERR_OK)
-		id = (long long)number;
-	else
-		ends = find_id(tool, argv[0], &id);
-	return ends == TOOL_OK ? remove_id(tool, id) : ends;
+	return rows_remove(tool, &faults, argc, argv);
 }
 
 const struct command command_fault_remove = {

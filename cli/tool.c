@@ -127,7 +127,7 @@ static bool is_option(const char *text)
 }
 
 #define GLOBAL_COUNT 5
-#define OPTIONS_MAX  24
+#define OPTIONS_MAX  32
 
 struct global_flags {
 	bool json;

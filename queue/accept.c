@@ -65,8 +65,10 @@ static int insert_message(struct store *store, int64_t number, const struct new_
 static const char sql_recipient[] =
 	"INSERT INTO recipient(id, address, state, accepted_state, due_at, waiting_since,"
 	" updated_at, verdict, verdict_reason, entry, revision, nearest, notify, orcpt, origin,"
-	" fault, lane, proof, redirect_to, ask_at, permit, hop, command) VALUES(?1, ?2, ?3, ?3, ?4,"
-	" ?5, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)";
+	" fault, lane, proof, redirect_to, ask_at, permit, hop, command, rule) VALUES(?1, ?2, ?3, "
+	"?3,"
+	" ?4, ?5, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, "
+	"?22)";
 
 static void give_time(struct query *query, bool has_one, int64_t at)
 {
@@ -105,6 +107,7 @@ static int insert_row(struct store *store, int64_t id, int64_t lane, int64_t now
 	query_give_int(&query, recipient->permit);
 	query_give_text(&query, recipient->hop);
 	query_give_text(&query, recipient->command);
+	query_give_text(&query, recipient->ruling.rule);
 	return query_run(&query, why);
 }
 

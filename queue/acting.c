@@ -97,7 +97,8 @@ static bool wish_for(enum transition transition, enum wish present, enum wish *w
 static const char sql_move[] =
 	"UPDATE recipient SET state = ?2, due_at = ?3, waiting_since = coalesce(?3, waiting_since),"
 	" parked = NULL, reason = ?4, events = ?5, updated_at = ?6, ask_at = ?7, asked = 0,"
-	" lease = NULL, permit = CASE permit WHEN ?8 THEN ?9 ELSE permit END WHERE id = ?1";
+	" lease = NULL, permit = CASE permit WHEN ?8 THEN ?9 ELSE permit END,"
+	" released = max(released, ?10) WHERE id = ?1";
 
 static int write_move(struct store *store, const struct order *order, const struct subject *subject,
 		      enum state to, struct err *why)
@@ -122,6 +123,7 @@ static int write_move(struct store *store, const struct order *order, const stru
 		query_give_null(&query);
 	query_give_int(&query, PERMIT_EXPIRED);
 	query_give_int(&query, PERMIT_NONE);
+	query_give_int(&query, order->transition == TRANSITION_RELEASE);
 	code = query_run(&query, why);
 	if (code == ERR_OK)
 		code = tell(store, order, subject,

@@ -176,7 +176,8 @@ static const char sql_events[] =
 	" (SELECT max(sequence) FROM history h WHERE h.recipient = r.id)" SOME;
 static const char sql_meta[] =
 	"SELECT NULL, NULL, 'the table meta lacks ' || column1 FROM"
-	" (VALUES('whitelist_revision'), ('next_message'), ('fault_revision'))"
+	" (VALUES('whitelist_revision'), ('next_message'), ('fault_revision'),"
+	" ('rule_revision'))"
 	" WHERE column1 NOT IN (SELECT name FROM meta)" SOME;
 
 /* What was written down as the number of recipients in each state. */

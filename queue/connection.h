@@ -37,6 +37,6 @@ void recipient_take(struct query *query, struct arena *arena, struct recipient_v
 	" r.nearest, coalesce(r.reason, r.verdict_reason), r.route, r.attempts,"                   \
 	" CASE WHEN r.parked IS NULL THEN coalesce(r.due_at, 0) ELSE 0 END, r.reply_code, "        \
 	"r.reply_enhanced, r.reply_text, r.notify, r.orcpt,"                                       \
-	" r.origin, r.updated_at, r.kind, r.redirect_to"
+	" r.origin, r.updated_at, r.kind, r.redirect_to, r.rule"
 
 #endif

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "queue/ordered.h"
 #include "queue/reader.h"
 #include "queue/store.h"
 
@@ -48,26 +49,15 @@ struct fault {
 	int64_t revision;	/* of the change that wrote it: its ETag */
 };
 
-enum fault_operation { FAULT_ADD = 1, FAULT_REPLACE = 2, FAULT_REMOVE = 3 };
-
 /*
- * One change. ERR_CONFLICT: another rule has the name; ERR_NOT_FOUND: no such
- * id, or none to stand before; ERR_STALE: expect_revision does not hold;
- * ERR_LIMIT: there are FAULT_ROWS_MAX. Writes the audit row.
- * store_options.on_faults runs before `done`.
+ * One change, as `change` says (its row, id and name are taken from `fault`).
+ * Afterwards its revision is filled in, and of a new one id and created_*.
+ * Writes the audit row. store_options.on_faults runs before `done`.
  */
 struct fault_apply {
 	struct store_job job; /* first */
-	enum fault_operation operation;
-	/* REMOVE: only the id. ADD: the id, created_* and revision are filled in; REPLACE: the
-	 * latter two. */
-	struct fault fault;
-	bool moves;		 /* REPLACE: to another place; ADD always finds one */
-	int64_t before_id;	 /* the rule to stand before; 0: the last place */
-	int64_t expect_revision; /* REPLACE, REMOVE: the row's revision must be this; 0: any */
-	const char *actor;
-	int64_t now;
-	int64_t existing_id; /* out, on ERR_CONFLICT */
+	struct fault fault;   /* REMOVE: only the id */
+	struct ordered_change change;
 	/* private: the rules as they are then */
 	const struct fault *rows;
 	size_t count;

@@ -42,12 +42,12 @@ static const char sql_keep_accepted[] =
 	" SELECT r.id, 0, m.received_at, 'accepted', r.accepted_state, r.verdict_reason, r.entry,"
 	" r.revision FROM recipient r JOIN message m ON m.id = r.id >> 16"
 	" WHERE r.id = ?1 AND NOT (r.verdict IS ?2 AND r.verdict_reason IS ?3 AND r.entry IS ?4"
-	" AND r.revision IS ?5 AND r.nearest IS ?6 AND r.redirect_to IS ?7)";
+	" AND r.revision IS ?5 AND r.nearest IS ?6 AND r.redirect_to IS ?7 AND r.rule IS ?8)";
 static const char sql_new_ruling[] =
 	"UPDATE recipient SET verdict = ?2, verdict_reason = ?3, entry = ?4, revision = ?5,"
-	" nearest = ?6, redirect_to = ?7 WHERE id = ?1 AND NOT (verdict IS ?2"
+	" nearest = ?6, redirect_to = ?7, rule = ?8 WHERE id = ?1 AND NOT (verdict IS ?2"
 	" AND verdict_reason IS ?3 AND entry IS ?4 AND revision IS ?5 AND nearest IS ?6"
-	" AND redirect_to IS ?7)";
+	" AND redirect_to IS ?7 AND rule IS ?8)";
 
 static int run_with_ruling(struct store *store, const char *sql, int64_t recipient,
 			   const struct ruling *ruling, struct err *why)
@@ -64,6 +64,7 @@ static int run_with_ruling(struct store *store, const char *sql, int64_t recipie
 	query_give_int(&query, ruling->revision);
 	query_give_text(&query, ruling->nearest);
 	query_give_text(&query, ruling->redirect_to);
+	query_give_text(&query, ruling->rule);
 	return query_run(&query, why);
 }
 

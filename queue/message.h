@@ -21,6 +21,7 @@ struct ruling {
 	int64_t revision;    /* of the list that was asked */
 	const char *nearest; /* the entry that nearly matched, or NULL */
 	const char *redirect_to; /* "redirect": who stands for it, as address_format(); or NULL */
+	const char *rule;	 /* the name of the rule that decided, or NULL */
 };
 
 /* What is known of the policy hook's word on a recipient. Stored as these numbers. */

@@ -65,6 +65,7 @@ void recipient_take(struct query *query, struct arena *arena, struct recipient_v
 	recipient->updated_at = query_take_int(query);
 	recipient->kind = query_take_copy(query, arena);
 	recipient->ruling.redirect_to = query_take_copy(query, arena);
+	recipient->ruling.rule = query_take_copy(query, arena);
 }
 
 static const char sql_count[] = "SELECT count(*) FROM recipient WHERE id >= ?1 AND id < ?2";

@@ -18,6 +18,7 @@
 struct store;
 struct whitelist_change; /* queue/whitelist.h */
 struct fault;		 /* queue/fault.h */
+struct rule;		 /* queue/rule.h */
 
 struct store_options {
 	const char *data_dir;	  /* holds stagepost.db and lock; made 0700 when missing */
@@ -35,6 +36,7 @@ struct store_options {
 			     int64_t revision);
 	/* The same for the fault rules: all of them, in order. */
 	void (*on_faults)(void *ctx, const struct fault *faults, size_t count);
+	void (*on_rules)(void *ctx, const struct rule *rules, size_t count);
 	void *ctx;
 };
 

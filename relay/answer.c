@@ -157,26 +157,50 @@ static void tell_listeners(void *ctx, void (*row)(void *row_ctx, const char *add
 static void tell_faults(struct daemon *daemon, void (*row)(void *row_ctx, const char *sentence),
 			void *row_ctx)
 {
-	const struct fault_set *set = faults_acquire(daemon->faults);
+	const struct edition *set = faults_acquire(daemon->faults);
 	struct fault_view view;
 	char sentence[400];
 	struct buf names;
 	size_t on = 0;
 
 	buf_init(&names, 200);
-	for (size_t i = 0; i < fault_set_count(set); i++) {
+	for (size_t i = 0; i < set->count; i++) {
 		fault_set_view(set, i, &view);
 		/* What has no room is left out: the number tells. */
 		if (view.fault->enabled)
 			(void)buf_printf(&names, "%s%s (%s)", on++ > 0 ? ", " : "",
 					 view.fault->name, fault_action_name(view.fault->action));
 	}
-	faults_release(&set);
+	published_release(&set);
 	snprintf(sentence, sizeof(sentence), "%zu fault rule%s on, mail fails on purpose: %.*s", on,
 		 on == 1 ? " is" : "s are", SPAN_ARG(buf_span(&names)));
 	buf_release(&names);
 	if (on > 0)
 		row(row_ctx, sentence);
+}
+
+/* Others can only narrow what the list says. `row` may be NULL. Returns how many. */
+static size_t tell_rules(struct daemon *daemon, void (*row)(void *row_ctx, const char *sentence),
+			 void *row_ctx)
+{
+	const struct edition *rules = rules_acquire(daemon->rules);
+	struct rule_view view;
+	char sentence[200];
+	size_t count = 0;
+
+	for (size_t i = 0; i < rules->count; i++) {
+		rule_view(rules, i, &view);
+		if (!view.rule->enabled || !view.rule->overrides_whitelist)
+			continue;
+		count++;
+		snprintf(sentence, sizeof(sentence),
+			 "rule %s overrides the whitelist: mail that no entry allows may leave",
+			 view.rule->name);
+		if (row != NULL)
+			row(row_ctx, sentence);
+	}
+	published_release(&rules);
+	return count;
 }
 
 static void tell_descriptors(const struct daemon *daemon, const struct config *config,
@@ -324,6 +348,7 @@ void daemon_tell_warnings(void *ctx, void (*row)(void *row_ctx, const char *sent
 	if (whitelist_allows_all(snapshot))
 		row(row_ctx, "the whitelist holds `*`: mail to every plain address leaves");
 	tell_bad_entries(daemon, row, row_ctx);
+	(void)tell_rules(daemon, row, row_ctx);
 	tell_faults(daemon, row, row_ctx);
 	tell_redirect(config, snapshot, row, row_ctx);
 	tell_descriptors(daemon, config, row, row_ctx);
@@ -352,6 +377,7 @@ static void tell_leaving(void *ctx, struct buf *out)
 	struct daemon *daemon = ctx;
 	const struct config *config = versions_acquire(daemon->versions);
 	struct leaving leaving = {
+		.rules = tell_rules(daemon, NULL, NULL),
 		.capture_only = config->delivery.capture_only,
 		.paused = is_paused(daemon, NULL),
 		.routes = config->delivery.routes,

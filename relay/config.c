@@ -165,7 +165,7 @@ static void finish(struct config_reader *reader, struct config *config,
 		config->policy.control_header_count = count_words(policy_control_headers);
 	}
 	check_redirect(reader, config, root);
-	config_check_faults(reader, config, root);
+	config_check_rows(reader, config, root);
 	config_read_users(reader, config, root);
 	config->smtp.hostname = config->hostname;
 	config->smtp.data_grace_ms = DATA_GRACE_MS;

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "admin/admin.h"
 #include "queue/fault.h"
+#include "queue/rule.h"
 #include "relay/deliver/deliver.h"
 #include "relay/filter/policy.h"
 #include "relay/hook/hook.h"
@@ -45,6 +46,8 @@ struct config {
 	struct hook_options hook;
 	const struct fault *faults; /* failures on demand, in their order */
 	size_t fault_count;
+	const struct rule *rules; /* on what messages say of themselves, in their order */
+	size_t rule_count;
 	struct delivery_options delivery;
 	struct admin_options admin;
 	struct arena *arena; /* private: holds all of the above, this struct too */

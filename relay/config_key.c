@@ -25,6 +25,8 @@ static_assert(sizeof(enum hook_on_error) == sizeof(int), "choices are stored as 
 static_assert(sizeof(enum hook_commands) == sizeof(int), "choices are stored as int");
 static_assert(sizeof(enum fault_action) == sizeof(int), "choices are stored as int");
 static_assert(sizeof(enum fault_stage) == sizeof(int), "choices are stored as int");
+static_assert(sizeof(enum rule_action) == sizeof(int), "choices are stored as int");
+static_assert(sizeof(enum rule_match) == sizeof(int), "choices are stored as int");
 static_assert(sizeof(enum listener_tls) == sizeof(int), "choices are stored as int");
 static_assert(sizeof(enum listener_tls_client) == sizeof(int), "choices are stored as int");
 static_assert(sizeof(enum smtp_fixups) == sizeof(int), "choices are stored as int");
@@ -40,6 +42,8 @@ static_assert(sizeof(enum listener_protocol) == sizeof(int), "choices are stored
 #define R_AT(member) .offset = offsetof(struct route_options, member)
 #define H_AT(member) .offset = offsetof(struct hook_header, member)
 #define F_AT(member) .offset = offsetof(struct fault, member)
+#define U_AT(member) .offset = offsetof(struct rule, member)
+#define E_AT(member) .offset = offsetof(struct rule_header, member)
 
 #define TEXT(n, value, ...)   {.name = (n), .type = CONFIG_TEXT, .fallback = (value), __VA_ARGS__}
 #define COUNT(n, value, ...)  {.name = (n), .type = CONFIG_COUNT, .fallback = (value), __VA_ARGS__}
@@ -68,6 +72,9 @@ static const char *const fault_stages[] = {"mail", "rcpt", "data", "end", NULL};
 static const char *const hook_dialects[] = {"json", "nginx", NULL};
 static const char *const hook_on_errors[] = {"retry", "hold", "drop", NULL};
 static const char *const hook_commands[] = {"raw", "canonical", NULL};
+/* From RULE_DELIVER and from RULE_PRESENT on. */
+static const char *const rule_actions[] = {"deliver", "drop", "hold", "redirect", "tag", NULL};
+static const char *const rule_matches[] = {"present", "absent", "exact", "glob", NULL};
 /* As enum listener_auth. */
 static const char *const listener_auth_modes[] = {"off", "optional", "required", "any", NULL};
 static const char *const listener_tls_modes[] = {"none", "starttls", "implicit", NULL};
@@ -257,7 +264,7 @@ static const struct config_key route_keys[] = {
 	END
 };
 
-/* What goes together is checked by config_fault.c. */
+/* What goes together, here and in rule_keys, is checked by config_rows.c. */
 static const struct config_key fault_keys[] = {
 	TEXT("name", NULL, F_AT(name), .required = true, .unique = true, .check = config_check_name),
 	BOOL("enabled", "true", F_AT(enabled)),
@@ -277,6 +284,37 @@ static const struct config_key fault_keys[] = {
 	COUNT("every", "1", F_AT(every), .range = {1, 1000000000}),
 	COUNT("times", "0", F_AT(times), .range = {0, 1000000000}),
 	TEXT("note", "\"\"", F_AT(note)),
+	END
+};
+
+static const struct config_key rule_header_keys[] = {
+	TEXT("name", NULL, E_AT(name), .required = true),
+	CHOICE("match", NULL, E_AT(match), .required = true, .choices = rule_matches,
+	       .first_choice = RULE_PRESENT),
+	TEXT("value", "\"\"", E_AT(value)),
+	END
+};
+
+static const struct config_key rule_keys[] = {
+	TEXT("name", NULL, U_AT(name), .required = true, .unique = true, .check = config_check_name),
+	BOOL("enabled", "true", U_AT(enabled)),
+	CHOICE("action", NULL, U_AT(action), .required = true, .choices = rule_actions,
+	       .first_choice = RULE_DELIVER),
+	TEXT("redirect_to", "\"\"", U_AT(redirect_to)),
+	TEXT("tag", "\"\"", U_AT(tag)),
+	BOOL("overrides_whitelist", "false", U_AT(overrides_whitelist)),
+	TEXT("sender", "\"\"", U_AT(sender)),
+	TEXT("recipient", "\"\"", U_AT(recipient)),
+	TEXT("client", "\"\"", U_AT(client)),
+	TEXT("user", "\"\"", U_AT(user)),
+	TEXT("listener", "\"\"", U_AT(listener)),
+	TEXT("scope", "\"\"", U_AT(scope), .check = config_check_scope),
+	SIZE("min_size", "0", U_AT(min_size), .range = {0, 1024 * GIB}),
+	SIZE("max_size", "0", U_AT(max_size), .range = {0, 1024 * GIB}),
+	{.name = "headers", .type = CONFIG_ITEMS, .fallback = "[]", U_AT(headers),
+	 .count_offset = offsetof(struct rule, header_count), .range = {0, RULE_HEADERS_MAX},
+	 .keys = rule_header_keys, .item_size = sizeof(struct rule_header)},
+	TEXT("note", "\"\"", U_AT(note)),
 	END
 };
 
@@ -322,6 +360,9 @@ const struct config_key config_keys[] = {
 	{.name = "faults", .type = CONFIG_ITEMS, .fallback = "[]",
 	 LIST(faults, fault_count), .range = {0, FAULT_ROWS_MAX},
 	 .keys = fault_keys, .item_size = sizeof(struct fault)},
+	{.name = "rules", .type = CONFIG_ITEMS, .fallback = "[]",
+	 LIST(rules, rule_count), .range = {0, RULE_ROWS_MAX},
+	 .keys = rule_keys, .item_size = sizeof(struct rule)},
 	SECTION("retention", retention_keys),
 	SECTION("admin", admin_keys),
 	LATER("webhooks", "[]"),

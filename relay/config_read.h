@@ -52,9 +52,9 @@ void config_read_users(struct config_reader *reader, struct config *config,
 void config_read_logins(struct config_reader *reader, struct config *config,
 			const struct document_node *root);
 
-/* config_fault.c: report what in `faults:` does not go together. */
-void config_check_faults(struct config_reader *reader, const struct config *config,
-			 const struct document_node *root);
+/* config_rows.c: report what in `faults:` and `rules:` does not go together. */
+void config_check_rows(struct config_reader *reader, const struct config *config,
+		       const struct document_node *root);
 
 /* No value at all: NULL, or nothing behind the colon, as where all lines below are comments. */
 bool config_read_is_absent(const struct document_node *node);

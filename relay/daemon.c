@@ -16,8 +16,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "queue/reader.h"
-#include "queue/whitelist.h"
 #include "relay/notify.h"
 #include "relay/reach.h"
 
@@ -57,34 +55,6 @@ static void on_ask(void *ctx)
 	pthread_mutex_unlock(&daemon->deliver_lock);
 }
 
-static void publish_faults(struct daemon *daemon, enum fault_source source,
-			   const struct fault *faults, size_t count)
-{
-	size_t bad = faults_publish(daemon->faults, source, faults, count);
-
-	if (bad > 0)
-		log_error("faults", LOG_S("problem", "rows that are no rule never strike"),
-			  LOG_I("rows", bad));
-}
-
-static void on_whitelist(void *ctx, const struct whitelist_change *changes, size_t count,
-			 int64_t revision)
-{
-	struct daemon *daemon = ctx;
-
-	whitelist_publish(daemon->whitelist, changes, count, revision);
-	for (size_t i = 0; i < count; i++)
-		if (changes[i].operation != ENTRY_REMOVE)
-			daemon_expects_expiry(daemon, &changes[i].entry);
-}
-
-static void on_faults(void *ctx, const struct fault *faults, size_t count)
-{
-	struct daemon *daemon = ctx;
-
-	publish_faults(daemon, FAULT_FROM_STORE, faults, count);
-}
-
 /* --- start -------------------------------------------------------------------- */
 
 /* libesmtp looks into $HOME for keys and certificates (reference: its xdg search): it finds
@@ -118,8 +88,9 @@ static int start_store(struct daemon *daemon, struct err *why)
 		.on_fatal = on_fatal,
 		.on_due = on_due,
 		.on_ask = on_ask,
-		.on_whitelist = on_whitelist,
-		.on_faults = on_faults,
+		.on_whitelist = daemon_on_whitelist,
+		.on_faults = daemon_on_faults,
+		.on_rules = daemon_on_rules,
 		.ctx = daemon,
 	};
 
@@ -130,51 +101,6 @@ static int start_store(struct daemon *daemon, struct err *why)
 		return err_set(why, code, "%.180s; choose another place with -o data_dir=./var",
 			       refused.text);
 	return code == ERR_OK ? code : err_set(why, code, "%s", refused.text);
-}
-
-static bool load_entry(void *ctx, const struct entry *entry)
-{
-	struct daemon *daemon = ctx;
-
-	whitelist_load_add(daemon->whitelist, entry);
-	daemon_expects_expiry(daemon, entry);
-	return true;
-}
-
-static int start_whitelist(struct daemon *daemon, struct err *why)
-{
-	struct store_reader *reader;
-	int64_t revision = 0;
-	int code = store_reader_open(daemon->store, &reader, why);
-
-	if (code != ERR_OK)
-		return code;
-	whitelist_load_begin(daemon->whitelist);
-	code = queue_whitelist_snapshot(reader, &revision, load_entry, daemon, why);
-	whitelist_load_end(daemon->whitelist, revision, &daemon->bad_entries);
-	store_reader_close(&reader);
-	return code;
-}
-
-static int start_faults(struct daemon *daemon, struct err *why)
-{
-	struct arena *arena = arena_new();
-	struct store_reader *reader;
-	const struct fault *rows = NULL;
-	size_t count = 0;
-	int code = store_reader_open(daemon->store, &reader, why);
-
-	if (code == ERR_OK) {
-		code = queue_fault_list(reader, arena, &rows, &count, why);
-		store_reader_close(&reader);
-	}
-	if (code == ERR_OK) {
-		publish_faults(daemon, FAULT_FROM_CONFIG, daemon->config->faults,
-			       daemon->config->fault_count);
-		publish_faults(daemon, FAULT_FROM_STORE, rows, count);
-	}
-	arena_free(&arena);
-	return code;
 }
 
 static size_t choose_threads(const struct config *config)
@@ -216,6 +142,7 @@ static int start_deliver(struct daemon *daemon, struct err *why)
 	struct deliver_env env = {
 		.store = daemon->store,
 		.whitelist = daemon->whitelist,
+		.rules = daemon->rules,
 		.loops = daemon->loops,
 		.loop_count = daemon->loop_count,
 		.is_own_listener = is_own_listener,
@@ -276,6 +203,7 @@ static int start_smtp(struct daemon *daemon, struct err *why)
 	budget_init(&daemon->budget, daemon->config->smtp.memory);
 	daemon->intake = intake_new(daemon->store, daemon->whitelist, &daemon->budget);
 	intake_set_faults(daemon->intake, daemon->faults);
+	intake_set_rules(daemon->intake, daemon->rules);
 	env.backend_ctx = daemon->intake;
 	code = smtp_front_start(&env, &settings, &daemon->front, why);
 	activation_release(&daemon->activation);
@@ -315,6 +243,7 @@ static int start_admin(struct daemon *daemon, struct err *why)
 		.store = daemon->store,
 		.whitelist = daemon->whitelist,
 		.faults = daemon->faults,
+		.rules = daemon->rules,
 		.data_dir = daemon->config->data_dir,
 		.hostname = daemon->config->hostname,
 		.version = PACKAGE_VERSION,
@@ -329,9 +258,9 @@ static int start_admin(struct daemon *daemon, struct err *why)
 static int start(struct daemon *daemon, struct err *why)
 {
 	int (*const steps[])(struct daemon *, struct err *) = {
-		start_activation, prepare_process, start_limits,    start_store, start_whitelist,
-		start_faults,	  start_loops,	   daemon_selftest, start_tls,	 start_smtp,
-		start_deliver,	  start_hook,	   start_reserve,   start_admin,
+		start_activation, prepare_process, start_limits, start_store, daemon_load_lists,
+		start_loops,	  daemon_selftest, start_tls,	 start_smtp,  start_deliver,
+		start_hook,	  start_reserve,   start_admin,
 	};
 
 	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
@@ -397,6 +326,7 @@ static void stop(struct daemon *daemon)
 	}
 	whitelist_free(&daemon->whitelist);
 	faults_free(&daemon->faults);
+	rules_free(&daemon->rules);
 	if (daemon->signals >= 0)
 		close(daemon->signals);
 	mem_free(daemon->listeners);
@@ -449,7 +379,7 @@ static void put_in_force(struct daemon *daemon, struct config *next)
 	}
 	daemon->config = versions_replace(daemon->versions, next);
 	log_configure(&next->log);
-	publish_faults(daemon, FAULT_FROM_CONFIG, next->faults, next->fault_count);
+	daemon_publish_rows(daemon, next);
 	budget_set_limit(&daemon->budget, next->smtp.memory);
 	smtp_front_keep_descriptors(daemon->front, descriptors_ceiling(&daemon->descriptors, next));
 	deliver_reload(daemon->deliver, &next->delivery, on_retired, retire(daemon, before));
@@ -590,6 +520,7 @@ int daemon_run(const struct daemon_source *source, struct config *config_take, s
 		.versions = versions_new(config_take),
 		.whitelist = whitelist_new(),
 		.faults = faults_new(),
+		.rules = rules_new(),
 		.failure = channel_new(),
 		.signals = -1,
 		.started_at = clock_wall_ms(),

@@ -18,6 +18,7 @@
 #include "relay/deliver/deliver.h"
 #include "relay/descriptors.h"
 #include "relay/filter/fault.h"
+#include "relay/filter/rule.h"
 #include "relay/filter/whitelist.h"
 #include "relay/hook/hook.h"
 #include "relay/loop/budget.h"
@@ -36,6 +37,7 @@ struct daemon {
 	struct store *store;
 	struct whitelist *whitelist;
 	struct faults *faults;
+	struct rules *rules;
 	struct loop *loops[CONFIG_MAX_THREADS];
 	size_t loop_count;
 	struct activation activation; /* until the front has its copies */
@@ -73,6 +75,18 @@ void daemon_write_down(struct daemon *daemon);
 void daemon_expects_expiry(struct daemon *daemon, const struct entry *entry);
 /* Nothing is listened to before it was right (relay/selftest.h). */
 int daemon_selftest(struct daemon *daemon, struct err *why);
+
+/*
+ * Whitelist, fault rules and rules (relay/lists.c): all of them before
+ * anything runs; what the store tells, in its writer thread, with the daemon
+ * as ctx; what stands in the configuration, at a reload.
+ */
+int daemon_load_lists(struct daemon *daemon, struct err *why);
+void daemon_on_whitelist(void *ctx, const struct whitelist_change *changes, size_t count,
+			 int64_t revision);
+void daemon_on_faults(void *ctx, const struct fault *faults, size_t count);
+void daemon_on_rules(void *ctx, const struct rule *rules, size_t count);
+void daemon_publish_rows(struct daemon *daemon, const struct config *config);
 
 /* What the API asks, with the daemon as ctx (relay/answer.c). */
 extern const struct admin_ops daemon_admin_ops;

@@ -180,6 +180,7 @@ int selftest_run(const struct selftest_env *env, int64_t *ms_out, struct err *wh
 {
 	const struct probe_env probe = {.store = env->store,
 					.whitelist = env->whitelist,
+					.rules = env->rules,
 					.loop = env->loop,
 					.options = env->delivery};
 	int64_t began_ms = clock_mono_ms();
@@ -206,6 +207,7 @@ int daemon_selftest(struct daemon *daemon, struct err *why)
 	struct selftest_env env = {
 		.store = daemon->store,
 		.whitelist = daemon->whitelist,
+		.rules = daemon->rules,
 		.loop = daemon->loops[0],
 		.policy = &config->policy,
 		.delivery = &config->delivery,

@@ -15,7 +15,8 @@
 struct selftest_env {
 	struct store *store;
 	struct whitelist *whitelist;
-	struct loop *loop; /* running */
+	struct rules *rules; /* NULL: there are none */
+	struct loop *loop;   /* running */
 	const struct policy_options *policy;
 	const struct delivery_options *delivery;
 	const char *const *scopes; /* of the listeners; "" is tried too */

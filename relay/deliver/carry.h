@@ -47,7 +47,8 @@ struct carry {
 	const struct carry_ops *ops;
 	void *ctx;
 	struct whitelist *whitelist;
-	struct stream *far; /* borrowed for the job */
+	struct rules *rules; /* NULL: there are none; set behind carry_init */
+	struct stream *far;  /* borrowed for the job */
 	struct stream *near;
 	struct job *job;
 	const struct hop_caps *caps;

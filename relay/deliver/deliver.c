@@ -74,7 +74,7 @@ static int start_workers(struct deliver *d, size_t count, struct err *why)
 	d->workers = mem_array(count, sizeof(*d->workers));
 	d->idle_workers = mem_array(count, sizeof(*d->idle_workers));
 	while (d->worker_count < count) {
-		int code = worker_start(d->env.store, d->env.whitelist, d->inbox,
+		int code = worker_start(d->env.store, d->env.whitelist, d->env.rules, d->inbox,
 					&d->workers[d->worker_count], why);
 
 		if (code < 0)

@@ -11,6 +11,7 @@
 #include "relay/deliver/dns.h"
 #include "relay/deliver/trouble.h"
 #include "relay/filter/policy.h"
+#include "relay/filter/rule.h"
 #include "relay/filter/whitelist.h"
 #include "relay/loop/loop.h"
 #include "relay/deliver/breaker.h"
@@ -94,6 +95,7 @@ struct deliver;
 struct deliver_env {
 	struct store *store;
 	struct whitelist *whitelist;
+	struct rules *rules;	   /* NULL: there are none */
 	struct loop *const *loops; /* uplinks live on these */
 	size_t loop_count;
 	int64_t lease_ms; /* of what is in hand, renewed while it is; 0: 10 minutes */

@@ -102,7 +102,8 @@ static bool on_mail(struct carry *c, struct span line)
 
 /*
  * The wire guard: the line must be the next judged address, printed again from
- * the parsed form, and the list in force this moment must allow it.
+ * the parsed form, and the list in force this moment must allow it, or a rule
+ * that overrides it. What the rules said while they were other ones does not count.
  */
 static bool on_rcpt(struct carry *c, struct span line)
 {
@@ -129,7 +130,10 @@ static bool on_rcpt(struct carry *c, struct span line)
 	}
 	snapshot = whitelist_acquire(c->whitelist);
 	at = job_case(job->options, job->message, snapshot, now);
-	allowed = job_judge_again(&at, recipient);
+	at.rules = job->rules.matches;
+	at.released = recipient->claimed->released;
+	recipient->judge_anew = !job_rules_hold(&job->rules, c->rules);
+	allowed = !recipient->judge_anew && job_judge_again(&at, recipient);
 	if (allowed)
 		code = job_rcpt_parameters(job, recipient, c->caps, snapshot, now, &c->line);
 	whitelist_release(&snapshot);

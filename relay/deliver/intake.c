@@ -174,6 +174,16 @@ static void ask_hook(struct dividing *v, const struct job_recipient *judged)
 	end_next(v);
 }
 
+/* The list says no; what the header says may let a rule say yes. The wire guard asks them all. */
+static bool may_be_allowed_yet(const struct dividing *v, struct job_recipient *recipient)
+{
+	if (recipient->text[0] == '\0' ||
+	    !job_rules_may_allow(v->d->env.rules, v->message, &recipient->address))
+		return false;
+	recipient->dropped = false;
+	return true;
+}
+
 static void divide_one(struct dividing *v, const struct claimed_recipient *claimed)
 {
 	const struct delivery_options *options = v->d->plan->options;
@@ -187,7 +197,7 @@ static void divide_one(struct dividing *v, const struct claimed_recipient *claim
 		strike(v, claimed, &fate);
 		return;
 	}
-	is_allowed = job_judge(&at, claimed, &recipient);
+	is_allowed = job_judge(&at, claimed, &recipient) || may_be_allowed_yet(v, &recipient);
 	if (must_be_asked(v, claimed, is_allowed)) {
 		ask_hook(v, &recipient);
 		return;

@@ -27,6 +27,7 @@ void job_free(struct job **job)
 	if (*job == NULL)
 		return;
 	report_free(&(*job)->report);
+	job_rules_release(&(*job)->rules);
 	buf_release(&(*job)->header);
 	mem_free((*job)->outcomes);
 	mem_free((*job)->recipients);
@@ -39,6 +40,7 @@ void job_forget(struct job *job)
 	job->record = (struct record){0};
 	job->esmtp = (struct esmtp_view){0};
 	job->prepare_code = ERR_OK;
+	job_rules_release(&job->rules);
 	atomic_store(&job->header_ready, false);
 	atomic_store(&job->line_end_added, false);
 	buf_clear(&job->header);
@@ -46,6 +48,10 @@ void job_forget(struct job *job)
 		job->recipients[i].reply = (struct hop_reply){0};
 		job->recipients[i].final = (struct hop_reply){0};
 		job->recipients[i].dropped = false;
+		job->recipients[i].judge_anew = false;
+		/* Borrowed from the rules that are given back. */
+		job->recipients[i].ruling.rule = NULL;
+		job->recipients[i].ruling.redirect_to = NULL;
 		job->recipients[i].esmtp_code = 0;
 		job->recipients[i].esmtp_complete = false;
 	}
@@ -69,6 +75,7 @@ static void rule(struct job_recipient *out, const struct verdict *by, const char
 				      .entry = by->entry,
 				      .revision = by->revision,
 				      .nearest = out->nearest[0] != '\0' ? out->nearest : NULL,
+				      .rule = by->rule,
 				      .redirect_to = by->redirect_to};
 }
 
@@ -113,7 +120,8 @@ bool job_judge_again(const struct judge_case *at, struct job_recipient *recipien
 		rule(recipient, &verdict, sentence);
 		return true;
 	}
-	snprintf(reason, sizeof(reason), "whitelist changed: %s", sentence);
+	snprintf(reason, sizeof(reason), "%s%s", verdict.rule == NULL ? "whitelist changed: " : "",
+		 sentence);
 	refuse(recipient, &verdict, reason);
 	return false;
 }

@@ -14,6 +14,7 @@
 #include "relay/deliver/event.h"
 #include "relay/deliver/hop.h"
 #include "relay/deliver/hop_tls.h"
+#include "relay/deliver/job_rules.h"
 #include "relay/deliver/trouble.h"
 #include "relay/filter/judge.h"
 
@@ -31,6 +32,7 @@ struct job_recipient {
 	/* the uplink's record */
 	struct hop_reply reply;	 /* to RCPT */
 	struct hop_reply final;	 /* LMTP: to the final dot, for this one (RFC 2033 4.2) */
+	bool judge_anew;	 /* the rules changed under way: it was not offered */
 	bool dropped;		 /* the list, or later the wire guard, said no; ruling tells why */
 	enum transition refusal; /* then: _DROP, _HOLD or _REDIRECT, as the judgement says */
 	/* libesmtp's view */
@@ -103,6 +105,7 @@ struct job {
 	struct buf header; /* the header section of the copy that leaves */
 	int64_t body_size; /* octets that follow it */
 	bool needs_8bit;   /* it has 8-bit octets, and delivery.eight_bit says fail */
+	struct job_rules rules;
 	atomic_bool header_ready;
 	int prepare_code; /* ERR_OK, or why no session was started */
 	struct err prepare_why;

@@ -298,6 +298,7 @@ void link_dial(struct deliver *d, struct destination *to, struct host *host, boo
 		.loop = d->env.loops[d->next_loop++ % d->env.loop_count],
 		.resolver = d->resolver,
 		.whitelist = d->env.whitelist,
+		.rules = d->env.rules,
 		.tls = way->tls,
 		.tls_why = way->tls_why.text,
 		.hostname = way->plan->options->hostname,

@@ -102,7 +102,7 @@ static enum trouble trouble_behind(const struct job *job, const struct outcome *
 {
 	const struct record *r = &job->record;
 
-	if (o->transition == TRANSITION_DELIVER)
+	if (o->transition == TRANSITION_DELIVER || o->transition == TRANSITION_UNCLAIM)
 		return TROUBLE_NONE;
 	if (r->mail_local)
 		return TROUBLE_POLICY;
@@ -117,7 +117,10 @@ static void decide(const struct job *job, const struct job_recipient *recipient,
 {
 	const struct record *r = &job->record;
 
-	if (recipient->dropped)
+	if (recipient->judge_anew)
+		*o = (struct outcome){.transition = TRANSITION_UNCLAIM,
+				      .again_at = job->message->received_at};
+	else if (recipient->dropped)
 		say(o, recipient->refusal, NULL, recipient->ruled);
 	else if (job->prepare_code == ERR_LIMIT)
 		say(o, TRANSITION_HOLD, NULL, job->prepare_why.text);

@@ -121,6 +121,7 @@ static void do_begin(struct loop_task *task)
 
 	reply_parser_init(&p->parser);
 	carry_init(&p->carry, p->env->loop, p->env->whitelist, &carry_ops, p);
+	p->carry.rules = p->env->rules;
 	p->far = stream_new(p->env->loop, p->far_fd, &options, &stream_ops, p);
 	carry_begin(&p->carry, p->env->loop, p->job, p->near_fd, p->far, &p->caps);
 }
@@ -225,7 +226,8 @@ static int open_ends(struct probe *p, int *worker_fd_out, struct err *why)
 static int hold_dialogue(struct probe *p, struct err *why)
 {
 	int worker_fd;
-	int code = worker_start(p->env->store, p->env->whitelist, p->inbox, &p->worker, why);
+	int code = worker_start(p->env->store, p->env->whitelist, p->env->rules, p->inbox,
+				&p->worker, why);
 
 	if (code == ERR_OK)
 		code = open_ends(p, &worker_fd, why);

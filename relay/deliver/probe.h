@@ -6,13 +6,15 @@
 #include "queue/delivery.h"
 #include "queue/store.h"
 #include "relay/deliver/deliver.h"
+#include "relay/filter/rule.h"
 #include "relay/filter/whitelist.h"
 #include "relay/loop/loop.h"
 
 struct probe_env {
 	struct store *store;
 	struct whitelist *whitelist;
-	struct loop *loop; /* running */
+	struct rules *rules; /* NULL: there are none */
+	struct loop *loop;   /* running */
 	const struct delivery_options *options;
 };
 

@@ -331,6 +331,7 @@ struct uplink *uplink_new(const struct uplink_env *env, const struct uplink_ops 
 	u->free_task.run = do_free;
 	reply_parser_init(&u->parser);
 	carry_init(&u->carry, env->loop, env->whitelist, &carry_ops, u);
+	u->carry.rules = env->rules;
 	return u;
 }
 

@@ -33,6 +33,7 @@ struct uplink_env {
 	struct loop *loop;
 	struct resolver *resolver;
 	struct whitelist *whitelist;
+	struct rules *rules;  /* NULL: there are none */
 	struct hop_tls *tls;  /* of the route; NULL: it has none, or */
 	const char *tls_why;  /* this keeps it from having it */
 	const char *hostname; /* for EHLO */

@@ -37,6 +37,7 @@ struct worker {
 	struct channel *inbox;
 	struct whitelist *whitelist;
 	struct store_reader *reader;
+	struct rules *rules;
 	/* the job in hand */
 	struct order {
 		struct channel_item item; /* first */
@@ -90,7 +91,8 @@ static int write_header(struct worker *w)
 {
 	struct job *job = w->order.job;
 	const struct claimed_message *m = job->message;
-	struct outbound_case at = {.policy = job->options->policy,
+	const struct policy_options policy = job_rules_policy(&job->rules, job->options->policy);
+	struct outbound_case at = {.policy = &policy,
 				   .list = whitelist_acquire(w->whitelist),
 				   .scope = span_of(m->scope),
 				   .now = clock_steady_wall_ms(),
@@ -131,6 +133,7 @@ static int prepare(struct worker *w, struct err *why)
 	} while ((int64_t)w->chunk.len < m->header_size);
 	w->at = (size_t)m->header_size;
 	w->left = m->size - m->header_size;
+	job_rules_prepare(&job->rules, w->rules, m, span_first(buf_span(&w->chunk), w->at));
 	if (write_header(w) < 0)
 		return err_set(why, ERR_LIMIT, "the header section grows too large");
 	job->body_size = w->left;
@@ -306,13 +309,14 @@ static void release(struct worker *w)
 	mem_free(w);
 }
 
-int worker_start(struct store *store, struct whitelist *whitelist, struct channel *inbox,
-		 struct worker **worker_out, struct err *why)
+int worker_start(struct store *store, struct whitelist *whitelist, struct rules *rules,
+		 struct channel *inbox, struct worker **worker_out, struct err *why)
 {
 	struct worker *w = mem_zalloc(sizeof(*w));
 	int code = store_reader_open(store, &w->reader, why);
 
 	w->whitelist = whitelist;
+	w->rules = rules;
 	w->inbox = inbox;
 	w->orders = channel_new();
 	/* Room for the header section's chunks and one more. */

@@ -18,9 +18,9 @@ struct worker;
 #define WORKER_TIMEOUT_MS (24L * 3600 * 1000)
 
 /* Starts the thread. It reads the store on a connection of its own, and asks the list about the
- * addresses in headers. */
-int worker_start(struct store *store, struct whitelist *whitelist, struct channel *inbox,
-		 struct worker **worker_out, struct err *why);
+ * addresses in headers, and the rules about the message. */
+int worker_start(struct store *store, struct whitelist *whitelist, struct rules *rules,
+		 struct channel *inbox, struct worker **worker_out, struct err *why);
 /* It must be idle. Joins. */
 void worker_stop(struct worker **worker);
 

@@ -2,9 +2,7 @@
 #include "relay/filter/fault.h"
 
 #include "relay/filter/fault_set.h"
-
-#define NAME_MAX_BYTES 63
-#define GLOB_MAX_BYTES 255
+#include "relay/filter/row_check.h"
 
 /* From FAULT_REJECT and FAULT_AT_MAIL on. */
 static const char *const action_names[] = {"reject", "delay", "disconnect", "bounce", "defer"};
@@ -64,69 +62,24 @@ void fault_init(struct fault *fault)
 
 struct checking {
 	const struct fault *fault;
-	void (*tell)(void *ctx, const char *member, const char *sentence);
-	void *ctx;
-	size_t mistakes;
+	struct row_check row;
 };
 
 static void mistake(struct checking *c, const char *member, const char *sentence)
 {
-	c->mistakes++;
-	if (c->tell != NULL)
-		c->tell(c->ctx, member, sentence);
-}
-
-static bool is_word(const char *text, size_t max)
-{
-	size_t len = strlen(text);
-
-	for (size_t i = 0; i < len; i++)
-		if (!ascii_is_alnum(text[i]) && memchr("._-", text[i], 3) == NULL)
-			return false;
-	return len <= max;
-}
-
-static bool is_printable(const char *text, size_t max)
-{
-	size_t len = strlen(text);
-
-	for (size_t i = 0; i < len; i++)
-		if (text[i] < ' ' || text[i] > '~')
-			return false;
-	return len <= max;
-}
-
-static bool is_text(const char *text)
-{
-	for (const char *c = text; *c != '\0'; c++)
-		if ((unsigned char)*c < ' ' || *c == 127)
-			return false;
-	return span_is_utf8(span_of(text));
-}
-
-static void check_pattern(struct checking *c, const char *member, const char *text)
-{
-	struct pattern pattern;
-	struct err why;
-
-	if (text[0] == '\0' || (strcmp(member, "sender") == 0 && strcmp(text, "<>") == 0))
-		return;
-	if (pattern_parse(span_of(text), &pattern, &why) != ERR_OK)
-		mistake(c, member, why.text);
+	row_mistake(&c->row, member, sentence);
 }
 
 static void check_whom(struct checking *c)
 {
 	const struct fault *fault = c->fault;
 
-	check_pattern(c, "recipient", fault->recipient);
-	check_pattern(c, "sender", fault->sender);
+	row_check_pattern(&c->row, "recipient", fault->recipient);
+	row_check_pattern(&c->row, "sender", fault->sender);
 	if (fault->recipient[0] != '\0' && fault->stage == FAULT_AT_MAIL)
 		mistake(c, "recipient", "no recipient is known yet at the stage mail");
-	if (!is_text(fault->user) || strlen(fault->user) > GLOB_MAX_BYTES)
-		mistake(c, "user", "a user's name of at most 255 octets, * for any characters");
-	if (!is_word(fault->scope, NAME_MAX_BYTES))
-		mistake(c, "scope", "at most 63 letters, digits, dots, hyphens and underscores");
+	row_check_user(&c->row, fault->user);
+	row_check_scope(&c->row, fault->scope);
 }
 
 static bool has_answer(enum fault_action action)
@@ -176,7 +129,7 @@ static void check_answer(struct checking *c)
 		mistake(c, "enhanced", "an enhanced code such as 5.1.1 that fits the code");
 	if (fault->reply[0] != '\0' && !has_answer(fault->action))
 		mistake(c, "text", "a rule that delays or disconnects gives no answer");
-	else if (!is_printable(fault->reply, FAULT_REPLY_MAX))
+	else if (!row_is_printable(fault->reply, FAULT_REPLY_MAX))
 		mistake(c, "text", "one line of at most 250 printable ASCII characters");
 }
 
@@ -206,11 +159,9 @@ static void check_timing(struct checking *c)
 size_t fault_check(const struct fault *fault,
 		   void (*tell)(void *ctx, const char *member, const char *sentence), void *ctx)
 {
-	struct checking c = {fault, tell, ctx, 0};
+	struct checking c = {.fault = fault, .row = {.tell = tell, .ctx = ctx}};
 
-	if (fault->name[0] == '\0' || !is_word(fault->name, NAME_MAX_BYTES))
-		mistake(&c, "name",
-			"a name of at most 63 letters, digits, dots, hyphens and underscores");
+	row_check_name(&c.row, fault->name);
 	if (fault->action < FAULT_REJECT || fault->action > FAULT_DEFER)
 		mistake(&c, "action", "is missing: reject, delay, disconnect, bounce or defer");
 	if (fault->stage < FAULT_AT_MAIL || fault->stage > FAULT_AT_END)
@@ -218,9 +169,8 @@ size_t fault_check(const struct fault *fault,
 	check_whom(&c);
 	check_answer(&c);
 	check_timing(&c);
-	if (strlen(fault->note) > FAULT_NOTE_MAX)
-		mistake(&c, "note", "at most 1000 octets");
-	return c.mistakes;
+	row_check_note(&c.row, fault->note);
+	return c.row.mistakes;
 }
 
 /* --- the answer ------------------------------------------------------------------------------ */

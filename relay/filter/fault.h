@@ -11,10 +11,10 @@
 #include "queue/fault.h"
 #include "queue/message.h"
 #include "relay/filter/fate.h"
+#include "relay/filter/published.h"
 #include "relay/mail/address.h"
 
 #define FAULT_REPLY_MAX	   250
-#define FAULT_NOTE_MAX	   1000
 #define FAULT_DELAY_MAX_MS 600000 /* also of all delays of one answer together */
 #define FAULT_ATTEMPTS_MAX 1000
 #define FAULT_COUNT_MAX	   1000000000 /* skip, every, times */
@@ -30,6 +30,9 @@ void fault_init(struct fault *fault);
 size_t fault_check(const struct fault *fault,
 		   void (*tell)(void *ctx, const char *member, const char *sentence), void *ctx);
 
+/* Let its strings live in `arena`. */
+void fault_keep(struct fault *fault, struct arena *arena);
+
 const char *fault_action_name(enum fault_action action); /* "reject" */
 const char *fault_stage_name(enum fault_stage stage);	 /* "rcpt" */
 int fault_action_parse(struct span name, enum fault_action *action_out);
@@ -44,9 +47,6 @@ int fault_stage_parse(struct span name, enum fault_stage *stage_out);
  * (its note, its place and whether it is enabled do not count as that).
  */
 struct faults;
-struct fault_set;
-
-enum fault_source { FAULT_FROM_CONFIG, FAULT_FROM_STORE };
 
 struct faults *faults_new(void);
 /* All sets must have been released. */
@@ -56,23 +56,21 @@ void faults_free(struct faults **faults);
  * Any thread. Replace the rules of one source, for every faults_acquire from
  * now on. What fault_check refuses never strikes; returns how many those are.
  */
-size_t faults_publish(struct faults *faults, enum fault_source source, const struct fault *rows,
+size_t faults_publish(struct faults *faults, enum published_source source, const struct fault *rows,
 		      size_t count);
 
 /* Any thread, without a lock: some rule is enabled. */
 bool faults_are_on(struct faults *faults);
-/* Any thread. Release it soon. */
-const struct fault_set *faults_acquire(struct faults *faults);
-void faults_release(const struct fault_set **set);
+/* Any thread. Give it back soon, with published_release. */
+const struct edition *faults_acquire(struct faults *faults);
 
 struct fault_view {
 	const struct fault *fault; /* lives as long as the set */
-	enum fault_source source;
+	enum published_source source;
 	uint64_t matches;
 	uint64_t strikes;
 };
-size_t fault_set_count(const struct fault_set *set);
-void fault_set_view(const struct fault_set *set, size_t index, struct fault_view *view_out);
+void fault_set_view(const struct edition *set, size_t index, struct fault_view *view_out);
 
 /* --- what they do ------------------------------------------------------------------------ */
 
@@ -100,7 +98,7 @@ struct fault_effect {
  * the last one looked at. `struck` is told of each rule that strikes. A rule
  * with a recipient matches at DATA and behind it when any recipient does, once a message.
  */
-void fault_judge(const struct fault_set *set, const struct fault_case *at,
+void fault_judge(const struct edition *set, const struct fault_case *at,
 		 void (*struck)(void *ctx, const struct fault *rule), void *ctx,
 		 struct fault_effect *effect_out);
 

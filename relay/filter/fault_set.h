@@ -2,8 +2,6 @@
 #ifndef STAGEPOST_RELAY_FILTER_FAULT_SET_H
 #define STAGEPOST_RELAY_FILTER_FAULT_SET_H
 
-#include <stdatomic.h>
-
 #include "relay/filter/fault.h"
 #include "relay/filter/pattern.h"
 
@@ -12,24 +10,15 @@ size_t fault_code(const struct fault *fault);
 /* The answer of a rule, with what is usual filled in. */
 void fault_fate(const struct fault *fault, struct fate *fate_out);
 
-/* Shared by the sets that hold the rule. */
-struct fault_counter {
-	_Atomic uint64_t matches;
-	_Atomic uint64_t strikes;
-	_Atomic size_t refs;
-};
-
 /* A rule that was checked, ready to be matched. */
 struct fault_rule {
-	struct fault fault; /* strings in the set's arena */
-	enum fault_source source;
-	const char *meaning; /* what the counter counts for */
+	struct published_item base; /* first */
+	struct fault fault;	    /* strings in the edition's arena */
 	bool any_recipient;
 	bool any_sender;
 	bool null_sender; /* "<>" */
 	struct pattern recipient;
 	struct pattern sender;
-	struct fault_counter *counter;
 };
 
 #endif

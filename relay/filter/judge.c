@@ -1,4 +1,4 @@
-/* relay/filter/judge.c - the one judgement of a recipient: list, then policy */
+/* relay/filter/judge.c - the one judgement of a recipient: list, then rules, then policy */
 #include "relay/filter/judge.h"
 
 static bool parse(const char *text, struct address *address_out)
@@ -22,6 +22,8 @@ void judge_address(const struct judge_case *at, const struct address *address,
 	struct verdict verdict;
 
 	verdict_explain(at->list, address, at->scope, at->now, verdict_out);
+	if (at->rules != NULL && rule_decide(at->rules, address, at->released, verdict_out))
+		return;
 	if (at->policy == NULL)
 		return;
 	if (at->permitted && at->policy->hook_overrides && verdict_is_unlisted(verdict_out)) {
@@ -43,6 +45,9 @@ bool judge_target(const struct judge_case *at, const char *redirect_to, struct a
 	if (!parse(redirect_to, target_out))
 		return false;
 	verdict_explain(at->list, target_out, at->scope, at->now, verdict_out);
+	if (at->rules != NULL && rule_decide(at->rules, target_out, false, verdict_out) &&
+	    verdict_out->kind == VERDICT_REDIRECT)
+		verdict_out->kind = VERDICT_DROP;
 	return true;
 }
 
@@ -59,6 +64,7 @@ struct ruling judge_ruling(const struct verdict *verdict, struct arena *arena)
 		.nearest = verdict->nearest[0] != '\0' ? arena_strdup(arena, verdict->nearest)
 						       : NULL,
 		.redirect_to = arena_strdup(arena, verdict->redirect_to),
+		.rule = arena_strdup(arena, verdict->rule),
 	};
 }
 

@@ -9,6 +9,7 @@
 #include "queue/message.h"
 #include "queue/state.h"
 #include "relay/filter/policy.h"
+#include "relay/filter/rule_match.h"
 #include "relay/filter/whitelist.h"
 
 /*
@@ -25,12 +26,14 @@ struct judge_case {
 	/* the hook has allowed what no entry names: it counts while policy.hook_overrides says so
 	 */
 	bool permitted;
+	const struct rule_matches *rules; /* of the message; NULL: there are no rules */
+	bool released; /* a person let it go: rules that hold have been answered */
 };
 
 /*
- * With the nearest miss where it is not allowed, as verdict_explain. Nobody
- * is redirected to himself: a target that is not allowed is dropped.
- * verdict.redirect_to lives as long as the policy.
+ * List, rules, policy. With the nearest miss where it is not allowed, as
+ * verdict_explain. Nobody is redirected to himself: a target that is not allowed is dropped.
+ * verdict.redirect_to lives as long as the policy and the rules.
  */
 void judge_address(const struct judge_case *at, const struct address *address,
 		   struct verdict *verdict_out);

@@ -151,6 +151,7 @@ static bool judge(struct judging *judging, struct layer_key *key_out, struct ver
 	verdict->revision = judging->snapshot->revision;
 	verdict->pattern[0] = '\0';
 	verdict->nearest[0] = '\0';
+	verdict->rule = NULL;
 	verdict->redirect_to = NULL;
 	if (judging->address->form != ADDRESS_PLAIN &&
 	    judging->address->form != ADDRESS_LISTED_ONLY) {
@@ -213,10 +214,26 @@ const char *verdict_kind_name(enum verdict_kind kind)
 	return names[kind];
 }
 
+static void rule_sentence(const struct verdict *verdict, char *text_out, size_t size)
+{
+	if (verdict->kind == VERDICT_DELIVER)
+		snprintf(text_out, size, "rule %s overrides the whitelist", verdict->rule);
+	else if (verdict->kind == VERDICT_REDIRECT)
+		snprintf(text_out, size, "rule %s redirects it to %s", verdict->rule,
+			 verdict->redirect_to);
+	else
+		snprintf(text_out, size, "rule %s", verdict->rule);
+}
+
 static void reason_sentence(const struct verdict *verdict, char *text_out, size_t size)
 {
 	switch (verdict->reason) {
-	case REASON_ALLOWED: snprintf(text_out, size, "allowed by %s", verdict->pattern); return;
+	case REASON_ALLOWED:
+		snprintf(text_out, size, "allowed by %s%s%s", verdict->pattern,
+			 verdict->rule != NULL ? ", rule " : "",
+			 verdict->rule != NULL ? verdict->rule : "");
+		return;
+	case REASON_RULE: rule_sentence(verdict, text_out, size); return;
 	case REASON_DENIED: snprintf(text_out, size, "denied by %s", verdict->pattern); return;
 	case REASON_NOT_LISTED: snprintf(text_out, size, "no entry allows it"); return;
 	case REASON_EMPTY_LIST: snprintf(text_out, size, "the whitelist is empty"); return;

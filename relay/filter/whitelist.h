@@ -73,8 +73,9 @@ enum verdict_reason {
 			       entry would allow it but for its form */
 	REASON_HOOK,	    /* no entry allows it, and the policy hook does (overrides_whitelist) */
 	REASON_RESERVED, /* the self-test's domain (relay/filter/reserved.h): no entry allows it */
-	REASON_POLICY	 /* no entry allows it, and policy.default decided otherwise than drop;
+	REASON_POLICY,	 /* no entry allows it, and policy.default decided otherwise than drop;
 			    entry may name one that has expired */
+	REASON_RULE	 /* the rule named decided, whatever the entry says */
 };
 
 struct verdict {
@@ -88,6 +89,9 @@ struct verdict {
 	 * without its sub-address tag, a glob with the same literal start, a parent domain, the
 	 * sub-domains of the domain itself */
 	char nearest[ADDRESS_TEXT_SIZE + 2];
+	/* The name of the rule that decided (relay/filter/rule_match.h), borrowed; NULL for none.
+	 */
+	const char *rule;
 	/* VERDICT_REDIRECT: who stands for it, as address_format() prints it. Borrowed from who
 	 * said so; NULL else. */
 	const char *redirect_to;

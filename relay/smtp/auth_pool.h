@@ -7,7 +7,7 @@
 #include "base/crew.h"
 #include "base/err.h"
 #include "relay/loop/loop.h"
-#include "relay/smtp/network.h"
+#include "relay/wire/network.h"
 
 /*
  * A hash takes some 20 ms of a processor. There are as many threads as there

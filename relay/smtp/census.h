@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "relay/smtp/network.h"
+#include "relay/wire/network.h"
 
 /* Shared by all loops; any thread. */
 struct census;

@@ -86,6 +86,8 @@ static void count(struct envelope *envelope, enum state state)
 		envelope->hold++;
 	else if (state == STATE_REDIRECTED)
 		envelope->redirect++;
+	else if (state == STATE_SCREENING)
+		envelope->screen++;
 	else
 		envelope->drop++;
 }
@@ -143,6 +145,47 @@ void envelope_screen(struct envelope *envelope)
 		envelope->deliver--;
 	recipient->state = STATE_SCREENING;
 	envelope->screen++;
+}
+
+static bool is_to_bounce(const struct new_recipient *row)
+{
+	struct fate fate;
+	struct err why;
+
+	return row->fault != NULL && fate_parse(span_of(row->fault), &fate, &why) == ERR_OK &&
+	       fate.action == FAULT_BOUNCE;
+}
+
+static void judge_row(struct envelope *envelope, struct new_recipient *row,
+		      const struct judge_case *at)
+{
+	struct address address;
+	struct verdict verdict;
+	struct err why;
+	int code = address_parse(span_of(row->address), &address, &why);
+
+	assert(code == ERR_OK); /* printed by us */
+	judge_address(at, &address, &verdict);
+	if (at->rules != NULL)
+		rule_count(at->rules, &verdict);
+	row->state = policy_screens(at->policy, &verdict) ? STATE_SCREENING : judge_state(&verdict);
+	row->ruling = judge_ruling(&verdict, envelope->arena);
+}
+
+void envelope_judge(struct envelope *envelope, const struct judge_case *at)
+{
+	envelope->deliver = 0;
+	envelope->drop = 0;
+	envelope->hold = 0;
+	envelope->redirect = 0;
+	envelope->screen = 0;
+	for (size_t i = 0; i < envelope->count; i++) {
+		struct new_recipient *row = &envelope->recipients[i];
+
+		if (!is_to_bounce(row))
+			judge_row(envelope, row, at);
+		count(envelope, row->state);
+	}
 }
 
 void envelope_doom(struct envelope *envelope, const struct fate *fate)

@@ -53,6 +53,12 @@ void envelope_redirect(struct envelope *envelope, const struct judge_case *at);
 void envelope_screen(struct envelope *envelope);
 
 /*
+ * When the message is known: judge all of them once more. Those that a fault
+ * rule lets bounce stay as they are.
+ */
+void envelope_judge(struct envelope *envelope, const struct judge_case *at);
+
+/*
  * What a fault rule decided for the one added last. A bounce comes true
  * whatever the list says: nothing is sent to the recipient, and without it
  * nobody could test one without letting the mail out.

@@ -39,7 +39,7 @@ bool smtp_fault_pass(struct faults *faults, const struct smtp_client *client, st
 		     struct smtp_answer *answer, struct fate *fate_out)
 {
 	const struct asking asking = {client, at};
-	const struct fault_set *set;
+	const struct edition *set;
 	struct fault_effect effect;
 	enum fault_action action = FAULT_DELAY;
 
@@ -51,7 +51,7 @@ bool smtp_fault_pass(struct faults *faults, const struct smtp_client *client, st
 	fault_judge(set, at, on_struck, (void *)(uintptr_t)&asking, &effect);
 	if (effect.by != NULL)
 		action = effect.by->action;
-	faults_release(&set);
+	published_release(&set);
 	if (action == FAULT_REJECT)
 		smtp_answer_set(answer, effect.fate.code, effect.fate.enhanced, "%s",
 				effect.fate.reply);

@@ -25,6 +25,7 @@ struct intake {
 	struct whitelist *whitelist;
 	struct budget *budget;
 	struct faults *faults; /* NULL: none */
+	struct rules *rules;   /* NULL: none */
 	uint64_t seed;
 };
 
@@ -62,6 +63,11 @@ struct intake *intake_new(struct store *store, struct whitelist *whitelist, stru
 void intake_set_faults(struct intake *intake, struct faults *faults)
 {
 	intake->faults = faults;
+}
+
+void intake_set_rules(struct intake *intake, struct rules *rules)
+{
+	intake->rules = rules;
 }
 
 void intake_free(struct intake **intake)
@@ -108,6 +114,79 @@ static void *begin(void *ctx, struct smtp_session *session, const struct smtp_cl
 	return m;
 }
 
+/* --- rules: what the message says of itself --------------------------------- */
+
+/* The message as far as it is known: all of it when `size` is. */
+static struct rule_facts facts_of(const struct intake_mail *m, int64_t size)
+{
+	struct rule_facts facts = {.sender = &m->sender,
+				   .client = m->client->address,
+				   .user = m->client->user,
+				   .listener = m->client->listener,
+				   .scope = m->client->scope,
+				   .size = size};
+
+	if (size >= 0 && m->message.header_parsed) {
+		facts.header_known = true;
+		facts.section = span_first(body_head(m->body), (size_t)m->message.header_size);
+	}
+	return facts;
+}
+
+/* NULL: there are none, and nothing has to be given back. */
+static const struct edition *rules_in_force(const struct intake_mail *m)
+{
+	struct rules *rules = m->intake->rules;
+
+	return rules != NULL && rules_are_on(rules) ? rules_acquire(rules) : NULL;
+}
+
+/* It would be refused; what will be known of it later may let it leave. */
+static bool may_be_allowed_yet(const struct intake_mail *m, const struct address *recipient)
+{
+	const struct edition *rules = rules_in_force(m);
+	struct rule_facts facts = facts_of(m, -1);
+	struct arena *scratch;
+	bool may;
+
+	if (rules == NULL)
+		return false;
+	scratch = arena_new();
+	may = rule_may_allow(rule_match(rules, &facts, scratch), recipient);
+	arena_free(&scratch);
+	published_release(&rules);
+	return may;
+}
+
+/*
+ * Now all is known: rules on what the message says of itself, and whether who
+ * stands for others is a recipient himself.
+ */
+static void decide(struct intake_mail *m, int64_t size)
+{
+	const struct edition *rules = rules_in_force(m);
+	struct rule_facts facts = facts_of(m, size);
+	struct judge_case at = {.policy = smtp_session_backend_options(m->session),
+				.scope = span_of(m->client->scope),
+				.accepted = true};
+	struct arena *scratch;
+
+	if (rules == NULL && m->envelope.redirect == 0)
+		return;
+	scratch = arena_new();
+	at.list = whitelist_acquire(m->intake->whitelist);
+	at.now = clock_steady_wall_ms();
+	if (rules != NULL) {
+		at.rules = rule_match(rules, &facts, scratch);
+		envelope_judge(&m->envelope, &at);
+	}
+	envelope_redirect(&m->envelope, &at);
+	whitelist_release(&at.list);
+	arena_free(&scratch);
+	if (rules != NULL)
+		published_release(&rules);
+}
+
 /* False: not taken, *answer says why. */
 static bool judge(struct intake_mail *m, const struct smtp_recipient *recipient,
 		  const struct fate *fate, struct smtp_answer *answer)
@@ -125,8 +204,9 @@ static bool judge(struct intake_mail *m, const struct smtp_recipient *recipient,
 	/* One that allows is counted when its mail has left. */
 	if (verdict.reason == REASON_DENIED)
 		whitelist_count_hit(m->intake->whitelist, verdict.entry, at.now);
-	/* What is to bounce later is accepted now. */
-	if (verdict.kind == VERDICT_REJECT && fate->action == FAULT_BOUNCE)
+	/* What is to bounce later is accepted now, and what a rule may let leave. */
+	if (verdict.kind == VERDICT_REJECT &&
+	    (fate->action == FAULT_BOUNCE || may_be_allowed_yet(m, &recipient->address)))
 		verdict.kind = VERDICT_DROP;
 	if (verdict.kind == VERDICT_REJECT) {
 		address_format(&recipient->address, text);
@@ -242,20 +322,6 @@ static bool data(void *transaction, struct span bytes)
 }
 
 /* --- the end --------------------------------------------------------------- */
-
-/* Whether the target is a recipient itself is known only now. */
-static void redirect(struct intake_mail *m)
-{
-	struct judge_case at = {.policy = smtp_session_backend_options(m->session),
-				.scope = span_of(m->client->scope)};
-
-	if (m->envelope.redirect == 0)
-		return;
-	at.list = whitelist_acquire(m->intake->whitelist);
-	at.now = clock_steady_wall_ms();
-	envelope_redirect(&m->envelope, &at);
-	whitelist_release(&at.list);
-}
 
 static void on_stored(struct store_job *job)
 {
@@ -422,7 +488,7 @@ static void finish(void *transaction, const struct smtp_data_facts *facts)
 		smtp_session_finished(m->session);
 		return;
 	}
-	redirect(m);
+	decide(m, facts->size);
 	describe(m, facts);
 	m->accept = (struct accept){
 		.job = {.done = on_stored, .ctx = m}, .message = &m->message, .body = m->body};

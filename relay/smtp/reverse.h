@@ -14,7 +14,7 @@
 #include "base/err.h"
 #include "base/span.h"
 #include "relay/loop/loop.h"
-#include "relay/smtp/network.h"
+#include "relay/wire/network.h"
 
 #define REVERSE_WAIT_MS	  2000
 #define REVERSE_NAME_SIZE 256

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 
 #include "relay/smtp/listener.h"
-#include "relay/smtp/network.h"
+#include "relay/wire/network.h"
 #include "relay/smtp/tls_server.h"
 
 /* Reference-counted, otherwise constant; any thread. */

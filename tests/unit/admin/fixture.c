@@ -22,11 +22,18 @@ static void on_whitelist(void *ctx, const struct whitelist_change *changes, size
 	whitelist_publish(fixture->whitelist, changes, count, revision);
 }
 
+static void on_rules(void *ctx, const struct rule *rows, size_t count)
+{
+	struct fixture *fixture = ctx;
+
+	rules_publish(fixture->rules, PUBLISHED_FROM_STORE, rows, count);
+}
+
 static void on_faults(void *ctx, const struct fault *rows, size_t count)
 {
 	struct fixture *fixture = ctx;
 
-	faults_publish(fixture->faults, FAULT_FROM_STORE, rows, count);
+	faults_publish(fixture->faults, PUBLISHED_FROM_STORE, rows, count);
 }
 
 static size_t two_hosts(void *ctx, const char *route, struct admin_host_status *hosts_out,
@@ -88,6 +95,7 @@ static void start_admin(struct fixture *fixture)
 		.store = fixture->store,
 		.whitelist = fixture->whitelist,
 		.faults = fixture->faults,
+		.rules = fixture->rules,
 		.data_dir = fixture->dir,
 		.hostname = "relay.test",
 		.version = "0.1.0",
@@ -117,6 +125,7 @@ void fixture_start(struct fixture *fixture)
 	struct store_options options = {.data_dir = fixture->dir,
 					.on_whitelist = on_whitelist,
 					.on_faults = on_faults,
+					.on_rules = on_rules,
 					.ctx = fixture};
 	struct err why = {""};
 	size_t bad;
@@ -128,6 +137,7 @@ void fixture_start(struct fixture *fixture)
 	snprintf(fixture->socket, sizeof(fixture->socket), "%s/admin.sock", fixture->dir);
 	fixture->whitelist = whitelist_new();
 	fixture->faults = faults_new();
+	fixture->rules = rules_new();
 	whitelist_load_begin(fixture->whitelist);
 	whitelist_load_end(fixture->whitelist, 0, &bad);
 	ck_assert_msg(store_open(&options, &fixture->store, &why) == ERR_OK, "%s", why.text);
@@ -152,6 +162,7 @@ void fixture_stop(struct fixture *fixture)
 	store_close(&fixture->store);
 	whitelist_free(&fixture->whitelist);
 	faults_free(&fixture->faults);
+	rules_free(&fixture->rules);
 	nftw(fixture->dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }
 

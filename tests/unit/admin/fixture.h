@@ -17,6 +17,7 @@ struct fixture {
 	struct store *store;
 	struct whitelist *whitelist;
 	struct faults *faults;
+	struct rules *rules;
 	struct admin *admin;
 };
 

@@ -123,7 +123,7 @@ START_TEST(rules_of_the_configuration_are_shown_and_left_alone)
 	fault_init(&fault);
 	fault.name = "from-file";
 	fault.action = FAULT_DISCONNECT;
-	faults_publish(fixture.faults, FAULT_FROM_CONFIG, &fault, 1);
+	faults_publish(fixture.faults, PUBLISHED_FROM_CONFIG, &fault, 1);
 	json_decref(ask(&fixture, 201, "POST", LIST, "{\"name\":\"a\",\"action\":\"reject\"}"));
 	expect_names(&fixture, "from-file a ");
 	json = ask(&fixture, 200, "GET", LIST, NULL);

@@ -106,7 +106,7 @@ END_TEST
 START_TEST(fault_rules)
 {
 	struct fault fault;
-	struct fault_view view = {&fault, FAULT_FROM_CONFIG, 7, 3};
+	struct fault_view view = {&fault, PUBLISHED_FROM_CONFIG, 7, 3};
 	json_t *json;
 
 	fault_init(&fault);

@@ -132,7 +132,7 @@ static void setup(struct trial *t, const struct fault *rows, size_t count)
 	*t = (struct trial){.faults = faults_new(), .user = "", .scope = ""};
 	ck_assert_int_eq(address_parse(span_of("app@shop.test"), &t->sender, NULL), ERR_OK);
 	ck_assert_int_eq(address_parse(span_of("Bob@example.com"), &t->recipient, NULL), ERR_OK);
-	ck_assert_int_eq(faults_publish(t->faults, FAULT_FROM_STORE, rows, count), 0);
+	ck_assert_int_eq(faults_publish(t->faults, PUBLISHED_FROM_STORE, rows, count), 0);
 }
 
 static void on_struck(void *ctx, const struct fault *fault)
@@ -155,12 +155,12 @@ static struct fault_effect judge(struct trial *t, enum fault_stage stage)
 		.user = t->user,
 		.scope = t->scope,
 	};
-	const struct fault_set *set = faults_acquire(t->faults);
+	const struct edition *set = faults_acquire(t->faults);
 	struct fault_effect effect;
 
 	t->struck[0] = '\0';
 	fault_judge(set, &at, on_struck, t, &effect);
-	faults_release(&set);
+	published_release(&set);
 	return effect;
 }
 
@@ -271,7 +271,7 @@ START_TEST(delays_add_up_and_the_first_end_is_the_last)
 				 rule("no", FAULT_REJECT), rule("behind", FAULT_DISCONNECT)};
 	struct fault_effect effect;
 	struct fault_view view;
-	const struct fault_set *set;
+	const struct edition *set;
 	struct trial t;
 
 	faults[1].delay_ms = 599990;
@@ -286,30 +286,30 @@ START_TEST(delays_add_up_and_the_first_end_is_the_last)
 	ck_assert_str_eq(effect.fate.reply, "Failure on demand");
 	/* What was not looked at was not counted. */
 	set = faults_acquire(t.faults);
-	ck_assert_int_eq(fault_set_count(set), 4);
+	ck_assert_int_eq(set->count, 4);
 	fault_set_view(set, 2, &view);
 	ck_assert_int_eq(view.matches, 1);
 	ck_assert_int_eq(view.strikes, 1);
 	fault_set_view(set, 3, &view);
 	ck_assert_int_eq(view.matches, 0);
-	faults_release(&set);
+	published_release(&set);
 	faults_free(&t.faults);
 }
 END_TEST
 
 static uint64_t matches_of(struct faults *faults, const char *name)
 {
-	const struct fault_set *set = faults_acquire(faults);
+	const struct edition *set = faults_acquire(faults);
 	uint64_t matches = UINT64_MAX;
 
-	for (size_t i = 0; i < fault_set_count(set); i++) {
+	for (size_t i = 0; i < set->count; i++) {
 		struct fault_view view;
 
 		fault_set_view(set, i, &view);
 		if (strcmp(view.fault->name, name) == 0)
 			matches = view.matches;
 	}
-	faults_release(&set);
+	published_release(&set);
 	return matches;
 }
 
@@ -317,13 +317,13 @@ START_TEST(a_set_is_replaced_source_by_source_and_goes_on_counting)
 {
 	struct fault stored[] = {rule("a", FAULT_DELAY), rule("b", FAULT_DELAY)};
 	struct fault configured = rule("c", FAULT_DELAY);
-	const struct fault_set *old;
+	const struct edition *old;
 	struct trial t;
 
 	setup(&t, stored, 2);
 	ck_assert(faults_are_on(t.faults));
 	judge(&t, FAULT_AT_RCPT);
-	ck_assert_int_eq(faults_publish(t.faults, FAULT_FROM_CONFIG, &configured, 1), 0);
+	ck_assert_int_eq(faults_publish(t.faults, PUBLISHED_FROM_CONFIG, &configured, 1), 0);
 	/* The configuration's come first. */
 	judge(&t, FAULT_AT_RCPT);
 	ck_assert_str_eq(t.struck, "c a b ");
@@ -334,17 +334,17 @@ START_TEST(a_set_is_replaced_source_by_source_and_goes_on_counting)
 	stored[1].note = "still the same";
 	stored[1].enabled = false;
 	old = faults_acquire(t.faults);
-	faults_publish(t.faults, FAULT_FROM_STORE, stored, 2);
-	ck_assert_int_eq(fault_set_count(old), 3);
-	faults_release(&old);
+	faults_publish(t.faults, PUBLISHED_FROM_STORE, stored, 2);
+	ck_assert_int_eq(old->count, 3);
+	published_release(&old);
 	ck_assert_int_eq(matches_of(t.faults, "a"), 0);
 	ck_assert_int_eq(matches_of(t.faults, "b"), 2);
-	faults_publish(t.faults, FAULT_FROM_STORE, NULL, 0);
-	faults_publish(t.faults, FAULT_FROM_CONFIG, NULL, 0);
+	faults_publish(t.faults, PUBLISHED_FROM_STORE, NULL, 0);
+	faults_publish(t.faults, PUBLISHED_FROM_CONFIG, NULL, 0);
 	ck_assert(!faults_are_on(t.faults));
 	/* What is no rule never strikes, and is told. */
 	configured.name = "";
-	ck_assert_int_eq(faults_publish(t.faults, FAULT_FROM_CONFIG, &configured, 1), 1);
+	ck_assert_int_eq(faults_publish(t.faults, PUBLISHED_FROM_CONFIG, &configured, 1), 1);
 	ck_assert(!faults_are_on(t.faults));
 	faults_free(&t.faults);
 }
@@ -355,7 +355,7 @@ static void *publish_often(void *arg)
 	struct fault faults[] = {rule("x", FAULT_REJECT), rule("y", FAULT_REJECT)};
 
 	for (size_t i = 0; i < 500; i++)
-		faults_publish(arg, FAULT_FROM_STORE, faults, 1 + i % 2);
+		faults_publish(arg, PUBLISHED_FROM_STORE, faults, 1 + i % 2);
 	return NULL;
 }
 

@@ -69,8 +69,8 @@ static struct fault_apply apply(struct fixture *f, struct fault_apply job, int w
 	struct err why = {""};
 	int code;
 
-	job.actor = "token:x";
-	job.now = NOW;
+	job.change.actor = "token:x";
+	job.change.now = NOW;
 	code = store_wait(f->store, queue_fault_apply, &job.job, &why);
 	ck_assert_msg(code == want, "%s: %s", err_name(code), why.text);
 	return job;
@@ -78,8 +78,8 @@ static struct fault_apply apply(struct fixture *f, struct fault_apply job, int w
 
 static int64_t add(struct fixture *f, const char *name, int64_t before)
 {
-	struct fault_apply job = {
-		.operation = FAULT_ADD, .fault = fault_named(name), .before_id = before};
+	struct fault_apply job = {.fault = fault_named(name),
+				  .change = {.operation = ORDERED_ADD, .before_id = before}};
 
 	return apply(f, job, ERR_OK).fault.id;
 }
@@ -142,7 +142,7 @@ END_TEST
 
 START_TEST(a_change_is_made_whole_or_not_at_all)
 {
-	struct fault_apply job = {.operation = FAULT_REPLACE};
+	struct fault_apply job = {.change = {.operation = ORDERED_REPLACE}};
 	struct published published;
 	struct fixture f;
 	int64_t a, b, c;
@@ -153,32 +153,33 @@ START_TEST(a_change_is_made_whole_or_not_at_all)
 	c = add(&f, "c", 0);
 	job.fault = fault_named("a");
 	job.fault.id = b;
-	ck_assert_int_eq(apply(&f, job, ERR_CONFLICT).existing_id, a);
+	ck_assert_int_eq(apply(&f, job, ERR_CONFLICT).change.existing_id, a);
 	job.fault.name = "bb";
-	job.expect_revision = 1;
+	job.change.expect_revision = 1;
 	apply(&f, job, ERR_STALE);
-	job.expect_revision = 2;
-	job.moves = true;
-	job.before_id = 99;
+	job.change.expect_revision = 2;
+	job.change.moves = true;
+	job.change.before_id = 99;
 	apply(&f, job, ERR_NOT_FOUND);
 	expect_names(&f, &published, "a b c ");
-	job.before_id = a;
+	job.change.before_id = a;
 	ck_assert_int_eq(apply(&f, job, ERR_OK).fault.revision, 4);
 	expect_names(&f, &published, "bb a c ");
 	/* In front of itself is where it is; at the end is behind all others. */
-	job.expect_revision = 0;
-	job.before_id = b;
+	job.change.expect_revision = 0;
+	job.change.before_id = b;
 	apply(&f, job, ERR_OK);
 	expect_names(&f, &published, "bb a c ");
-	job.before_id = 0;
+	job.change.before_id = 0;
 	apply(&f, job, ERR_OK);
 	expect_names(&f, &published, "a c bb ");
-	job = (struct fault_apply){.operation = FAULT_REMOVE, .fault = {.id = c}};
+	job = (struct fault_apply){.change = {.operation = ORDERED_REMOVE}, .fault = {.id = c}};
 	apply(&f, job, ERR_OK);
 	apply(&f, job, ERR_NOT_FOUND);
 	expect_names(&f, &published, "a bb ");
-	job = (struct fault_apply){.operation = FAULT_ADD, .fault = fault_named("bb")};
-	ck_assert_int_eq(apply(&f, job, ERR_CONFLICT).existing_id, b);
+	job = (struct fault_apply){.change = {.operation = ORDERED_ADD},
+				   .fault = fault_named("bb")};
+	ck_assert_int_eq(apply(&f, job, ERR_CONFLICT).change.existing_id, b);
 	fixture_remove(&f);
 }
 END_TEST
@@ -199,7 +200,8 @@ static bool keep(void *ctx, const struct audit_row *row)
 
 START_TEST(the_trail_tells_of_it_and_a_restart_keeps_it)
 {
-	struct fault_apply job = {.operation = FAULT_REPLACE, .fault = fault_named("new")};
+	struct fault_apply job = {.change = {.operation = ORDERED_REPLACE},
+				  .fault = fault_named("new")};
 	struct published published;
 	struct trail trail = {""};
 	struct fixture f;
@@ -210,7 +212,7 @@ START_TEST(the_trail_tells_of_it_and_a_restart_keeps_it)
 	add(&f, "other", 0);
 	job.fault.id = id;
 	apply(&f, job, ERR_OK);
-	job.operation = FAULT_REMOVE;
+	job.change.operation = ORDERED_REMOVE;
 	apply(&f, job, ERR_OK);
 	ck_assert_int_eq(queue_audit_list(f.reader, 0, 10, keep, &trail, NULL), ERR_OK);
 	ck_assert_str_eq(trail.text, "fault.remove new 10|fault.replace new 11|"
@@ -223,7 +225,8 @@ END_TEST
 
 START_TEST(there_is_an_end_to_them)
 {
-	struct fault_apply job = {.operation = FAULT_ADD, .fault = fault_named("one-more")};
+	struct fault_apply job = {.change = {.operation = ORDERED_ADD},
+				  .fault = fault_named("one-more")};
 	struct published published;
 	struct fixture f;
 

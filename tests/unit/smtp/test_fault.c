@@ -52,7 +52,7 @@ static struct fault fault_of(enum fault_action action, enum fault_stage stage)
 
 static void demand(struct faulty *faulty, const struct fault *fault)
 {
-	ck_assert_int_eq(faults_publish(faulty->faults, FAULT_FROM_STORE, fault, 1), 0);
+	ck_assert_int_eq(faults_publish(faulty->faults, PUBLISHED_FROM_STORE, fault, 1), 0);
 }
 
 /* One message to bob@allowed.test and eve@other.test, up to the first answer that is no yes. */
@@ -109,7 +109,7 @@ START_TEST(refused_at_each_stage)
 	fault.recipient = "eve@other.test";
 	demand(&faulty, &fault);
 	send_until(&faulty, "454");
-	faults_publish(faulty.faults, FAULT_FROM_STORE, NULL, 0);
+	faults_publish(faulty.faults, PUBLISHED_FROM_STORE, NULL, 0);
 	client_ask(&faulty.client, "RCPT TO:<eve@other.test>", "250 2.1.5");
 	client_ask(&faulty.client, "DATA", "354");
 	client_ask(&faulty.client, "hello\r\n.", "250 2.0.0");
@@ -233,7 +233,7 @@ START_TEST(a_recipient_named_twice_counts_once)
 {
 	struct fault fault = fault_of(FAULT_REJECT, FAULT_AT_RCPT);
 	struct fault_view view;
-	const struct fault_set *set;
+	const struct edition *set;
 	struct faulty faulty;
 
 	fault.skip = 1;
@@ -247,7 +247,7 @@ START_TEST(a_recipient_named_twice_counts_once)
 	fault_set_view(set, 0, &view);
 	ck_assert_int_eq(view.matches, 2);
 	ck_assert_int_eq(view.strikes, 1);
-	faults_release(&set);
+	published_release(&set);
 	faulty_close(&faulty);
 }
 END_TEST

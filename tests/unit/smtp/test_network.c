@@ -1,5 +1,5 @@
-/* tests relay/smtp/network.c and relay/smtp/census.c */
-#include "relay/smtp/network.h"
+/* tests relay/wire/network.c and relay/smtp/census.c */
+#include "relay/wire/network.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>

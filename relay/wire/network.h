@@ -1,7 +1,7 @@
-/* relay/smtp/network.h - which addresses are meant: CIDR blocks, and the unit a client is counted
+/* relay/wire/network.h - which addresses are meant: CIDR blocks, and the unit a client is counted
  * by */
-#ifndef STAGEPOST_RELAY_SMTP_NETWORK_H
-#define STAGEPOST_RELAY_SMTP_NETWORK_H
+#ifndef STAGEPOST_RELAY_WIRE_NETWORK_H
+#define STAGEPOST_RELAY_WIRE_NETWORK_H
 
 #include <stdbool.h>
 #include <sys/socket.h>

@@ -1,6 +1,6 @@
-/* relay/smtp/network.c - which addresses are meant: CIDR blocks, and the unit a client is counted
+/* relay/wire/network.c - which addresses are meant: CIDR blocks, and the unit a client is counted
  * by */
-#include "relay/smtp/network.h"
+#include "relay/wire/network.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>

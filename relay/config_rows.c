@@ -1,8 +1,7 @@
-/* relay/config_fault.c - the fault rules of the configuration: what goes together, and what does
- * not
- */
+/* relay/config_rows.c - fault rules and rules of the configuration: what goes together, what not */
 #include "relay/config_read.h"
 #include "relay/filter/fault.h"
+#include "relay/filter/rule.h"
 
 struct telling {
 	struct config_reader *reader;
@@ -32,16 +31,27 @@ static bool is_reported(const struct config_report *report, const char *path)
 	return false;
 }
 
-void config_check_faults(struct config_reader *reader, const struct config *config,
-			 const struct document_node *root)
+/* False: it has been reported already. */
+static bool begin(struct telling *telling, struct config_reader *reader,
+		  const struct document_node *root, const char *list, size_t index)
 {
-	struct document_node *list = document_find(root, span_of("faults"));
+	const struct document_node *items = document_find(root, span_of(list));
 
-	for (size_t i = 0; i < config->fault_count; i++) {
-		struct telling telling = {.reader = reader, .item = document_item(list, i)};
+	telling->reader = reader;
+	telling->item = document_item(items, index);
+	telling->path = arena_printf(reader->scratch, "%s.%zu", list, index);
+	return !is_reported(reader->report, telling->path);
+}
 
-		telling.path = arena_printf(reader->scratch, "faults.%zu", i);
-		if (!is_reported(reader->report, telling.path))
+void config_check_rows(struct config_reader *reader, const struct config *config,
+		       const struct document_node *root)
+{
+	struct telling telling;
+
+	for (size_t i = 0; i < config->fault_count; i++)
+		if (begin(&telling, reader, root, "faults", i))
 			(void)fault_check(&config->faults[i], tell, &telling);
-	}
+	for (size_t i = 0; i < config->rule_count; i++)
+		if (begin(&telling, reader, root, "rules", i))
+			(void)rule_check(&config->rules[i], tell, &telling);
 }

@@ -1,0 +1,292 @@
+/* admin/rows.c - rows in an order of their own as a resource: list, add, change, remove */
+#include "admin/rows.h"
+
+#include <stdio.h>
+
+#include "admin/problem.h"
+#include "base/clock.h"
+
+#define TEXT_MAX     1000
+#define PATCH_ROUNDS 100
+
+/* What a call needs while its change is with the store. */
+struct work {
+	const struct row_kind *kind;
+	struct row_change change;
+};
+
+/* The copy of the row in an item of the edition. */
+static const void *row_at(const struct edition *edition, size_t index)
+{
+	return (const char *)edition_item(edition, index) + edition->kind->row_offset;
+}
+
+/* --- reading ---------------------------------------------------------------------------------- */
+
+/* All of them, also those of the configuration: there is no second page. */
+void rows_list(struct call *call, const struct row_kind *kind)
+{
+	const struct edition *edition = kind->acquire(call->api);
+	json_t *items = json_array();
+
+	for (size_t i = 0; i < edition->count; i++)
+		(void)json_array_append_new(items, kind->view(edition, i, row_at(edition, i)));
+	published_release(&edition);
+	call_reply(call, 200, json_pack("{s:o, s:n}", "items", items, "next"));
+}
+
+/* The row of the store with this id; edition->count: there is none in force. */
+static size_t find(const struct edition *edition, const struct row_kind *kind, int64_t id)
+{
+	size_t i = 0;
+
+	while (i < edition->count) {
+		const struct published_item *item = edition_item(edition, i);
+
+		if (item->source == PUBLISHED_FROM_STORE && kind->id(row_at(edition, i)).id == id)
+			break;
+		i++;
+	}
+	return i;
+}
+
+/* The row of the path, copied into `change`. False: replied. `json_out` may be NULL. */
+static bool find_row(struct call *call, const struct row_kind *kind, struct row_change *change,
+		     json_t **json_out)
+{
+	const struct edition *edition;
+	int64_t id;
+	size_t at;
+	bool found;
+
+	if (!call_row_id(call, &id))
+		return false;
+	edition = kind->acquire(call->api);
+	at = find(edition, kind, id);
+	found = at < edition->count;
+	if (found)
+		kind->copy(call, change, row_at(edition, at));
+	if (found && json_out != NULL)
+		*json_out = kind->view(edition, at, row_at(edition, at));
+	published_release(&edition);
+	if (!found)
+		call_problem(call, 404, "there is no such %s", kind->noun);
+	return found;
+}
+
+static struct work *begin(struct call *call, const struct row_kind *kind,
+			  enum ordered_operation operation)
+{
+	struct work *work = arena_zalloc(call->arena, sizeof(*work));
+
+	work->kind = kind;
+	kind->begin(call, &work->change);
+	work->change.change->operation = operation;
+	return work;
+}
+
+void rows_get(struct call *call, const struct row_kind *kind)
+{
+	struct work *work = begin(call, kind, ORDERED_REPLACE);
+	json_t *json;
+
+	if (!find_row(call, kind, &work->change, &json))
+		return;
+	call_etag(call, kind->id(work->change.row).revision);
+	call_reply(call, 200, json);
+}
+
+/* --- what is asked for -------------------------------------------------------------------------
+ */
+
+void rows_read_text(struct call *call, const char *name, const char **text)
+{
+	const char *given = call_text(call, name, TEXT_MAX);
+
+	if (given != NULL)
+		*text = given;
+	else if (call_has_member(call, name))
+		*text = "";
+}
+
+void rows_read_number(struct call *call, const char *name, int64_t usual, int64_t max,
+		      int64_t *number)
+{
+	int64_t given = usual;
+
+	if (call_number(call, name, 0, max, &given) || call_has_member(call, name))
+		*number = given;
+}
+
+void rows_tell(void *ctx, const char *member, const char *sentence)
+{
+	struct call *call = ctx;
+
+	call_mistake(call, arena_printf(call->arena, "/%s", member), "%s", sentence);
+}
+
+static bool is_in_force(struct call *call, const struct row_kind *kind, int64_t id)
+{
+	const struct edition *edition = kind->acquire(call->api);
+	bool found = find(edition, kind, id) < edition->count;
+
+	published_release(&edition);
+	return found;
+}
+
+/* Where it shall stand: in front of another one, or behind all (null, and nothing for a new one).
+ */
+static void read_place(struct call *call, struct work *work)
+{
+	struct ordered_change *change = work->change.change;
+	int64_t before = 0;
+
+	if (call_number(call, "before", 1, INT64_MAX, &before) &&
+	    !is_in_force(call, work->kind, before))
+		call_mistake(call, "/before", "there is no such %s", work->kind->noun);
+	change->moves = call_has_member(call, "before");
+	change->before_id = before;
+}
+
+/* --- changing -----------------------------------------------------------------------------------
+ */
+
+static void submit(struct call *call, struct work *work, void (*then)(struct call *call))
+{
+	work->change.change->actor = call->caller.actor;
+	work->change.change->now = clock_steady_wall_ms();
+	call->work = work;
+	call_submit(call, work->kind->submit, work->change.job, then);
+}
+
+static void refuse(struct call *call, const struct work *work)
+{
+	const struct store_job *job = work->change.job;
+	json_t *problem;
+
+	if (job->code != ERR_CONFLICT) {
+		call_error(call, job->code, &job->why);
+		return;
+	}
+	problem = problem_new(
+		409, arena_printf(call->arena, "another %s has this name", work->kind->noun));
+	(void)json_object_set_new(problem, "existing_id",
+				  json_integer(work->change.change->existing_id));
+	call_reply_problem(call, 409, problem);
+}
+
+/* The counters as they stand beside what was stored. */
+static json_t *view_stored(struct call *call, const struct work *work)
+{
+	const struct row_kind *kind = work->kind;
+	const struct edition *edition = kind->acquire(call->api);
+	const void *row = work->change.row;
+	size_t at = find(edition, kind, kind->id(row).id);
+	/* Somebody may have removed or changed it again: what was asked for is the answer. */
+	json_t *json = at < edition->count ? kind->view(edition, at, row) : kind->view_gone(row);
+
+	published_release(&edition);
+	return json;
+}
+
+static void add_done(struct call *call)
+{
+	const struct work *work = call->work;
+	struct row_id id = work->kind->id(work->change.row);
+	char location[80];
+
+	if (work->change.job->code != ERR_OK) {
+		refuse(call, work);
+		return;
+	}
+	(void)snprintf(location, sizeof(location), "%s/%lld", work->kind->path, (long long)id.id);
+	http_reply_header(call->http, "Location", location);
+	call_etag(call, id.revision);
+	call_reply(call, 201, view_stored(call, work));
+}
+
+void rows_add(struct call *call, const struct row_kind *kind)
+{
+	struct work *work = begin(call, kind, ORDERED_ADD);
+
+	call_only_members(call, kind->members);
+	read_place(call, work);
+	kind->read(call, &work->change);
+	if (!call_refused(call))
+		submit(call, work, add_done);
+}
+
+static void patch_round(struct call *call, struct work *work);
+
+static void patch_done(struct call *call)
+{
+	struct work *work = call->work;
+	const struct store_job *job = work->change.job;
+
+	/* Somebody else was faster, and this caller did not ask for a certain version. */
+	if (job->code == ERR_STALE && !work->change.conditional) {
+		if (++work->change.rounds < PATCH_ROUNDS)
+			patch_round(call, work);
+		else
+			call_problem(call, 503, "the %s is being changed by others",
+				     work->kind->noun);
+		return;
+	}
+	if (job->code != ERR_OK) {
+		refuse(call, work);
+		return;
+	}
+	call_etag(call, work->kind->id(work->change.row).revision);
+	call_reply(call, 200, view_stored(call, work));
+}
+
+/* Read, change, write: the row must still be the one that was read. */
+static void patch_round(struct call *call, struct work *work)
+{
+	struct row_change *change = &work->change;
+	int64_t revision;
+
+	if (!find_row(call, work->kind, change, NULL))
+		return;
+	revision = work->kind->id(change->row).revision;
+	if (!call_if_match(call, revision, &change->conditional))
+		return;
+	change->change->expect_revision = revision;
+	read_place(call, work);
+	work->kind->read(call, change);
+	if (!call_refused(call))
+		submit(call, work, patch_done);
+}
+
+void rows_patch(struct call *call, const struct row_kind *kind)
+{
+	struct work *work = begin(call, kind, ORDERED_REPLACE);
+
+	call_only_members(call, kind->members);
+	patch_round(call, work);
+}
+
+static void delete_done(struct call *call)
+{
+	const struct work *work = call->work;
+
+	if (work->change.job->code != ERR_OK)
+		refuse(call, work);
+	else
+		call_reply(call, 204, NULL);
+}
+
+void rows_delete(struct call *call, const struct row_kind *kind)
+{
+	struct work *work = begin(call, kind, ORDERED_REMOVE);
+	struct row_change *change = &work->change;
+	int64_t revision;
+
+	if (!find_row(call, kind, change, NULL))
+		return;
+	revision = kind->id(change->row).revision;
+	if (!call_if_match(call, revision, &change->conditional))
+		return;
+	change->change->expect_revision = change->conditional ? revision : 0;
+	submit(call, work, delete_done);
+}

@@ -1,0 +1,414 @@
+/* cli/rule.c - stagepost rule list, add, change, remove */
+#include <config.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "cli/client.h"
+#include "cli/commands.h"
+#include "cli/rows.h"
+
+#define HEADERS_MAX 16
+#define WHAT_SIZE   600
+
+static const struct table_column columns[] = {
+	{"ID", true, 0, 0, NULL},	{"NAME", false, 8, 0, NULL},
+	{"ACTION", false, 8, 0, NULL},	{"RECIPIENT", false, 12, 1, NULL},
+	{"SENDER", false, 12, 2, NULL}, {"CONDITIONS", false, 16, 0, NULL},
+	{"STATE", false, 0, 3, NULL},	{"MATCHES", true, 0, 4, NULL},
+};
+
+static const struct rows rules = {
+	.noun = "rule", .path = "/api/v1/rules", .none = "there is no rule: the whitelist decides"};
+
+/* --- list -------------------------------------------------------------------- */
+
+static void describe_action(const json_t *rule, char *text, size_t size)
+{
+	snprintf(text, size, "%s", tool_text(rule, "action"));
+	rows_add_words(text, size, tool_text(rule, "redirect_to"));
+	rows_add_words(text, size, tool_text(rule, "tag"));
+}
+
+/* As --header takes it. */
+static void describe_header(const json_t *header, char *text, size_t size)
+{
+	const char *match = tool_text(header, "match");
+	const char *name = tool_text(header, "name");
+	char words[WHAT_SIZE];
+
+	if (strcmp(match, "glob") == 0)
+		snprintf(words, sizeof(words), "%s: %s", name, tool_text(header, "value"));
+	else if (strcmp(match, "exact") == 0)
+		snprintf(words, sizeof(words), "%s=%s", name, tool_text(header, "value"));
+	else
+		snprintf(words, sizeof(words), "%s%s", strcmp(match, "absent") == 0 ? "!" : "",
+			 name);
+	rows_add_words(text, size, words);
+}
+
+static void describe_number(const json_t *rule, const char *name, const char *word, char *text,
+			    size_t size)
+{
+	char words[48];
+
+	if (!json_is_integer(json_object_get(rule, name)))
+		return;
+	snprintf(words, sizeof(words), "%s %lld octets", word, tool_number(rule, name));
+	rows_add_words(text, size, words);
+}
+
+static void describe(const json_t *rule, char *text, size_t size)
+{
+	static const char *const members[] = {"client", "user", "listener", "scope"};
+	const json_t *headers = json_object_get(rule, "headers");
+	char words[WHAT_SIZE];
+
+	text[0] = '\0';
+	for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
+		const char *value = tool_text(rule, members[i]);
+
+		if (value[0] == '\0')
+			continue;
+		snprintf(words, sizeof(words), "%s %s", members[i], value);
+		rows_add_words(text, size, words);
+	}
+	describe_number(rule, "min_size", "from", text, size);
+	describe_number(rule, "max_size", "up to", text, size);
+	for (size_t i = 0; i < json_array_size(headers); i++)
+		describe_header(json_array_get(headers, i), text, size);
+}
+
+static void add_rule(struct table *table, const json_t *rule)
+{
+	bool off = json_is_false(json_object_get(rule, "enabled"));
+	bool overrides = json_is_true(json_object_get(rule, "overrides_whitelist"));
+	char id[24];
+	char action[500];
+	char what[WHAT_SIZE];
+	char matches[24];
+
+	rows_format_id(rule, id, sizeof(id));
+	describe_action(rule, action, sizeof(action));
+	describe(rule, what, sizeof(what));
+	snprintf(matches, sizeof(matches), "%lld", tool_number(rule, "matches"));
+	table_add(table,
+		  (const char *[]){id, tool_text(rule, "name"), action,
+				   tool_text(rule, "recipient"), tool_text(rule, "sender"), what,
+				   off	       ? "off"
+				   : overrides ? "overrides the whitelist"
+					       : "on",
+				   matches});
+}
+
+static void print_rules(const json_t *items)
+{
+	struct table *table = table_new(columns, sizeof(columns) / sizeof(columns[0]));
+	json_t *rule;
+	size_t i;
+
+	json_array_foreach((json_t *)(uintptr_t)items, i, rule) add_rule(table, rule);
+	tool_print_table(table);
+	table_free(&table);
+}
+
+static int run_list(struct tool *tool, int argc, char **argv)
+{
+	return rows_list(tool, &rules, argc, argv, print_rules);
+}
+
+const struct command command_rule_list = {
+	"rule list", "", "Rules on what messages say of themselves, in their order",
+	"\nThe first that decides counts; exit status 1 when there is none.\n", run_list};
+
+/* --- what a rule is made of ---------------------------------------------------- */
+
+struct given {
+	const char *name;
+	const char *action;
+	const char *redirect_to;
+	const char *tag;
+	const char *sender;
+	const char *recipient;
+	const char *client;
+	const char *user;
+	const char *listener;
+	const char *scope;
+	const char *min_size;
+	const char *max_size;
+	const char *note;
+	const char *before;
+	const char *headers[HEADERS_MAX];
+	size_t header_count;
+	bool no_headers;
+	bool overrides;
+	bool narrows;
+	bool on;
+	bool off;
+};
+
+/* What may be given more than once is taken out before the other options are read. */
+static int take_headers(const struct tool *tool, struct given *given, int *argc, char **argv)
+{
+	int kept = 0;
+
+	for (int i = 0; i < *argc; i++) {
+		const char *value = NULL;
+
+		if (strncmp(argv[i], "--header=", 9) == 0)
+			value = argv[i] + 9;
+		else if (strcmp(argv[i], "--header") == 0)
+			value = i + 1 < *argc ? argv[++i] : "";
+		if (value == NULL) {
+			argv[kept++] = argv[i];
+			continue;
+		}
+		if (value[0] == '\0')
+			return tool_misuse(tool, "--header needs a condition");
+		if (given->header_count == HEADERS_MAX)
+			return tool_misuse(tool, "at most %d times --header", HEADERS_MAX);
+		given->headers[given->header_count++] = value;
+	}
+	*argc = kept;
+	return TOOL_OK;
+}
+
+static json_t *text_of(struct span text)
+{
+	json_t *json = json_stringn(text.len > 0 ? text.data : "", text.len);
+
+	return json != NULL ? json : json_string("");
+}
+
+/* "Subject: *invoice*", "X-Env=prod", "List-Id", "!List-Id". */
+static json_t *make_header(const char *given)
+{
+	struct span text = span_of(given);
+	size_t colon = span_find(text, ':');
+	size_t equals = span_find(text, '=');
+	size_t at = colon < equals ? colon : equals;
+	bool absent = text.data[0] == '!' && at == text.len;
+	json_t *header = json_object();
+
+	if (at < text.len)
+		(void)json_object_set_new(header, "value",
+					  text_of(span_trim(span_skip(text, at + 1))));
+	(void)json_object_set_new(header, "match",
+				  json_string(at == colon && at < text.len ? "glob"
+					      : at < text.len		   ? "exact"
+					      : absent			   ? "absent"
+									   : "present"));
+	text = span_skip(span_first(text, at), absent ? 1 : 0);
+	(void)json_object_set_new(header, "name", text_of(span_trim(text)));
+	return header;
+}
+
+static int set_texts(json_t *rule, const struct given *given)
+{
+	const struct {
+		const char *name;
+		const char *value;
+	} texts[] = {
+		{"name", given->name},
+		{"action", given->action},
+		{"redirect_to", given->redirect_to},
+		{"tag", given->tag},
+		{"sender", given->sender},
+		{"recipient", given->recipient},
+		{"client", given->client},
+		{"user", given->user},
+		{"listener", given->listener},
+		{"scope", given->scope},
+		{"note", given->note},
+	};
+	int ends = TOOL_OK;
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]) && ends == TOOL_OK; i++)
+		ends = rows_set_text(rule, texts[i].name, texts[i].value);
+	return ends;
+}
+
+static int set_rest(json_t *rule, const struct given *given)
+{
+	int ends = rows_set_number(rule, "min_size", "--min-size", given->min_size);
+
+	if (ends == TOOL_OK)
+		ends = rows_set_number(rule, "max_size", "--max-size", given->max_size);
+	if (ends == TOOL_OK)
+		ends = rows_set_number(rule, "before", "--before", given->before);
+	if (given->header_count > 0 || given->no_headers) {
+		json_t *headers = json_array();
+
+		for (size_t i = 0; i < given->header_count; i++)
+			(void)json_array_append_new(headers, make_header(given->headers[i]));
+		(void)json_object_set_new(rule, "headers", headers);
+	}
+	if (given->on || given->off)
+		(void)json_object_set_new(rule, "enabled", json_boolean(given->on));
+	if (given->overrides || given->narrows)
+		(void)json_object_set_new(rule, "overrides_whitelist",
+					  json_boolean(given->overrides));
+	return ends;
+}
+
+/* Sends it, and says what came of it. */
+static int send_rule(struct tool *tool, const struct given *given, const char *method,
+		     const char *path, const char *done)
+{
+	json_t *rule = json_object();
+	json_t *stored = NULL;
+	int ends = set_texts(rule, given);
+
+	if (ends == TOOL_OK)
+		ends = set_rest(rule, given);
+	if (ends == TOOL_OK)
+		ends = client_ask(tool, method, path, rule, &stored);
+	json_decref(rule);
+	if (ends != TOOL_OK)
+		return ends;
+	if (tool->format != TOOL_TEXT) {
+		tool_print_json(tool, stored);
+	} else {
+		char line[200];
+
+		snprintf(line, sizeof(line), "%s: %s (%s), rule %lld", done,
+			 tool_text(stored, "name"), tool_text(stored, "action"),
+			 tool_number(stored, "id"));
+		tool_print_clean(line);
+	}
+	if (json_is_true(json_object_get(stored, "overrides_whitelist")))
+		tool_note("it overrides the whitelist: mail that no entry allows may leave");
+	json_decref(stored);
+	return TOOL_OK;
+}
+
+static int read_options(struct tool *tool, struct given *given, int argc, char **argv,
+			int *count_out)
+{
+	const struct tool_option options[] = {{"--name", &given->name, NULL},
+					      {"--action", &given->action, NULL},
+					      {"--to", &given->redirect_to, NULL},
+					      {"--tag", &given->tag, NULL},
+					      {"--sender", &given->sender, NULL},
+					      {"--recipient", &given->recipient, NULL},
+					      {"--client", &given->client, NULL},
+					      {"--user", &given->user, NULL},
+					      {"--listener", &given->listener, NULL},
+					      {"--scope", &given->scope, NULL},
+					      {"--min-size", &given->min_size, NULL},
+					      {"--max-size", &given->max_size, NULL},
+					      {"--note", &given->note, NULL},
+					      {"--before", &given->before, NULL},
+					      {"--no-headers", NULL, &given->no_headers},
+					      {"--overrides-whitelist", NULL, &given->overrides},
+					      {"--narrows", NULL, &given->narrows},
+					      {"--on", NULL, &given->on},
+					      {"--off", NULL, &given->off},
+					      {NULL, NULL, NULL}};
+	int ends = take_headers(tool, given, &argc, argv);
+
+	if (ends == TOOL_OK)
+		ends = tool_options(tool, options, argc, argv, count_out);
+	if (ends == TOOL_OK && ((given->on && given->off) || (given->overrides && given->narrows)))
+		return tool_misuse(tool, "that contradicts itself");
+	return ends;
+}
+
+#define CONDITIONS                                                                                 \
+	"  --recipient PATTERN  as in the whitelist; without it everybody\n"                       \
+	"  --sender PATTERN     likewise, or <>\n"                                                 \
+	"  --client NETWORK     10.0.0.0/8: where it came from\n"                                  \
+	"  --user GLOB          who logged in\n"                                                   \
+	"  --listener GLOB      where it came in\n"                                                \
+	"  --scope SCOPE        only mail that came in with this scope\n"                          \
+	"  --header CONDITION   may be given several times:\n"                                     \
+	"                       \"Subject: *invoice*\" (a glob), \"X-Env=prod\" (exactly),\n"      \
+	"                       \"List-Id\" (there is one), \"!List-Id\" (there is none)\n"        \
+	"  --min-size N --max-size N\n"                                                            \
+	"                       octets\n"                                                          \
+	"  --before ID          look at it before that rule; else it comes last\n"                 \
+	"  --note TEXT          why it is here\n"
+
+/* --- add --------------------------------------------------------------------- */
+
+static int run_add(struct tool *tool, int argc, char **argv)
+{
+	struct given given = {.name = NULL};
+	int count;
+	int ends = read_options(tool, &given, argc, argv, &count);
+
+	if (ends != TOOL_OK)
+		return ends > 0 ? ends : TOOL_OK;
+	if (count != 2 || given.name != NULL || given.action != NULL)
+		return tool_misuse(tool, count < 2 ? "a name and an action are needed"
+						   : "one name and one action at a time");
+	given.name = argv[0];
+	given.action = argv[1];
+	return send_rule(tool, &given, "POST", rules.path, "Added");
+}
+
+const struct command command_rule_add = {
+	"rule add", "NAME deliver|drop|hold|redirect|tag [CONDITION]... [OPTION]...",
+	"Decide by what a message says of itself",
+	"All conditions must hold; the first rule that decides counts. A rule can only\n"
+	"narrow what the whitelist allows.\n\n"
+	"  deliver     let it leave: no later rule is looked at\n"
+	"  drop        keep it\n"
+	"  hold        keep it until a person releases it\n"
+	"  redirect    send it to --to instead, which is judged itself\n"
+	"  tag         put --tag in front of the subject, look at the next rules\n\n" CONDITIONS
+	"  --to ADDRESS         of redirect\n"
+	"  --tag TEXT           of tag\n"
+	"  --overrides-whitelist\n"
+	"                       of deliver: also what no entry allows (never what one denies)\n"
+	"  --off                add it, but do not enable it\n"
+	"\nExit status 1 when there is a rule of this name.\n",
+	run_add};
+
+/* --- change ------------------------------------------------------------------ */
+
+static int run_change(struct tool *tool, int argc, char **argv)
+{
+	struct given given = {.name = NULL};
+	long long id = 0;
+	char path[80];
+	int count;
+	int ends = read_options(tool, &given, argc, argv, &count);
+
+	if (ends != TOOL_OK)
+		return ends > 0 ? ends : TOOL_OK;
+	if (count != 1)
+		return tool_misuse(tool, "the name or the id of one rule is needed");
+	ends = rows_find(tool, &rules, argv[0], &id);
+	if (ends != TOOL_OK)
+		return ends;
+	snprintf(path, sizeof(path), "%s/%lld", rules.path, id);
+	return send_rule(tool, &given, "PATCH", path, "Changed");
+}
+
+const struct command command_rule_change = {
+	"rule change", "NAME|ID [OPTION]...", "Change a rule, or its place",
+	"What is not given stays; \"\" takes a condition away.\n\n"
+	"  --name NAME --action ACTION --to ADDRESS --tag TEXT\n"
+	"  --on, --off          enable it, or not\n"
+	"  --overrides-whitelist, --narrows\n"
+	"                       whether it may let leave what no entry allows\n" CONDITIONS
+	"  --no-headers         take all conditions on the header away\n"
+	"\nConditions on the header that are given replace all there were. Exit status 1\n"
+	"when there is no such rule, or it stands in the configuration.\n",
+	run_change};
+
+/* --- remove ------------------------------------------------------------------ */
+
+static int run_remove(struct tool *tool, int argc, char **argv)
+{
+	return rows_remove(tool, &rules, argc, argv);
+}
+
+const struct command command_rule_remove = {
+	"rule remove", "NAME|ID", "Take a rule away",
+	"Mail that is queued because of it is judged again before it is sent.\n"
+	"\nExit status 1 when there is no such rule, or it stands in the configuration.\n",
+	run_remove};

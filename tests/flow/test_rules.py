@@ -1,0 +1,300 @@
+"""Rules on what a message says of itself (issue 5, item 5), through the whole daemon."""
+
+import json
+import smtplib
+import subprocess
+import threading
+import time
+
+import pytest
+
+from daemon import STAGEPOST, Smtp, wait_for
+
+ALICE = "alice@example.com"
+QA = "qa@example.com"
+SENDER = "app@shop.test"
+
+
+def rule(relay, name, action, **members):
+    """The id of a new rule."""
+    return relay.post("/rules", {"name": name, "action": action, **members}).json["id"]
+
+
+def undo(relay, number):
+    assert relay.request("DELETE", "/api/v1/rules/%d" % number).status == 204
+
+
+def field(name, value=None, match=None):
+    condition = {"name": name, "value": value, "match": match}
+    return {k: v for k, v in condition.items() if v is not None}
+
+
+def mail(*lines):
+    return "\r\n".join(("Subject: order", *lines, "", "hello", "")).encode()
+
+
+def send(relay, recipients, body=None, sender=SENDER):
+    with Smtp(relay.smtp_port) as client:
+        return client.send(sender, recipients, body or mail())
+
+
+def only(relay, number):
+    return relay.message(number)["recipients"][0]
+
+
+def tool(relay, *arguments, want=0):
+    done = subprocess.run([STAGEPOST, "--data-dir", relay.data_dir, *arguments],
+                          capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == want, (arguments, done.stdout, done.stderr)
+    return done.stdout
+
+
+def test_a_field_decides(relay, hop):
+    relay.allow(ALICE)
+    rule(relay, "prod", "drop", headers=[field("X-Env", "production", "exact")])
+    kept = send(relay, [ALICE], mail("X-Env:  =?utf-8?q?production?="))
+    left = send(relay, [ALICE], mail("X-Env: test"))
+    relay.wait_states(left, {ALICE: "delivered"})
+    assert relay.states(kept) == {ALICE: "dropped"}
+    told = only(relay, kept)
+    assert (told["verdict"], told["reason"], told["rule"]) == ("drop", "rule prod", "prod")
+    assert only(relay, left)["rule"] is None
+    assert [r["matches"] for r in relay.get("/rules")["items"]] == [1]
+    assert len(hop.snapshot()) == 1
+
+
+def test_hold_until_a_person_lets_it_go(relay, hop):
+    relay.allow(ALICE)
+    rule(relay, "look", "hold", headers=[field("Subject", "*ORDER*")])
+    number = send(relay, [ALICE])
+    assert relay.states(number) == {ALICE: "held"}
+    # The rule is still there: it has been answered.
+    relay.post("/messages/%s/release" % number)
+    relay.wait_states(number, {ALICE: "delivered"})
+    assert len(hop.snapshot()) == 1
+
+
+def test_redirect(relay, hop):
+    relay.allow("example.com")
+    rule(relay, "to-qa", "redirect", redirect_to=QA, sender="shop.test")
+    number = send(relay, [ALICE, "bob@example.com"])
+    relay.wait_states(number, {ALICE: "redirected", "bob@example.com": "redirected",
+                               QA: "delivered"})
+    assert [m.recipients for m in hop.snapshot()] == [[QA]]
+    assert "rule to-qa" in only(relay, number)["reason"]
+
+
+def test_an_override_lets_leave_what_no_entry_allows(relay, hop):
+    relay.post("/whitelist", {"pattern": "no@else.test", "action": "deny"})
+    rule(relay, "out", "deliver", overrides_whitelist=True, headers=[field("X-Pass")])
+    warnings = relay.get("/status")["warnings"]
+    assert any("rule out overrides the whitelist" in w for w in warnings)
+    assert relay.get("/status")["rules"] == {"enabled": 1, "overriding": ["out"]}
+    assert "only what rules allow can leave" in relay.get("/status")["can_leave"]
+    passed = send(relay, ["x@else.test", "no@else.test"], mail("X-Pass: yes"))
+    kept = send(relay, ["x@else.test"])
+    relay.wait_states(passed, {"x@else.test": "delivered", "no@else.test": "dropped"})
+    assert relay.states(kept) == {"x@else.test": "dropped"}
+    assert only(relay, passed)["rule"] == "out"
+    assert [m.recipients for m in hop.snapshot()] == [["x@else.test"]]
+
+
+def test_refused_only_when_no_rule_may_let_it_leave(make_daemon, hop):
+    relay = make_daemon(hop.address, "policy: {default: reject}\n")
+    with smtplib.SMTP("127.0.0.1", relay.smtp_port, timeout=30) as client:
+        client.ehlo("client.test")
+        client.mail(SENDER)
+        assert client.rcpt("x@else.test")[0] == 550
+        rule(relay, "out", "deliver", overrides_whitelist=True, recipient="else.test",
+             headers=[field("X-Pass")])
+        assert client.rcpt("x@third.test")[0] == 550
+        assert client.rcpt("x@else.test")[0] == 250
+        assert client.data(mail())[0] == 250
+    items = relay.get("/recipients")["items"]
+    assert [(r["address"], r["state"], r["reason"]) for r in items] == [
+        ("x@else.test", "dropped", "the whitelist is empty")]
+    number = send(relay, ["x@else.test"], mail("X-Pass: 1"))
+    relay.wait_states(number, {"x@else.test": "delivered"})
+
+
+def test_what_is_queued_is_judged_by_the_rules_of_then(relay, hop):
+    relay.allow(ALICE)
+    out = rule(relay, "out", "deliver", overrides_whitelist=True)
+    relay.post("/delivery/pause")
+    listed = send(relay, [ALICE], mail("X-Env: production"))
+    let = send(relay, ["x@else.test"])
+    assert relay.states(let) == {"x@else.test": "queued"}
+    undo(relay, out)
+    rule(relay, "late", "drop", headers=[field("X-Env", "prod*")])
+    relay.post("/delivery/resume")
+    relay.wait_states(listed, {ALICE: "dropped"})
+    relay.wait_states(let, {"x@else.test": "dropped"})
+    assert (only(relay, listed)["reason"], only(relay, listed)["rule"]) == ("rule late", "late")
+    assert only(relay, let)["reason"].startswith("whitelist changed: no entry allows it")
+    assert hop.offered == []
+
+
+def test_a_rule_that_comes_back_lets_the_next_try_leave(relay, hop):
+    out = rule(relay, "out", "deliver", overrides_whitelist=True, headers=[field("X-Pass")])
+    hop.replies["x@else.test"] = "451 4.3.0 later"
+    number = send(relay, ["x@else.test"], mail("X-Pass: 1"))
+    wait_for(lambda: only(relay, number)["attempts"] >= 1, "a first try")
+    del hop.replies["x@else.test"]
+    relay.wait_states(number, {"x@else.test": "delivered"})
+    undo(relay, out)
+    again = send(relay, ["x@else.test"], mail("X-Pass: 1"))
+    assert relay.states(again) == {"x@else.test": "dropped"}
+
+
+def test_never_offered_once_the_rule_is_gone(relay, hop):
+    """An override that is switched as fast as it goes: no RCPT behind the answer that it is off."""
+    number = rule(relay, "out", "deliver", overrides_whitelist=True)
+    path = "/api/v1/rules/%d" % number
+    gone = []
+    sent = []
+
+    def hand_in():
+        with Smtp(relay.smtp_port) as client:
+            for i in range(150):
+                sent.append(client.send(SENDER, ["x%d@else.test" % i], mail()))
+
+    thread = threading.Thread(target=hand_in)
+    thread.start()
+    switches = 0
+    while thread.is_alive():
+        assert relay.request("PATCH", path, {"enabled": False}).status == 200
+        begun = time.time()
+        time.sleep(0.01)
+        gone.append((begun, time.time()))
+        assert relay.request("PATCH", path, {"enabled": True}).status == 200
+        switches += 1
+    thread.join()
+    assert switches > 3
+    waiting = ("queued", "deferred", "delivering", "screening")
+    wait_for(lambda: not set(relay.get("/status")["queue"]["recipients"]) & set(waiting),
+             "all to be decided")
+    # The next hop may hear a moment later what left before: 5 ms are more than loopback takes.
+    for line in hop.noted():
+        if line["event"] == "rcpt":
+            assert not any(begun + 0.005 < line["at"] < ended for begun, ended in gone), line
+    delivered = [m for m in sent if "delivered" in relay.states(m).values()]
+    assert len(hop.snapshot()) == len(delivered)
+
+
+def test_changes_under_way_lose_nothing(relay, hop):
+    relay.allow("example.com")
+    number = rule(relay, "other", "drop", recipient="nobody@example.com")
+    stop = threading.Event()
+
+    def change():
+        i = 0
+        while not stop.is_set():
+            i += 1
+            relay.request("PATCH", "/api/v1/rules/%d" % number, {"note": "n%d" % i})
+
+    thread = threading.Thread(target=change)
+    thread.start()
+    sent = [send(relay, ["a%d@example.com" % i]) for i in range(100)]
+    wait_for(lambda: len(hop.snapshot()) == 100, "all of them")
+    stop.set()
+    thread.join()
+    for one in sent:
+        wait_for(lambda one=one: set(relay.states(one).values()) == {"delivered"}, "delivered")
+    assert len(hop.snapshot()) == 100
+
+
+CONFIG = """rules:
+  - {name: from-file, action: drop, headers: [{name: X-Env, match: exact, value: production}]}
+"""
+
+
+def test_the_configuration_comes_first_and_can_be_read_again(make_daemon, hop):
+    relay = make_daemon(hop.address, CONFIG)
+    relay.allow(ALICE)
+    rule(relay, "stored", "deliver")
+    assert [r["name"] for r in relay.get("/rules")["items"]] == ["from-file", "stored"]
+    number = send(relay, [ALICE], mail("X-Env: production"))
+    assert only(relay, number)["rule"] == "from-file"
+    relay.write_config(CONFIG.replace("drop", "hold"))
+    relay.hup()
+    wait_for(lambda: relay.get("/rules")["items"][0]["action"] == "hold", "the new rules")
+    number = send(relay, [ALICE], mail("X-Env: production"))
+    assert relay.states(number) == {ALICE: "held"}
+    # A mistake keeps the old ones.
+    relay.write_config(CONFIG.replace("exact", "like"))
+    relay.hup()
+    wait_for(lambda: "kept the old configuration" in relay.log(), "the reload")
+    assert "rules.0.headers.0.match" in relay.log()
+    assert relay.get("/rules")["items"][0]["action"] == "hold"
+
+
+def test_a_rule_survives_a_kill(relay, hop):
+    relay.allow(ALICE)
+    relay.post("/delivery/pause")
+    queued = send(relay, [ALICE], mail("X-Env: production"))
+    rule(relay, "prod", "drop", headers=[field("X-Env", "production", "exact")])
+    relay.kill()
+    relay.start()
+    kept = send(relay, [ALICE], mail("X-Env: production"))
+    assert relay.states(kept) == {ALICE: "dropped"}
+    relay.post("/delivery/resume")
+    relay.wait_states(queued, {ALICE: "dropped"})
+    assert hop.offered == []
+
+
+def test_a_release_asks_the_rules(relay):
+    relay.allow(ALICE)
+    prod = rule(relay, "prod", "drop", headers=[field("X-Env")])
+    number = send(relay, [ALICE], mail("X-Env: production"))
+    answer = relay.post("/messages/%s/release" % number, want=(409,)).json
+    assert "rule prod" in answer["detail"]
+    undo(relay, prod)
+    relay.post("/messages/%s/release" % number)
+    relay.wait_states(number, {ALICE: "delivered"})
+
+
+def test_tags_go_in_front_of_the_subject(relay, hop):
+    relay.allow(ALICE)
+    rule(relay, "shop", "tag", tag="[shop] ", sender="shop.test")
+    rule(relay, "all", "deliver")
+    rule(relay, "prod", "tag", tag="[prod] ", headers=[field("X-Env", "prod*")])
+    number = send(relay, [ALICE], mail("X-Env: production"))
+    relay.wait_states(number, {ALICE: "delivered"})
+    other = send(relay, [ALICE], mail(), sender="app@else.test")
+    relay.wait_states(other, {ALICE: "delivered"})
+    first, second = [m.content for m in hop.snapshot()]
+    assert b"\r\nSubject: [shop] [prod] order\r\n" in first
+    assert b"\r\nSubject: order\r\n" in second
+
+
+@pytest.mark.parametrize("size,want", [(10, "delivered"), (3000, "dropped")])
+def test_size_and_client(relay, size, want):
+    relay.allow(ALICE)
+    rule(relay, "big", "drop", client="127.0.0.0/8", min_size=2000, listener="*:%d" %
+         relay.smtp_port)
+    rule(relay, "elsewhere", "drop", client="192.0.2.0/24")
+    number = send(relay, [ALICE], mail() + b"x" * size + b"\r\n")
+    relay.wait_states(number, {ALICE: want})
+
+
+def test_the_tool(relay):
+    assert "rule 1" in tool(relay, "rule", "add", "prod", "drop", "--header", "X-Env=prod",
+                            "--header", "Subject: *order*", "--header=!List-Id",
+                            "--client", "127.0.0.0/8", "--note", "why")
+    tool(relay, "rule", "add", "qa", "redirect", "--to", QA, "--before", "1", "--header", "X-Qa")
+    shown = tool(relay, "rule", "list")
+    assert shown.index("qa") < shown.index("prod")
+    for words in ("redirect qa@example.com", "client 127.0.0.0/8", "X-Env=prod",
+                  "Subject: *order*", "!List-Id"):
+        assert words in shown, shown
+    tool(relay, "rule", "change", "prod", "--action", "hold", "--off", "--no-headers")
+    prod = {r["name"]: r for r in json.loads(tool(relay, "rule", "list", "--json"))}["prod"]
+    assert (prod["action"], prod["enabled"], prod["headers"], prod["note"]) == (
+        "hold", False, [], "why")
+    tool(relay, "rule", "add", "x", "deliver", "--overrides-whitelist")
+    tool(relay, "rule", "change", "x", "--narrows")
+    for name in ("prod", "qa", "x"):
+        tool(relay, "rule", "remove", name)
+    tool(relay, "rule", "list", want=1)
+    tool(relay, "rule", "remove", "prod", want=1)
+    tool(relay, "rule", "add", "prod", want=64)
