@@ -154,6 +154,21 @@ static void print_delivery(const json_t *status)
 			 json_is_true(json_object_get(status, "delivering")) ? "yes" : line);
 }
 
+/* Nobody is asked: no line. */
+static void print_hook(const json_t *hook)
+{
+	char line[LINE_SIZE];
+	bool reachable = json_is_true(json_object_get(hook, "reachable"));
+
+	if (!json_is_object(hook))
+		return;
+	snprintf(line, sizeof(line), "%s%.160s; waiting: %lld; asked: %lld; undecided: %lld",
+		 reachable ? "answers" : "DOES NOT ANSWER: ",
+		 reachable ? "" : tool_text(hook, "last_error"), tool_number(hook, "waiting"),
+		 tool_number(hook, "requests"), tool_number(hook, "undecided"));
+	tool_print_field("Policy hook", line);
+}
+
 static void print_daemon(const json_t *status)
 {
 	const json_t *accepting = json_object_get(status, "accepting");
@@ -186,6 +201,7 @@ static void print_status(const json_t *status)
 		tool_print_field(i == 0 ? "Listening" : "", json_string_value(one));
 	print_whitelist(json_object_get(status, "whitelist"));
 	tool_print_field("Can leave", tool_text(status, "can_leave"));
+	print_hook(json_object_get(status, "hook"));
 	tool_print_queue(json_object_get(status, "queue"));
 	print_routes(json_object_get(status, "routes"));
 	if (json_array_size(json_object_get(status, "warnings")) > 0)

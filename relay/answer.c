@@ -382,6 +382,7 @@ static void tell_leaving(void *ctx, struct buf *out)
 		.paused = is_paused(daemon, NULL),
 		.routes = config->delivery.routes,
 		.route_count = config->delivery.route_count,
+		.policy = &config->policy,
 		.route_is_paused = is_paused,
 		.ctx = daemon,
 	};

@@ -93,6 +93,11 @@ static void say_routes(const struct leaving *l, struct buf *out)
 		(void)buf_printf(out, " and %zu more routes", l->route_count - named);
 }
 
+static bool overrides(const struct leaving *l)
+{
+	return l->policy != NULL && l->policy->hook_overrides;
+}
+
 static const char *why_nothing(const struct leaving *l)
 {
 	if (l->capture_only)
@@ -103,7 +108,9 @@ static const char *why_nothing(const struct leaving *l)
 		return NULL;
 	if (l->extent.denies_all)
 		return "the whitelist denies everything";
-	return extent_is_empty(&l->extent) ? "no entry of the whitelist allows anything" : NULL;
+	return extent_is_empty(&l->extent) && !overrides(l)
+		       ? "no entry of the whitelist allows anything"
+		       : NULL;
 }
 
 static void say_exceptions(const struct leaving *l, struct buf *out)
@@ -114,6 +121,18 @@ static void say_exceptions(const struct leaving *l, struct buf *out)
 	if (l->rules > 0)
 		(void)buf_printf(out, "; %zu rule%s past the whitelist", l->rules,
 				 l->rules == 1 ? " sends" : "s send");
+	if (overrides(l))
+		(void)buf_append_text(out, "; the policy hook may let more go past the whitelist");
+	else if (l->policy != NULL && l->policy->screening)
+		(void)buf_append_text(out, ", as far as the policy hook allows it");
+}
+
+/* Beside what the list allows, or alone. */
+static const char *who_else(const struct leaving *l)
+{
+	if (!overrides(l))
+		return "rules allow";
+	return l->rules > 0 ? "rules or the policy hook allow" : "the policy hook allows";
 }
 
 void leaving_sentence(const struct leaving *l, struct buf *out)
@@ -127,11 +146,13 @@ void leaving_sentence(const struct leaving *l, struct buf *out)
 	if (l->paused)
 		(void)buf_append_text(out, "nothing leaves while delivery is paused; then ");
 	if (extent_is_empty(&l->extent)) {
-		(void)buf_append_text(out, "only what rules allow can leave");
+		(void)buf_printf(out, "only what %s can leave", who_else(l));
 	} else {
 		say_whom(&l->extent, out);
 		(void)buf_append_text(out, " can leave");
 	}
 	say_exceptions(l, out);
 	say_routes(l, out);
+	if (l->policy != NULL && l->policy->hook_routes)
+		(void)buf_append_text(out, ", or to the next hop that the policy hook names");
 }

@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "relay/deliver/deliver.h"
 #include "relay/filter/extent.h"
+#include "relay/filter/policy.h"
 
 /* Everything that decides. Borrowed. */
 struct leaving {
@@ -15,6 +16,8 @@ struct leaving {
 	bool capture_only;
 	bool paused;  /* delivery as a whole */
 	size_t rules; /* that override the whitelist */
+	/* policy.hook: what it may do; NULL: nothing */
+	const struct policy_options *policy;
 	const struct route_options *routes;
 	size_t route_count;
 	bool (*route_is_paused)(void *ctx, const char *name);

@@ -1,8 +1,6 @@
 """policy.hook: a script of somebody's is asked about every recipient (MTA 1.2, 1.3, C1 to C14)."""
 
-import json
 import re
-import sqlite3
 import subprocess
 import threading
 import time
@@ -12,7 +10,7 @@ import pytest
 from daemon import SANITIZED, STAGEPOST, Smtp, free_port, wait_for
 from hook import OK, Hook, decisions, nginx
 from nexthop import NextHop
-from test_breaker import metrics
+from test_breaker import metrics, tool
 
 MESSAGE = b"From: shop@app.test\r\nSubject: order 1\r\nX-Tenant: blue\r\n\r\nhello\r\n"
 SENDER = "s@app.test"
@@ -335,6 +333,7 @@ def test_C6_a_dead_hook_costs_nothing(make_daemon, make_hook, hop):
     assert any("the policy hook does not answer, 10000 recipients wait" in w
                for w in status["warnings"])
     assert relay.log().count("nobody answers") == 1
+    assert re.search("Policy hook +DOES NOT ANSWER: .*waiting: 10000", tool(relay, "status"))
     hook = make_hook(decisions, port=port)
     relay.hup()
     wait_for(lambda: relay.get("/status")["queue"]["recipients"].get("delivered") == 10000,
@@ -454,6 +453,7 @@ def test_P1_mail_that_is_queued_already(make_daemon, make_hook, hop):
     relay.hup()
     relay.wait_states(waiting, {"b@ok.test": "delivered"})
     assert relay.get("/status")["hook"] is None
+    assert "Policy hook" not in tool(relay, "status")
 
 
 def test_P1_the_list_has_the_last_word(asking, hop):

@@ -100,6 +100,34 @@ START_TEST(rules_that_override_are_told)
 }
 END_TEST
 
+START_TEST(what_the_policy_hook_may_do)
+{
+	struct route_options route = route_of("default");
+	struct policy_options policy = {.screening = true};
+	struct leaving leaving = {.routes = &route, .route_count = 1, .policy = &policy};
+
+	expect(&leaving, "nothing can leave: no entry of the whitelist allows anything");
+	leaving.extent.addresses = 1;
+	expect(&leaving,
+	       "mail for 1 address can leave, as far as the policy hook allows it" BY_DEFAULT);
+	policy.hook_overrides = true;
+	policy.hook_routes = true;
+	expect(&leaving, "mail for 1 address can leave; the policy hook may let more go past the "
+			 "whitelist" BY_DEFAULT ", or to the next hop that the policy hook names");
+	policy.hook_routes = false;
+	leaving.extent.addresses = 0;
+	expect(&leaving, "only what the policy hook allows can leave; the policy hook may let more "
+			 "go past the whitelist" BY_DEFAULT);
+	leaving.rules = 1;
+	expect(&leaving,
+	       "only what rules or the policy hook allow can leave; 1 rule sends past "
+	       "the whitelist; the policy hook may let more go past the whitelist" BY_DEFAULT);
+	leaving.rules = 0;
+	leaving.extent.denies_all = true;
+	expect(&leaving, "nothing can leave: the whitelist denies everything");
+}
+END_TEST
+
 static bool is_b(void *ctx, const char *name)
 {
 	ck_assert_ptr_eq(ctx, any);
@@ -143,4 +171,4 @@ START_TEST(by_which_route)
 END_TEST
 
 UNIT_MAIN("relay/leaving", by_what_the_list_says, by_what_delivery_does,
-	  rules_that_override_are_told, by_which_route)
+	  rules_that_override_are_told, what_the_policy_hook_may_do, by_which_route)
