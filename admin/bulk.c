@@ -3,9 +3,6 @@
 
 #include "base/clock.h"
 
-/* A caller that waits much longer gives up; it is told how to go on. */
-#define TIME_MS 10000
-
 static void step(struct call *call, struct bulk *bulk);
 
 unsigned bulk_states(enum transition transition)
@@ -101,6 +98,6 @@ void bulk_run(struct call *call, struct bulk *bulk)
 {
 	if (bulk->query.states == 0)
 		bulk->query.states = bulk_states(bulk->transition);
-	bulk->until_ms = clock_mono_ms() + TIME_MS;
+	bulk->until_ms = clock_mono_ms() + bulk->time_ms;
 	step(call, bulk);
 }

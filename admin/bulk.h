@@ -9,6 +9,8 @@
  * In the call's arena. Newest first; accepting mail goes on between the steps
  * (queue/act.h). What comes in meanwhile is not looked at.
  */
+#define BULK_TIME_MS 10000 /* usually: a caller that waits much longer gives up */
+
 struct bulk {
 	/* the caller's */
 	enum transition transition;
@@ -17,6 +19,7 @@ struct bulk {
 	const char *to;		      /* RELEASE: to this mailbox instead; canonical or NULL */
 	int64_t entry;		      /* RELEASE: only what this entry lets go; 0: any */
 	size_t limit;		      /* at most so many are looked at; 0: all, as time permits */
+	int64_t time_ms;	      /* no new step begins after so long; there is always one */
 	const char *about;	      /* the filter as JSON, for the audit; or NULL */
 	void (*then)(struct call *call, struct bulk *bulk);
 	void *ctx; /* for `then` */

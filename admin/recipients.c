@@ -12,10 +12,11 @@
 #include "relay/filter/judge.h"
 #include "relay/mail/address.h"
 
-#define FILTER_MAX 512 /* octets of a text filter */
-#define NOTE_MAX   500
-#define LIMIT_MAX  10000000
-#define SHOWN	   10 /* of a dry run */
+#define FILTER_MAX  512 /* octets of a text filter */
+#define NOTE_MAX    500
+#define LIMIT_MAX   10000000
+#define SECONDS_MAX 600
+#define SHOWN	    10 /* of a dry run */
 
 /* --- what is asked -------------------------------------------------------------------------------
  */
@@ -67,14 +68,14 @@ static bool has_filter(const struct recipient_query *query)
 
 static void read_bulk(struct call *call, struct bulk *bulk)
 {
-	int64_t limit = 0;
+	int64_t limit = 0, seconds;
 	char *about;
 
 	call_only_members(call, bulk->transition == TRANSITION_RELEASE
 					? "address state reason from subject since until after "
-					  "limit note all dry_run to"
+					  "limit max_seconds note all dry_run to"
 					: "address state reason from subject since until after "
-					  "limit note all dry_run");
+					  "limit max_seconds note all dry_run");
 	read_filter(call, &bulk->query);
 	if (!call_bool(call, "all") && !has_filter(&bulk->query))
 		call_mistake(call, "", "say which: a filter, or \"all\": true");
@@ -83,6 +84,9 @@ static void read_bulk(struct call *call, struct bulk *bulk)
 		bulk->to = read_release_to(call);
 	if (call_number(call, "limit", 1, LIMIT_MAX, &limit))
 		bulk->limit = (size_t)limit;
+	bulk->time_ms = BULK_TIME_MS;
+	if (call_number(call, "max_seconds", 0, SECONDS_MAX, &seconds))
+		bulk->time_ms = seconds * 1000;
 	about = json_dumps(call->body, JSON_COMPACT);
 	bulk->about = arena_strdup(call->arena, about);
 	free(about);

@@ -214,6 +214,7 @@ static void release_dropped(struct call *call, struct change *change)
 	bulk->query.message.since = change->release_since;
 	bulk->reason = arena_printf(call->arena, "released by entry %lld, %s",
 				    (long long)change->line.entry.id, change->entry.pattern);
+	bulk->time_ms = BULK_TIME_MS;
 	bulk->then = release_done;
 	bulk->ctx = change;
 	bulk_run(call, bulk);

@@ -111,6 +111,38 @@ START_TEST(in_pieces)
 }
 END_TEST
 
+/* The time of one request is over: whoever asked goes on where it says. */
+START_TEST(in_time)
+{
+	struct fixture fixture;
+	char body[200] = "{\"address\":\"ok.test\",\"max_seconds\":0}";
+	json_int_t changed = 0;
+	size_t requests = 0;
+	bool more = true;
+
+	fixture_start(&fixture);
+	dropped(&fixture, 300);
+	allow(&fixture, "ok.test");
+	while (more) {
+		json_t *json = ask(&fixture, 200, "POST", RELEASE, body);
+
+		more = json_is_string(json_object_get(json, "next"));
+		ck_assert(!more || number_of(json, "changed") > 0);
+		changed += number_of(json, "changed");
+		requests++;
+		if (more)
+			snprintf(body, sizeof(body),
+				 "{\"address\":\"ok.test\",\"max_seconds\":0,\"after\":\"%s\"}",
+				 text_of(json, "next"));
+		json_decref(json);
+	}
+	ck_assert_int_eq(changed, 300);
+	ck_assert_uint_eq(requests, 3);
+	ck_assert_uint_eq(in_state(&fixture, "queued"), 300);
+	fixture_stop(&fixture);
+}
+END_TEST
+
 START_TEST(hold_cancel_retry)
 {
 	static const char *const addresses[] = {"a@ok.test", "b@ok.test", "drop:c@ok.test", NULL};
@@ -190,6 +222,7 @@ START_TEST(mistakes)
 		"{\"state\":\"nonsense\"}",
 		"{\"adress\":\"a@b\"}",
 		"{\"all\":true,\"limit\":0}",
+		"{\"all\":true,\"max_seconds\":601}",
 		"{\"all\":true,\"since\":\"yesterday\"}",
 		"{\"all\":true,\"after\":\"x\"}",
 		"[]",
@@ -206,5 +239,5 @@ START_TEST(mistakes)
 }
 END_TEST
 
-UNIT_MAIN("admin/recipients", release_by_filter, in_pieces, hold_cancel_retry,
+UNIT_MAIN("admin/recipients", release_by_filter, in_pieces, in_time, hold_cancel_retry,
 	  S159_release_to_somebody_else, mistakes)
