@@ -178,8 +178,6 @@ void call_mistake(struct call *call, const char *where, const char *format, ...)
 	va_start(args, format);
 	(void)vsnprintf(detail.text, sizeof(detail.text), format, args);
 	va_end(args);
-	if (call->inside != NULL && where[0] == '/')
-		where = arena_printf(call->arena, "%s%s", call->inside, where);
 	if (call->mistakes == NULL)
 		call->mistakes = problem_new(400, detail.text);
 	problem_add(call->mistakes, where, detail.text);

@@ -44,9 +44,7 @@ struct call {
 		const char *value;
 	} params[CALL_PARAMS_MAX];
 	size_t param_count;
-	json_t *body; /* an object, or NULL */
-	const char
-		*inside;  /* where `body` lies, when it is a part ("/entries/3"); NULL: the whole */
+	json_t *body;	  /* an object, or NULL */
 	json_t *mistakes; /* a problem being collected, or NULL */
 	struct store_reader *reader;
 	void (*then)(struct call *call);
@@ -123,8 +121,8 @@ bool call_bool(struct call *call, const char *name);
  */
 bool call_number(struct call *call, const char *name, int64_t min, int64_t max,
 		 int64_t *number_out);
-/* expires_at or expires_in, 0: neither, or null. expires_at must lie behind `least`. */
-int64_t call_expiry(struct call *call, int64_t now, int64_t least);
+/* expires_at or expires_in, 0: neither, or null. Must lie ahead of `now`. */
+int64_t call_expiry(struct call *call, int64_t now);
 /* A scope: "" or up to AUTH_SCOPE_MAX letters, digits, '.', '_', '-'. */
 bool call_is_scope(const char *text);
 /*

@@ -33,7 +33,7 @@ static void read_action(struct call *call, struct entry *entry)
 		call_mistake(call, "/action", "neither allow nor deny");
 }
 
-void entry_read(struct call *call, struct entry *entry, int64_t now, int64_t least)
+void entry_read(struct call *call, struct entry *entry, int64_t now)
 {
 	if (json_is_null(json_object_get(call->body, "pattern")))
 		call_mistake(call, "/pattern", "must be a string");
@@ -48,7 +48,7 @@ void entry_read(struct call *call, struct entry *entry, int64_t now, int64_t lea
 	if (call_has_member(call, "owner"))
 		entry->owner = call_text(call, "owner", OWNER_MAX);
 	if (call_has_member(call, "expires_at") || call_has_member(call, "expires_in"))
-		entry->expires_at = call_expiry(call, now, least);
+		entry->expires_at = call_expiry(call, now);
 }
 
 bool entry_lets_all_out(const struct entry *entry)

@@ -12,10 +12,9 @@
 
 /*
  * What call->body says; the rest of the entry stays as it is. Mistakes are
- * collected. `now` is what expires_in counts from, `least` is before every
- * expires_at.
+ * collected.
  */
-void entry_read(struct call *call, struct entry *entry, int64_t now, int64_t least);
+void entry_read(struct call *call, struct entry *entry, int64_t now);
 /* An allow for `*`: added only where somebody says that this is meant. */
 bool entry_lets_all_out(const struct entry *entry);
 

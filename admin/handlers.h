@@ -29,14 +29,12 @@ void handle_whitelist_get(struct call *call);
 void handle_whitelist_patch(struct call *call);
 void handle_whitelist_delete(struct call *call);
 
-/* admin/replace.c */
-void handle_whitelist_replace(struct call *call);
-
 /* admin/history.c */
 void handle_whitelist_history(struct call *call);
 
 /* admin/import.c */
 void handle_whitelist_import(struct call *call);
+void handle_whitelist_replace(struct call *call);
 
 /* admin/export.c */
 void handle_whitelist_export(struct call *call);

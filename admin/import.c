@@ -1,9 +1,11 @@
-/* admin/import.c - many entries at once, in the formats people have them: all or nothing */
+/* admin/import.c - many entries at once, in the formats people have them, and the whole list (PUT)
+ */
 #include "admin/handlers.h"
 
 #include <stdio.h>
 
 #include "admin/advice.h"
+#include "admin/plan.h"
 #include "admin/problem.h"
 #include "admin/view.h"
 #include "base/clock.h"
@@ -21,15 +23,11 @@ struct import {
 	struct listing_options options;
 	struct listing *listing;
 	json_t *problem; /* mistakes in the text */
-	int code;	 /* of the comparison */
+	struct plan plan;
+	int code; /* of making it */
 	struct err why;
 	bool dry_run;
-	bool update; /* note, owner and time of what is there already */
 	bool conditional;
-	int64_t revision; /* that was compared with */
-	size_t added;
-	size_t changed;
-	size_t expired;
 	int rounds;
 	const struct whitelist_snapshot *before; /* NULL until it is to be changed */
 	json_t *advice;				 /* NULL: none */
@@ -69,8 +67,10 @@ static void read_mode(struct call *call, struct import *import)
 {
 	const char *mode = call_param(call, "mode");
 
-	import->update = mode != NULL && strcmp(mode, "update") == 0;
-	if (mode != NULL && !import->update && strcmp(mode, "add") != 0)
+	import->plan.kind = PLAN_ADD;
+	if (mode != NULL && strcmp(mode, "update") == 0)
+		import->plan.kind = PLAN_UPDATE;
+	else if (mode != NULL && strcmp(mode, "add") != 0)
 		call_mistake(call, "mode", "neither add nor update");
 }
 
@@ -111,121 +111,82 @@ static void on_mistake(void *ctx, const struct listing_mistake *mistake)
 					  json_integer((json_int_t)mistake->column));
 }
 
-static bool same_text(const char *a, const char *b)
-{
-	return span_equal(span_of(a), span_of(b));
-}
-
-static bool is_same(const struct entry *a, const struct entry *b)
-{
-	return same_text(a->note, b->note) && same_text(a->owner, b->owner) &&
-	       a->expires_at == b->expires_at;
-}
-
-static const struct entry *on_wanted(void *ctx, size_t i)
-{
-	const struct import *import = ctx;
-
-	return listing_entry(import->listing, i);
-}
-
-/* One line of the change, where there is something to change. */
-static void on_present(void *ctx, size_t i, const struct entry *present)
-{
-	struct import *import = ctx;
-	const struct entry *wanted = listing_entry(import->listing, i);
-	struct whitelist_change *change = &import->apply.changes[import->apply.count];
-
-	import->expired += wanted->expires_at != 0 && wanted->expires_at <= import->apply.now;
-	if (present != NULL && (!import->update || is_same(present, wanted)))
-		return;
-	*change = (struct whitelist_change){
-		.operation = present != NULL ? ENTRY_REPLACE : ENTRY_ADD, .entry = *wanted};
-	if (present != NULL) {
-		change->entry.id = present->id;
-		change->expect_revision = present->revision;
-		import->changed++;
-	} else {
-		import->added++;
-	}
-	import->apply.count++;
-}
-
-static void compare(struct call *call, struct import *import)
-{
-	struct whitelist_match match = {.count = listing_count(import->listing),
-					.wanted = on_wanted,
-					.row = on_present,
-					.ctx = import};
-
-	import->apply.count = 0;
-	import->added = 0;
-	import->changed = 0;
-	import->expired = 0;
-	if (import->apply.changes == NULL)
-		import->apply.changes =
-			arena_array(call->arena, match.count + 1, sizeof(import->apply.changes[0]));
-	import->code =
-		queue_whitelist_match(call_reader(call), &match, &import->revision, &import->why);
-}
-
-static void read_and_compare(struct call *call)
+static void read_and_plan(struct call *call)
 {
 	struct import *import = call->work;
 
 	if (import->listing == NULL)
 		(void)listing_read(import->format, http_body(call->http), &import->options,
 				   on_mistake, import, &import->listing);
-	if (import->listing != NULL)
-		compare(call, import);
+	if (import->listing == NULL)
+		return;
+	import->plan.listing = import->listing;
+	import->code = plan_make(&import->plan, call_reader(call), &import->why);
+	import->apply.changes = import->plan.changes;
+	import->apply.count = import->plan.count;
+	if (import->code == ERR_OK && import->dry_run)
+		import->advice = advice_of_plan(call, import->plan.changes, import->plan.count);
 }
 
 /* --- answering --- */
 
-static json_t *view_entries(const struct import *import)
+static json_t *view_changes(const struct plan *plan)
 {
 	json_t *entries = json_array();
 
-	for (size_t i = 0; i < import->apply.count && i < SHOWN_MAX; i++)
-		(void)json_array_append_new(entries, view_entry(&import->apply.changes[i].entry));
+	for (size_t i = 0; i < plan->count && json_array_size(entries) < SHOWN_MAX; i++)
+		if (plan->changes[i].operation != ENTRY_REMOVE)
+			(void)json_array_append_new(entries, view_entry(&plan->changes[i].entry));
 	return entries;
+}
+
+static size_t count_expired(const struct import *import)
+{
+	size_t expired = 0;
+
+	for (size_t i = 0; i < listing_count(import->listing); i++) {
+		const struct entry *entry = listing_entry(import->listing, i);
+
+		expired += entry->expires_at != 0 && entry->expires_at <= import->apply.now;
+	}
+	return expired;
 }
 
 static void answer(struct call *call, const struct import *import, int64_t revision)
 {
+	const struct plan *plan = &import->plan;
 	size_t count = listing_count(import->listing);
-	json_t *json = json_pack("{s:b, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "dry_run",
-				 import->dry_run, "format", listing_format_name(import->format),
-				 "entries", (json_int_t)count, "added", (json_int_t)import->added,
-				 "changed", (json_int_t)import->changed, "unchanged",
-				 (json_int_t)(count - import->apply.count), "repeated",
-				 (json_int_t)listing_repeats(import->listing), "expired",
-				 (json_int_t)import->expired, "revision", (json_int_t)revision);
+	json_t *json =
+		json_pack("{s:b, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "dry_run",
+			  import->dry_run, "format", listing_format_name(import->format), "entries",
+			  (json_int_t)count, "added", (json_int_t)plan->added, "changed",
+			  (json_int_t)plan->changed, "removed", (json_int_t)plan->removed,
+			  "unchanged", (json_int_t)(count - plan->added - plan->changed),
+			  "repeated", (json_int_t)listing_repeats(import->listing), "expired",
+			  (json_int_t)count_expired(import), "revision", (json_int_t)revision);
 
 	if (import->dry_run)
-		(void)json_object_set_new(json, "changes", view_entries(import));
+		(void)json_object_set_new(json, "changes", view_changes(plan));
 	(void)json_object_set(json, "lint", import->advice != NULL ? import->advice : json_null());
 	call_etag(call, revision);
 	call_reply(call, 200, json);
 }
 
-static void was_compared(struct call *call);
+static void was_planned(struct call *call);
 
 static void advise(struct call *call)
 {
 	struct import *import = call->work;
 
-	import->advice = import->dry_run
-				 ? advice_of_plan(call, import->apply.changes, import->apply.count)
-				 : advice_of_change(call, import->apply.changes,
-						    import->apply.count, import->before);
+	import->advice =
+		advice_of_change(call, import->apply.changes, import->apply.count, import->before);
 }
 
 static void was_advised(struct call *call)
 {
 	const struct import *import = call->work;
 
-	answer(call, import, import->dry_run ? import->revision : import->apply.revision);
+	answer(call, import, import->apply.revision);
 }
 
 static void was_applied(struct call *call)
@@ -233,20 +194,20 @@ static void was_applied(struct call *call)
 	struct import *import = call->work;
 	int code = import->apply.job.code;
 
-	if (code == ERR_STALE)
+	/* Somebody else was faster; whoever asked for a certain version hears it in the round. */
+	if (code == ERR_STALE && ++import->rounds < ROUNDS_MAX) {
 		whitelist_release(&import->before);
-	/* Somebody else was faster, and this caller did not ask for a certain version. */
-	if (code == ERR_STALE && !import->conditional && ++import->rounds < ROUNDS_MAX)
-		call_labour(call, read_and_compare, was_compared);
-	else if (code == ERR_STALE && !import->conditional)
+		call_labour(call, read_and_plan, was_planned);
+	} else if (code == ERR_STALE) {
 		call_problem(call, 503, "the list is being changed by others");
-	else if (code != ERR_OK)
+	} else if (code != ERR_OK) {
 		call_error(call, code, &import->apply.job.why);
-	else
+	} else {
 		call_labour(call, advise, was_advised);
+	}
 }
 
-static void was_compared(struct call *call)
+static void was_planned(struct call *call)
 {
 	struct import *import = call->work;
 
@@ -257,14 +218,16 @@ static void was_compared(struct call *call)
 		call_reply_problem(call, 400, problem);
 	} else if (import->code != ERR_OK) {
 		call_error(call, import->code, &import->why);
-	} else if (!call_if_match(call, import->revision, &import->conditional)) {
+	} else if (!call_if_match(call, import->plan.revision, &import->conditional)) {
 		return;
-	} else if (import->apply.count == 0) {
-		answer(call, import, import->revision);
-	} else if (import->dry_run) {
-		call_labour(call, advise, was_advised);
+	} else if (import->plan.kind == PLAN_REPLACE && !import->conditional) {
+		call_problem(call, 428,
+			     "this replaces the whole list: say If-Match with the ETag of the list "
+			     "that was read");
+	} else if (import->dry_run || import->apply.count == 0) {
+		answer(call, import, import->plan.revision);
 	} else {
-		import->apply.expect_list_revision = import->revision;
+		import->apply.expect_list_revision = import->plan.revision;
 		import->apply.actor = call->caller.actor;
 		import->before = whitelist_acquire(call->api->env.whitelist);
 		call_submit(call, queue_whitelist_apply, &import->apply.job, was_applied);
@@ -275,10 +238,23 @@ static void forget(struct call *call)
 {
 	struct import *import = call->work;
 
+	plan_release(&import->plan);
 	listing_free(&import->listing);
 	json_decref(import->problem);
 	json_decref(import->advice);
 	whitelist_release(&import->before);
+}
+
+static void start(struct call *call, struct import *import)
+{
+	import->apply.now = clock_steady_wall_ms();
+	import->options.now = import->apply.now;
+	import->plan.scope = call->caller.scope;
+	if (call_refused(call))
+		return;
+	call->work = import;
+	call->forget = forget;
+	call_labour(call, read_and_plan, was_planned);
 }
 
 void handle_whitelist_import(struct call *call)
@@ -290,11 +266,17 @@ void handle_whitelist_import(struct call *call)
 	read_scope(call, import);
 	import->dry_run = param_flag(call, "dry_run");
 	import->options.allow_all = param_flag(call, "allow_all");
-	import->apply.now = clock_steady_wall_ms();
-	import->options.now = import->apply.now;
-	if (call_refused(call))
-		return;
-	call->work = import;
-	call->forget = forget;
-	call_labour(call, read_and_compare, was_compared);
+	start(call, import);
+}
+
+void handle_whitelist_replace(struct call *call)
+{
+	struct import *import = arena_zalloc(call->arena, sizeof(*import));
+
+	import->format = LISTING_JSON;
+	import->plan.kind = PLAN_REPLACE;
+	import->options.scope = call->caller.scope;
+	import->options.only_scope = call->caller.scope[0] != '\0';
+	import->dry_run = param_flag(call, "dry_run");
+	start(call, import);
 }

@@ -232,7 +232,7 @@ bool call_number(struct call *call, const char *name, int64_t min, int64_t max, 
 	return false;
 }
 
-int64_t call_expiry(struct call *call, int64_t now, int64_t least)
+int64_t call_expiry(struct call *call, int64_t now)
 {
 	const char *at = call_text(call, "expires_at", 64);
 	const char *in = call_text(call, "expires_in", 32);
@@ -249,7 +249,7 @@ int64_t call_expiry(struct call *call, int64_t now, int64_t least)
 	} else if (at != NULL) {
 		if (when_parse(span_of(at), &ms, &why) != ERR_OK)
 			call_mistake(call, "/expires_at", "%s", why.text);
-		else if (ms <= least)
+		else if (ms <= now)
 			call_mistake(call, "/expires_at", "lies in the past");
 		else
 			return ms;

@@ -29,7 +29,7 @@ static const struct route routes[] = {
 	{"GET", API "/whitelist", ROLE_READER, false, 0, false, "q scope action limit after",
 	 handle_whitelist_list},
 	{"POST", API "/whitelist", ROLE_OPERATOR, false, 16 * KIB, true, "", handle_whitelist_add},
-	{"PUT", API "/whitelist", ROLE_OPERATOR, false, 8 * KIB *KIB, true, "dry_run",
+	{"PUT", API "/whitelist", ROLE_OPERATOR, false, LISTING_BYTES_MAX, true, "dry_run",
 	 handle_whitelist_replace},
 	/* In front of {id}: the first that fits counts. */
 	{"GET", API "/whitelist/history", ROLE_READER, false, 0, false,
@@ -272,6 +272,12 @@ static bool takes_text(const struct call *call)
 	return call->route->handle == handle_whitelist_import;
 }
 
+/* What may be long is read by who wants it, without a tree of all that is in it. */
+static bool reads_body(const struct call *call)
+{
+	return takes_text(call) || call->route->handle == handle_whitelist_replace;
+}
+
 static bool type_is_right(const struct call *call)
 {
 	size_t count;
@@ -390,7 +396,7 @@ static void on_handle(void *ctx, struct http_request *http)
 	struct err why;
 	int code = ERR_OK;
 
-	if ((body.len > 0 || call->route->body_required) && !takes_text(call))
+	if ((body.len > 0 || call->route->body_required) && !reads_body(call))
 		code = call_parse_body(body, &call->body, &why);
 	if (code != ERR_OK) {
 		call_problem(call, 400, "%s", why.text);

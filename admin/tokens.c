@@ -81,7 +81,7 @@ void handle_token_create(struct call *call)
 		.scope = call_scope(call),
 		.created_at = create->now,
 		.created_by = call->caller.actor,
-		.expires_at = call_expiry(call, create->now, create->now),
+		.expires_at = call_expiry(call, create->now),
 	};
 	call_only_members(call, "name role scope expires_at expires_in");
 	if (call->mistakes == NULL && (name == NULL || name[0] == '\0' || !call_is_scope(name)))

@@ -269,7 +269,7 @@ void handle_whitelist_add(struct call *call)
 	entry->created_at = change->apply.now;
 	entry->created_by = call->caller.actor;
 	call_only_members(call, ENTRY_MEMBERS " allow_all release_dropped_since");
-	entry_read(call, entry, change->apply.now, change->apply.now);
+	entry_read(call, entry, change->apply.now);
 	change->release_since = read_release_since(call, change->apply.now, entry->action);
 	if (entry->pattern == NULL && call->mistakes == NULL)
 		call_mistake(call, "/pattern", "is needed");
@@ -313,7 +313,7 @@ static void patch_round(struct call *call, struct change *change)
 		return;
 	change->line.expect_revision = entry->revision;
 	let_all_out = entry_lets_all_out(entry);
-	entry_read(call, entry, change->apply.now, change->apply.now);
+	entry_read(call, entry, change->apply.now);
 	if (entry_lets_all_out(entry) && !let_all_out)
 		call_mistake(call, "/pattern",
 			     "\"*\" that allows is not made by a change: add it, with "

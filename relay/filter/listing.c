@@ -14,6 +14,7 @@
 struct row {
 	struct entry entry;
 	size_t line;
+	size_t place; /* among the entries of the text */
 };
 
 struct listing {
@@ -276,6 +277,27 @@ static void take_expiry(struct reading *reading, struct draft *draft, struct ent
 	}
 }
 
+static const char sentence_all[] = "\"*\" lets everything out: it takes allow_all to mean it";
+
+void reading_refuse_all(struct reading *reading)
+{
+	if (reading->all.line > 0)
+		reading_mistake(reading,
+				(struct place){reading->all.line, reading->all.column,
+					       reading->all.pointer},
+				"%s", sentence_all);
+}
+
+static void wait_for_all(struct reading *reading, const struct draft *draft)
+{
+	if (reading->all.line > 0)
+		return;
+	reading->all.line = draft->fields[FIELD_PATTERN].line;
+	reading->all.column = draft->fields[FIELD_PATTERN].column;
+	(void)snprintf(reading->all.pointer, sizeof(reading->all.pointer), "%s/pattern",
+		       draft->place.pointer);
+}
+
 /* `*` opens the whole list: somebody has to say so. */
 static void check_all(struct reading *reading, struct draft *draft, const struct entry *entry)
 {
@@ -284,19 +306,22 @@ static void check_all(struct reading *reading, struct draft *draft, const struct
 
 	if (said.len > 0 && !yes && !span_is_fold(said, "no") && !span_is_fold(said, "false"))
 		wrong(reading, draft, FIELD_ALLOW_ALL, "neither yes nor no");
-	else if (entry->pattern != NULL && entry->kind == ENTRY_ALL &&
-		 entry->action == ENTRY_ALLOW && !yes && !reading->options->allow_all)
-		wrong(reading, draft, FIELD_PATTERN,
-		      "\"*\" lets everything out: it takes allow_all to mean it");
+	else if (entry->pattern == NULL || entry->kind != ENTRY_ALL ||
+		 entry->action != ENTRY_ALLOW || yes || reading->options->allow_all)
+		return;
+	else if (reading->base != NULL)
+		wait_for_all(reading, draft);
+	else
+		wrong(reading, draft, FIELD_PATTERN, sentence_all);
 }
 
-static void append(struct listing *listing, const struct entry *entry, size_t line)
+static void append(struct listing *listing, const struct entry *entry, size_t line, size_t place)
 {
 	if (listing->count == listing->room) {
 		listing->room = listing->room > 0 ? 2 * listing->room : 64;
 		listing->rows = mem_regrow(listing->rows, listing->room, sizeof(listing->rows[0]));
 	}
-	listing->rows[listing->count++] = (struct row){*entry, line};
+	listing->rows[listing->count++] = (struct row){*entry, line, place};
 }
 
 void reading_add(struct reading *reading, struct draft *draft)
@@ -304,6 +329,7 @@ void reading_add(struct reading *reading, struct draft *draft)
 	size_t max = reading->options->max_entries > 0 ? reading->options->max_entries
 						       : LISTING_ENTRIES_MAX;
 	struct entry entry = {.scope = ""};
+	size_t place = reading->drafts++;
 
 	if (!draft->fields[FIELD_PATTERN].given && !draft->refused)
 		wrong(reading, draft, FIELD_PATTERN, "the pattern is missing");
@@ -322,7 +348,7 @@ void reading_add(struct reading *reading, struct draft *draft)
 		reading->mistakes = LISTING_MISTAKES_MAX;
 		return;
 	}
-	append(reading->listing, &entry, draft->place.line);
+	append(reading->listing, &entry, draft->place.line, place);
 }
 
 void reading_add_pattern(struct reading *reading, struct span pattern, enum entry_action action,
@@ -362,7 +388,7 @@ static bool is_same_text(const char *a, const char *b)
 	return strcmp(a != NULL ? a : "", b != NULL ? b : "") == 0;
 }
 
-static bool is_same(const struct entry *a, const struct entry *b)
+bool listing_is_same(const struct entry *a, const struct entry *b)
 {
 	return is_same_text(a->note, b->note) && is_same_text(a->owner, b->owner) &&
 	       a->expires_at == b->expires_at;
@@ -374,6 +400,21 @@ static void sort(struct listing *listing)
 	for (size_t i = 0; i < listing->count; i++)
 		listing->sorted[i] = &listing->rows[i];
 	qsort(listing->sorted, listing->count, sizeof(listing->sorted[0]), compare_rows);
+}
+
+static void tell_repeat(struct reading *reading, const struct row *row, const struct row *first)
+{
+	struct place place = {row->line, 0, NULL};
+	char pointer[64];
+
+	if (reading->base != NULL) {
+		(void)snprintf(pointer, sizeof(pointer), "%s/%zu/pattern", reading->base,
+			       row->place);
+		place.pointer = pointer;
+	}
+	reading_mistake(reading, place,
+			"%s stands in line %zu already, with another note, owner or time",
+			row->entry.pattern, first->line);
 }
 
 /* Mark what stands there twice by taking its pattern away. */
@@ -389,11 +430,8 @@ static void mark_repeats(struct reading *reading)
 			first = row;
 			continue;
 		}
-		if (!is_same(&first->entry, &row->entry))
-			reading_mistake(reading, (struct place){row->line, 0, NULL},
-					"%s stands in line %zu already, with another note, owner "
-					"or time",
-					row->entry.pattern, first->line);
+		if (!listing_is_same(&first->entry, &row->entry))
+			tell_repeat(reading, row, first);
 		listing->rows[row - listing->rows].line = 0;
 		listing->repeats++;
 	}
@@ -518,25 +556,23 @@ size_t listing_repeats(const struct listing *listing)
 
 /* --- comparing --- */
 
-/* NULL: it is not there. */
-static const struct entry *find_same(const struct listing *listing, const struct entry *entry)
+size_t listing_find(const struct listing *listing, const struct entry *entry)
 {
 	size_t low = 0;
 	size_t high = listing->count;
 
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
-		const struct entry *found = &listing->sorted[middle]->entry;
-		int order = compare_keys(found, entry);
+		int order = compare_keys(&listing->sorted[middle]->entry, entry);
 
 		if (order == 0)
-			return found;
+			return (size_t)(listing->sorted[middle] - listing->rows);
 		if (order < 0)
 			low = middle + 1;
 		else
 			high = middle;
 	}
-	return NULL;
+	return listing->count;
 }
 
 void listing_compare(const struct listing *now, const struct listing *wanted,
@@ -545,12 +581,13 @@ void listing_compare(const struct listing *now, const struct listing *wanted,
 {
 	for (size_t i = 0; i < now->count; i++) {
 		const struct entry *before = &now->rows[i].entry;
-		const struct entry *after = find_same(wanted, before);
+		size_t at = listing_find(wanted, before);
+		const struct entry *after = at < wanted->count ? &wanted->rows[at].entry : NULL;
 
-		if (after == NULL || !is_same(before, after))
+		if (after == NULL || !listing_is_same(before, after))
 			row(ctx, before, after);
 	}
 	for (size_t i = 0; i < wanted->count; i++)
-		if (find_same(now, &wanted->rows[i].entry) == NULL)
+		if (listing_find(now, &wanted->rows[i].entry) == now->count)
 			row(ctx, NULL, &wanted->rows[i].entry);
 }

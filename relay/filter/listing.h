@@ -82,6 +82,11 @@ const struct entry *listing_entry(const struct listing *listing, size_t i);
 size_t listing_line(const struct listing *listing, size_t i);
 size_t listing_repeats(const struct listing *listing);
 
+/* The one with the same pattern, scope and action; listing_count() when there is none. */
+size_t listing_find(const struct listing *listing, const struct entry *entry);
+/* Note, owner and time are the same. */
+bool listing_is_same(const struct entry *a, const struct entry *b);
+
 /*
  * Compare: `row` gets each difference once, first what goes and what changes
  * (in the order of `now`), then what comes (in the order of `wanted`). `before`

@@ -9,8 +9,8 @@
 struct list {
 	struct reading *reading;
 	struct tokens tokens;
-	const char *base; /* the pointer of the array */
 	size_t index;
+	bool allow_all; /* said for the whole list */
 	struct draft draft;
 	char pointer[POINTER_SIZE]; /* of the entry */
 };
@@ -83,7 +83,8 @@ static bool read_entry(struct list *list, enum token token)
 {
 	struct place place;
 
-	(void)snprintf(list->pointer, sizeof(list->pointer), "%s/%zu", list->base, list->index);
+	(void)snprintf(list->pointer, sizeof(list->pointer), "%s/%zu", list->reading->base,
+		       list->index);
 	place = place_of(list, list->pointer);
 	draft_begin(&list->draft, place);
 	if (token == TOKEN_STRING) {
@@ -96,6 +97,7 @@ static bool read_entry(struct list *list, enum token token)
 		if (token == TOKEN_BROKEN)
 			return false;
 	} else {
+		list->reading->drafts++;
 		reading_mistake(list->reading, place, "must be an object, or a pattern");
 		return tokens_skip(&list->tokens, token);
 	}
@@ -108,7 +110,7 @@ static bool read_array(struct list *list, const char *base)
 {
 	enum token token;
 
-	list->base = base;
+	list->reading->base = base;
 	for (list->index = 0; (token = tokens_next(&list->tokens)) != TOKEN_ARRAY_END;
 	     list->index++)
 		if (token == TOKEN_BROKEN || !read_entry(list, token) ||
@@ -131,6 +133,18 @@ static bool read_next(struct list *list)
 	return tokens_skip(&list->tokens, token);
 }
 
+/* For all of the entries, wherever it stands. False: the text is broken. */
+static bool read_allow_all(struct list *list)
+{
+	enum token token = tokens_next(&list->tokens);
+
+	list->allow_all = token == TOKEN_TRUE;
+	if (token != TOKEN_TRUE && token != TOKEN_FALSE && token != TOKEN_BROKEN)
+		reading_mistake(list->reading, place_of(list, "/allow_all"),
+				"must be true or false");
+	return tokens_skip(&list->tokens, token);
+}
+
 /* Behind TOKEN_NAME. False: the text is broken, or it is no use to go on. */
 static bool read_top(struct list *list, bool *found)
 {
@@ -141,6 +155,8 @@ static bool read_top(struct list *list, bool *found)
 	point_to("", name, pointer);
 	if (span_is(name, "next"))
 		return read_next(list);
+	if (span_is(name, "allow_all"))
+		return read_allow_all(list);
 	if (span_is(name, "revision"))
 		return tokens_skip(&list->tokens, tokens_next(&list->tokens));
 	if ((!is_entries && !span_is(name, "items")) || *found) {
@@ -164,8 +180,8 @@ static bool read_object(struct list *list)
 		if (!read_top(list, &found))
 			return false;
 	if (!found && token == TOKEN_OBJECT_END)
-		reading_mistake(list->reading, (struct place){0, 0, NULL},
-				"the object has no member entries");
+		reading_mistake(list->reading, (struct place){0, 0, "/entries"},
+				"must be an array of entries");
 	return token == TOKEN_OBJECT_END;
 }
 
@@ -188,5 +204,7 @@ void listing_read_json(struct reading *reading, struct span text)
 		reading_expect_end(reading, &list.tokens);
 	else if (list.tokens.broken)
 		reading_broken(reading, &list.tokens);
+	if (!list.allow_all)
+		reading_refuse_all(reading);
 	tokens_release(&list.tokens);
 }

@@ -34,7 +34,15 @@ struct reading {
 	void (*tell)(void *ctx, const struct listing_mistake *mistake);
 	void *ctx;
 	size_t mistakes;
-	bool is_json; /* mistakes carry a pointer */
+	bool is_json;	  /* mistakes carry a pointer */
+	const char *base; /* of JSON: the pointer of the array */
+	size_t drafts;	  /* entries looked at, also those that were refused */
+	/* JSON may say allow_all behind the entries: the first `*` that needs it waits for that */
+	struct {
+		size_t line; /* 0: none */
+		size_t column;
+		char pointer[80];
+	} all;
 };
 
 /* Where something stands. */
@@ -68,6 +76,8 @@ void draft_set(struct reading *reading, struct draft *draft, enum listing_field 
 	       struct span text, struct place place);
 /* Judge it as a whole and put it in. */
 void reading_add(struct reading *reading, struct draft *draft);
+/* allow_all was not said for the whole text either. */
+void reading_refuse_all(struct reading *reading);
 /* The same for a pattern with an action and nothing else. */
 void reading_add_pattern(struct reading *reading, struct span pattern, enum entry_action action,
 			 struct place place);
