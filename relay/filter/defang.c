@@ -25,13 +25,13 @@
  */
 static bool is_harmless(struct span text)
 {
+	const struct span others = span_of("_+-'~");
 	bool dot = true;
 
 	for (size_t i = 0; i < text.len; i++) {
 		char c = text.data[i];
 
-		if (c == '.' ? dot
-			     : !ascii_is_alnum(c) && (c == '\0' || strchr("_+-'~", c) == NULL))
+		if (c == '.' ? dot : !ascii_is_alnum(c) && span_find(others, c) == others.len)
 			return false;
 		dot = c == '.';
 	}
@@ -76,8 +76,8 @@ static void put_hash(struct span local, struct span domain, char text_out[DEFANG
 void defang_text(struct span local, struct span domain, char text_out[DEFANG_TEXT_SIZE])
 {
 	if (is_harmless_pair(local, domain))
-		snprintf(text_out, DEFANG_TEXT_SIZE, "%.*s=%.*s@" DEFANG_DOMAIN, SPAN_ARG(local),
-			 SPAN_ARG(domain));
+		snprintf(text_out, DEFANG_TEXT_SIZE, "%.*s=%.*s@" DEFANG_DOMAIN, (int)local.len,
+			 local.data, (int)domain.len, domain.data);
 	else
 		put_hash(local, domain, text_out);
 }
@@ -105,10 +105,11 @@ static bool item_is_allowed(const struct defang *at, const struct address_item *
 
 /* --- display names ------------------------------------------------------------------------ */
 
-/* An `@`, also as its wide and small forms (U+FF20, U+FE6B); 0: none, else its length. */
+/* `text` is not empty. An `@`, also as its wide and small forms (U+FF20, U+FE6B): its length, or 0.
+ */
 static size_t at_sign_length(struct span text)
 {
-	if (text.len > 0 && text.data[0] == '@')
+	if (text.data[0] == '@')
 		return 1;
 	if (text.len >= 3 && (memcmp(text.data, "\xef\xbc\xa0", 3) == 0 ||
 			      memcmp(text.data, "\xef\xb9\xab", 3) == 0))
@@ -279,22 +280,29 @@ static void write_blocked(struct writer *w, const struct address_item *item)
 	write_angle(&w->fold, text);
 }
 
+static size_t count_of(struct span text, char c)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < text.len; i++)
+		count += text.data[i] == c ? 1 : 0;
+	return count;
+}
+
 /*
  * Nobody can read another address out of it than we do: plain ASCII, one `@`
  * that is the address's own, no encoded word, no blanks inside the address.
  */
 static bool is_unambiguous(const struct address_item *item, struct span source)
 {
-	size_t at = span_find(source, '@');
 	struct span spec = item->spec;
+	size_t at = span_find(spec, '@');
 
-	if (source.len > SOURCE_MAX || !is_printable(source) || at == source.len ||
-	    span_find(span_skip(source, at + 1), '@') < source.len - at - 1)
+	if (source.len > SOURCE_MAX || !is_printable(source) || count_of(source, '@') != 1)
 		return false;
 	for (size_t i = 0; i < source.len; i++)
 		if (begins_escape(span_skip(source, i)))
 			return false;
-	at = span_find(spec, '@');
 	return span_equal(span_first(spec, at), item->local) &&
 	       span_equal(span_skip(spec, at + 1), item->domain);
 }

@@ -185,8 +185,7 @@ static void look(struct field *f, struct span rest, bool *broken_out, bool *allo
 	*broken_out = false;
 	*allowed_out = true;
 	while ((element = next_element(&rest, &f->text)) != ELEMENT_END) {
-		*broken_out = element == ELEMENT_BROKEN ||
-			      (element == ELEMENT_WORD && has_mailto(buf_span(&f->text)));
+		*broken_out = element == ELEMENT_BROKEN;
 		if (*broken_out)
 			return;
 		take_uri(&uri, buf_span(&f->text));

@@ -7,6 +7,8 @@
  */
 #include "relay/filter/outbound.h"
 
+#include <assert.h>
+
 #include "base/err.h"
 #include "relay/filter/defang.h"
 #include "relay/filter/pattern.h"
@@ -68,16 +70,16 @@ static bool is_empty_line(struct span text)
  * first colon, even behind a fold, without blanks, controls and 8-bit bytes.
  * "Bcc :", "B\0cc:" and "Bcc\r\n :" all give "Bcc". Without a colon: empty.
  */
-static int lenient_name(struct span field, struct buf *name)
+static void lenient_name(struct span field, struct buf *name)
 {
 	size_t colon = span_find(field, ':');
 	int code = ERR_OK;
 
 	buf_clear(name);
-	for (size_t i = 0; colon < field.len && i < colon && code == ERR_OK; i++)
+	for (size_t i = 0; colon < field.len && i < colon; i++)
 		if (field.data[i] > ' ' && field.data[i] < 127)
-			code = buf_append_char(name, field.data[i]);
-	return code;
+			code |= buf_append_char(name, field.data[i]);
+	assert(code == ERR_OK); /* as long as the section at most */
 }
 
 /* A field as it stands in a section. */
@@ -110,18 +112,16 @@ static struct span without_line_end(struct span text)
 }
 
 /* The next field of a section that has_fields(). Its name lives in `name`. */
-static int take_field(struct span *section, struct buf *name, struct field *field_out)
+static void take_field(struct span *section, struct buf *name, struct field *field_out)
 {
 	size_t colon;
-	int code;
 
 	field_out->raw = cut_field(section);
 	colon = span_find(field_out->raw, ':');
-	code = lenient_name(field_out->raw, name);
+	lenient_name(field_out->raw, name);
 	field_out->name = buf_span(name);
 	field_out->body = without_line_end(span_skip(field_out->raw, colon + 1));
 	field_out->readable = name_is_readable(span_first(field_out->raw, colon));
-	return code;
 }
 
 static bool has_fields(struct span section)
@@ -245,14 +245,13 @@ static int write_missing_subject(struct copy *copy, struct span section)
 {
 	struct field field;
 	bool found = !wants_tag(copy->at);
-	int code = ERR_OK;
 
-	while (code == ERR_OK && !found && has_fields(section)) {
-		code = take_field(&section, copy->name, &field);
+	while (!found && has_fields(section)) {
+		take_field(&section, copy->name, &field);
 		found = is_subject(&field);
 	}
-	if (code != ERR_OK || found)
-		return code;
+	if (found)
+		return ERR_OK;
 	return write_tagged(copy, span_of("Subject"), span_of(""), &found);
 }
 
@@ -272,9 +271,7 @@ static int write_fields(struct copy *copy, struct span *section)
 	int code = ERR_OK;
 
 	while (code == ERR_OK && has_fields(*section)) {
-		code = take_field(section, copy->name, &field);
-		if (code != ERR_OK)
-			return code;
+		take_field(section, copy->name, &field);
 		if (is_removed(copy, field.name))
 			touched_add(&copy->touched, field.name);
 		else if (is_covered(copy->at, field.name))
@@ -295,17 +292,16 @@ static bool is_broken_signature(const struct copy *copy, const struct field *fie
 	       signature_breaks(field->body, &copy->touched);
 }
 
-static int has_broken_signature(const struct copy *copy, struct span fields, bool *broken_out)
+static bool has_broken_signature(const struct copy *copy, struct span fields)
 {
 	struct field field;
-	int code = ERR_OK;
+	bool broken = false;
 
-	*broken_out = false;
-	while (code == ERR_OK && !*broken_out && has_fields(fields)) {
-		code = take_field(&fields, copy->name, &field);
-		*broken_out = code == ERR_OK && is_broken_signature(copy, &field);
+	while (!broken && has_fields(fields)) {
+		take_field(&fields, copy->name, &field);
+		broken = is_broken_signature(copy, &field);
 	}
-	return code;
+	return broken;
 }
 
 static int write_renamed(struct copy *copy, struct span fields)
@@ -314,9 +310,7 @@ static int write_renamed(struct copy *copy, struct span fields)
 	int code = ERR_OK;
 
 	while (code == ERR_OK && has_fields(fields)) {
-		code = take_field(&fields, copy->name, &field);
-		if (code != ERR_OK)
-			return code;
+		take_field(&fields, copy->name, &field);
 		if (is_broken_signature(copy, &field)) {
 			copy->count.signatures++;
 			code = write_original(span_of(SIGNATURE), field.body, copy->out);
@@ -330,23 +324,21 @@ static int write_renamed(struct copy *copy, struct span fields)
 /* What was written from `start` on, with the signatures renamed that do not hold any more. */
 static int rename_signatures(struct copy *copy, size_t start)
 {
-	bool broken;
+	struct span written = span_skip(buf_span(copy->out), start);
 	struct buf fields;
 	int code;
 
 	if (copy->at->policy->header_policy == HEADER_POLICY_KEEP ||
-	    copy->count.addresses + copy->count.subjects == 0)
+	    copy->count.addresses + copy->count.subjects == 0 ||
+	    !has_broken_signature(copy, written))
 		return ERR_OK;
-	code = has_broken_signature(copy, span_skip(buf_span(copy->out), start), &broken);
-	if (code != ERR_OK || !broken)
-		return code;
 	/* One may sign another. */
 	touched_add(&copy->touched, span_of(SIGNATURE));
-	buf_init(&fields, copy->out->len - start);
-	code = buf_append_span(&fields, span_skip(buf_span(copy->out), start));
+	buf_init(&fields, written.len);
+	code = buf_append_span(&fields, written);
+	assert(code == ERR_OK);
 	buf_truncate(copy->out, start);
-	if (code == ERR_OK)
-		code = write_renamed(copy, buf_span(&fields));
+	code = write_renamed(copy, buf_span(&fields));
 	buf_release(&fields);
 	return code;
 }

@@ -32,8 +32,8 @@ void touched_add(struct touched *touched, struct span name)
 {
 	if (touched->all || has_name(touched, name))
 		return;
-	touched->all = name.len > NAME_MAX || buf_append_span(&touched->names, name) != ERR_OK ||
-		       buf_append_char(&touched->names, '\n') != ERR_OK;
+	touched->all = name.len > NAME_MAX ||
+		       buf_printf(&touched->names, "%.*s\n", (int)name.len, name.data) != ERR_OK;
 }
 
 /* Folds and blanks mean nothing between the parts of a tag that matter here (RFC 6376 3.2). */

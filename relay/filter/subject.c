@@ -32,10 +32,11 @@ static bool needs_encoding(struct span tag)
 	return !span_is_ascii(tag) || contains(tag, span_of("=?"));
 }
 
-static bool begins_with_blank(struct span text)
+/* `rest` begins with no blank and no fold: a word in front of it would run into it. */
+static bool touches(struct span rest)
 {
-	return text.len > 0 &&
-	       (ascii_is_blank(text.data[0]) || text.data[0] == '\r' || text.data[0] == '\n');
+	return rest.len > 0 && !ascii_is_blank(rest.data[0]) && rest.data[0] != '\r' &&
+	       rest.data[0] != '\n';
 }
 
 /*
@@ -54,7 +55,7 @@ static void write_encoded(struct fold *fold, struct span tag, struct span rest)
 		tag = span_skip(tag, encoded_word_format(tag, word));
 		fold_word(fold, span_of(word));
 	}
-	if (rest.len > 0 && !begins_with_blank(rest))
+	if (touches(rest))
 		fold_join(fold, " ");
 }
 
@@ -64,7 +65,7 @@ static void write_plain(struct fold *fold, struct span tag, struct span rest)
 	struct encoded_word next;
 
 	fold_word(fold, span_trim(tag));
-	if (rest.len > 0 && !begins_with_blank(rest) && (spaced || encoded_word_parse(rest, &next)))
+	if (touches(rest) && (spaced || encoded_word_parse(rest, &next)))
 		fold_join(fold, " ");
 }
 

@@ -63,9 +63,21 @@ static size_t cut_anywhere(const struct fold *fold, struct span line)
 {
 	size_t at = FOLD_LINE_MAX - fold->column;
 
-	for (int i = 0; i < 3 && at > 1 && ((unsigned char)line.data[at] & 0xc0) == 0x80; i++)
+	for (int i = 0; i < 3 && ((unsigned char)line.data[at] & 0xc0) == 0x80; i++)
 		at--;
 	return at;
+}
+
+static bool fits(const struct fold *fold, struct span line)
+{
+	return fold->column + line.len <= FOLD_LINE_MAX;
+}
+
+static size_t choose_break(const struct fold *fold, struct span line)
+{
+	size_t at = fits(fold, line) ? line.len : find_break(fold, line);
+
+	return at < line.len || fits(fold, line) ? at : cut_anywhere(fold, line);
 }
 
 static struct span without_end_blanks(struct span line)
@@ -75,30 +87,40 @@ static struct span without_end_blanks(struct span line)
 	return line;
 }
 
-/* One line of a body, in as many lines as it takes; never one of blanks alone that was not there.
- */
-static void put_line(struct fold *fold, struct span line)
+/* At the start of a line: a fold wants one. */
+static struct span with_one_blank(struct span line)
 {
-	if (fold->column + line.len > FOLD_LINE_MAX)
-		line = without_end_blanks(line);
-	while (fold->column + line.len > FOLD_LINE_MAX) {
+	while (line.len > 1 && ascii_is_blank(line.data[0]) && ascii_is_blank(line.data[1]))
+		line = span_skip(line, 1);
+	return line;
+}
+
+/* In as many lines as it takes, none of them of blanks alone. */
+static void put_long_line(struct fold *fold, struct span line)
+{
+	line = without_end_blanks(line);
+	while (line.len > 0) {
 		size_t at;
 
-		while (fold->column == 0 && line.len > 1 && ascii_is_blank(line.data[0]) &&
-		       ascii_is_blank(line.data[1]))
-			line = span_skip(line, 1);
-		at = find_break(fold, line);
-		if (at == line.len && fold->column + line.len > FOLD_LINE_MAX)
-			at = cut_anywhere(fold, line);
+		if (fold->column == 0)
+			line = with_one_blank(line);
+		at = choose_break(fold, line);
 		put(fold, span_first(line, at));
 		line = span_skip(line, at);
 		if (line.len == 0)
-			return;
+			break;
 		break_line(fold);
 		if (!ascii_is_blank(line.data[0]))
 			put(fold, span_of(" "));
 	}
-	put(fold, line);
+}
+
+static void put_line(struct fold *fold, struct span line)
+{
+	if (fits(fold, line))
+		put(fold, line);
+	else
+		put_long_line(fold, line);
 }
 
 void fold_body(struct fold *fold, struct span body)

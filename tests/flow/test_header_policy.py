@@ -145,6 +145,21 @@ def test_reload(make_daemon, hop):
     assert without_received(deliver(relay, hop, tagged)[1]) == tagged
 
 
+def test_redirected(make_daemon, hop):
+    """T5, S179: whoever gets the copy instead is not given the addresses either."""
+    relay = make_daemon(hop.address, "policy: {default: redirect, redirect_to: qa@example.net}\n")
+    relay.allow("qa@example.net")
+    number, arrived = deliver(relay, hop, b"To: real@customer.example\r\nCc: qa@example.net\r\n"
+                              b"Subject: x\r\n\r\nhi\r\n", ["real@customer.example"])
+    assert hop.offered == ["qa@example.net"]
+    assert without_received(arrived) == (
+        b'To: "real at customer.example (blocked)"\r\n'
+        b" <real=customer.example@blocked.invalid>\r\n"
+        b"X-Stagepost-Original-To: real@customer.example\r\nCc: qa@example.net\r\n"
+        b"Subject: x\r\n\r\nhi\r\n")
+    assert sent(relay, number, "qa@example.net").body == arrived
+
+
 def test_over_the_limits(relay, hop):
     """DESIGN 4.8: a header that nobody parsed to its end is not believed."""
     relay.allow(LISTED)

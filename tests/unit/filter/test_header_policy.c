@@ -83,6 +83,8 @@ static void check_rows(const struct how *how, const struct row *rows)
 static const struct row untouched[] = {
 	{"", NULL},
 	{"\r\n", NULL},
+	{"\n", NULL},
+	{"X: y\r", NULL},
 	{"To: alice@allowed.example\r\n\r\n", NULL},
 	{"To:ALICE@Allowed.Example\r\n\r\n", NULL},
 	{"to : \"A, B\" (c@d.example (e)) <b@ok.example>\r\n\t, g:c@ok.example;,\r\n"
@@ -193,6 +195,23 @@ static const struct row defanged[] = {
 	 "To: <d@ok.example>, \"e at ok.example (blocked)\" "
 	 "<e=ok.example@blocked.invalid>\r\n" OF_TO
 	 " d @ ok . example, <@r.example:e@ok.example>\r\n"},
+	{"To: \"x\xef\xbc\xa0y\xef\xb9\xabz \xef\xbd\xa0\" <b@evil.example>\r\n",
+	 "To: =?utf-8?q?x_at_y_at_z_=EF=BD=A0_=28blocked=29?=\r\n"
+	 " <b=evil.example@blocked.invalid>\r\n" OF_TO
+	 " \"x\xef\xbc\xa0y\xef\xb9\xabz \xef\xbd\xa0\" <b@evil.example>\r\n"},
+	{"To: \"\": c@evil.example;, d@ok . example\r\n",
+	 "To: \"group\": \"c at evil.example (blocked)\" <c=evil.example@blocked.invalid>;,\r\n"
+	 " <d@ok.example>\r\n" OF_TO " \"\": c@evil.example;, d@ok . example\r\n"},
+	{"To: L <l@[192.0.2.1]>, \"a b\"@blocked.invalid, A <a%b@blocked.invalid>\r\n",
+	 "To: \"L (blocked)\" <100ee943439d436f449aedff2846a14e@blocked.invalid>,\r\n"
+	 " \"a b at blocked.invalid (blocked)\"\r\n"
+	 " <4578928b21dace0314b2c3166dbc4bd7@blocked.invalid>, \"A (blocked)\"\r\n"
+	 " <0764ef852e186abd66e4b5331a43b38b@blocked.invalid>\r\n" OF_TO
+	 " L <l@[192.0.2.1]>, \"a b\"@blocked.invalid, A <a%b@blocked.invalid>\r\n"},
+	{"To: X <x.y-z_+'~@evil.example>, =40 <b@ok.example>, \"x\ty\x7f\" <c@ok.example>\r\n",
+	 "To: \"X (blocked)\" <x.y-z_+'~=evil.example@blocked.invalid>, \"= 40\"\r\n"
+	 " <b@ok.example>, =?utf-8?q?x_y=EF=BF=BD?= <c@ok.example>\r\n" OF_TO
+	 " X <x.y-z_+'~@evil.example>, =40 <b@ok.example>, \"x\ty\x7f\" <c@ok.example>\r\n"},
 	/* denied, another scope, expired; a form that is never delivered */
 	{"To: bad@ok.example\r\n",
 	 "To: \"bad at ok.example (blocked)\" <bad=ok.example@blocked.invalid>\r\n" OF_TO
@@ -222,6 +241,7 @@ static const struct row defanged[] = {
 	{"To: \"open <b@ok.example>\r\n", "To:" UNREADABLE OF_TO " \"open <b@ok.example>\r\n"},
 	{"Cc: =?utf-8?q?bob=40evil.example?=\r\n",
 	 "Cc:" UNREADABLE "X-Stagepost-Original-Cc: =?utf-8?q?bob=40evil.example?=\r\n"},
+	{"To\x7f: b@ok.example\r\n", "To:" UNREADABLE OF_TO " b@ok.example\r\n"},
 	/* a name that not everybody reads the same way (S192, S203) */
 	{"To\r\n : b@ok.example\r\n", "To:" UNREADABLE OF_TO " b@ok.example\r\n"},
 	{" To: b@ok.example\r\n", "To:" UNREADABLE OF_TO " b@ok.example\r\n"},
@@ -247,6 +267,20 @@ static const struct row defanged[] = {
 	{"List-Help: <mailto:a%b@odd.example,x@evil.example>\r\n",
 	 "List-Help: <mailto:a%25b@odd.example,x=evil.example@blocked.invalid>\r\n"
 	 "X-Stagepost-Original-List-Help: <mailto:a%b@odd.example,x@evil.example>\r\n"},
+	{"List-Help: <mailto:no%4address%zz>, <mailto:?to=b@ok.example&cc=c@evil.example>\r\n",
+	 "List-Help: <mailto:unreadable@blocked.invalid>,\r\n"
+	 " <mailto:b@ok.example,c=evil.example@blocked.invalid>\r\n"
+	 "X-Stagepost-Original-List-Help: <mailto:no%4address%zz>, "
+	 "<mailto:?to=b@ok.example&cc=c@evil.example>\r\n"},
+	{"List-Help: <https://\xc3\xbc.example/\x7f\t>, <mailto:x@evil.example>\r\n",
+	 "List-Help: <https://\xc3\xbc.example/\x7f>, <mailto:x=evil.example@blocked.invalid>\r\n"
+	 "X-Stagepost-Original-List-Help: <https://\xc3\xbc.example/\x7f\t>, "
+	 "<mailto:x@evil.example>\r\n"},
+	{"List-Help: (<mailto:b@ok.example>\r\nList-Help: <mailto:b@ok.example\r\n",
+	 "List-Help: <mailto:unreadable@blocked.invalid>\r\n"
+	 "X-Stagepost-Original-List-Help: (<mailto:b@ok.example>\r\n"
+	 "List-Help: <mailto:unreadable@blocked.invalid>\r\n"
+	 "X-Stagepost-Original-List-Help: <mailto:b@ok.example\r\n"},
 	{"List-Owner: mailto:x@ok.example\r\n",
 	 "List-Owner: <mailto:unreadable@blocked.invalid>\r\n"
 	 "X-Stagepost-Original-List-Owner: mailto:x@ok.example\r\n"},
@@ -424,6 +458,12 @@ static const struct row tagged_in_words[] = {
 	{NULL, NULL},
 };
 
+static const struct row tagged_with_escape[] = {
+	{"Subject: hi\r\n", "Subject: =?utf-8?q?=3D=3F?= hi\r\n"},
+	{"Subject:\n hi\n", "Subject: =?utf-8?q?=3D=3F?=\n hi\r\n"},
+	{NULL, NULL},
+};
+
 static const struct row tagged_close[] = {
 	{"Subject: hi\r\n", "Subject: [x]hi\r\n"},
 	{"Subject: =?utf-8?q?x?=\r\n", "Subject: [x] =?utf-8?q?x?=\r\n"},
@@ -449,6 +489,10 @@ START_TEST(subject)
 	check_rows(&how, tagged_in_words);
 	how.tag = "[x]";
 	check_rows(&how, tagged_close);
+	how.tag = "=?";
+	check_rows(&how, tagged_with_escape);
+	how.tag = "";
+	check_rows(&how, untouched);
 }
 END_TEST
 
@@ -464,13 +508,13 @@ START_TEST(lines_stay_short)
 	buf_init(&section, 4000);
 	ck_assert_int_eq(buf_printf(&section,
 				    "Subject: %0*d\r\nTo: x@evil.example,%0*d@evil.example"
-				    "\r\n",
-				    989, 7, 900, 7),
+				    "\r\nCc: x@evil.example,\"%0*d\" <b@ok.example>\r\n",
+				    989, 7, 900, 7, 700, 7),
 			 ERR_OK);
 	copy(&(struct how){.header_policy = HEADER_POLICY_DEFANG, .tag = tag}, buf_span(&section),
 	     &out, &count);
 	ck_assert_uint_eq(count.subjects, 1);
-	ck_assert_uint_eq(count.addresses, 1);
+	ck_assert_uint_eq(count.addresses, 2);
 	for (size_t i = 0; i < out.len; i++) {
 		if (out.data[i] != '\n')
 			continue;
@@ -480,6 +524,84 @@ START_TEST(lines_stay_short)
 	}
 	buf_release(&section);
 	buf_release(&out);
+}
+END_TEST
+
+/* No piece of an address stands alone on a line, however long its list is. */
+START_TEST(long_uris)
+{
+	static const char *const rows[][2] = {
+		{"", "List-Post: <mailto:unreadable@blocked.invalid>,\r\n <mailto:b=evil.example@"},
+		{"x@evil.example,",
+		 "List-Post: <mailto:unreadable@blocked.invalid>,\r\n <mailto:b=evil.example@"},
+	};
+
+	for (size_t i = 0; i < 2; i++) {
+		struct outbound_count count;
+		struct buf section, out;
+
+		buf_init(&section, 8000);
+		buf_printf(&section, "List-Post: <mailto:%s", rows[i][0]);
+		for (int j = 0; j < 70; j++)
+			buf_append_text(&section, j > 0 ? ",b@ok.example" : "b@ok.example");
+		buf_append_text(&section, ">, <mailto:b@evil.example>\r\n");
+		copy(&(struct how){.header_policy = HEADER_POLICY_DEFANG}, buf_span(&section), &out,
+		     &count);
+		ck_assert_msg(span_starts_fold(buf_span(&out), rows[i][1]), "%.*s", (int)out.len,
+			      out.data);
+		buf_release(&out);
+		copy(&(struct how){.header_policy = HEADER_POLICY_STRIP}, buf_span(&section), &out,
+		     &count);
+		ck_assert_uint_eq(out.len, 0);
+		buf_release(&out);
+		buf_release(&section);
+	}
+}
+END_TEST
+
+/* A fold inside the brackets is none of the URI's (RFC 2369 2). */
+START_TEST(long_link)
+{
+	struct outbound_count count;
+	struct buf section, out;
+
+	buf_init(&section, 8000);
+	buf_printf(&section, "List-Help: <https://e.example/%0*d>, <mailto:x@evil.example>\r\n",
+		   1500, 7);
+	copy(&(struct how){.header_policy = HEADER_POLICY_STRIP}, buf_span(&section), &out, &count);
+	ck_assert(span_starts_fold(buf_span(&out), "List-Help:\r\n <https://e.example/000"));
+	ck_assert_uint_eq(out.len, strlen("List-Help:\r\n <https://e.example/>\r\n \r\n") + 1500);
+	buf_release(&out);
+	buf_release(&section);
+}
+END_TEST
+
+/* More names than anybody looks through: then every signature is taken to be broken. */
+START_TEST(very_many_changes)
+{
+	static const char signature[] = "DKIM-Signature: h=subject\r\n";
+	struct outbound_count count;
+	struct buf section, out;
+
+	for (int kind = 0; kind < 3; kind++) {
+		buf_init(&section, 200000);
+		if (kind < 2)
+			buf_append_text(&section, signature);
+		if (kind == 0)
+			for (int i = 0; i < 500; i++)
+				buf_printf(&section, "List-%d: <mailto:x@evil.example>\r\n", i);
+		else if (kind == 1)
+			buf_printf(&section, "List-%0*d: <mailto:x@evil.example>\r\n", 300, 7);
+		else
+			buf_printf(&section, "To: x@evil.example\r\nDKIM-Signature: h=%0*d\r\n",
+				   70000, 7);
+		copy(&(struct how){.header_policy = HEADER_POLICY_STRIP}, buf_span(&section), &out,
+		     &count);
+		ck_assert_uint_eq(count.signatures, 1);
+		ck_assert(span_starts_fold(buf_span(&out), "X-Stagepost-Original-DKIM-Signature:"));
+		buf_release(&section);
+		buf_release(&out);
+	}
 }
 END_TEST
 
@@ -508,10 +630,8 @@ START_TEST(worst_case_fits)
 }
 END_TEST
 
-START_TEST(ceiling_leaves_all_as_it_was)
+static void fill_to_the_ceiling(const char *section)
 {
-	static const char section[] = "To: x@evil.example\r\nSubject: x\r\nDKIM-Signature: h=to\r\n"
-				      "List-Post: <mailto:a@evil.example>\r\n\r\n";
 	const struct policy_options policy = {.subject_tag = "[x] "};
 	struct whitelist *list = list_of(list_rows);
 	struct outbound_case at = {
@@ -525,7 +645,7 @@ START_TEST(ceiling_leaves_all_as_it_was)
 
 		buf_init(&out, 6 + max++);
 		buf_append_text(&out, "before");
-		code = outbound_header(&at, span_of(""), span_of(section), &out, &count);
+		code = outbound_header(&at, span_of("R: 1\r\n"), span_of(section), &out, &count);
 		ck_assert(code == ERR_OK || code == ERR_LIMIT);
 		if (code != ERR_OK) {
 			ck_assert(span_is(buf_span(&out), "before"));
@@ -538,8 +658,15 @@ START_TEST(ceiling_leaves_all_as_it_was)
 	whitelist_release(&at.list);
 	whitelist_free(&list);
 }
+
+START_TEST(ceiling_leaves_all_as_it_was)
+{
+	fill_to_the_ceiling("To: x@evil.example\r\nSubject: x\r\nDKIM-Signature: h=to\r\n"
+			    "List-Post: <mailto:a@evil.example>\r\n\r\n");
+	fill_to_the_ceiling("DKIM-Signature: h=to\r\nTo: x@evil.example\r\n\r\n");
+}
 END_TEST
 
 UNIT_MAIN("filter/header policy", all_allowed, keep, defang, scope_of_the_message,
-	  header_over_the_limits, every_field, nul, strip, subject, lines_stay_short,
-	  worst_case_fits, ceiling_leaves_all_as_it_was)
+	  header_over_the_limits, every_field, nul, strip, subject, lines_stay_short, long_uris,
+	  long_link, very_many_changes, worst_case_fits, ceiling_leaves_all_as_it_was)

@@ -16,6 +16,14 @@
 	"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" \
 	"aaaaa"
 
+#define B100                                                                                       \
+	"                                                  "                                       \
+	"                                                  "
+#define BLANKS B100 B100 B100 B100 B100 B100
+
+#define X9  "\x80\x80\x80\x80\x80\x80\x80\x80\x80"
+#define X90 X9 X9 X9 X9 X9 X9 X9 X9 X9 X9
+
 static const struct {
 	const char *body;
 	const char *want; /* behind "X-Y:" */
@@ -35,6 +43,12 @@ static const struct {
 	/* no blank */
 	{A900 A100, A900 A93 "a\r\n aaaaaa\r\n"},
 	{" a\r\n   " A900 A100 "b", " a\r\n " A900 A93 "aaaa\r\n aaab\r\n"},
+	{" a \r\n  " A900 "  " A100, " a \r\n " A900 " \r\n " A100 "\r\n"},
+	{"\n" A900 A100 A900 "  \nb", "\n" A900 A93 "aaaaa\r\n aa" A900 "\nb\r\n"},
+	{" " A900 A93 " ", " " A900 A93 "\r\n"},
+	{BLANKS BLANKS, "\r\n"},
+	{" x\r\n" BLANKS BLANKS "y", " x\r\n y\r\n"},
+	{A900 X90 X9 "\x80", A900 X90 "\x80\r\n " X9 "\r\n"},
 	/* not inside a character */
 	{A900 A93 "\xc3\xbc", A900 A93 "\r\n \xc3\xbc\r\n"},
 };
