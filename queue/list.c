@@ -218,7 +218,7 @@ int queue_recipient_count(struct store_reader *reader, const struct recipient_qu
 
 /* The index of leases: what is in hand, not what is stored. */
 static const char sql_in_flight[] =
-	"SELECT count(*) FROM recipient WHERE lease IS NOT NULL AND entry = ?1";
+	"SELECT count(*) FROM recipient WHERE lease IS NOT NULL AND entry = ?1 AND state = ?2";
 
 int queue_in_flight(struct store_reader *reader, int64_t entry, int64_t *count_out, struct err *why)
 {
@@ -228,5 +228,6 @@ int queue_in_flight(struct store_reader *reader, int64_t entry, int64_t *count_o
 	if (code != ERR_OK)
 		return code;
 	query_give_int(&query, entry);
+	query_give_int(&query, STATE_DELIVERING);
 	return query_only_int(&query, 0, count_out, why);
 }

@@ -191,6 +191,33 @@ START_TEST(filters_of_the_page)
 }
 END_TEST
 
+/* S156: what an entry let through and a worker has now; not what the hook is asked about. */
+START_TEST(in_flight_by_entry)
+{
+	struct claim claim;
+	struct fixture f;
+	int64_t count = -1;
+
+	fixture_open(&f);
+	accept_queued(&f, 2);
+	accept_queued(&f, 1);
+	ck_assert_int_eq(queue_in_flight(f.reader, 7, &count, NULL), ERR_OK);
+	ck_assert_int_eq(count, 0);
+	claim = claim_at(&f, NOW, 10);
+	ck_assert_int_eq(queue_in_flight(f.reader, 7, &count, NULL), ERR_OK);
+	ck_assert_int_eq(count, 3);
+	ck_assert_int_eq(queue_in_flight(f.reader, 8, &count, NULL), ERR_OK);
+	ck_assert_int_eq(count, 0);
+	settle_as(&f, claim.messages[1].recipients[0].id, claim.messages[1].recipients[0].lease,
+		  TRANSITION_DELIVER);
+	arena_free(&claim.arena);
+	run_sql(f.dir, "UPDATE recipient SET state = 1 WHERE id = 65536");
+	ck_assert_int_eq(queue_in_flight(f.reader, 7, &count, NULL), ERR_OK);
+	ck_assert_int_eq(count, 1);
+	fixture_remove(&f);
+}
+END_TEST
+
 /* --- release to somebody else ------------------------------------------------------------ */
 
 static int release_to(struct fixture *f, const struct ulid *id, const char *to, struct act *act)
@@ -340,5 +367,6 @@ START_TEST(a_twin_is_seen)
 END_TEST
 
 UNIT_MAIN("queue/act_step", by_filter_and_each_once, the_list_is_asked_for_each,
-	  hold_retry_and_cancel, filters_of_the_page, one_copy_for_all_of_a_message,
-	  nobody_gets_it_twice, to_one_of_its_own, a_target_that_is_not_allowed, a_twin_is_seen)
+	  hold_retry_and_cancel, filters_of_the_page, in_flight_by_entry,
+	  one_copy_for_all_of_a_message, nobody_gets_it_twice, to_one_of_its_own,
+	  a_target_that_is_not_allowed, a_twin_is_seen)
