@@ -35,7 +35,8 @@ void recipient_take(struct query *query, struct arena *arena, struct recipient_v
 #define RECIPIENT_COLUMNS                                                                          \
 	" r.id, r.address, r.state, r.wish, r.verdict, r.verdict_reason, r.entry, r.revision,"     \
 	" r.nearest, coalesce(r.reason, r.verdict_reason), r.route, r.attempts,"                   \
-	" CASE WHEN r.parked IS NULL THEN coalesce(r.due_at, 0) ELSE 0 END, r.reply_code, "        \
+	" CASE WHEN r.parked IS NULL THEN coalesce(r.due_at, r.ask_at, 0) ELSE 0 END, "            \
+	"r.reply_code, "                                                                           \
 	"r.reply_enhanced, r.reply_text, r.notify, r.orcpt,"                                       \
 	" r.origin, r.updated_at, r.kind, r.redirect_to, r.rule"
 

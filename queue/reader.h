@@ -55,7 +55,8 @@ struct recipient_view {
 	const char *kind;   /* of trouble in the last attempt; NULL: none */
 	const char *route;
 	int attempts;
-	int64_t next_attempt_at; /* 0: none, or not before its route is resumed */
+	/* Or when the policy hook is asked; 0: none, or not before its route is resumed. */
+	int64_t next_attempt_at;
 	int reply_code;
 	const char *reply_enhanced;
 	const char *reply_text;

@@ -148,7 +148,6 @@ static void finish_hook(struct config *config)
 	policy->screening = hook->url != NULL && hook->url[0] != '\0';
 	policy->hook_overrides = policy->screening && hook->overrides_whitelist;
 	policy->hook_routes = policy->screening && hook->allow_route;
-	hook->policy = policy;
 	hook->schedule_ms = config->delivery.schedule_ms;
 	hook->schedule_count = config->delivery.schedule_count;
 	hook->expire_after_ms = config->delivery.expire_after_ms;

@@ -9,7 +9,6 @@
 
 #include "base/err.h"
 #include "queue/store.h"
-#include "relay/filter/policy.h"
 #include "relay/filter/whitelist.h"
 
 enum hook_dialect {
@@ -42,7 +41,6 @@ struct hook_options {
 	const int64_t *schedule_ms; /* delivery.schedule: when it is asked again */
 	size_t schedule_count;
 	int64_t expire_after_ms; /* delivery.expire_after */
-	const struct policy_options *policy;
 };
 
 /* Any thread. ERR_OK, or what is wrong with the URL. */

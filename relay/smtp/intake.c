@@ -518,7 +518,7 @@ static void log_accepted(struct intake_mail *m)
 		 LOG_S("from", in_brackets(m)), LOG_I("recipients", m->envelope.count),
 		 LOG_I("deliver", m->envelope.deliver), LOG_I("drop", m->envelope.drop),
 		 LOG_I("bytes", m->message.size), LOG_I("hold", m->envelope.hold),
-		 LOG_I("redirect", m->envelope.redirect));
+		 LOG_I("redirect", m->envelope.redirect), LOG_I("screen", m->envelope.screen));
 	if (m->forwarded != NULL)
 		log_info("forwarded", LOG_S("session", m->client->session), LOG_S("message", m->id),
 			 LOG_S("client", m->forwarded));

@@ -145,6 +145,8 @@ def test_C5_answers(asking, hop):
     for name, message in messages.items():
         relay.wait_states(message, {name + "@ok.test": ANSWERS[name][1]})
         if ANSWERS[name][1] == "screening":
+            wait_for(lambda: recipient(relay, message, name + "@ok.test")["next_attempt_at"],
+                     "when %s is asked about again" % name)
             wait_for(lambda: recipient(relay, message, name + "@ok.test")["reason"].startswith(
                 "the policy hook: "), "the reason of " + name)
     assert sorted(hop.offered) == sorted(
@@ -170,6 +172,7 @@ def test_C3_C6_asked_again_until_there_is_a_decision(asking, hop):
     message = send(relay, "a@ok.test")
     relay.wait_states(message, {"a@ok.test": "delivered"})
     assert [r["Auth-Login-Attempt"] for r in hook.requests] == ["1", "2", "3"]
+    assert "deliver=0 drop=0 bytes=" in relay.log() and " screen=1" in relay.log()
     events = [h["event"] for h in recipient(relay, message, "a@ok.test")["history"]]
     assert events == ["accepted", "undecided", "undecided", "screened", "delivered"]
 

@@ -11,6 +11,7 @@
 #include "queue/token.h"
 #include "queue/whitelist.h"
 #include "queue/writer.h"
+#include "queue/screen.h"
 #include "tests/unit/queue/fixture.h"
 #include "tests/unit/unit.h"
 
@@ -176,6 +177,32 @@ static void use_everything(struct fixture *f)
 	ck_assert_int_eq(store_wait(f->store, queue_message_delete, &removal.job, NULL), ERR_OK);
 }
 
+static void use_screening(struct fixture *f)
+{
+	struct new_recipient target = {
+		.address = "qa@team.test", .state = STATE_QUEUED, .ruling = {.verdict = "deliver"}};
+	struct screen_claim claim = {.now = NOW, .max_recipients = 10};
+	struct screen_outcome outcomes[2] = {
+		{.outcome = TRANSITION_UNCLAIM, .ask_at = NOW, .in_vain = true, .reason = "x"},
+		{.outcome = TRANSITION_REDIRECT,
+		 .verdict = "redirect",
+		 .reason = "x",
+		 .redirect = &target}};
+	struct screen_settle settle = {.now = NOW, .outcomes = outcomes, .count = 2};
+	struct ulid id;
+
+	ck_assert_int_eq(accept_one(f->store, 10, 0, 2, STATE_SCREENING, &id), ERR_OK);
+	ck_assert_int_eq(store_wait(f->store, queue_screen_claim, &claim.job, NULL), ERR_OK);
+	ck_assert_uint_eq(claim.message_count, 1);
+	for (size_t i = 0; i < 2; i++) {
+		outcomes[i].recipient = claim.messages[0].recipients[i].id;
+		outcomes[i].lease = claim.messages[0].recipients[i].lease;
+	}
+	ck_assert_int_eq(store_wait(f->store, queue_screen_settle, &settle.job, NULL), ERR_OK);
+	ck_assert_uint_eq(settle.lost, 0);
+	arena_free(&claim.arena);
+}
+
 /* The writer's statements are the writer thread's: they are looked at there. */
 static int run_look(struct store *store, struct store_job *job)
 {
@@ -213,6 +240,7 @@ START_TEST(S267_no_verb_of_the_writer_scans_a_table)
 	fixture_open(&f);
 	fill(&f, 100);
 	use_everything(&f);
+	use_screening(&f);
 	ck_assert_int_eq(store_wait(f.store, look, &job, NULL), ERR_OK);
 	fixture_remove(&f);
 }
