@@ -2,20 +2,22 @@
 #include "admin/handlers.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "admin/view.h"
 #include "base/clock.h"
 #include "relay/filter/judge.h"
 #include "relay/mail/address.h"
+#include "relay/mail/header.h"
 
 #define RECIPIENTS_MAX 1000
 
 /* RCPT would be answered 501: there is no verdict on what is no address. */
 static json_t *invalid(const char *input, const struct err *why)
 {
-	return json_pack("{s:o, s:n, s:s, s:o, s:n, s:n, s:n}", "input", view_text(input),
+	return json_pack("{s:o, s:n, s:s, s:o, s:n, s:n, s:n, s:n}", "input", view_text(input),
 			 "canonical", "verdict", "invalid", "reason", view_text(why->text), "entry",
-			 "nearest", "redirect_to");
+			 "nearest", "rule", "redirect_to");
 }
 
 /* Who would get it instead, and whether he would. */
@@ -71,19 +73,118 @@ static void read_recipients(struct call *call, json_t *recipients)
 	}
 }
 
+/* --- a message, to try the rules on ------------------------------------------------------------
+ */
+
+/* A text of the message; "" when it is not given. */
+static const char *message_text(struct call *call, const json_t *message, const char *name)
+{
+	const json_t *value = json_object_get(message, name);
+	const char *text = json_string_value(value);
+
+	if (value != NULL && (text == NULL || !span_is_utf8(span_of(text))))
+		call_mistake(call, arena_printf(call->arena, "/message/%s", name),
+			     "must be a string");
+	return text != NULL ? text : "";
+}
+
+static void read_sender(struct call *call, const json_t *message, struct rule_facts *facts)
+{
+	struct address *sender = arena_zalloc(call->arena, sizeof(*sender));
+	const char *text = message_text(call, message, "sender");
+
+	if (json_object_get(message, "sender") == NULL)
+		return; /* not known */
+	facts->sender = rule_sender(text, sender);
+	if (facts->sender == NULL)
+		call_mistake(call, "/message/sender", "no address");
+}
+
+static bool is_line(const char *text)
+{
+	return text != NULL && text[strcspn(text, "\r\n")] == '\0';
+}
+
+/* As it would stand in the message. */
+static void read_fields(struct call *call, const json_t *message, struct rule_facts *facts)
+{
+	const json_t *fields = json_object_get(message, "headers");
+	struct buf text;
+
+	facts->header_known = fields != NULL;
+	if (fields != NULL && !json_is_array(fields))
+		call_mistake(call, "/message/headers", "must be an array of {name, value}");
+	buf_init(&text, HEADER_BYTES_MAX);
+	for (size_t i = 0; i < json_array_size(fields); i++) {
+		const json_t *field = json_array_get(fields, i);
+		const char *name = json_string_value(json_object_get(field, "name"));
+		const char *value = json_string_value(json_object_get(field, "value"));
+
+		if (!is_line(name) || !is_line(value))
+			call_mistake(call, arena_printf(call->arena, "/message/headers/%zu", i),
+				     "must be an object of name and value, one line each");
+		else if (buf_printf(&text, "%s: %s\r\n", name, value) != ERR_OK)
+			facts->header_known = false;
+	}
+	facts->section = span_make(arena_span_dup(call->arena, buf_span(&text)), text.len);
+	buf_release(&text);
+}
+
+static bool has_message(struct call *call)
+{
+	const json_t *message = json_object_get(call->body, "message");
+
+	if (message == NULL || json_is_null(message))
+		return false;
+	if (json_is_object(message))
+		return true;
+	call_mistake(call, "/message", "must be an object");
+	return false;
+}
+
+/* What is not given is not known: then rules that keep mail are taken to be met. */
+static struct rule_facts read_message(struct call *call, const char *scope)
+{
+	const json_t *message = json_object_get(call->body, "message");
+	const json_t *size = json_object_get(message, "size");
+	struct rule_facts facts = {.client = message_text(call, message, "client"),
+				   .user = message_text(call, message, "user"),
+				   .listener = message_text(call, message, "listener"),
+				   .scope = scope,
+				   .size = -1};
+
+	if (json_is_integer(size) && json_integer_value(size) >= 0)
+		facts.size = json_integer_value(size);
+	else if (size != NULL)
+		call_mistake(call, "/message/size", "must be a number of octets");
+	read_sender(call, message, &facts);
+	read_fields(call, message, &facts);
+	return facts;
+}
+
 void handle_check(struct call *call)
 {
 	const struct admin_env *env = &call->api->env;
 	json_t *recipients = json_object_get(call->body, "recipients");
 	struct judge_case at = {.scope = span_of(call_scope(call)), .now = clock_steady_wall_ms()};
+	const struct edition *rules = NULL;
+	struct rule_facts facts = {.size = -1};
+	bool tries_rules;
 	json_t *items;
 	json_t *one;
 	size_t i;
 
-	call_only_members(call, "recipients scope");
+	call_only_members(call, "recipients scope message");
 	read_recipients(call, recipients);
+	tries_rules = has_message(call);
+	if (tries_rules)
+		facts = read_message(call, at.scope.data);
 	if (call_refused(call))
 		return;
+	if (tries_rules && env->rules != NULL) {
+		rules = rules_acquire(env->rules);
+		at.rules = rule_match(rules, &facts, call->arena);
+	}
 	at.list = whitelist_acquire(env->whitelist);
 	if (env->ops != NULL && env->ops->policy_acquire != NULL)
 		at.policy = env->ops->policy_acquire(env->ctx);
@@ -96,4 +197,6 @@ void handle_check(struct call *call)
 	if (at.policy != NULL)
 		env->ops->policy_release(env->ctx, at.policy);
 	whitelist_release(&at.list);
+	if (rules != NULL)
+		published_release(&rules);
 }

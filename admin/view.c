@@ -130,6 +130,7 @@ json_t *view_verdict(const struct verdict *verdict)
 	set(json, "reason", view_text(sentence));
 	set(json, "entry", view_id(verdict->entry));
 	set(json, "nearest", view_given(verdict->nearest));
+	set(json, "rule", view_text(verdict->rule));
 	return json;
 }
 

@@ -6,8 +6,10 @@
 
 #include "cli/client.h"
 #include "cli/commands.h"
+#include "cli/rows.h"
 
-#define AT_ONCE 1000 /* what the API takes */
+#define AT_ONCE	    1000 /* what the API takes */
+#define HEADERS_MAX 64
 
 static const struct table_column columns[] = {
 	{"ADDRESS", false, 16, 0, NULL}, {"VERDICT", false, 0, 0, tool_state_colour},
@@ -43,8 +45,68 @@ static bool all_deliver(const json_t *items)
 	return true;
 }
 
+/* A message to try the rules on. */
+struct given {
+	const char *scope;
+	const char *sender;
+	const char *client;
+	const char *user;
+	const char *listener;
+	const char *size;
+	const char *headers[HEADERS_MAX];
+	size_t header_count;
+};
+
+/* "Subject: x" */
+static int add_field(json_t *fields, const char *given)
+{
+	struct span text = span_of(given);
+	size_t colon = span_find(text, ':');
+	struct span value = span_trim(span_skip(text, colon + 1));
+	json_t *field;
+
+	if (colon == 0 || colon == text.len)
+		return tool_fail(TOOL_USAGE, "--header \"%s\" is not NAME: VALUE", given);
+	field = json_object();
+	(void)json_object_set_new(field, "name", json_stringn(text.data, colon));
+	if (json_object_set_new(field, "value",
+				json_stringn(value.len > 0 ? value.data : "", value.len)) != 0) {
+		json_decref(field);
+		return tool_fail(TOOL_USAGE, "\"%s\" is no UTF-8", given);
+	}
+	(void)json_array_append_new(fields, field);
+	return TOOL_OK;
+}
+
+/* Nothing of it given: the rules are left out. */
+static int set_message(json_t *request, const struct given *given)
+{
+	json_t *message = json_object();
+	json_t *fields = json_array();
+	int ends = rows_set_text(message, "sender", given->sender);
+
+	if (ends == TOOL_OK)
+		ends = rows_set_text(message, "client", given->client);
+	if (ends == TOOL_OK)
+		ends = rows_set_text(message, "user", given->user);
+	if (ends == TOOL_OK)
+		ends = rows_set_text(message, "listener", given->listener);
+	if (ends == TOOL_OK)
+		ends = rows_set_number(message, "size", "--size", given->size);
+	for (size_t i = 0; ends == TOOL_OK && i < given->header_count; i++)
+		ends = add_field(fields, given->headers[i]);
+	if (given->header_count > 0)
+		(void)json_object_set(message, "headers", fields);
+	if (ends == TOOL_OK && json_object_size(message) > 0)
+		(void)json_object_set(request, "message", message);
+	json_decref(fields);
+	json_decref(message);
+	return ends;
+}
+
 /* Up to AT_ONCE addresses; their answers onto `items`. */
-static int ask(struct tool *tool, int count, char **addresses, const char *scope, json_t *items)
+static int ask(struct tool *tool, int count, char **addresses, const struct given *given,
+	       json_t *items)
 {
 	json_t *recipients = json_array();
 	json_t *request = json_object();
@@ -55,8 +117,10 @@ static int ask(struct tool *tool, int count, char **addresses, const char *scope
 		if (json_array_append_new(recipients, json_string(addresses[i])) != 0)
 			ends = tool_fail(TOOL_USAGE, "\"%s\" is no UTF-8", addresses[i]);
 	(void)json_object_set_new(request, "recipients", recipients);
-	if (scope != NULL)
-		(void)json_object_set_new(request, "scope", json_string(scope));
+	if (ends == TOOL_OK)
+		ends = rows_set_text(request, "scope", given->scope);
+	if (ends == TOOL_OK)
+		ends = set_message(request, given);
 	if (ends == TOOL_OK)
 		ends = client_ask(tool, "POST", "/api/v1/check", request, &answer);
 	json_decref(request);
@@ -85,19 +149,28 @@ static void print_items(const struct tool *tool, const json_t *items)
 
 static int run_check(struct tool *tool, int argc, char **argv)
 {
-	const char *scope = NULL;
-	const struct tool_option options[] = {{"--scope", &scope, NULL}, {NULL, NULL, NULL}};
+	struct given given = {.scope = NULL};
+	const struct tool_option options[] = {{"--scope", &given.scope, NULL},
+					      {"--sender", &given.sender, NULL},
+					      {"--client", &given.client, NULL},
+					      {"--user", &given.user, NULL},
+					      {"--listener", &given.listener, NULL},
+					      {"--size", &given.size, NULL},
+					      {NULL, NULL, NULL}};
 	json_t *items;
 	int count;
-	int ends = tool_options(tool, options, argc, argv, &count);
+	int ends = tool_repeated(tool, "--header", &argc, argv, given.headers, HEADERS_MAX,
+				 &given.header_count);
 
+	if (ends == TOOL_OK)
+		ends = tool_options(tool, options, argc, argv, &count);
 	if (ends != TOOL_OK)
 		return ends;
 	if (count == 0)
 		return tool_misuse(tool, "an address is needed");
 	items = json_array();
 	for (int at = 0; at < count && ends == TOOL_OK; at += AT_ONCE)
-		ends = ask(tool, count - at < AT_ONCE ? count - at : AT_ONCE, argv + at, scope,
+		ends = ask(tool, count - at < AT_ONCE ? count - at : AT_ONCE, argv + at, &given,
 			   items);
 	if (ends == TOOL_OK) {
 		print_items(tool, items);
@@ -108,7 +181,13 @@ static int run_check(struct tool *tool, int argc, char **argv)
 }
 
 const struct command command_check = {
-	"check", "ADDRESS... [--scope SCOPE]", "What would happen to mail for these addresses",
-	"  --scope SCOPE   as if the mail came in with this scope\n"
+	"check", "ADDRESS... [--scope SCOPE] [--sender ADDRESS] [--header FIELD]...",
+	"What would happen to mail for these addresses",
+	"  --scope SCOPE   as if the mail came in with this scope\n\n"
+	"With one of these the rules are tried on such a message; what is not given is\n"
+	"not known, and in doubt rules that keep mail are taken to be met:\n\n"
+	"  --sender ADDRESS --client ADDRESS --user NAME --listener ADDRESS --size N\n"
+	"  --header \"NAME: VALUE\"\n"
+	"                  may be given several times\n"
 	"\nExit status 0 when all of them would be delivered, 1 when one would not.\n",
 	run_check};

@@ -149,32 +149,6 @@ struct given {
 	bool off;
 };
 
-/* What may be given more than once is taken out before the other options are read. */
-static int take_headers(const struct tool *tool, struct given *given, int *argc, char **argv)
-{
-	int kept = 0;
-
-	for (int i = 0; i < *argc; i++) {
-		const char *value = NULL;
-
-		if (strncmp(argv[i], "--header=", 9) == 0)
-			value = argv[i] + 9;
-		else if (strcmp(argv[i], "--header") == 0)
-			value = i + 1 < *argc ? argv[++i] : "";
-		if (value == NULL) {
-			argv[kept++] = argv[i];
-			continue;
-		}
-		if (value[0] == '\0')
-			return tool_misuse(tool, "--header needs a condition");
-		if (given->header_count == HEADERS_MAX)
-			return tool_misuse(tool, "at most %d times --header", HEADERS_MAX);
-		given->headers[given->header_count++] = value;
-	}
-	*argc = kept;
-	return TOOL_OK;
-}
-
 static json_t *text_of(struct span text)
 {
 	json_t *json = json_stringn(text.len > 0 ? text.data : "", text.len);
@@ -307,7 +281,8 @@ static int read_options(struct tool *tool, struct given *given, int argc, char *
 					      {"--on", NULL, &given->on},
 					      {"--off", NULL, &given->off},
 					      {NULL, NULL, NULL}};
-	int ends = take_headers(tool, given, &argc, argv);
+	int ends = tool_repeated(tool, "--header", &argc, argv, given->headers, HEADERS_MAX,
+				 &given->header_count);
 
 	if (ends == TOOL_OK)
 		ends = tool_options(tool, options, argc, argv, count_out);

@@ -193,6 +193,34 @@ int tool_options(struct tool *tool, const struct tool_option *options, int argc,
 	return TOOL_OK;
 }
 
+int tool_repeated(const struct tool *tool, const char *name, int *argc, char **argv,
+		  const char **values_out, size_t max, size_t *count_out)
+{
+	size_t len = strlen(name);
+	int kept = 0;
+
+	*count_out = 0;
+	for (int i = 0; i < *argc; i++) {
+		const char *value = NULL;
+
+		if (strncmp(argv[i], name, len) == 0 && argv[i][len] == '=')
+			value = argv[i] + len + 1;
+		else if (strcmp(argv[i], name) == 0)
+			value = i + 1 < *argc ? argv[++i] : "";
+		if (value == NULL) {
+			argv[kept++] = argv[i];
+			continue;
+		}
+		if (value[0] == '\0')
+			return tool_misuse(tool, "%s needs a value", name);
+		if (*count_out == max)
+			return tool_misuse(tool, "at most %zu times %s", max, name);
+		values_out[(*count_out)++] = value;
+	}
+	*argc = kept;
+	return TOOL_OK;
+}
+
 int tool_only_options(struct tool *tool, const struct tool_option *options, int argc, char **argv)
 {
 	int count;

@@ -65,7 +65,14 @@ struct tool_option {
  */
 int tool_options(struct tool *tool, const struct tool_option *options, int argc, char **argv,
 		 int *count_out);
-/* The same for a command without operands: TOOL_USAGE when there is one. */
+/*
+ * Take what may be given several times ("--header X", "--header=X") out of
+ * argv, in front of tool_options: at most `max` values. TOOL_OK, or TOOL_USAGE
+ * with a complaint printed.
+ */
+int tool_repeated(const struct tool *tool, const char *name, int *argc, char **argv,
+		  const char **values_out, size_t max, size_t *count_out);
+/* tool_options for a command without operands: TOOL_USAGE when there is one. */
 int tool_only_options(struct tool *tool, const struct tool_option *options, int argc, char **argv);
 /* The same, up to the first operand. */
 int tool_leading_options(struct tool *tool, int argc, char **argv, int *used_out);

@@ -161,7 +161,8 @@ static int start_deliver(struct daemon *daemon, struct err *why)
 
 static int start_hook(struct daemon *daemon, struct err *why)
 {
-	struct hook_env env = {.store = daemon->store, .whitelist = daemon->whitelist};
+	struct hook_env env = {
+		.store = daemon->store, .whitelist = daemon->whitelist, .rules = daemon->rules};
 	struct hook *hook = NULL;
 	int code = hook_start(&env, &daemon->config->hook, &hook, why);
 

@@ -79,17 +79,6 @@ bool job_rules_may_allow(struct rules *rules, const struct claimed_message *mess
 {
 	struct address sender;
 	struct rule_facts facts = facts_of(message, &sender);
-	const struct edition *edition;
-	struct arena *scratch;
-	uint64_t number;
-	bool may;
 
-	edition = in_force(rules, &number);
-	if (edition == NULL)
-		return false;
-	scratch = arena_new();
-	may = rule_may_allow(rule_match(edition, &facts, scratch), recipient);
-	arena_free(&scratch);
-	published_release(&edition);
-	return may;
+	return rules_may_allow(rules, &facts, recipient);
 }

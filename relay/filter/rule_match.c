@@ -405,6 +405,23 @@ bool rule_may_allow(const struct rule_matches *matches, const struct address *re
 	return false;
 }
 
+bool rules_may_allow(struct rules *rules, const struct rule_facts *facts,
+		     const struct address *recipient)
+{
+	const struct edition *edition;
+	struct arena *scratch;
+	bool may;
+
+	if (rules == NULL || !rules_are_on(rules))
+		return false;
+	edition = rules_acquire(rules);
+	scratch = arena_new();
+	may = rule_may_allow(rule_match(edition, facts, scratch), recipient);
+	arena_free(&scratch);
+	published_release(&edition);
+	return may;
+}
+
 void rule_tags(const struct rule_matches *matches, struct buf *tags)
 {
 	for (size_t i = 0; i < matches->rules->count; i++) {

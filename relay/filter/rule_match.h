@@ -60,6 +60,10 @@ bool rule_decide(const struct rule_matches *matches, const struct address *recip
 /* A rule that overrides_whitelist may let it leave, as far as is known. */
 bool rule_may_allow(const struct rule_matches *matches, const struct address *recipient);
 
+/* The same, of the rules in force (NULL: there are none) by what is known of a message. */
+bool rules_may_allow(struct rules *rules, const struct rule_facts *facts,
+		     const struct address *recipient);
+
 /* The tags of all rules that tag the message, one behind the other; what has no room is left out.
  */
 void rule_tags(const struct rule_matches *matches, struct buf *tags);

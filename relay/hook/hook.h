@@ -51,6 +51,7 @@ struct hook;
 struct hook_env {
 	struct store *store;
 	struct whitelist *whitelist;
+	struct rules *rules; /* NULL: there are none */
 };
 
 /*

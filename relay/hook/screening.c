@@ -33,6 +33,21 @@ static bool may_be_asked(const struct hook *hook, const struct verdict *verdict,
 	return *listed_out || (hook->options->overrides_whitelist && verdict_is_unlisted(verdict));
 }
 
+/* A rule may let it leave: delivery, which reads the header, asks them. */
+static bool may_be_ruled(struct hook *hook, const struct new_message *m,
+			 const struct address *recipient)
+{
+	struct address sender;
+	struct rule_facts facts = {.sender = rule_sender(m->sender, &sender),
+				   .client = m->client_address,
+				   .user = m->user,
+				   .listener = m->listener,
+				   .scope = m->scope,
+				   .size = m->size};
+
+	return rules_may_allow(hook->env.rules, &facts, recipient);
+}
+
 static void judge(struct hook *hook, const struct screened_message *message,
 		  const struct whitelist_snapshot *list, const struct screened_recipient *recipient,
 		  struct asked *asked)
@@ -48,6 +63,9 @@ static void judge(struct hook *hook, const struct screened_message *message,
 	if (address_parse(span_of(recipient->address), &address, &why) == ERR_OK)
 		judge_address(&at, &address, &verdict);
 	if (may_be_asked(hook, &verdict, &asked->listed))
+		return;
+	asked->listed = verdict_is_unlisted(&verdict) && may_be_ruled(hook, &message->m, &address);
+	if (asked->listed)
 		return;
 	verdict_sentence(&verdict, sentence, sizeof(sentence));
 	asked->is_ours = true;

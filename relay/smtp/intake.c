@@ -144,18 +144,9 @@ static const struct edition *rules_in_force(const struct intake_mail *m)
 /* It would be refused; what will be known of it later may let it leave. */
 static bool may_be_allowed_yet(const struct intake_mail *m, const struct address *recipient)
 {
-	const struct edition *rules = rules_in_force(m);
 	struct rule_facts facts = facts_of(m, -1);
-	struct arena *scratch;
-	bool may;
 
-	if (rules == NULL)
-		return false;
-	scratch = arena_new();
-	may = rule_may_allow(rule_match(rules, &facts, scratch), recipient);
-	arena_free(&scratch);
-	published_release(&rules);
-	return may;
+	return rules_may_allow(m->intake->rules, &facts, recipient);
 }
 
 /*

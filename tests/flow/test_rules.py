@@ -9,6 +9,7 @@ import time
 import pytest
 
 from daemon import STAGEPOST, Smtp, wait_for
+from hook import OK, Hook, nginx
 
 ALICE = "alice@example.com"
 QA = "qa@example.com"
@@ -275,6 +276,59 @@ def test_size_and_client(relay, size, want):
     rule(relay, "elsewhere", "drop", client="192.0.2.0/24")
     number = send(relay, [ALICE], mail() + b"x" * size + b"\r\n")
     relay.wait_states(number, {ALICE: want})
+
+
+def test_a_dry_run_tries_the_rules(relay):
+    relay.allow("example.com")
+    rule(relay, "prod", "drop", headers=[field("X-Env", "prod*")], sender="shop.test")
+    rule(relay, "out", "deliver", overrides_whitelist=True, headers=[field("X-Pass")])
+
+    def check(address, message):
+        request = {"recipients": [address]}
+        if message is not None:
+            request["message"] = message
+        item = relay.post("/check", request).json["items"][0]
+        return item["verdict"], item["rule"]
+
+    fields = {name: [{"name": name, "value": value}] for name, value in (
+        ("X-Env", "production"), ("X-Pass", "1"), ("Subject", "x"))}
+    assert check(ALICE, None) == ("deliver", None)
+    assert check(ALICE, {"sender": SENDER, "headers": fields["X-Env"]}) == ("drop", "prod")
+    assert check(ALICE, {"sender": SENDER, "headers": fields["Subject"]}) == ("deliver", None)
+    assert check(ALICE, {"sender": "", "headers": fields["X-Env"]}) == ("deliver", None)
+    # What is not given is not known.
+    assert check(ALICE, {"sender": SENDER}) == ("drop", "prod")
+    assert check("x@else.test", {"sender": SENDER, "headers": fields["X-Pass"]}) == (
+        "deliver", "out")
+    assert check("x@else.test", {"sender": SENDER, "headers": fields["Subject"]}) == ("drop", None)
+    for bad in ({"sender": "a b"}, {"size": -1}, {"headers": {}}, {"headers": [{"name": "A"}]},
+                {"headers": [{"name": "A", "value": "x\r\nB: y"}]}, 7):
+        relay.post("/check", {"recipients": [ALICE], "message": bad}, want=(400,))
+    # Nothing was counted.
+    assert [r["matches"] for r in relay.get("/rules")["items"]] == [0, 0]
+    assert "rule prod" in tool(relay, "check", ALICE, "--sender", SENDER, "--header",
+                               "X-Env: production", want=1)
+    tool(relay, "check", ALICE, "--sender", SENDER, "--header=Subject: x")
+
+
+def test_rules_and_the_hook(make_daemon, hop):
+    """The hook narrows what rules let leave, and is not asked about what they keep."""
+    script = Hook(lambda request: OK if "good" in request.recipient else nginx(Auth_Status="no"))
+    try:
+        relay = make_daemon(hop.address, "policy: {hook: {url: \"%s\", dialect: nginx}}\n"
+                            % script.url)
+        relay.allow("example.com")
+        rule(relay, "prod", "drop", headers=[field("X-Env")])
+        rule(relay, "out", "deliver", overrides_whitelist=True, recipient="else.test")
+        relay.wait_states(send(relay, ["good@else.test", "bad@else.test", "x@third.test"]),
+                          {"good@else.test": "delivered", "bad@else.test": "dropped",
+                           "x@third.test": "dropped"})
+        relay.wait_states(send(relay, ["good@example.com"], mail("X-Env: p")),
+                          {"good@example.com": "dropped"})
+        assert sorted(script.recipients()) == ["bad@else.test", "good@else.test"]
+        assert hop.offered == ["good@else.test"]
+    finally:
+        script.close()
 
 
 def test_the_tool(relay):
