@@ -124,7 +124,8 @@ bool store_has_seen(const struct store *store)
 	" FROM seen WHERE at >= ?1 AND (?2 IS NULL OR scope = ?2)"                                 \
 	" AND (?3 IS NULL OR address = ?3)"
 
-static const char sql_count[] = "SELECT count(DISTINCT address)" SEEN_FILTER;
+/* In the order of the table: count(DISTINCT) would sort them first. */
+static const char sql_count[] = "SELECT count(*) FROM (SELECT DISTINCT address" SEEN_FILTER ")";
 static const char sql_each[] = "SELECT address, scope, at, refused" SEEN_FILTER
 			       " ORDER BY address, scope";
 static const char sql_one[] = "SELECT address, scope, at, refused FROM seen WHERE at >= ?1"
