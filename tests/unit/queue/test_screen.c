@@ -242,7 +242,7 @@ START_TEST(a_person_is_faster)
 	struct fixture f;
 	struct ulid id;
 	struct screened_recipient recipient;
-	struct act act;
+	struct act act = {.address_count = 0};
 
 	fixture_open(&f);
 	id = accept_screening(&f, 1);
@@ -321,7 +321,7 @@ START_TEST(what_a_permit_is_good_for)
 	struct claimed_recipient claimed;
 	struct claim claim;
 	struct ulid id;
-	struct act act;
+	struct act act = {.address_count = 0};
 
 	fixture_open(&f);
 	id = accept_screening(&f, 1);
