@@ -225,17 +225,17 @@ def content(name):
     return b"X-Case: %s\r\nSubject: %s\r\n\r\nhello\r\n" % (name.encode(), name.encode())
 
 
-def offer(client, rcpt, parameters=b""):
+def offer(client, rcpt, parameters=b"", sender=b"<app@shop.test>"):
     """MAIL and this RCPT; the code of the latter. What else is answered belongs to the line."""
-    client.write(b"MAIL FROM:<app@shop.test>" + parameters + b"\r\n")
-    assert client.reply()[0] == 250
+    client.write(b"MAIL FROM:" + sender + parameters + b"\r\n")
+    assert client.reply()[0] == 250, sender
     client.write(b"RCPT " + rcpt + b"\r\n")
     return client.reply()[0]
 
 
-def send(client, name, rcpt, parameters=b""):
+def send(client, name, rcpt, *more):
     """A message that must be taken; its id."""
-    assert offer(client, rcpt, parameters) == 250, (name, rcpt)
+    assert offer(client, rcpt, *more) == 250, (name, rcpt)
     assert client.command("DATA")[0] == 354
     client.write(stuff(content(name)) + b".\r\n")
     return queued_id(client.reply())
@@ -369,6 +369,30 @@ def test_rows_written_by_hand(make_daemon, chain):
         assert set(relay.states(number).values()) <= {"held", "dropped"}, texts[name]
     chain.wait(["S094-last", second])
     assert [name for name in chain.passed_on() if name and "by-hand" in name] == []
+
+
+def test_where_their_bounces_go(make_daemon, chain):
+    """S173: what the MTA can't deliver it sends back, and to nobody whom we would not send to."""
+    relay = make_daemon(chain.mta.host("none"))
+    relay.allow(*LISTED)
+    chain.back.replies["refused@wild.test"] = "550 5.1.1 nobody of that name"
+    before = len(chain.back.offered)
+    # A sender has a domain.
+    senders = [row[1][3:] for row in KEPT if b"@" in row[1]] + [b"<real@evil.example>"]
+    with Smtp(relay.smtp_port) as client:
+        for i, sender in enumerate(senders):
+            send(client, "S173-%d" % i, b"TO:<refused@wild.test>", b"", sender)
+        last = send(client, "S173-last", b"TO:<refused@wild.test>", b"", b"<first_last@allowed.test>")
+    relay.wait_states(last, {"refused@wild.test": "delivered"})
+    wait_for(lambda: relay.get("/status")["queue"]["recipients"].get("delivered") ==
+             len(senders) + 1, "all to be delivered")
+    # One of a sender who is listed comes back, so that bounces are known to be made.
+    wait_for(lambda: chain.back.copies_for("first_last@allowed.test"), "a bounce")
+    wait_for(lambda: chain.back.offered.count("refused@wild.test") >= len(senders) + 1,
+             "all to be refused")
+    # The source route of one sender leads to a listed mailbox, which is what leaves of it.
+    assert set(chain.back.offered[before:]) <= {
+        "refused@wild.test", "first_last@allowed.test", "user@allowed.test"}
 
 
 def test_without_us_they_leak(chain):
