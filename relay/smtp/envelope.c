@@ -14,8 +14,10 @@ void envelope_release(struct envelope *envelope)
 {
 	mem_free(envelope->recipients);
 	mem_free(envelope->slots);
+	mem_free(envelope->routed);
 	envelope->recipients = NULL;
 	envelope->slots = NULL;
+	envelope->routed = NULL;
 }
 
 /* FNV-1a from a secret start, the domain folded; `text` is an address as printed. */
@@ -72,6 +74,7 @@ static void grow(struct envelope *envelope)
 	envelope->room = envelope->room > 0 ? envelope->room * 2 : ROOM_FIRST;
 	envelope->recipients =
 		mem_regrow(envelope->recipients, envelope->room, sizeof(*envelope->recipients));
+	envelope->routed = mem_regrow(envelope->routed, envelope->room, sizeof(*envelope->routed));
 	mem_free(envelope->slots);
 	envelope->slots = mem_array(envelope->room * 2, sizeof(*envelope->slots));
 	for (size_t i = 0; i < envelope->count; i++)
@@ -100,6 +103,7 @@ static void add(struct envelope *envelope, const struct new_recipient *recipient
 		grow(envelope);
 	row = &envelope->recipients[envelope->count];
 	*row = *recipient;
+	envelope->routed[envelope->count] = false;
 	*find_slot(envelope, span_of(row->address)) = (uint32_t)++envelope->count;
 	count(envelope, row->state);
 }
@@ -117,6 +121,7 @@ void envelope_add(struct envelope *envelope, const struct smtp_recipient *recipi
 	if (recipient->line.len > 0)
 		row.command = arena_span_dup(envelope->arena, recipient->line);
 	add(envelope, &row);
+	envelope->routed[envelope->count - 1] = address->source_route;
 	envelope->has_special = envelope->has_special || address->utf8 || address->quoted;
 }
 
@@ -156,15 +161,19 @@ static bool is_to_bounce(const struct new_recipient *row)
 	       fate.action == FAULT_BOUNCE;
 }
 
-static void judge_row(struct envelope *envelope, struct new_recipient *row,
-		      const struct judge_case *at)
+static void judge_row(struct envelope *envelope, size_t i, const struct judge_case *at)
 {
+	struct new_recipient *row = &envelope->recipients[i];
 	struct address address;
 	struct verdict verdict;
 	struct err why;
 	int code = address_parse(span_of(row->address), &address, &why);
 
-	assert(code == ERR_OK); /* printed by us */
+	assert(code == ERR_OK);	   /* printed by us */
+	if (envelope->routed[i]) { /* no safer than it was (DESIGN 4.6, S113) */
+		address.source_route = true;
+		address.form = ADDRESS_UNSAFE;
+	}
 	judge_address(at, &address, &verdict);
 	if (at->rules != NULL)
 		rule_count(at->rules, &verdict);
@@ -180,11 +189,9 @@ void envelope_judge(struct envelope *envelope, const struct judge_case *at)
 	envelope->redirect = 0;
 	envelope->screen = 0;
 	for (size_t i = 0; i < envelope->count; i++) {
-		struct new_recipient *row = &envelope->recipients[i];
-
-		if (!is_to_bounce(row))
-			judge_row(envelope, row, at);
-		count(envelope, row->state);
+		if (!is_to_bounce(&envelope->recipients[i]))
+			judge_row(envelope, i, at);
+		count(envelope, envelope->recipients[i].state);
 	}
 }
 

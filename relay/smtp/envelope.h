@@ -22,6 +22,7 @@ struct envelope {
 	size_t count;
 	size_t room;	 /* private */
 	uint32_t *slots; /* private: hash table of index + 1, twice as long as room */
+	bool *routed;	 /* private: given with a source route, which the print does not hold */
 	size_t deliver;	 /* how many of each state */
 	size_t drop;
 	size_t hold;

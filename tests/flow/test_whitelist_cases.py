@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from daemon import SANITIZED, Daemon, Smtp, wait_for
+from daemon import SANITIZED, Daemon, Smtp, queued_id, wait_for
 from preload import Preload
 
 SENDER = "app@shop.test"
@@ -111,6 +111,25 @@ def test_s154_one_row_for_all_spellings(relay, hop):
     number = send(relay, "USER@allowed.test", USER)
     wait_for(lambda: set(relay.states(number).values()) == {"dropped"}, "both to be dropped")
     assert hop.connections == 0
+
+
+def test_s113_unsafe_forms_stay_unsafe_beside_rules(relay, hop):
+    """Any rule makes the whole envelope be judged once more when the message is there."""
+    relay.allow("allowed.test")
+    relay.post("/rules", {"name": "tag", "action": "tag", "tag": "[x] "})
+    for form in ("<@evil.example:user@allowed.test>", '<"user"@allowed.test>',
+                 "<us%er@allowed.test>"):
+        with Smtp(relay.smtp_port) as client:
+            assert client.command("MAIL FROM:<%s>" % SENDER)[0] == 250
+            assert client.command("RCPT TO:" + form)[0] == 250
+            assert client.command("DATA")[0] == 354
+            client.write(BODY + b".\r\n")
+            number = queued_id(client.reply())
+        (recipient,) = relay.message(number)["recipients"]
+        assert recipient["state"] == "dropped", (form, recipient)
+        assert "unsafe" in recipient["reason"]
+    relay.wait_states(send(relay, USER), {USER: "delivered"})
+    assert hop.offered == [USER]
 
 
 # --- when ------------------------------------------------------------------------------------------
