@@ -371,6 +371,32 @@ def test_rows_written_by_hand(make_daemon, chain):
     assert [name for name in chain.passed_on() if name and "by-hand" in name] == []
 
 
+def test_rules_let_out_plain_addresses_only(make_daemon, chain):
+    """A rule that overrides the list does not make a form safe that MTAs read in two ways."""
+    relay = make_daemon(chain.mta.host("none"))
+    relay.post("/rules", {"name": "all", "action": "deliver", "overrides_whitelist": True,
+                          "sender": "shop.test"})
+    plain = ("S132", "S148", "S150")
+    expected, kept = {}, {}
+    with Smtp(relay.smtp_port) as client:
+        for name, row in named(LEAVES + [row for row in KEPT if row[0] not in plain]):
+            name = "rule-" + name
+            number = send(client, name, row[1])
+            # What only an exact entry may name it has none for here.
+            if len(row) == 3 and not set(row[2]) & set("%!=/"):
+                expected[name] = row[2]
+            else:
+                kept[number] = row
+    chain.wait(expected)
+    for number, row in kept.items():
+        wait_for(lambda: set(relay.states(number).values()) == {"dropped"},
+                 "%r to be dropped: %s" % (row, relay.message(number)))
+    passed = {n: c for n, c in chain.passed_on().items() if n and n.startswith("rule-")}
+    assert set(passed) == set(expected)
+    for name, copies in passed.items():
+        assert len(copies) == 1 and same_mailbox(expected[name], copies[0][0]), (name, copies)
+
+
 def test_where_their_bounces_go(make_daemon, chain):
     """S173: what the MTA can't deliver it sends back, and to nobody whom we would not send to."""
     relay = make_daemon(chain.mta.host("none"))

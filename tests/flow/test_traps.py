@@ -216,6 +216,37 @@ def test_t13_words_of_the_header_release_nobody(relay, hop):
     assert hop.offered == [LISTED]
 
 
+def test_t13_a_rule_does_not_release_the_others(relay, hop):
+    """A rule on the header decides for each recipient, and alone it lets nobody out."""
+    relay.allow(LISTED)
+    relay.post("/rules", {"name": "staging", "action": "deliver",
+                          "headers": [{"name": "To", "value": "*example.com*", "match": "glob"}]})
+    (staging,) = [r["id"] for r in relay.get("/rules")["items"]]
+    content = b"To: Alice <alice@example.com>, real@evil.example\r\n" + BODY
+    number = send(relay, [LISTED, CUSTOMER], content)
+    relay.wait_states(number, {LISTED: "delivered", CUSTOMER: "dropped"})
+    assert relay.request("DELETE", "/api/v1/rules/%d" % staging).status == 204
+    # One that overrides says for whom, and is for nobody else.
+    relay.post("/rules", {"name": "out", "action": "deliver", "overrides_whitelist": True,
+                          "recipient": OTHER, "headers": [{"name": "To"}]})
+    number = send(relay, [OTHER, CUSTOMER], content)
+    relay.wait_states(number, {OTHER: "delivered", CUSTOMER: "dropped"})
+    assert sorted(hop.offered) == [LISTED, OTHER]
+
+
+@pytest.mark.parametrize("members", [
+    {"headers": [{"name": "To", "value": "(unclosed", "match": "regex"}]},
+    {"headers": [{"name": "", "value": "x"}]}, {"headers": [{"name": "To", "value": 7}]},
+    {"headers": {}}, {"header": [{"name": "To"}]}, {"recipient": "a@b@c"}, {"sender": "a b@c.test"},
+    {"client": "10.0.0.0/33"}, {"min_size": "much"},
+], ids=lambda members: str(members)[:50])
+def test_t13_a_condition_that_can_not_be_read_is_no_rule(relay, members):
+    """It would be a rule for everybody."""
+    relay.post("/rules", {"name": "x", "action": "deliver", "overrides_whitelist": True, **members},
+               want=(400,))
+    assert relay.get("/rules")["items"] == []
+
+
 def test_t14_what_a_sendmail_left_in(relay, hop):
     """Programs that hand over Bcc and never read it: it is no recipient, and does not leave."""
     relay.allow("example.com")
