@@ -1,7 +1,6 @@
 /* queue/fault.c - failures on demand: one change is one revision, or nothing */
 #include "queue/fault.h"
 
-#include "queue/connection.h"
 #include "queue/ordered.h"
 #include "queue/writer.h"
 
@@ -12,8 +11,10 @@
 
 /* --- rows -------------------------------------------------------------------------------- */
 
-static void take_fault(struct query *query, struct arena *arena, struct fault *fault)
+static void take_fault(struct query *query, struct arena *arena, void *row)
 {
+	struct fault *fault = row;
+
 	fault->id = query_take_int(query);
 	fault->name = query_take_copy(query, arena);
 	fault->enabled = query_take_bool(query);
@@ -38,38 +39,6 @@ static void take_fault(struct query *query, struct arena *arena, struct fault *f
 }
 
 static const char sql_all[] = "SELECT" FAULT_COLUMNS " FROM fault ORDER BY position, id LIMIT ?1";
-
-static int read_all(struct db *db, struct arena *arena, const struct fault **rows_out,
-		    size_t *count_out, struct err *why)
-{
-	struct fault *rows = arena_array(arena, FAULT_ROWS_MAX, sizeof(*rows));
-	struct query query;
-	size_t count = 0;
-	bool row;
-	int code = query_begin(&query, db, sql_all, why);
-
-	if (code != ERR_OK)
-		return code;
-	query_give_int(&query, FAULT_ROWS_MAX);
-	while ((code = query_row(&query, &row, why)) == ERR_OK && row)
-		take_fault(&query, arena, &rows[count++]);
-	if (code != ERR_OK)
-		return code;
-	*rows_out = rows;
-	*count_out = count;
-	return ERR_OK;
-}
-
-int queue_fault_list(struct store_reader *reader, struct arena *arena,
-		     const struct fault **rows_out, size_t *count_out, struct err *why)
-{
-	int code = reader_begin(reader, why);
-
-	if (code == ERR_OK)
-		code = read_all(reader_db(reader), arena, rows_out, count_out, why);
-	reader_end(reader);
-	return code;
-}
 
 /* --- one change ---------------------------------------------------------------------------- */
 
@@ -125,6 +94,9 @@ static const struct ordered_kind faults = {.noun = "fault rule",
 					   .sql_replace = sql_replace,
 					   .sql_json = sql_json,
 					   .give = give_fault,
+					   .sql_all = sql_all,
+					   .row_size = sizeof(struct fault),
+					   .take = take_fault,
 					   ORDERED_SQL("fault", "fault_revision")};
 
 static int run_apply(struct store *store, struct store_job *job)
@@ -132,6 +104,7 @@ static int run_apply(struct store *store, struct store_job *job)
 	struct fault_apply *apply = (struct fault_apply *)job;
 	struct ordered_change *change = &apply->change;
 	struct fault *fault = &apply->fault;
+	const void *rows = NULL;
 	int code;
 
 	change->row = fault;
@@ -146,7 +119,9 @@ static int run_apply(struct store *store, struct store_job *job)
 	if (code == ERR_OK)
 		fault->revision = change->revision;
 	if (code == ERR_OK)
-		code = read_all(&store->db, store->scratch, &apply->rows, &apply->count, &job->why);
+		code = ordered_read(&store->db, &faults, store->scratch, &rows, &apply->count,
+				    &job->why);
+	apply->rows = rows;
 	return code;
 }
 
@@ -165,4 +140,15 @@ static const struct store_verb verb_apply = {
 void queue_fault_apply(struct store *store, struct store_job *job)
 {
 	writer_submit(store, job, &verb_apply);
+}
+
+int queue_fault_list(struct store_reader *reader, struct arena *arena,
+		     const struct fault **rows_out, size_t *count_out, struct err *why)
+{
+	const void *rows;
+	int code = ordered_list(reader, &faults, arena, &rows, count_out, why);
+
+	if (code == ERR_OK)
+		*rows_out = rows;
+	return code;
 }

@@ -2,6 +2,7 @@
 #include "queue/ordered.h"
 
 #include "queue/audit.h"
+#include "queue/connection.h"
 #include "queue/writer.h"
 
 /* What every step of one change needs. */
@@ -237,4 +238,39 @@ int ordered_apply(struct store *store, const struct ordered_kind *kind,
 	if (code == ERR_OK)
 		code = change_one(&a);
 	return code == ERR_OK ? run(&a, kind->sql_set_revision, change->revision) : code;
+}
+
+/* --- reading -----------------------------------------------------------------------------------
+ */
+
+int ordered_read(struct db *db, const struct ordered_kind *kind, struct arena *arena,
+		 const void **rows_out, size_t *count_out, struct err *why)
+{
+	char *rows = arena_array(arena, kind->rows_max, kind->row_size);
+	struct query query;
+	size_t count = 0;
+	bool row;
+	int code = query_begin(&query, db, kind->sql_all, why);
+
+	if (code != ERR_OK)
+		return code;
+	query_give_int(&query, (int64_t)kind->rows_max);
+	while ((code = query_row(&query, &row, why)) == ERR_OK && row)
+		kind->take(&query, arena, rows + count++ * kind->row_size);
+	if (code != ERR_OK)
+		return code;
+	*rows_out = rows;
+	*count_out = count;
+	return ERR_OK;
+}
+
+int ordered_list(struct store_reader *reader, const struct ordered_kind *kind, struct arena *arena,
+		 const void **rows_out, size_t *count_out, struct err *why)
+{
+	int code = reader_begin(reader, why);
+
+	if (code == ERR_OK)
+		code = ordered_read(reader_db(reader), kind, arena, rows_out, count_out, why);
+	reader_end(reader);
+	return code;
 }

@@ -9,8 +9,10 @@
 #include "base/err.h"
 
 struct arena;
+struct db;
 struct query;
 struct store;
+struct store_reader;
 
 enum ordered_operation { ORDERED_ADD = 1, ORDERED_REPLACE = 2, ORDERED_REMOVE = 3 };
 
@@ -51,6 +53,9 @@ struct ordered_kind {
 	const char *sql_json;	 /* the row of id ?1 for the trail */
 	/* What has to be made for it lives in `arena` until the statement has run. */
 	void (*give)(struct query *query, const void *row, struct arena *arena);
+	const char *sql_all; /* all of them in order, at most ?1 */
+	size_t row_size;
+	void (*take)(struct query *query, struct arena *arena, void *row); /* zeroed */
 	/* made by ORDERED_SQL */
 	const char *sql_find, *sql_same, *sql_count, *sql_position, *sql_last, *sql_shift, *sql_put,
 		*sql_remove, *sql_revision, *sql_set_revision;
@@ -67,6 +72,13 @@ struct ordered_kind {
 	.sql_remove = "DELETE FROM " table " WHERE id = ?1",                                       \
 	.sql_revision = "SELECT value + ?1 FROM meta WHERE name = '" counter "'",                  \
 	.sql_set_revision = "UPDATE meta SET value = ?1 WHERE name = '" counter "'"
+
+/* All of them in order, in `arena`. */
+int ordered_read(struct db *db, const struct ordered_kind *kind, struct arena *arena,
+		 const void **rows_out, size_t *count_out, struct err *why);
+/* The same in one reading transaction. */
+int ordered_list(struct store_reader *reader, const struct ordered_kind *kind, struct arena *arena,
+		 const void **rows_out, size_t *count_out, struct err *why);
 
 /* One change with its audit row, or nothing. In the writer. */
 int ordered_apply(struct store *store, const struct ordered_kind *kind,

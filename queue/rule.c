@@ -4,7 +4,6 @@
 #include <assert.h>
 
 #include "base/buf.h"
-#include "queue/connection.h"
 #include "queue/ordered.h"
 #include "queue/writer.h"
 
@@ -74,9 +73,11 @@ static void give_headers(struct query *query, const struct rule *rule, struct ar
 
 /* --- rows -------------------------------------------------------------------------------- */
 
-static void take_rule(struct query *query, struct arena *arena, struct rule *rule)
+static void take_rule(struct query *query, struct arena *arena, void *row)
 {
-	*rule = (struct rule){.id = query_take_int(query)};
+	struct rule *rule = row;
+
+	rule->id = query_take_int(query);
 	rule->name = query_take_copy(query, arena);
 	rule->enabled = query_take_bool(query);
 	rule->action = (enum rule_action)query_take_int(query);
@@ -99,38 +100,6 @@ static void take_rule(struct query *query, struct arena *arena, struct rule *rul
 }
 
 static const char sql_all[] = "SELECT" RULE_COLUMNS " FROM rule ORDER BY position, id LIMIT ?1";
-
-static int read_all(struct db *db, struct arena *arena, const struct rule **rows_out,
-		    size_t *count_out, struct err *why)
-{
-	struct rule *rows = arena_array(arena, RULE_ROWS_MAX, sizeof(*rows));
-	struct query query;
-	size_t count = 0;
-	bool row;
-	int code = query_begin(&query, db, sql_all, why);
-
-	if (code != ERR_OK)
-		return code;
-	query_give_int(&query, RULE_ROWS_MAX);
-	while ((code = query_row(&query, &row, why)) == ERR_OK && row)
-		take_rule(&query, arena, &rows[count++]);
-	if (code != ERR_OK)
-		return code;
-	*rows_out = rows;
-	*count_out = count;
-	return ERR_OK;
-}
-
-int queue_rule_list(struct store_reader *reader, struct arena *arena, const struct rule **rows_out,
-		    size_t *count_out, struct err *why)
-{
-	int code = reader_begin(reader, why);
-
-	if (code == ERR_OK)
-		code = read_all(reader_db(reader), arena, rows_out, count_out, why);
-	reader_end(reader);
-	return code;
-}
 
 /* --- one change ---------------------------------------------------------------------------- */
 
@@ -181,6 +150,9 @@ static const struct ordered_kind rules = {.noun = "rule",
 					  .sql_replace = sql_replace,
 					  .sql_json = sql_json,
 					  .give = give_rule,
+					  .sql_all = sql_all,
+					  .row_size = sizeof(struct rule),
+					  .take = take_rule,
 					  ORDERED_SQL("rule", "rule_revision")};
 
 static int run_apply(struct store *store, struct store_job *job)
@@ -188,6 +160,7 @@ static int run_apply(struct store *store, struct store_job *job)
 	struct rule_apply *apply = (struct rule_apply *)job;
 	struct ordered_change *change = &apply->change;
 	struct rule *rule = &apply->rule;
+	const void *rows = NULL;
 	int code;
 
 	change->row = rule;
@@ -202,7 +175,9 @@ static int run_apply(struct store *store, struct store_job *job)
 	if (code == ERR_OK)
 		rule->revision = change->revision;
 	if (code == ERR_OK)
-		code = read_all(&store->db, store->scratch, &apply->rows, &apply->count, &job->why);
+		code = ordered_read(&store->db, &rules, store->scratch, &rows, &apply->count,
+				    &job->why);
+	apply->rows = rows;
 	return code;
 }
 
@@ -221,4 +196,15 @@ static const struct store_verb verb_apply = {
 void queue_rule_apply(struct store *store, struct store_job *job)
 {
 	writer_submit(store, job, &verb_apply);
+}
+
+int queue_rule_list(struct store_reader *reader, struct arena *arena, const struct rule **rows_out,
+		    size_t *count_out, struct err *why)
+{
+	const void *rows;
+	int code = ordered_list(reader, &rules, arena, &rows, count_out, why);
+
+	if (code == ERR_OK)
+		*rows_out = rows;
+	return code;
 }

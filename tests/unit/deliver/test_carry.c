@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "relay/deliver/outcome.h"
 #include "relay/wire/reply.h"
 #include "tests/unit/unit.h"
 
@@ -21,6 +22,7 @@
 struct stand {
 	struct loop *loop;
 	struct whitelist *list;
+	struct rules *rules;
 	struct stream *far;
 	struct reply_parser parser;
 	struct hop_caps caps;
@@ -133,6 +135,8 @@ static void stand_open(struct stand *s)
 	s->hop_fd = far[1];
 	s->far = stream_new(s->loop, far[0], NULL, &far_ops, s);
 	carry_init(&s->carry, s->loop, s->list, &ops, s);
+	s->rules = rules_new();
+	s->carry.rules = s->rules;
 	carry_begin(&s->carry, s->loop, s->job, near[0], s->far, &s->caps);
 	ck_assert_int_eq(loop_start(s->loop, &why), ERR_OK);
 }
@@ -145,6 +149,7 @@ static void stand_close(struct stand *s)
 	reply_parser_release(&s->parser);
 	job_free(&s->job);
 	whitelist_free(&s->list);
+	rules_free(&s->rules);
 	close(s->near_fd);
 }
 
@@ -241,6 +246,113 @@ START_TEST(a_dot_that_left_is)
 }
 END_TEST
 
+/* --- rules: what the worker worked out, asked by the wire guard --------------------------------
+ */
+
+static void publish(struct stand *s, enum rule_action action, bool overrides, const char *sender)
+{
+	struct rule rule;
+
+	rule_init(&rule);
+	rule.name = "r";
+	rule.action = action;
+	rule.overrides_whitelist = overrides;
+	rule.sender = sender;
+	ck_assert_uint_eq(rules_publish(s->rules, PUBLISHED_FROM_STORE, &rule, 1), 0);
+}
+
+/* For whom the job is; then what the worker does before it says MAIL. */
+static void prepare(struct stand *s, const char *address)
+{
+	struct job_recipient *recipient = &s->job->recipients[0];
+
+	ck_assert_int_eq(address_parse(span_of(address), &recipient->address, NULL), ERR_OK);
+	address_format(&recipient->address, recipient->text);
+	s->message.header_parsed = true;
+	job_rules_prepare(&s->job->rules, s->rules, &s->message, span_of("Subject: x\r\n"));
+}
+
+/* What libesmtp says; true: the next hop was offered the recipient. */
+static bool is_offered(struct stand *s)
+{
+	char line[200];
+	ssize_t len;
+
+	say(s->near_fd, "EHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<");
+	say(s->near_fd, s->job->recipients[0].text);
+	say(s->near_fd, ">\r\nDATA\r\n");
+	answer(s, "MAIL", "250 ok\r\n");
+	len = recv(s->hop_fd, line, sizeof(line) - 1, 0);
+	close(s->hop_fd);
+	sem_wait(&s->over);
+	line[len > 0 ? len : 0] = '\0';
+	ck_assert(len <= 0 || strncmp(line, "RCPT TO:", 8) == 0);
+	return len > 0;
+}
+
+static struct outcome outcome_of(struct stand *s)
+{
+	struct outcome outcome;
+
+	outcome_decide(s->job, &s->job->recipients[0], &outcome);
+	return outcome;
+}
+
+START_TEST(a_rule_lets_leave_at_the_wire_what_no_entry_allows)
+{
+	struct stand s;
+
+	stand_open(&s);
+	publish(&s, RULE_DELIVER, true, "<>");
+	prepare(&s, "x@else.test");
+	ck_assert(is_offered(&s));
+	ck_assert_str_eq(s.job->recipients[0].ruling.rule, "r");
+	stand_close(&s);
+}
+END_TEST
+
+START_TEST(a_rule_keeps_at_the_wire_what_the_list_allows)
+{
+	struct outcome outcome;
+	struct stand s;
+
+	stand_open(&s);
+	publish(&s, RULE_HOLD, false, "");
+	prepare(&s, "ann@ok.test");
+	ck_assert(!is_offered(&s));
+	outcome = outcome_of(&s);
+	ck_assert_int_eq(outcome.transition, TRANSITION_HOLD);
+	ck_assert_str_eq(outcome.reason, "rule r");
+	ck_assert_int_eq(outcome.trouble, TROUBLE_POLICY);
+	stand_close(&s);
+}
+END_TEST
+
+/* Not one RCPT behind the answer that a rule is gone, nor behind that one has come. */
+START_TEST(rules_that_changed_under_way_are_asked_anew)
+{
+	for (int gone = 0; gone < 2; gone++) {
+		struct outcome outcome;
+		struct stand s;
+
+		stand_open(&s);
+		if (gone)
+			publish(&s, RULE_DELIVER, true, "");
+		prepare(&s, gone ? "x@else.test" : "ann@ok.test");
+		if (gone)
+			rules_publish(s.rules, PUBLISHED_FROM_STORE, NULL, 0);
+		else
+			publish(&s, RULE_DROP, false, "");
+		ck_assert(!is_offered(&s));
+		ck_assert(s.job->recipients[0].judge_anew);
+		outcome = outcome_of(&s);
+		ck_assert_int_eq(outcome.transition, TRANSITION_UNCLAIM);
+		ck_assert_int_eq(outcome.trouble, TROUBLE_NONE);
+		stand_close(&s);
+	}
+}
+END_TEST
+
 /* S201: a line that libesmtp was not shown as the carry expects it. */
 START_TEST(a_line_that_was_not_cut_is_no_body)
 {
@@ -260,4 +372,6 @@ START_TEST(a_line_that_was_not_cut_is_no_body)
 END_TEST
 
 UNIT_MAIN("deliver/carry", a_dot_that_stayed_here_is_no_doubt, a_dot_that_left_is,
-	  a_line_that_was_not_cut_is_no_body)
+	  a_line_that_was_not_cut_is_no_body, a_rule_lets_leave_at_the_wire_what_no_entry_allows,
+	  a_rule_keeps_at_the_wire_what_the_list_allows,
+	  rules_that_changed_under_way_are_asked_anew)

@@ -64,6 +64,12 @@ START_TEST(printed_and_read_back)
 		"faults:\n  - {name: a, action: defer, attempts: 2, every: 3, code: 452,"
 		" enhanced: 4.2.2, text: \"full: \\\"x\\\"\", user: \"app-*\", delay: 5s}\n"
 		"  - {name: b, action: disconnect, stage: end, sender: \"<>\"}\n");
+	check_round_trip(
+		"rules:\n  - {name: a, action: redirect, redirect_to: qa@x.test, client: \"::1\","
+		" sender: \"<>\", headers: [{name: Subject, match: glob, value: \"* x\"},"
+		" {name: A, match: absent}]}\n"
+		"  - {name: b, action: deliver, overrides_whitelist: true, min_size: 1K}\n"
+		"  - {name: c, action: tag, tag: \"[c] \", enabled: false}\n");
 }
 END_TEST
 

@@ -234,6 +234,37 @@ START_TEST(fault_rules)
 }
 END_TEST
 
+START_TEST(rules_on_messages)
+{
+	struct loaded loaded;
+	const struct rule *rules;
+
+	load(&loaded,
+	     "rules:\n  - {name: a, action: hold, user: \"app-*\", min_size: 1K, max_size: 2M,"
+	     " headers: [{name: X, match: exact, value: y}, {name: Z, match: present}]}\n"
+	     "  - {name: b, action: deliver, overrides_whitelist: true, enabled: false}\n",
+	     NULL, 0);
+	ck_assert_msg(loaded.code == ERR_OK, "%s", notes_of(&loaded));
+	rules = loaded.config->rules;
+	ck_assert_uint_eq(loaded.config->rule_count, 2);
+	ck_assert_int_eq(rules[0].action, RULE_HOLD);
+	ck_assert(rules[0].enabled);
+	ck_assert_str_eq(rules[0].user, "app-*");
+	ck_assert_int_eq(rules[0].min_size, 1024);
+	ck_assert_int_eq(rules[0].max_size, 2 * 1024 * 1024);
+	ck_assert_uint_eq(rules[0].header_count, 2);
+	ck_assert_int_eq(rules[0].headers[0].match, RULE_EXACT);
+	ck_assert_str_eq(rules[0].headers[0].value, "y");
+	ck_assert_int_eq(rules[0].headers[1].match, RULE_PRESENT);
+	ck_assert_str_eq(rules[0].headers[1].value, "");
+	ck_assert_int_eq(rules[1].action, RULE_DELIVER);
+	ck_assert(rules[1].overrides_whitelist);
+	ck_assert(!rules[1].enabled);
+	ck_assert_uint_eq(rules[1].header_count, 0);
+	loaded_release(&loaded);
+}
+END_TEST
+
 UNIT_MAIN("relay/config_read", defaults_are_those_of_the_interface, every_form_is_read,
 	  values_in_force_of_later_versions, redirects, sections_without_a_value, environment,
-	  fault_rules)
+	  fault_rules, rules_on_messages)
