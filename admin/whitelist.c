@@ -127,6 +127,14 @@ struct change {
 	int64_t release_since; /* what was dropped since then goes by the new entry; 0: nothing */
 };
 
+/* A client that has gone is answered by nobody. */
+static void forget_change(struct call *call)
+{
+	struct change *change = call->work;
+
+	whitelist_release(&change->before);
+}
+
 static void submit_change(struct call *call, struct change *change, void (*then)(struct call *call))
 {
 	change->line.entry = change->entry;
@@ -135,8 +143,10 @@ static void submit_change(struct call *call, struct change *change, void (*then)
 	change->apply.expect_list_revision = -1;
 	change->apply.actor = call->caller.actor;
 	call->work = change;
-	if (change->line.operation != ENTRY_REMOVE)
+	if (change->line.operation != ENTRY_REMOVE) {
 		change->before = whitelist_acquire(call->api->env.whitelist);
+		call->forget = forget_change;
+	}
 	call_submit(call, queue_whitelist_apply, &change->apply.job, then);
 }
 
@@ -202,6 +212,14 @@ static const char *part_of_address(struct call *call, const struct entry *entry)
 	return NULL;
 }
 
+static void forget_release(struct call *call)
+{
+	const struct bulk *bulk = call->work;
+	struct change *change = bulk->ctx;
+
+	whitelist_release(&change->before);
+}
+
 /* Each is judged again in the writer, and goes only where it is this entry that lets it. */
 static void release_dropped(struct call *call, struct change *change)
 {
@@ -217,6 +235,8 @@ static void release_dropped(struct call *call, struct change *change)
 	bulk->time_ms = BULK_TIME_MS;
 	bulk->then = release_done;
 	bulk->ctx = change;
+	call->work = bulk;
+	call->forget = forget_release;
 	bulk_run(call, bulk);
 }
 

@@ -2,7 +2,9 @@
 edited behind the daemon's back (CASES 2.F)."""
 
 import json
+import socket
 import sqlite3
+import struct
 import threading
 import time
 
@@ -71,6 +73,31 @@ def test_S147_a_locked_database_changes_no_verdict(relay, hop):
         connection.execute("ROLLBACK")
         connection.close()
     relay.wait_states(send(relay, ALICE, BOB), {ALICE: "delivered", BOB: "dropped"})
+
+
+@pytest.mark.parametrize("method, path, body", [
+    ("POST", "", {"pattern": BOB}), ("PATCH", "/1", {"note": "x"}),
+    ("POST", "", {"pattern": BOB, "release_dropped_since": "1h"}),
+    ("PUT", "", {"entries": [{"pattern": BOB}]})])
+def test_a_client_that_leaves_while_its_change_waits(make_daemon, method, path, body):
+    """Nothing of the request is left behind: the daemon stops as if it had stayed."""
+    relay = make_daemon()
+    relay.allow(ALICE)
+    connection = sqlite3.connect(relay.data_dir / "stagepost.db", isolation_level=None)
+    connection.execute("BEGIN IMMEDIATE")
+    text = json.dumps(body)
+    with socket.create_connection(("127.0.0.1", relay.api_port)) as client:
+        client.sendall(("%s /api/v1/whitelist%s HTTP/1.1\r\nHost: localhost\r\nIf-Match: *\r\n"
+                        "Authorization: Bearer %s\r\nContent-Type: application/json\r\n"
+                        "Content-Length: %d\r\n\r\n%s"
+                        % (method, path, relay.token, len(text), text)).encode())
+        time.sleep(0.3)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    time.sleep(0.2)
+    connection.execute("ROLLBACK")
+    connection.close()
+    wait_for(lambda: relay.get("/status")["whitelist"]["revision"] == 2, "the change")
+    assert relay.stop() == 0, relay.log()
 
 
 # --- CASES S154 ------------------------------------------------------------------------------------
