@@ -17,6 +17,7 @@ import pathlib
 import random
 import re
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -185,8 +186,8 @@ class Bench:
     """The tests, compiled once, and what is needed to put a mutant among them."""
 
     def __init__(self, build, work):
-        self.build = build
         self.work = work
+        self.libraries = [shutil.copy(build / l, work) for l in LIBRARIES]
         flags = subprocess.run(["pkg-config", "--cflags", "--libs", *PACKAGES], check=True,
                                capture_output=True, text=True).stdout.split()
         self.cflags = ["-std=c11", "-pthread", "-O1", "-w", "-fno-strict-aliasing",
@@ -216,7 +217,7 @@ class Bench:
 
     def link(self, extra, out):
         done = subprocess.run(["gcc", "-o", out, *self.objects, *extra,
-                               *[self.build / l for l in LIBRARIES], *self.libs],
+                               *self.libraries, *self.libs],
                               capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise Unlinked(done.stderr)
