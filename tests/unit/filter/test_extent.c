@@ -1,4 +1,6 @@
 /* tests relay/filter/extent.c: how much a list lets out, kept as long as it is true */
+#include <stdio.h>
+
 #include "relay/filter/extent.h"
 #include "tests/unit/filter/list.h"
 #include "tests/unit/unit.h"
@@ -110,4 +112,26 @@ START_TEST(a_change_and_an_expiry_are_seen)
 }
 END_TEST
 
-UNIT_MAIN("filter/extent", each_kind_is_counted, what_is_empty, a_change_and_an_expiry_are_seen)
+/* Many below, so that what is removed is hidden by a layer above. */
+START_TEST(what_is_hidden_does_not_count)
+{
+	struct list_row rows[101] = {{NULL}};
+	char texts[100][32];
+	struct whitelist *list;
+
+	for (size_t i = 0; i < 100; i++) {
+		snprintf(texts[i], sizeof(texts[i]), "a%zu@x.test", i);
+		rows[i] = (struct list_row){texts[i], (int64_t)i + 1};
+	}
+	list = list_of(rows);
+	ck_assert_uint_eq(extent_at(list, NOW).addresses, 100);
+	publish(list, ENTRY_REMOVE, &rows[7]);
+	publish(list, ENTRY_REPLACE, &(struct list_row){"z.test", 9});
+	ck_assert_uint_eq(extent_at(list, NOW).addresses, 98);
+	ck_assert_uint_eq(extent_at(list, NOW).domains, 1);
+	whitelist_free(&list);
+}
+END_TEST
+
+UNIT_MAIN("filter/extent", what_is_hidden_does_not_count, each_kind_is_counted, what_is_empty,
+	  a_change_and_an_expiry_are_seen)

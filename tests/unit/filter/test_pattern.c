@@ -79,6 +79,7 @@ static const struct {
 	const char *text;
 	size_t len; /* 0: strlen */
 } bad[] = {
+	{"a@*", 0},
 	{" user@allowed.test", 0},
 	{"user@allowed.test ", 0},
 	{"user@allowed.test\n", 0},

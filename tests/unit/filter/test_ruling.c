@@ -56,4 +56,75 @@ START_TEST(in_words)
 }
 END_TEST
 
-UNIT_MAIN("filter/ruling", in_words)
+/* What nearly covers it is only named where it could have let it out, now and in this scope. */
+START_TEST(what_is_no_near_miss)
+{
+	static const struct list_row rows[] = {
+		{"x.test", 1, .deny = true},	     {"x.test", 2, .scope = "other"},
+		{"x.test", 3, .expires_at = 99},     {"+a@b.x.test", 4},
+		{"a@b.x.test", 5, .scope = "other"}, {NULL},
+	};
+
+	expect(rows, "q@b.x.test", "drop", "no entry allows it", NULL);
+	/* A tag without an address in front of it. */
+	expect(rows, "+b@b.x.test", "drop", "no entry allows it", NULL);
+	expect(rows, "a+b@b.x.test", "drop", "no entry allows it", NULL);
+}
+END_TEST
+
+/* The same for one that was removed, which a layer above hides. */
+START_TEST(nor_one_that_is_gone)
+{
+	struct list_row rows[101] = {{"x.test", 1}, {NULL}};
+	struct whitelist_change gone = {.operation = ENTRY_REMOVE, .entry = {.id = 1}};
+	const struct whitelist_snapshot *snapshot;
+	struct whitelist *list;
+	struct address address;
+	struct verdict verdict;
+	char texts[100][32];
+
+	for (size_t i = 1; i < 100; i++) {
+		snprintf(texts[i], sizeof(texts[i]), "a%zu@y.test", i);
+		rows[i] = (struct list_row){texts[i], (int64_t)i + 1};
+	}
+	list = list_of(rows);
+	ck_assert_int_eq(address_parse(span_of("a@b.x.test"), &address, NULL), ERR_OK);
+	for (int i = 0; i < 2; i++) {
+		snapshot = whitelist_acquire(list);
+		verdict_explain(snapshot, &address, span_of(""), 100, &verdict);
+		ck_assert_str_eq(verdict.nearest, i == 0 ? "x.test" : "");
+		whitelist_release(&snapshot);
+		ck_assert_ptr_null(snapshot);
+		whitelist_release(&snapshot);
+		whitelist_publish(list, &gone, 1, 2);
+	}
+	whitelist_free(&list);
+	whitelist_free(&list);
+}
+END_TEST
+
+START_TEST(who_allows_all)
+{
+	static const struct {
+		struct list_row rows[3];
+		bool all;
+	} cases[] = {
+		{{{"*", 1}, {NULL}}, true},
+		{{{"*", 1, .expires_at = 1}, {NULL}}, false},
+		{{{"*", 1, .expires_at = INT64_MAX}, {NULL}}, true},
+		{{{"*", 1, .deny = true}, {NULL}}, false},
+		{{{"x.test", 1}, {".x.test", 2}, {NULL}}, false},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct whitelist *list = list_of(cases[i].rows);
+		const struct whitelist_snapshot *snapshot = whitelist_acquire(list);
+
+		ck_assert_msg(whitelist_allows_all(snapshot) == cases[i].all, "case %zu", i);
+		whitelist_release(&snapshot);
+		whitelist_free(&list);
+	}
+}
+END_TEST
+
+UNIT_MAIN("filter/ruling", in_words, what_is_no_near_miss, nor_one_that_is_gone, who_allows_all)

@@ -254,6 +254,18 @@ static const struct form_case more_cases[] = {
 	{"pairs that stay", BYTES("<\"a\\\"b\\\\c\"@allowed.test>"), ADDRESS_UNSAFE,
 	 "\"a\\\"b\\\\c\"@allowed.test"},
 	{"route with literal", BYTES("<@[127.0.0.1]:a@b.test>"), INVALID, NULL},
+	{"route that goes on with nothing", BYTES("<@r.test,>"), INVALID, NULL},
+	{"literal of one octet", BYTES("<a@[>"), INVALID, NULL},
+	{"empty literal", BYTES("<a@[]>"), INVALID, NULL},
+	{"general literal", BYTES("<a@[x-y:z]>"), ADDRESS_UNSAFE, "a@[x-y:z]"},
+	{"general literal without tag", BYTES("<a@[:x]>"), INVALID, NULL},
+	{"general literal, odd tag", BYTES("<a@[x_y:z]>"), INVALID, NULL},
+	{"general literal, tag that ends odd", BYTES("<a@[x-:z]>"), INVALID, NULL},
+	{"general literal without content", BYTES("<a@[x:]>"), INVALID, NULL},
+	{"general literal with a blank", BYTES("<a@[x:y z]>"), INVALID, NULL},
+	{"general literal with a bracket", BYTES("<a@[x:y[z]>"), INVALID, NULL},
+	{"general literal with a pair", BYTES("<a@[x:y\\z]>"), INVALID, NULL},
+	{"general literal with a control", BYTES("<a@[x:y\x7f]>"), INVALID, NULL},
 	{"route without mailbox", BYTES("<@a.test:>"), INVALID, NULL},
 	{"route with empty host", BYTES("<@a.test,,@b.test:c@d.test>"), INVALID, NULL},
 	{"route before postmaster", BYTES("<@a.test:postmaster>"), INVALID, NULL},
@@ -313,6 +325,17 @@ START_TEST(kinds_and_flags)
 }
 END_TEST
 
+/* postmaster and <> have no domain, and are not each other. */
+static void nobody_without_a_domain(void)
+{
+	struct address a, b = {.form = ADDRESS_NULL};
+
+	ck_assert_int_eq(address_parse(span_of("PostMaster"), &a, NULL), ERR_OK);
+	ck_assert(!address_equal(&a, &b) && !address_equal(&b, &a) && address_equal(&b, &b));
+	ck_assert_int_eq(address_parse(span_of("postmaster"), &b, NULL), ERR_OK);
+	ck_assert(address_equal(&a, &b));
+}
+
 START_TEST(keys_and_equality)
 {
 	static const struct {
@@ -345,6 +368,7 @@ START_TEST(keys_and_equality)
 		ck_assert_msg(address_equal(&a, &b) == rows[i].equal, "%s", rows[i].b);
 		ck_assert_msg((strcmp(key_a, key_b) == 0) == rows[i].same_key, "%s", rows[i].b);
 	}
+	nobody_without_a_domain();
 }
 END_TEST
 
