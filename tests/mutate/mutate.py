@@ -18,6 +18,7 @@ import random
 import re
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -41,7 +42,8 @@ HELPERS = ["tests/unit/mail/corpora.c"]
 JUDGE = "tests/property/judge.c"
 LIBRARIES = ["libfilter.a", "libmail.a", "libqueue.a", "libschema.a", "libbase.a"]
 PACKAGES = ["check", "sqlite3", "openssl", "libidn2", "yaml-0.1", "jansson"]
-PATIENCE = 30  # seconds for all tests of one mutant
+CPU_SECONDS = 20  # for all tests of one mutant: ten times what they need
+PATIENCE = 240  # seconds, for one that waits for ever
 MEMORY = 3 << 30
 QUESTIONS = 6000  # of tests/property/oracle.py
 BAR = 0.95
@@ -249,6 +251,7 @@ class Bench:
 
 def limit():
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS + 1))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
@@ -279,7 +282,7 @@ def is_noticed(bench, program):
     alarm.cancel()
     if failed:
         return failed.group(1).decode()
-    if late.is_set():
+    if late.is_set() or code in (-signal.SIGXCPU, -signal.SIGKILL):
         return "time"
     return "crash" if code != 0 else None
 
