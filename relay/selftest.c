@@ -40,7 +40,10 @@ static int judge_in(const struct selftest_env *env, const char *scope, struct ar
 	struct judge_case at = {.list = whitelist_acquire(env->whitelist),
 				.policy = env->policy,
 				.scope = span_of(scope),
-				.now = clock_steady_wall_ms()};
+				.now = clock_steady_wall_ms(),
+				/* Neither the hook's word nor a person's makes it another. */
+				.permitted = true,
+				.released = true};
 	struct address address;
 	struct verdict verdict;
 	int code = address_parse(span_of(PROBE_ADDRESS), &address, why);

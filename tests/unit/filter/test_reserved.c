@@ -70,6 +70,7 @@ END_TEST
 static void expect_refused(struct whitelist *list, const char *text)
 {
 	static const struct policy_options hold = {.default_verdict = VERDICT_HOLD};
+	static const struct policy_options hook = {.screening = true, .hook_overrides = true};
 	struct judge_case at = {.list = whitelist_acquire(list),
 				.policy = &hold,
 				.scope = span_of("s"),
@@ -86,6 +87,13 @@ static void expect_refused(struct whitelist *list, const char *text)
 	judge_address(&at, &address, &verdict);
 	ck_assert_int_eq(verdict.kind, VERDICT_DROP);
 	ck_assert_int_eq(judge_state(&verdict), STATE_DROPPED);
+	/* Nor is the hook, or a person. */
+	at.policy = &hook;
+	at.permitted = at.released = true;
+	judge_address(&at, &address, &verdict);
+	ck_assert_int_eq(verdict.kind, VERDICT_DROP);
+	ck_assert_int_eq(verdict.reason, REASON_RESERVED);
+	ck_assert(!policy_screens(&hook, &verdict));
 	ck_assert_int_eq(verdict.entry, 0);
 	ck_assert_int_eq(verdict.revision, 1);
 	verdict_sentence(&verdict, sentence, sizeof(sentence));

@@ -60,9 +60,13 @@ END_TEST
 START_TEST(what_is_no_near_miss)
 {
 	static const struct list_row rows[] = {
-		{"x.test", 1, .deny = true},	     {"x.test", 2, .scope = "other"},
-		{"x.test", 3, .expires_at = 99},     {"+a@b.x.test", 4},
-		{"a@b.x.test", 5, .scope = "other"}, {NULL},
+		{"x.test", 1, .deny = true},
+		{"x.test", 2, .scope = "other"},
+		{"x.test", 3, .expires_at = 99},
+		{"+a@b.x.test", 4},
+		{"a@b.x.test", 5, .scope = "other"},
+		{"q@b.x.test", 6, .scope = "other", .expires_at = 99},
+		{NULL},
 	};
 
 	expect(rows, "q@b.x.test", "drop", "no entry allows it", NULL);
@@ -103,6 +107,97 @@ START_TEST(nor_one_that_is_gone)
 }
 END_TEST
 
+/* Of two that allow (or deny) `text` the first is named, whichever came first, also from a change.
+ */
+static void expect_named(const char *first, const char *second, const char *text)
+{
+	for (int i = 0; i < 8; i++) {
+		bool deny = (i & 1) != 0, turned = (i & 2) != 0, later = (i & 4) != 0;
+		struct list_row rows[] = {{turned ? second : first, 1, .deny = deny},
+					  {turned ? first : second, 2, .deny = deny},
+					  {NULL}};
+		struct list_row alone[] = {rows[0], {NULL}};
+		struct whitelist *list = list_of(later ? alone : rows);
+		const struct whitelist_snapshot *snapshot;
+		struct pattern pattern;
+		struct whitelist_change change = {.operation = ENTRY_ADD,
+						  .entry = list_entry(&rows[1], &pattern)};
+		struct address address;
+		struct verdict verdict;
+
+		if (later)
+			whitelist_publish(list, &change, 1, 2);
+		memset(&verdict, 'x', sizeof(verdict));
+		ck_assert_int_eq(address_parse(span_of(text), &address, NULL), ERR_OK);
+		snapshot = whitelist_acquire(list);
+		verdict_judge(snapshot, &address, span_of(""), 100, &verdict);
+		ck_assert_int_eq(verdict.reason, deny ? REASON_DENIED : REASON_ALLOWED);
+		ck_assert_msg(strcmp(verdict.pattern, first) == 0, "%s, not %s", verdict.pattern,
+			      first);
+		ck_assert_int_eq(verdict.entry, turned ? 2 : 1);
+		ck_assert_str_eq(verdict.nearest, "");
+		whitelist_release(&snapshot);
+		whitelist_free(&list);
+	}
+}
+
+START_TEST(the_most_specific_is_named)
+{
+	expect_named("a@b.x.test", "a*@b.x.test", "a@b.x.test");
+	expect_named("a@b.x.test", "*", "a@b.x.test");
+	expect_named("a*@b.x.test", "b.x.test", "a@b.x.test");
+	expect_named("a*@b.x.test", ".x.test", "a@b.x.test");
+	expect_named("*a@.test", "b.x.test", "a@b.x.test");
+	expect_named("b.x.test", ".x.test", "a@b.x.test");
+	expect_named("b.x.test", "*", "a@b.x.test");
+	expect_named(".x.test", "*", "a@b.x.test");
+	expect_named(".x.test", ".test", "a@b.x.test");
+	expect_named("ab*@x.test", "a*@x.test", "abc@x.test");
+}
+END_TEST
+
+/* Of two that say as much the older one. */
+START_TEST(else_the_older_one)
+{
+	static const struct list_row one[] = {{"ab*@x.test", 1}, {"a*c@x.test", 2}, {NULL}};
+	static const struct list_row other[] = {{"a*c@x.test", 1}, {"ab*@x.test", 2}, {NULL}};
+
+	for (int i = 0; i < 2; i++) {
+		struct whitelist *list = list_of(i == 0 ? one : other);
+		const struct whitelist_snapshot *snapshot = whitelist_acquire(list);
+		struct address address;
+		struct verdict verdict;
+
+		ck_assert_int_eq(address_parse(span_of("abc@x.test"), &address, NULL), ERR_OK);
+		verdict_judge(snapshot, &address, span_of(""), 100, &verdict);
+		ck_assert_int_eq(verdict.entry, 1);
+		whitelist_release(&snapshot);
+		whitelist_free(&list);
+	}
+}
+END_TEST
+
+/* A verdict that was used before keeps nothing of it. */
+START_TEST(nothing_is_left_of_the_last_one)
+{
+	static const struct list_row rows[] = {{"x.test", 1}, {NULL}};
+	struct whitelist *list = list_of(rows);
+	const struct whitelist_snapshot *snapshot = whitelist_acquire(list);
+	struct address address;
+	struct verdict verdict;
+
+	memset(&verdict, 'x', sizeof(verdict));
+	ck_assert_int_eq(address_parse(span_of("a@y.test"), &address, NULL), ERR_OK);
+	verdict_judge(snapshot, &address, span_of(""), 100, &verdict);
+	ck_assert_int_eq(verdict.kind, VERDICT_DROP);
+	ck_assert_int_eq(verdict.entry, 0);
+	ck_assert_str_eq(verdict.pattern, "");
+	ck_assert_str_eq(verdict.nearest, "");
+	whitelist_release(&snapshot);
+	whitelist_free(&list);
+}
+END_TEST
+
 START_TEST(who_allows_all)
 {
 	static const struct {
@@ -127,4 +222,6 @@ START_TEST(who_allows_all)
 }
 END_TEST
 
-UNIT_MAIN("filter/ruling", in_words, what_is_no_near_miss, nor_one_that_is_gone, who_allows_all)
+UNIT_MAIN("filter/ruling", in_words, what_is_no_near_miss, nor_one_that_is_gone,
+	  the_most_specific_is_named, else_the_older_one, nothing_is_left_of_the_last_one,
+	  who_allows_all)
