@@ -3,7 +3,7 @@
 Mutation test of what decides who gets mail: small mistakes are put into the source one at a time,
 and the unit tests must notice each of them.
 
-    tests/mutate/mutate.py --build build [--jobs 2] [--sample 0.25] [FILE...]
+    tests/mutate/mutate.py --build build [--jobs 2] [--sample 0.25] [--lines 30,47] [FILE...]
 
 `build` is configured and made, test programs too. Nothing in it or in the source is changed. Ends
 with a table and the mutants that nobody noticed; tests/mutate/SURVIVORS.md says why those may live.
@@ -311,7 +311,8 @@ def try_file(bench, path, arguments):
     (folder / pathlib.Path(path).name).write_text(source)
     original = bench.compile(folder / pathlib.Path(path).name, "-ffile-prefix-map=%s=." % folder,
                              out=folder / "original.o").read_bytes()
-    mutants = list(mutants_of(source))
+    mutants = [m for m in mutants_of(source)
+               if not arguments.lines or source.count("\n", 0, m[0]) + 1 in arguments.lines]
     if arguments.sample < 1:
         mutants = random.Random(1).sample(mutants, int(len(mutants) * arguments.sample))
     results = {}
@@ -329,6 +330,8 @@ def main():
     parser.add_argument("--build", default="build", type=pathlib.Path)
     parser.add_argument("--jobs", default=1, type=int)
     parser.add_argument("--sample", default=1.0, type=float)
+    parser.add_argument("--lines", default=[], type=lambda t: [int(n) for n in t.split(",")],
+                        help="of one FILE, those that are looked at again")
     parser.add_argument("files", nargs="*")
     arguments = parser.parse_args()
     good = True
