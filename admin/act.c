@@ -151,7 +151,7 @@ static void act_done(struct call *call)
 			     "detail", detail_of(act), "delivery", delivery_view(call->api)));
 }
 
-static struct rule_facts facts_of(const struct new_message *m, struct address *sender)
+struct rule_facts act_facts(const struct new_message *m, struct address *sender)
 {
 	return (struct rule_facts){.sender = rule_sender(m->sender, sender),
 				   .client = m->client_address,
@@ -178,7 +178,7 @@ static void ask_rules(struct call *call, struct work *work)
 	reader = call_reader(call);
 	if (queue_message_show(reader, &work->act.message, call->arena, &view, &why) != ERR_OK)
 		return;
-	facts = facts_of(&view.m, &sender);
+	facts = act_facts(&view.m, &sender);
 	buf_init(&chunk, BODY_CHUNK_BYTES);
 	/* Within its limits the header lies in the first chunk. */
 	if (view.m.size > 0 &&

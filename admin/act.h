@@ -19,6 +19,9 @@ struct release_judge {
 const struct act_judge *release_judge_init(struct release_judge *judge, struct whitelist *whitelist,
 					   struct arena *arena);
 
+/* What a stored message says of itself, but for its header section. `sender` is filled. */
+struct rule_facts act_facts(const struct new_message *m, struct address *sender);
+
 /* The member `to` of a release, canonical; NULL: not given, or a mistake. */
 const char *read_release_to(struct call *call);
 

@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "queue/store.h"
 #include "relay/filter/fault.h"
+#include "relay/filter/outbound.h"
 #include "relay/filter/policy.h"
 #include "relay/filter/rule.h"
 #include "relay/filter/whitelist.h"
@@ -98,6 +99,8 @@ struct admin_ops {
 	size_t (*hosts)(void *ctx, const char *route, struct admin_host_status *hosts_out,
 			size_t max);
 	void (*breaker)(void *ctx, struct admin_breaker *breaker_out);
+	/* The header fields of the copies that next hops took. */
+	void (*rewritten)(void *ctx, struct outbound_count *count_out);
 	void (*hook)(void *ctx, struct admin_hook *hook_out);
 	/* Addresses of the SMTP listeners as bound, one row each. */
 	void (*listeners)(void *ctx, void (*row)(void *row_ctx, const char *address),

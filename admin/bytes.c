@@ -2,10 +2,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "admin/act.h"
 #include "admin/handlers.h"
 #include "base/clock.h"
 #include "queue/reader.h"
 #include "relay/filter/outbound.h"
+#include "relay/filter/rule.h"
 #include "relay/mail/address.h"
 
 /* One download: what goes in front, the stored bytes a chunk at a time in one short read each, and
@@ -146,12 +148,34 @@ static int read_section(struct call *call, const struct new_message *m, struct b
 	return code;
 }
 
+/* With the tags of the rules in force. */
+static struct policy_options policy_for(struct call *call, const struct new_message *m,
+					struct span section, const struct policy_options *policy)
+{
+	struct rules *rules = call->api->env.rules;
+	const struct edition *edition;
+	struct policy_options tagged;
+	struct rule_facts facts;
+	struct address sender;
+
+	if (rules == NULL || !rules_are_on(rules))
+		return *policy;
+	facts = act_facts(m, &sender);
+	facts.section = section;
+	edition = rules_acquire(rules);
+	tagged = rule_policy(rule_match(edition, &facts, call->arena), policy, call->arena);
+	published_release(&edition);
+	return tagged;
+}
+
 /* As relay/deliver/worker.c writes it. */
 static int write_header(struct call *call, const struct new_message *m, struct span section,
 			struct buf *out)
 {
 	const struct admin_env *env = &call->api->env;
-	struct outbound_case at = {.policy = env->ops->policy_acquire(env->ctx),
+	const struct policy_options *in_force = env->ops->policy_acquire(env->ctx);
+	const struct policy_options policy = policy_for(call, m, section, in_force);
+	struct outbound_case at = {.policy = &policy,
 				   .list = whitelist_acquire(env->whitelist),
 				   .scope = span_of(m->scope),
 				   .now = clock_steady_wall_ms(),
@@ -162,7 +186,7 @@ static int write_header(struct call *call, const struct new_message *m, struct s
 	if (code == ERR_OK)
 		code = outbound_header(&at, span_of(m->added_fields), section, out, &count);
 	whitelist_release(&at.list);
-	env->ops->policy_release(env->ctx, at.policy);
+	env->ops->policy_release(env->ctx, in_force);
 	return code;
 }
 

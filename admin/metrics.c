@@ -179,6 +179,23 @@ static void add_breaker(struct buf *out, const struct api *api)
 	       (int64_t)breaker.trips);
 }
 
+static void add_rewritten(struct buf *out, const struct api *api)
+{
+	static const char name[] = "stagepost_header_fields_total";
+	struct outbound_count count;
+
+	if (api->env.ops == NULL || api->env.ops->rewritten == NULL)
+		return;
+	api->env.ops->rewritten(api->env.ctx, &count);
+	head(out, name, "counter",
+	     "Header fields that left otherwise than they came, or not at all.");
+	labelled(out, name, "kind", "bcc", (int64_t)count.bcc);
+	labelled(out, name, "kind", "control", (int64_t)count.control);
+	labelled(out, name, "kind", "addresses", (int64_t)count.addresses);
+	labelled(out, name, "kind", "subject", (int64_t)count.subjects);
+	labelled(out, name, "kind", "signature", (int64_t)count.signatures);
+}
+
 static void add_hook(struct buf *out, const struct api *api)
 {
 	struct admin_hook hook = {.asks = false};
@@ -218,6 +235,7 @@ void handle_metrics(struct call *call)
 	add_queue(&text, call->api->env.store);
 	number(&text, "stagepost_whitelist_entries", "gauge", "Entries of the whitelist.", entries);
 	add_breaker(&text, call->api);
+	add_rewritten(&text, call->api);
 	add_hook(&text, call->api);
 	add_routes(&text, call->api);
 	http_reply(call->http, 200, TYPE, &text);

@@ -120,6 +120,13 @@ static void tell_breaker(void *ctx, struct admin_breaker *breaker_out)
 	};
 }
 
+static void tell_rewritten(void *ctx, struct outbound_count *count_out)
+{
+	struct daemon *daemon = ctx;
+
+	deliver_rewritten(daemon->deliver, count_out);
+}
+
 static void tell_hook(void *ctx, struct admin_hook *hook_out)
 {
 	struct daemon *daemon = ctx;
@@ -412,6 +419,7 @@ const struct admin_ops daemon_admin_ops = {
 	.routes = tell_routes,
 	.hosts = tell_hosts,
 	.breaker = tell_breaker,
+	.rewritten = tell_rewritten,
 	.hook = tell_hook,
 	.listeners = tell_listeners,
 	.warnings = daemon_tell_warnings,

@@ -186,6 +186,13 @@ void deliver_breaker(struct deliver *d, struct breaker_status *status_out)
 	pthread_mutex_unlock(&d->status_lock);
 }
 
+void deliver_rewritten(struct deliver *d, struct outbound_count *count_out)
+{
+	pthread_mutex_lock(&d->status_lock);
+	*count_out = d->rewritten_status;
+	pthread_mutex_unlock(&d->status_lock);
+}
+
 size_t deliver_status(struct deliver *d, struct route_status *routes_out, size_t max)
 {
 	size_t count;

@@ -12,6 +12,7 @@
 #include "relay/deliver/trouble.h"
 #include "relay/filter/policy.h"
 #include "relay/filter/rule.h"
+#include "relay/filter/outbound.h"
 #include "relay/filter/whitelist.h"
 #include "relay/loop/loop.h"
 #include "relay/deliver/breaker.h"
@@ -162,6 +163,8 @@ struct breaker_status {
 };
 /* Any thread. */
 void deliver_breaker(struct deliver *deliver, struct breaker_status *status_out);
+/* Any thread. The header fields of copies that next hops took, since the start. */
+void deliver_rewritten(struct deliver *deliver, struct outbound_count *count_out);
 /* Any thread. Fills at most `max`; returns the number of routes. */
 size_t deliver_status(struct deliver *deliver, struct route_status *routes_out, size_t max);
 

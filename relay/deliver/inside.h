@@ -225,8 +225,10 @@ struct deliver {
 	int64_t stop_deadline_ms;
 
 	struct halt *halt;
+	struct outbound_count rewritten; /* in the copies that were delivered */
 
 	pthread_mutex_t status_lock;
+	struct outbound_count rewritten_status;
 	struct breaker_status breaker_status;
 	struct route_status *status;
 	size_t status_count;

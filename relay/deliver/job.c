@@ -6,7 +6,6 @@
 #include "base/mem.h"
 #include "relay/wire/dsn.h"
 #include "relay/deliver/bouncer.h"
-#include "relay/filter/outbound.h"
 #include "relay/wire/xtext.h"
 
 struct job *job_new(const struct claimed_message *message, const struct delivery_options *options,

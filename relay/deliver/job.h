@@ -17,6 +17,7 @@
 #include "relay/deliver/job_rules.h"
 #include "relay/deliver/trouble.h"
 #include "relay/filter/judge.h"
+#include "relay/filter/outbound.h"
 
 /* RFC 5321 4.5.3.1.8: every server takes at least 100 recipients. */
 #define JOB_RECIPIENTS_MAX 100
@@ -102,9 +103,10 @@ struct job {
 	struct job_recipient *recipients;
 
 	/* the worker's, before it says MAIL: `header_ready` publishes them */
-	struct buf header; /* the header section of the copy that leaves */
-	int64_t body_size; /* octets that follow it */
-	bool needs_8bit;   /* it has 8-bit octets, and delivery.eight_bit says fail */
+	struct buf header;		 /* the header section of the copy that leaves */
+	struct outbound_count rewritten; /* what is not in it as it was stored */
+	int64_t body_size;		 /* octets that follow it */
+	bool needs_8bit;		 /* it has 8-bit octets, and delivery.eight_bit says fail */
 	struct job_rules rules;
 	atomic_bool header_ready;
 	int prepare_code; /* ERR_OK, or why no session was started */

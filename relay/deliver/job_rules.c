@@ -2,7 +2,6 @@
 #include "relay/deliver/job_rules.h"
 
 #include "base/mem.h"
-#include "relay/filter/subject.h"
 
 /* What a stored message says of itself, but for its header. `sender` is filled. */
 static struct rule_facts facts_of(const struct claimed_message *message, struct address *sender)
@@ -60,18 +59,9 @@ bool job_rules_hold(const struct job_rules *job_rules, struct rules *rules)
 struct policy_options job_rules_policy(struct job_rules *job_rules,
 				       const struct policy_options *policy)
 {
-	struct policy_options tagged = *policy;
-	struct buf tag;
-
-	if (job_rules->matches == NULL)
-		return tagged;
-	buf_init(&tag, SUBJECT_TAG_MAX);
-	if (policy->subject_tag != NULL)
-		(void)buf_append_text(&tag, policy->subject_tag);
-	rule_tags(job_rules->matches, &tag);
-	tagged.subject_tag = arena_span_dup(job_rules->arena, buf_span(&tag));
-	buf_release(&tag);
-	return tagged;
+	return job_rules->matches == NULL
+		       ? *policy
+		       : rule_policy(job_rules->matches, policy, job_rules->arena);
 }
 
 bool job_rules_may_allow(struct rules *rules, const struct claimed_message *message,

@@ -125,15 +125,20 @@ static void count(struct job *job, const struct outcome *outcome)
 
 static void decided(struct deliver *d, struct job *job)
 {
+	bool delivered = false;
+
 	for (size_t i = 0; i < job->count; i++) {
 		if (job->outcomes[i].transition == TRANSITION_UNCLAIM)
 			continue;
 		tell(job, &job->recipients[i], &job->outcomes[i]);
+		delivered |= job->outcomes[i].transition == TRANSITION_DELIVER;
 		if (job->outcomes[i].transition == TRANSITION_DELIVER)
 			whitelist_count_hit(d->env.whitelist, job->recipients[i].ruling.entry,
 					    clock_wall_ms());
 		count(job, &job->outcomes[i]);
 	}
+	if (delivered)
+		outbound_count_add(&d->rewritten, &job->rewritten);
 	job->next = NULL;
 	if (d->decided_last != NULL)
 		d->decided_last->next = job;

@@ -63,6 +63,7 @@ void upkeep_status(struct deliver *d)
 
 	pthread_mutex_lock(&d->status_lock);
 	halt_status(d, &d->breaker_status);
+	d->rewritten_status = d->rewritten;
 	if (d->status_count != count) {
 		d->status = mem_regrow(d->status, count + 1, sizeof(*d->status));
 		d->status_count = count;

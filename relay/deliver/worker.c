@@ -18,7 +18,6 @@
 #include "queue/reader.h"
 #include "relay/deliver/body.h"
 #include "relay/deliver/dial.h"
-#include "relay/filter/outbound.h"
 
 #define PIECE_MAX (16 * 1024)
 
@@ -97,13 +96,12 @@ static int write_header(struct worker *w)
 				   .scope = span_of(m->scope),
 				   .now = clock_steady_wall_ms(),
 				   .header_parsed = m->header_parsed};
-	struct outbound_count count;
 	int code = buf_append_text(&job->header, m->received_field);
 
 	if (code == ERR_OK)
 		code = outbound_header(&at, span_of(m->added_fields),
 				       span_first(buf_span(&w->chunk), w->at), &job->header,
-				       &count);
+				       &job->rewritten);
 	whitelist_release(&at.list);
 	return code;
 }

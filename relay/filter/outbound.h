@@ -43,6 +43,15 @@ struct outbound_count {
 	size_t signatures; /* DKIM-Signature fields that this broke, and that were renamed */
 };
 
+static inline void outbound_count_add(struct outbound_count *to, const struct outbound_count *one)
+{
+	to->bcc += one->bcc;
+	to->control += one->control;
+	to->addresses += one->addresses;
+	to->subjects += one->subjects;
+	to->signatures += one->signatures;
+}
+
 /*
  * Add `front` (fields of our own, as they are) and then the header section `section` (as stored,
  * with its empty line if it had one) to `out`, without Bcc, Resent-Bcc and control fields, with

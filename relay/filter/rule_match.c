@@ -6,6 +6,7 @@
 
 #include "relay/filter/policy.h"
 #include "relay/filter/rule_item.h"
+#include "relay/filter/subject.h"
 #include "relay/mail/header.h"
 
 #define SLOTS	    2048 /* of fields, a power of two */
@@ -430,6 +431,21 @@ void rule_tags(const struct rule_matches *matches, struct buf *tags)
 		if (item->rule.action == RULE_TAG && matches->truths[i] == TRUTH_YES)
 			(void)buf_append_text(tags, item->rule.tag);
 	}
+}
+
+struct policy_options rule_policy(const struct rule_matches *matches,
+				  const struct policy_options *policy, struct arena *arena)
+{
+	struct policy_options tagged = *policy;
+	struct buf tag;
+
+	buf_init(&tag, SUBJECT_TAG_MAX);
+	if (policy->subject_tag != NULL)
+		(void)buf_append_text(&tag, policy->subject_tag);
+	rule_tags(matches, &tag);
+	tagged.subject_tag = arena_span_dup(arena, buf_span(&tag));
+	buf_release(&tag);
+	return tagged;
 }
 
 void rule_count(const struct rule_matches *matches, const struct verdict *verdict)

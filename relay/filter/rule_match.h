@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "base/mem.h"
 #include "base/span.h"
+#include "relay/filter/policy.h"
 #include "relay/filter/rule.h"
 #include "relay/filter/whitelist.h"
 #include "relay/mail/address.h"
@@ -67,6 +68,13 @@ bool rules_may_allow(struct rules *rules, const struct rule_facts *facts,
 /* The tags of all rules that tag the message, one behind the other; what has no room is left out.
  */
 void rule_tags(const struct rule_matches *matches, struct buf *tags);
+
+/*
+ * The policy for the copy that leaves: with these tags behind that of
+ * `policy`, as far as there is room for them (SUBJECT_TAG_MAX). Texts in `arena`.
+ */
+struct policy_options rule_policy(const struct rule_matches *matches,
+				  const struct policy_options *policy, struct arena *arena);
 
 /* Count that the rule named in the verdict decided. Not for a dry run. */
 void rule_count(const struct rule_matches *matches, const struct verdict *verdict);

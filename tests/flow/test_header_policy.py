@@ -3,6 +3,7 @@ The header of the copy that leaves (DESIGN 5): S177, S179, S188, S190, S193, S20
 Byte tables are in tests/unit/filter/test_header_policy.c; here it goes through the whole house.
 """
 
+import re
 import subprocess
 
 import pytest
@@ -57,6 +58,13 @@ def sent(relay, number, recipient=None):
     return relay.request("GET", path)
 
 
+def fields(relay):
+    """Kind to the number of fields that left otherwise, from /metrics."""
+    text = relay.request("GET", "/metrics").body.decode()
+    return {kind: int(n) for kind, n in
+            re.findall(r'^stagepost_header_fields_total\{kind="(\w+)"\} (\d+)$', text, re.M)}
+
+
 @pytest.mark.parametrize("policy, want", [
     ("", DEFANGED),
     ("header_policy: defang", DEFANGED),
@@ -70,6 +78,10 @@ def test_policies(make_daemon, hop, policy, want):
     number, arrived = deliver(relay, hop, CONTENT, [LISTED, "real@customer.example"])
     assert without_received(arrived) == want
     assert hop.offered == [LISTED]
+    # Counted, not told to anybody.
+    changed = {DEFANGED: 4, KEPT: 0, STRIPPED: 4}[want]
+    wait_for(lambda: fields(relay) == {"bcc": 1, "control": 0, "addresses": changed, "subject": 0,
+                                       "signature": 0}, "the numbers")
     # What is stored is what came, and the API shows what left: in every byte.
     assert relay.request("GET", "/api/v1/messages/%s/raw" % number).body == CONTENT
     assert sent(relay, number).body == arrived

@@ -266,6 +266,8 @@ def test_tags_go_in_front_of_the_subject(relay, hop):
     first, second = [m.content for m in hop.snapshot()]
     assert b"\r\nSubject: [shop] [prod] order\r\n" in first
     assert b"\r\nSubject: order\r\n" in second
+    assert relay.request("GET", "/api/v1/messages/%s/sent" % number).body == first
+    assert relay.request("GET", "/api/v1/messages/%s/sent" % other).body == second
 
 
 @pytest.mark.parametrize("size,want", [(10, "delivered"), (3000, "dropped")])
