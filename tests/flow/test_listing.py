@@ -13,7 +13,7 @@ import threading
 import time
 
 import pytest
-from daemon import PATIENCE, SANITIZED, STAGEPOST, wait_for
+from daemon import PATIENCE, SANITIZED, STAGEPOST, Smtp
 
 BYTES = "application/octet-stream"
 
@@ -222,7 +222,7 @@ def test_regular_expressions_are_translated_exactly(lists, relay):
     known = [r"@x\.test$", r"^bob@x\.test$", r"(bob@x\.test|@y\.test)$", r"^(.*)@x\.test$",
              r"^qa-.*@(x|y)\.test$", r"\.x\.test$", r"^a\.b@[^@]+\.x\.test$", r"^.*$"]
     taken = 0
-    for number, regex in enumerate(known + [make_regex(draw) for _ in range(400)]):
+    for number, regex in enumerate(known + [make_regex(draw) for _ in range(250)]):
         scope = "r%d" % number
         status, body, _ = lists.call(
             "POST", "/import?format=mailpit&allow_all=true&scope=" + scope, regex)
@@ -234,7 +234,7 @@ def test_regular_expressions_are_translated_exactly(lists, relay):
         engine = re.compile(regex.replace(r"\z", r"\Z"))
         want = {a: engine.search(a) is not None for a in ADDRESSES}
         assert verdicts(relay, ADDRESSES, scope) == want, regex
-    assert taken > 60, taken
+    assert taken > 40, taken
 
 
 def maildev_allows(rules, address):
@@ -366,28 +366,37 @@ def test_a_scope_as_code(tool, lists):
         ("a@x.test", "", None), ("c@x.test", "lab", "keep"), ("d@x.test", "shop", None)}
 
 
-def test_others_are_not_held_up(lists, relay):
-    """Reading and comparing 100,000 entries happens beside the threads that answer others."""
-    text = "".join("user%d@example%d.test note=\"entry %d\"\n" % (i, i % 1000, i)
-                   for i in range(100000))
+def meanwhile(work, ask):
+    """Run `work` beside; how long each ask() took until it was done."""
     answers = []
-    worker = threading.Thread(target=lambda: answers.append(lists.load(text, "dry_run=true")))
-    started = time.monotonic()
-    worker.start()
+    worker = threading.Thread(target=lambda: answers.append(work()))
     times = []
+    worker.start()
     while worker.is_alive():
         asked = time.monotonic()
-        relay.get("/status")
+        ask()
         times.append(time.monotonic() - asked)
     worker.join()
-    took = time.monotonic() - started
-    assert answers[0]["added"] == 100000
     times.sort()
-    print("dry run of 100,000: %.2f s; /status meanwhile: %d times, p99 %.1f ms, worst %.1f ms" % (
-        took, len(times), times[int(len(times) * 0.99)] * 1000, times[-1] * 1000))
-    if not SANITIZED:
-        assert times[int(len(times) * 0.99)] < 0.5
-    started = time.monotonic()
-    assert lists.load(text)["added"] == 100000
-    print("import of 100,000: %.2f s" % (time.monotonic() - started))
-    wait_for(lambda: relay.get("/whitelist?limit=1")["items"], "the list")
+    return answers[0], times, "%d times, p99 %.1f ms, worst %.1f ms" % (
+        len(times), times[int(len(times) * 0.99)] * 1000, times[-1] * 1000)
+
+
+def test_others_are_not_held_up(lists, relay):
+    """Reading and comparing as many entries as may be happens beside the threads that answer
+    others. Only the writer is busy for a while: mail that arrives then waits for its 250."""
+    count = 20000 if SANITIZED else 100000
+    text = "".join("user%d@example%d.test note=\"entry %d\"\n" % (i, i % 1000, i)
+                   for i in range(count))
+    planned, times, told = meanwhile(lambda: lists.load(text, "dry_run=true"),
+                                     lambda: relay.get("/status"))
+    assert planned["added"] == count
+    print("\ndry run of %d: %.2f s; /status meanwhile %s" % (count, sum(times), told))
+    assert SANITIZED or times[int(len(times) * 0.99)] < 0.5
+    with Smtp(relay.smtp_port) as client:
+        done, times, told = meanwhile(
+            lambda: lists.load(text),
+            lambda: client.send("shop@example.com", ["nobody@else.test"], b"Subject: x\r\n\r\n"))
+    assert done["added"] == count
+    print("import of %d: %.2f s; mail meanwhile %s" % (count, sum(times), told))
+    assert SANITIZED or times[-1] < 20
