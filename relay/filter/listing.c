@@ -186,7 +186,7 @@ static void wrong(struct reading *reading, struct draft *draft, enum listing_fie
 		place.line = draft->fields[field].line;
 		place.column = draft->fields[field].column;
 	}
-	if (reading->is_json && place.pointer != NULL) {
+	if (reading->base != NULL) {
 		(void)snprintf(pointer, sizeof(pointer), "%s/%s", place.pointer,
 			       fields[field].name);
 		place.pointer = pointer;
@@ -380,7 +380,7 @@ static int compare_rows(const void *left, const void *right)
 	const struct row *b = *(const struct row *const *)right;
 	int order = compare_keys(&a->entry, &b->entry);
 
-	return order != 0 ? order : a < b ? -1 : a > b;
+	return order != 0 ? order : (a > b) - (a < b);
 }
 
 static bool is_same_text(const char *a, const char *b)
@@ -486,7 +486,6 @@ static void read_all(struct reading *reading, enum listing_format format, struct
 		[LISTING_MAILPIT] = listing_read_mailpit,
 	};
 
-	reading->is_json = format == LISTING_JSON || format == LISTING_MAILDEV;
 	if (text.len > LISTING_BYTES_MAX) {
 		reading_mistake(reading, (struct place){0, 0, NULL}, "longer than %zu octets",
 				LISTING_BYTES_MAX);

@@ -39,7 +39,7 @@ static const char *find_difference(struct span text)
 		return "matches no address in MailDev, which compares whole addresses: "
 		       "*@example.com is what is meant";
 	if (at == 0 || (at + 1 < text.len && text.data[at + 1] == '.') ||
-	    (at == text.len && text.len > 0 && text.data[0] == '.'))
+	    (at == text.len && text.data[0] == '.'))
 		return "matches no address in MailDev";
 	return NULL;
 }
@@ -204,7 +204,7 @@ static void translate(struct rules *rules)
 	}
 	if (usually_allowed)
 		add_all(rules, place);
-	for (size_t i = 0; i < rules->count && !reading_is_over(rules->reading); i++)
+	for (size_t i = 0; i < rules->count; i++)
 		if (!rules->rules[i].is_dropped)
 			reading_add_pattern(rules->reading, span_of(rules->rules[i].pattern.text),
 					    rules->rules[i].allows ? ENTRY_ALLOW : ENTRY_DENY,

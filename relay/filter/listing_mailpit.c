@@ -61,7 +61,7 @@ static struct span name_of(struct span line)
  */
 static bool unquote(struct file *file, struct span text, struct buf *out, bool *is_same_out)
 {
-	char quote = text.len > 0 ? text.data[0] : '\0';
+	char quote = text.data[0];
 	size_t end = text.len;
 
 	*is_same_out = true;
@@ -83,8 +83,7 @@ static bool unquote(struct file *file, struct span text, struct buf *out, bool *
 			c = next;
 			i++;
 		}
-		if (buf_append_char(out, c) != ERR_OK)
-			break;
+		(void)buf_append_char(out, c);
 	}
 	reading_mistake(file->reading, place_at(file, text),
 			quote == '"'

@@ -34,8 +34,7 @@ struct reading {
 	void (*tell)(void *ctx, const struct listing_mistake *mistake);
 	void *ctx;
 	size_t mistakes;
-	bool is_json;	  /* mistakes carry a pointer */
-	const char *base; /* of JSON: the pointer of the array */
+	const char *base; /* of a list in JSON: the pointer of the array; else NULL */
 	size_t drafts;	  /* entries looked at, also those that were refused */
 	/* JSON may say allow_all behind the entries: the first `*` that needs it waits for that */
 	struct {

@@ -285,7 +285,7 @@ static struct words take_choices(struct regex *regex)
 
 static bool is_mark(char c)
 {
-	return c >= MARK_START && c <= MARK_LAST;
+	return c <= MARK_LAST; /* what stands for itself is above ' ' */
 }
 
 /* Characters that a run of marks asks for at least. */
@@ -360,11 +360,9 @@ static const char *without_at(struct span text, struct buf *out)
 		return "matches no address: there is no @ in it, and nothing that stands for one";
 	if (least_of(text) > 1)
 		return some_beside;
-	if (rest.len == 0)
-		return buf_append_char(out, '*') == ERR_OK ? NULL : "";
-	if (is_mark(text.data[text.len - 1]))
+	if (rest.len > 0 && is_mark(text.data[text.len - 1]))
 		return "its end is open: $ is missing, so it would match other domains, too";
-	if (has_marks(rest) || rest.data[0] != '.')
+	if (rest.len > 0 && (has_marks(rest) || rest.data[0] != '.'))
 		return "without an @ it would match in the middle of a name, too";
 	(void)buf_append_char(out, '*');
 	(void)buf_append_span(out, rest);
@@ -401,7 +399,7 @@ static const char *take_domain(struct span domain, struct buf *out)
 		return "its end is open: $ is missing, so it would match other domains, too";
 	if (has_marks(rest))
 		return "in a domain a pattern has * only in front, before a dot";
-	if (marks > 0 && (rest.len == 0 || rest.data[0] != '.'))
+	if (marks > 0 && rest.data[0] != '.')
 		return "would match any domain that ends like this: a dot is missing";
 	if (marks == 0 && (rest.len == 0 || rest.data[0] == '.'))
 		return "matches no address: no domain begins like this";
@@ -423,9 +421,8 @@ static const char *translate(struct span text, struct buf *out)
 	if (span_find_last(text, '@') != at)
 		return "matches no address that mail could leave to: there are two @ in it";
 	wrong = take_local(span_first(text, at), out);
-	if (wrong == NULL && buf_append_char(out, '@') == ERR_OK)
-		wrong = take_domain(span_skip(text, at + 1), out);
-	return wrong;
+	(void)buf_append_char(out, '@');
+	return wrong != NULL ? wrong : take_domain(span_skip(text, at + 1), out);
 }
 
 static void add_word(struct regex *regex, const struct word *word)

@@ -47,7 +47,7 @@ static enum entry_action take_action(struct line *line)
 	bool is_word = word.len < line->rest.len;
 	enum entry_action action = ENTRY_ALLOW;
 
-	if (line->rest.len > 0 && line->rest.data[0] == '!') {
+	if (line->rest.data[0] == '!') {
 		line->rest = span_skip(line->rest, 1);
 		action = ENTRY_DENY;
 	} else if (is_word && (span_is_fold(word, "deny") || span_is_fold(word, "allow"))) {
@@ -76,16 +76,14 @@ static bool take_quoted(struct line *line, struct buf *value)
 		if (c == '"')
 			return line->rest.len == 0 || ascii_is_blank(line->rest.data[0]);
 		if (c == '\\') {
-			escape = line->rest.len > 0 && line->rest.data[0] != '\0'
-					 ? strchr(from, line->rest.data[0])
-					 : NULL;
+			if (line->rest.len > 0)
+				escape = memchr(from, line->rest.data[0], strlen(from));
 			if (escape == NULL)
 				break;
 			line->rest = span_skip(line->rest, 1);
 			c = to[escape - from];
 		}
-		if (buf_append_char(value, c) != ERR_OK)
-			break;
+		(void)buf_append_char(value, c);
 	}
 	return false;
 }
@@ -191,8 +189,7 @@ static void read_commas(struct line *line, enum entry_action action)
 			its = ENTRY_DENY;
 			one = span_trim(span_skip(one, 1));
 		}
-		reading_add_pattern(line->reading, one, its,
-				    at != NULL ? place_at(line, at) : place_here(line));
+		reading_add_pattern(line->reading, one, its, place_at(line, at));
 		if (last)
 			break;
 	} while (!reading_is_over(line->reading));

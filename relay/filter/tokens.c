@@ -21,8 +21,7 @@ struct span tokens_text(const struct tokens *tokens)
 
 static enum token broken(struct tokens *tokens, const char *sentence)
 {
-	if (!tokens->broken)
-		(void)err_set(&tokens->why, ERR_SYNTAX, "not JSON: %s", sentence);
+	(void)err_set(&tokens->why, ERR_SYNTAX, "not JSON: %s", sentence);
 	tokens->broken = true;
 	return TOKEN_BROKEN;
 }
@@ -324,15 +323,11 @@ enum token tokens_next(struct tokens *tokens)
 	if (tokens->broken)
 		return TOKEN_BROKEN;
 	skip_blanks(tokens);
-	switch (tokens->want) {
-	case WANT_VALUE: return take_value(tokens);
-	case WANT_END:
-		return is_at_end(tokens) ? TOKEN_END
-					 : broken(tokens, "something stands behind its end");
-	case WANT_FIRST:
-	case WANT_MORE: break;
-	}
-	return take_inside(tokens);
+	if (tokens->want == WANT_VALUE)
+		return take_value(tokens);
+	if (tokens->want != WANT_END)
+		return take_inside(tokens);
+	return is_at_end(tokens) ? TOKEN_END : broken(tokens, "something stands behind its end");
 }
 
 bool tokens_skip(struct tokens *tokens, enum token first)

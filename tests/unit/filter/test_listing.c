@@ -27,6 +27,14 @@ static const struct {
 	{LISTING_TEXT, "a@x.test,\nb@x.test,\n", "a@x.test;b@x.test"},
 	{LISTING_TEXT, "a@x.test , b@x.test", "a@x.test;b@x.test"},
 	{LISTING_TEXT, "* allow_all=yes", "*"},
+	{LISTING_TEXT, "a@x.test note=", "a@x.test"},
+	{LISTING_TEXT, "a@x.test allow_all=no\nb@x.test allow_all=true\nc@x.test allow_all=false",
+	 "a@x.test;b@x.test;c@x.test"},
+	{LISTING_TEXT, "a.test,b#c@x.test", "a.test;b#c@x.test"},
+	{LISTING_CSV, "pattern\n\"a@x.test\"", "a@x.test"},
+	{LISTING_CSV, "pattern\na@x.test\r", "a@x.test"},
+	{LISTING_CSV, "pattern,note\na@x.test,'\nb@x.test,'x\n", "a@x.test;b@x.test"},
+	{LISTING_JSON, "[{\"pattern\": \"a@x.test\", \"allow_all\": false}]", "a@x.test"},
 	{LISTING_TEXT, "deny *", "!*"},
 	/* the same again */
 	{LISTING_TEXT, "a@x.test\nA@X.test\n!a@x.test\na@x.test scope=s",
@@ -66,6 +74,44 @@ static const struct {
 	const char *text;
 	struct mistake told;
 } bad[] = {
+	{LISTING_TEXT, "a@x.test foo=bar", {1, 10, "", "one pattern a line"}},
+	{LISTING_TEXT,
+	 "a@x.test note=\x7f"
+	 "",
+	 {1, 10, "", "control"}},
+	{LISTING_TEXT, "a@x.test\na@x.test owner=o", {2, 0, "", "line 1 already"}},
+	{LISTING_TEXT, "a@x.test\na@x.test expires_in=1h", {2, 0, "", "line 1 already"}},
+	{LISTING_TEXT, "a@x.test note=\"a\\", {1, 10, "", "value with blanks"}},
+	{LISTING_TEXT, "a@x.test action=deny", {1, 10, "", "one pattern a line"}},
+	{LISTING_TEXT, "a@x.test,b#c@x test", {1, 10, "", ""}},
+	{LISTING_CSV, "pattern\na\"b", {2, 2, "", "quote inside"}},
+	{LISTING_CSV, "\"pattern", {1, 1, "", "closing quote"}},
+	{LISTING_CSV, "pattern\na\rb@x.test", {2, 1, "", ""}},
+	{LISTING_CSV,
+	 "id,id,id,id,id,id,id,id,id,id,id,id,id,id,id,id,id,id,id,id,id,id,id,id,id,id,id,id,id,"
+	 "id,id,id,pattern",
+	 {1, 97, "", "32 columns"}},
+	{LISTING_JSON, "[\"*\",\"*@*\"]", {1, 2, "/0/pattern", "allow_all"}},
+	{LISTING_JSON,
+	 "[{\"pattern\": \"a@x.test\", \"action\": null}]",
+	 {1, 36, "/0/action", "string"}},
+	{LISTING_JSON, "[{\"pattern\": tru", {1, 14, "", "not JSON"}},
+	{LISTING_JSON, "[{\"id\": tru", {1, 9, "", "not JSON"}},
+	{LISTING_JSON, "[{\"id\" 7}]", {1, 8, "", "not JSON"}},
+	{LISTING_JSON, "{\"items\": [], \"next\": tru", {1, 23, "", "not JSON"}},
+	{LISTING_JSON, "{\"allow_all\": tru", {1, 15, "", "not JSON"}},
+	{LISTING_JSON, "{\"entries\": tru", {1, 13, "/entries", "array"}},
+	{LISTING_JSON, "{\"revision\": 1", {1, 15, "", "not JSON"}},
+	{LISTING_JSON,
+	 "[{\"pattern\": \"a@x.test\", "
+	 "\"nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn"
+	 "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn"
+	 "nnnnnnnnnnnnnnnnnnnnnnnn\": 1}]",
+	 {1, 26, "/0/nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn",
+	  "unknown"}},
+	{LISTING_JSON,
+	 "[{\"pattern\": \"a@x.test\", \"né\\u0000o\": 1}]",
+	 {1, 26, "/0/no", "unknown"}},
 	{LISTING_TEXT, "a@x.test\nnot a pattern\n", {2, 5, "", "one pattern a line"}},
 	{LISTING_TEXT, "a@x.test b@x.test", {1, 10, "", "one pattern a line"}},
 	{LISTING_TEXT, "User <a@x.test>", {1, 6, "", "one pattern a line"}},
@@ -262,6 +308,58 @@ START_TEST(limits)
 }
 END_TEST
 
+/* Wherever the hundredth comes, it is the last one. */
+START_TEST(enough_is_enough)
+{
+	static const struct {
+		enum listing_format format;
+		const char *front;
+		const char *each;
+		const char *end;
+	} cases[] = {
+		{LISTING_TEXT, "", "\xff\n", ""},
+		{LISTING_TEXT, "x", ",x", "\n"},
+		{LISTING_CSV, "pattern,action,expires_at\n", "x y,z,w\n", ""},
+		{LISTING_JSON, "[7", ",7", "]"},
+		{LISTING_JSON, "{\"entries\":[]", ",\"x\":1", "}"},
+		{LISTING_MAILDEV, "[{}", ",{}", "]"},
+		{LISTING_MAILPIT, "", "a\n", ""},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct told told;
+		struct buf text;
+
+		buf_init(&text, 100000);
+		(void)buf_append_text(&text, cases[i].front);
+		for (int n = 0; n < 150; n++)
+			(void)buf_append_text(&text, cases[i].each);
+		(void)buf_append_text(&text, cases[i].end);
+		ck_assert_ptr_null(listing_of(cases[i].format, buf_span(&text), false, &told));
+		ck_assert_msg(told.count == LISTING_MISTAKES_MAX, "%zu: %zu", i, told.count);
+		buf_release(&text);
+	}
+}
+END_TEST
+
+START_TEST(cells_end_somewhere)
+{
+	struct told told;
+	struct buf text;
+
+	for (int quoted = 0; quoted < 2; quoted++) {
+		buf_init(&text, 100000);
+		(void)buf_append_text(&text, quoted ? "pattern\n\"" : "pattern\n");
+		while (text.len < 20000)
+			(void)buf_append_char(&text, 'x');
+		ck_assert_ptr_null(listing_of(LISTING_CSV, buf_span(&text), false, &told));
+		ck_assert_uint_eq(told.count, 1);
+		ck_assert(strstr(told.text, "too long") != NULL);
+		buf_release(&text);
+	}
+}
+END_TEST
+
 START_TEST(formats_have_names)
 {
 	enum listing_format format;
@@ -388,10 +486,11 @@ START_TEST(export_and_import_are_inverse)
 			for (size_t i = 0; i < count; i++)
 				entries[i] = draw_entry(arena, (uint32_t)i);
 			if (round % 3 == 0) {
-				entries[count] = (struct entry){.pattern = "*",
-								.kind = ENTRY_ALL,
-								.action = ENTRY_ALLOW,
-								.scope = ""};
+				entries[count] = (struct entry){
+					.pattern = "*",
+					.kind = ENTRY_ALL,
+					.action = round % 2 == 0 ? ENTRY_ALLOW : ENTRY_DENY,
+					.scope = ""};
 				count++;
 			}
 			buf_init(&text, 1024 * 1024);
@@ -431,6 +530,11 @@ START_TEST(malformed_rows_are_left_out)
 				ERR_SYNTAX);
 			ck_assert_uint_eq(out.len, 0);
 			entry.pattern = "a@x.test";
+			entry.action = (enum entry_action)0;
+			ck_assert_int_eq(
+				listing_write((enum listing_format)format, &entry, true, &out),
+				ERR_SYNTAX);
+			entry.action = ENTRY_ALLOW;
 			entry.scope = "a b";
 			ck_assert_int_eq(
 				listing_write((enum listing_format)format, &entry, true, &out),
@@ -446,7 +550,8 @@ START_TEST(what_no_note_can_hold_is_replaced)
 			      .kind = ENTRY_EXACT,
 			      .action = ENTRY_ALLOW,
 			      .scope = "",
-			      .note = "a\r\xff\x7f\x01z"};
+			      .note = "a\r\xff\x7f\x01z\xe2",
+			      .owner = ""};
 
 	for (int format = LISTING_TEXT; format <= LISTING_JSON; format++) {
 		struct listing *listing;
@@ -458,7 +563,7 @@ START_TEST(what_no_note_can_hold_is_replaced)
 		listing = listing_of((enum listing_format)format, buf_span(&out), false, &told);
 		ck_assert_msg(listing != NULL, "%s", told.text);
 		ck_assert_str_eq(listing_entry(listing, 0)->note,
-				 "a\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbdz");
+				 "a\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbdz\xef\xbf\xbd");
 		listing_free(&listing);
 		buf_release(&out);
 	}
@@ -488,6 +593,7 @@ START_TEST(room_is_told_before_it_ends)
 		buf_release(&out);
 	}
 	ck_assert_int_eq(listing_begin(LISTING_MAILDEV, &out), ERR_UNSUPPORTED);
+	ck_assert_int_eq(listing_begin(LISTING_MAILPIT, &out), ERR_UNSUPPORTED);
 	mem_free(note);
 }
 END_TEST
@@ -530,5 +636,6 @@ START_TEST(differences)
 END_TEST
 
 UNIT_MAIN("filter/listing", what_people_have, mistakes_have_a_place, fields_are_kept, options_count,
-	  limits, formats_have_names, export_and_import_are_inverse, malformed_rows_are_left_out,
+	  limits, enough_is_enough, cells_end_somewhere, formats_have_names,
+	  export_and_import_are_inverse, malformed_rows_are_left_out,
 	  what_no_note_can_hold_is_replaced, room_is_told_before_it_ends, differences)

@@ -45,6 +45,11 @@ static const struct {
 	const char *text;
 	struct mistake told;
 } bad[] = {
+	{"[{\"deny\":\".*.test\"}]", {1, 10, "/0/deny", "no address"}},
+	{"", {1, 1, "", "not JSON"}},
+	{"[{\"deny\":[\"a\"", {1, 14, "", "not JSON"}},
+	{"[{\"deny\":\"*\"", {1, 13, "", "not JSON"}},
+	{"[{\"deny\":tru", {1, 10, "", "not JSON"}},
 	{"[]", {1, 0, "", "must come first"}},
 	{"[\n{\"allow\":\"*@a.test\"}]", {1, 0, "", "must come first"}},
 	{"[{\"deny\":\"*\"},\n{\"allow\":\"*\"}]", {2, 10, "/1/allow", "must come first"}},

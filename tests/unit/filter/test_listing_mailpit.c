@@ -6,6 +6,8 @@ static const struct {
 	const char *text;
 	const char *want;
 } good[] = {
+	{"allowed-recipients: \"@x[.]test$\"", "x.test"},
+	{"\n  \n# only this\n", ""},
 	/* PEERS 3: as their documentation has them, dots escaped and ends closed */
 	{"@example\\.com$", "example.com"},
 	{"(user1@host1\\.com|@host2\\.com)$", "*user1@host1.com;host2.com"},
@@ -52,6 +54,24 @@ static const struct {
 	const char *text;
 	struct mistake told;
 } bad[] = {
+	{"allowed-recipients: 'a'b'", {1, 21, "", "does not end"}},
+	{"allowed-recipients: \"@x\\\\.test\"", {1, 21, "", "$ is missing"}},
+	{"allowed-recipients: \"a\\\".b\"", {1, 21, "", "not escaped"}},
+	{"^A*@x\\.test$", {1, 2, "", "capital letter"}},
+	{"^(0|1|2|3|4|5|6|7|8|9)(0|1|2|3|4|5|6|7|8|9)(0|1|2|3|4|5|6|7|8|9)@x\\.test$|^b@x\\.test$",
+	 {1, 86, "", "more than 1000"}},
+	{"^a\x7f"
+	 "@x\\.test$",
+	 {1, 3, "", "stand in an address"}},
+	{"^[^@]@x\\.test$", {1, 2, "", "class"}},
+	{"^[^a]@x\\.test$", {1, 2, "", "class"}},
+	{"^[]]@x\\.test$", {1, 2, "", "class"}},
+	{"^[\\d]@x\\.test$", {1, 2, "", "class"}},
+	{"^[^@]?@x\\.test$", {1, 2, "", "class"}},
+	{"a^@x\\.test$", {1, 1, "", "only at the ends"}},
+	{"\\.x\\.test", {1, 1, "", "$ is missing"}},
+	{"^.*\\.x.*\\.test$", {1, 1, "", "middle of a name"}},
+	{"@.+.+\\.x\\.test$", {1, 1, "", "at least one"}},
 	{"^(.*)@localhost.localdomain$", {1, 16, "", "not escaped"}},
 	{"internal-.*@example.(com|fr)$", {1, 20, "", "not escaped"}},
 	{"# so\n@example\\.com", {2, 1, "", "$ is missing"}},
@@ -125,6 +145,11 @@ START_TEST(long_ones_end_soon)
 	for (int i = 0; i < 1000; i++)
 		(void)buf_append_text(&text, "(a|b)");
 	ck_assert_ptr_null(listing_of(LISTING_MAILPIT, buf_span(&text), false, &told));
+	buf_clear(&text);
+	for (int i = 0; i < 500; i++)
+		(void)buf_append_char(&text, 'a');
+	ck_assert_ptr_null(listing_of(LISTING_MAILPIT, buf_span(&text), false, &told));
+	ck_assert(strstr(told.text, "longer than an address") != NULL);
 	while (text.len < 65536)
 		(void)buf_append_char(&text, '(');
 	ck_assert_ptr_null(listing_of(LISTING_MAILPIT, buf_span(&text), false, &told));

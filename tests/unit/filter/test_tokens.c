@@ -71,6 +71,14 @@ START_TEST(documents)
 		{"[\"\\udc00\"]", "[!"},
 		{"[\"\\ud800\\u0041\"]", "[!"},
 		{"[\"\\", "[!"},
+		{"[\"\\u00eg\"]", "[!"},
+		{"[\"\\u00E9\\uffff\\uD7FF\"]", "[s]."},
+		{"[\"\\ud83d\\n\"]", "[!"},
+		{"[\"\\ud83d\\u12\"]", "[!"},
+		{"[\"\\ud83d\\uffff\"]", "[!"},
+		{"[\"\\ud83dx\"]", "[!"},
+		{"[1e5,1E-5]", "[00]."},
+		{"{\"a", "{!"},
 		{"// no\n[]", "!"},
 	};
 
@@ -126,6 +134,32 @@ START_TEST(places)
 }
 END_TEST
 
+/* However it is written, a string has an end. */
+START_TEST(strings_are_not_endless)
+{
+	static const char *const pieces[] = {"x", "\\n", "\\u0041"};
+
+	for (size_t i = 0; i < sizeof(pieces) / sizeof(pieces[0]); i++) {
+		char got[16];
+		struct buf text;
+
+		buf_init(&text, 10 * TOKENS_TEXT_MAX);
+		(void)buf_append_char(&text, '"');
+		for (size_t n = 0; n < TOKENS_TEXT_MAX; n++)
+			(void)buf_append_text(&text, pieces[i]);
+		(void)buf_append_char(&text, '"');
+		spell(buf_span(&text), got, sizeof(got));
+		ck_assert_str_eq(got, "s.");
+		buf_truncate(&text, text.len - 1);
+		(void)buf_append_text(&text, pieces[i]);
+		(void)buf_append_char(&text, '"');
+		spell(buf_span(&text), got, sizeof(got));
+		ck_assert_str_eq(got, "!");
+		buf_release(&text);
+	}
+}
+END_TEST
+
 START_TEST(skips_whole_values)
 {
 	struct tokens tokens;
@@ -146,4 +180,4 @@ START_TEST(skips_whole_values)
 }
 END_TEST
 
-UNIT_MAIN("filter/tokens", documents, strings, places, skips_whole_values)
+UNIT_MAIN("filter/tokens", documents, strings, places, strings_are_not_endless, skips_whole_values)
