@@ -13,6 +13,11 @@ struct audit_line {
 	const char *after;
 };
 
+/* An entry of the whitelist as the trail keeps it: of a row of that table. */
+#define AUDIT_ENTRY_JSON                                                                           \
+	"json_object('id', id, 'pattern', pattern, 'action', CASE action WHEN 2 THEN 'deny' ELSE"  \
+	" 'allow' END, 'scope', scope, 'note', note, 'owner', owner, 'expires_at', expires_at)"
+
 /* In the writer, inside a transaction. */
 int audit_add(struct store *store, const struct audit_line *line, struct err *why);
 

@@ -217,14 +217,11 @@ static int change_row(const struct applying *a, struct whitelist_change *change,
 }
 
 /* One statement a line: a long list is one transaction, and others wait for it. */
-#define ENTRY_JSON                                                                                 \
-	"json_object('id', id, 'pattern', pattern, 'action', CASE action WHEN 2 THEN 'deny' ELSE"  \
-	" 'allow' END, 'scope', scope, 'note', note, 'owner', owner, 'expires_at', expires_at)"
-
-static const char sql_json[] = "SELECT " ENTRY_JSON " FROM whitelist WHERE id = ?1";
+static const char sql_json[] = "SELECT " AUDIT_ENTRY_JSON " FROM whitelist WHERE id = ?1";
 static const char sql_trail[] =
 	"INSERT INTO audit(at, actor, action, subject, before, after, entry, revision)"
-	" SELECT ?1, ?2, ?3, pattern, ?4, " ENTRY_JSON ", id, ?5 FROM whitelist WHERE id = ?6";
+	" SELECT ?1, ?2, ?3, pattern, ?4, " AUDIT_ENTRY_JSON
+	", id, ?5 FROM whitelist WHERE id = ?6";
 static const char sql_trail_removed[] =
 	"INSERT INTO audit(at, actor, action, subject, before, entry, revision)"
 	" VALUES(?1, ?2, ?3, ?7, ?4, ?6, ?5)";
@@ -328,79 +325,6 @@ static const struct store_verb verb_apply = {
 void queue_whitelist_apply(struct store *store, struct store_job *job)
 {
 	writer_submit(store, job, &verb_apply);
-}
-
-static const char sql_hits[] =
-	"UPDATE whitelist SET hits = hits + ?2, last_hit_at = max(last_hit_at, ?3) WHERE id = ?1";
-
-static int run_hits(struct store *store, struct store_job *job)
-{
-	const struct whitelist_hits *request = (const struct whitelist_hits *)job;
-	int code = ERR_OK;
-
-	for (size_t i = 0; code == ERR_OK && i < request->count; i++) {
-		struct query query;
-
-		code = query_begin(&query, &store->db, sql_hits, &job->why);
-		if (code != ERR_OK)
-			break;
-		query_give_int(&query, request->hits[i].id);
-		query_give_int(&query, request->hits[i].hits);
-		query_give_int(&query, request->hits[i].last_hit_at);
-		code = query_run(&query, &job->why);
-	}
-	return code;
-}
-
-static const struct store_verb verb_hits = {.name = "hits", .run = run_hits};
-
-void queue_whitelist_hits(struct store *store, struct store_job *job)
-{
-	writer_submit(store, job, &verb_hits);
-}
-
-/* --- what time does ------------------------------------------------------------------------- */
-
-#define IS_OVER "expires_at > 0 AND expired_at = 0 AND expires_at <= ?1"
-
-static const char sql_trail_expired[] =
-	"INSERT INTO audit(at, actor, action, subject, before, after, entry)"
-	" SELECT ?1, 'relay', 'whitelist.expire', pattern, " ENTRY_JSON ", " ENTRY_JSON
-	", id FROM whitelist WHERE " IS_OVER;
-static const char sql_expire[] = "UPDATE whitelist SET expired_at = ?1 WHERE " IS_OVER;
-static const char sql_next_expiry[] =
-	"SELECT min(expires_at) FROM whitelist WHERE expires_at > 0 AND expired_at = 0";
-
-static int run_at(struct store *store, const char *sql, int64_t now, struct err *why)
-{
-	struct query query;
-	int code = query_begin(&query, &store->db, sql, why);
-
-	if (code != ERR_OK)
-		return code;
-	query_give_int(&query, now);
-	return query_run(&query, why);
-}
-
-static int run_expire(struct store *store, struct store_job *job)
-{
-	struct whitelist_expire *expire = (struct whitelist_expire *)job;
-	struct query query;
-	int code = run_at(store, sql_trail_expired, expire->now, &job->why);
-
-	if (code == ERR_OK)
-		code = run_at(store, sql_expire, expire->now, &job->why);
-	expire->expired = code == ERR_OK ? (size_t)sqlite3_changes64(store->db.handle) : 0;
-	if (code == ERR_OK)
-		code = query_begin(&query, &store->db, sql_next_expiry, &job->why);
-	return code == ERR_OK ? query_only_int(&query, 0, &expire->next_at, &job->why) : code;
-}
-
-static const struct store_verb verb_expire = {.name = "expire", .run = run_expire};
-
-void queue_whitelist_expire(struct store *store, struct store_job *job)
-{
-	writer_submit(store, job, &verb_expire);
 }
 
 /* --- reading -------------------------------------------------------------------------------- */
