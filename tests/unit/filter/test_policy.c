@@ -1,4 +1,5 @@
 /* tests relay/filter/policy.c (CASES S173) */
+#include "relay/filter/judge.h"
 #include "relay/filter/policy.h"
 
 #include "tests/unit/filter/list.h"
@@ -107,4 +108,80 @@ START_TEST(sender)
 }
 END_TEST
 
-UNIT_MAIN("filter/policy", default_verdict, an_allowed_one_is_left_alone, sender)
+/* policy.hook: who is asked about, and what it may turn round; nothing else is. */
+START_TEST(the_hook)
+{
+	static const struct {
+		enum verdict_kind kind;
+		enum verdict_reason reason;
+		bool unlisted;
+	} rows[] = {
+		{VERDICT_DELIVER, REASON_ALLOWED, false},
+		{VERDICT_DELIVER, REASON_HOOK, false},
+		{VERDICT_DELIVER, REASON_NOT_LISTED, false},
+		{VERDICT_DROP, REASON_NOT_LISTED, true},
+		{VERDICT_DROP, REASON_EMPTY_LIST, true},
+		{VERDICT_DROP, REASON_EXPIRED, true},
+		{VERDICT_HOLD, REASON_POLICY, true},
+		{VERDICT_DROP, REASON_DENIED, false},
+		{VERDICT_DROP, REASON_UNSAFE_FORM, false},
+		{VERDICT_DROP, REASON_RESERVED, false},
+		{VERDICT_HOLD, REASON_RULE, false},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct verdict verdict = {.kind = rows[i].kind, .reason = rows[i].reason};
+		bool leaves = rows[i].kind == VERDICT_DELIVER;
+		struct policy_options off = {.hook_overrides = true};
+		struct policy_options narrow = {.screening = true, .default_verdict = VERDICT_HOLD};
+		struct policy_options wide = {
+			.screening = true, .hook_overrides = true, .default_verdict = VERDICT_HOLD};
+
+		ck_assert_msg(verdict_is_unlisted(&verdict) == rows[i].unlisted, "row %zu", i);
+		ck_assert(!policy_screens(NULL, &verdict) && !policy_screens(&off, &verdict));
+		ck_assert_int_eq(policy_screens(&narrow, &verdict), leaves);
+		ck_assert_int_eq(policy_screens(&wide, &verdict), leaves || rows[i].unlisted);
+		/* The hook's word comes first where it may override, else policy.default does. */
+		policy_apply(&wide, &verdict);
+		ck_assert_int_eq(verdict.kind, rows[i].kind);
+		policy_apply(&narrow, &verdict);
+		ck_assert_int_eq(verdict.kind, rows[i].unlisted ? VERDICT_HOLD : rows[i].kind);
+	}
+}
+END_TEST
+
+/* What it permits is looked at once more: only what no entry names, and while it may override. */
+START_TEST(what_the_hook_permits)
+{
+	static const struct {
+		const char *address;
+		bool permitted, overrides, leaves;
+	} rows[] = {
+		{"a@ok.test", false, false, true}, {"a@x.test", false, true, false},
+		{"a@x.test", true, false, false},  {"a@x.test", true, true, true},
+		{"no@ok.test", true, true, false}, {"\"a\"@x.test", true, true, false},
+		{"a@ok.test", true, true, true},
+	};
+	struct whitelist *list = list_of((const struct list_row[]){
+		{"ok.test", .id = 1}, {"no@ok.test", .id = 2, .deny = true}, {NULL}});
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct policy_options policy = {.screening = true,
+						.hook_overrides = rows[i].overrides};
+		struct judge_case at = {.list = whitelist_acquire(list),
+					.policy = &policy,
+					.permitted = rows[i].permitted};
+		struct address address;
+		struct verdict verdict;
+
+		ck_assert_int_eq(address_parse(span_of(rows[i].address), &address, NULL), ERR_OK);
+		judge_address(&at, &address, &verdict);
+		ck_assert_msg((verdict.kind == VERDICT_DELIVER) == rows[i].leaves, "row %zu", i);
+		whitelist_release(&at.list);
+	}
+	whitelist_free(&list);
+}
+END_TEST
+
+UNIT_MAIN("filter/policy", the_hook, what_the_hook_permits, default_verdict,
+	  an_allowed_one_is_left_alone, sender)

@@ -198,6 +198,32 @@ START_TEST(nothing_is_left_of_the_last_one)
 }
 END_TEST
 
+START_TEST(by_rule_or_hook)
+{
+	static const struct {
+		struct verdict verdict;
+		const char *want;
+	} rows[] = {
+		{{VERDICT_DELIVER, REASON_ALLOWED, .pattern = "x.test"}, "allowed by x.test"},
+		{{VERDICT_DELIVER, REASON_ALLOWED, .pattern = "x.test", .rule = "r"},
+		 "allowed by x.test, rule r"},
+		{{VERDICT_DELIVER, REASON_RULE, .rule = "r"}, "rule r overrides the whitelist"},
+		{{VERDICT_HOLD, REASON_RULE, .rule = "r"}, "rule r"},
+		{{VERDICT_DROP, REASON_RULE, .rule = "r"}, "rule r"},
+		{{VERDICT_REDIRECT, REASON_RULE, .rule = "r", .redirect_to = "qa@x.test"},
+		 "rule r redirects it to qa@x.test"},
+		{{VERDICT_DELIVER, REASON_HOOK}, "no entry allows it, the policy hook does"},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char sentence[200];
+
+		verdict_sentence(&rows[i].verdict, sentence, sizeof(sentence));
+		ck_assert_str_eq(sentence, rows[i].want);
+	}
+}
+END_TEST
+
 START_TEST(who_allows_all)
 {
 	static const struct {
@@ -224,4 +250,4 @@ END_TEST
 
 UNIT_MAIN("filter/ruling", in_words, what_is_no_near_miss, nor_one_that_is_gone,
 	  the_most_specific_is_named, else_the_older_one, nothing_is_left_of_the_last_one,
-	  who_allows_all)
+	  by_rule_or_hook, who_allows_all)
