@@ -40,8 +40,8 @@ TESTS = ["tests/unit/filter/test_pattern.c", "tests/unit/filter/test_verdict.c",
          "tests/unit/filter/test_oracle.c"]
 HELPERS = ["tests/unit/mail/corpora.c"]
 JUDGE = "tests/property/judge.c"
-LIBRARIES = ["libfilter.a", "libmail.a", "libqueue.a", "libschema.a", "libbase.a"]
-PACKAGES = ["check", "sqlite3", "openssl", "libidn2", "yaml-0.1", "jansson"]
+LIBRARIES = ["libfilter.a", "libmail.a", "libwire.a", "libqueue.a", "libschema.a", "libbase.a"]
+PACKAGES = ["check", "sqlite3", "openssl", "libidn2", "yaml-0.1", "jansson", "libgsasl"]
 CPU_SECONDS = 20  # for all tests of one mutant: ten times what they need
 PATIENCE = 240  # seconds, for one that waits for ever
 MEMORY = 3 << 30
