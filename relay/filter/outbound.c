@@ -60,9 +60,10 @@ static struct span cut_field(struct span *text)
 	return field;
 }
 
+/* `text` is not empty. */
 static bool is_empty_line(struct span text)
 {
-	return text.len > 0 && (text.data[0] == '\r' || text.data[0] == '\n');
+	return text.data[0] == '\r' || text.data[0] == '\n';
 }
 
 /*

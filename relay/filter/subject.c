@@ -32,11 +32,11 @@ static bool needs_encoding(struct span tag)
 	return !span_is_ascii(tag) || contains(tag, span_of("=?"));
 }
 
-/* `rest` begins with no blank and no fold: a word in front of it would run into it. */
+/* `rest`, which begins with no blank, does not begin with a fold either: a word would run into it.
+ */
 static bool touches(struct span rest)
 {
-	return rest.len > 0 && !ascii_is_blank(rest.data[0]) && rest.data[0] != '\r' &&
-	       rest.data[0] != '\n';
+	return rest.len > 0 && rest.data[0] != '\r' && rest.data[0] != '\n';
 }
 
 /*

@@ -87,10 +87,10 @@ static struct span without_end_blanks(struct span line)
 	return line;
 }
 
-/* At the start of a line: a fold wants one. */
+/* At the start of a line: a fold wants one. Not of blanks alone. */
 static struct span with_one_blank(struct span line)
 {
-	while (line.len > 1 && ascii_is_blank(line.data[0]) && ascii_is_blank(line.data[1]))
+	while (ascii_is_blank(line.data[0]) && ascii_is_blank(line.data[1]))
 		line = span_skip(line, 1);
 	return line;
 }

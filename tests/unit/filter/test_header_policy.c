@@ -208,10 +208,10 @@ static const struct row defanged[] = {
 	 " <4578928b21dace0314b2c3166dbc4bd7@blocked.invalid>, \"A (blocked)\"\r\n"
 	 " <0764ef852e186abd66e4b5331a43b38b@blocked.invalid>\r\n" OF_TO
 	 " L <l@[192.0.2.1]>, \"a b\"@blocked.invalid, A <a%b@blocked.invalid>\r\n"},
-	{"To: X <x.y-z_+'~@evil.example>, =40 <b@ok.example>, \"x\ty\x7f\" <c@ok.example>\r\n",
+	{"To: X <x.y-z_+'~@evil.example>, =40 <b@ok.example>, \"x\x7f\ty\" <c@ok.example>\r\n",
 	 "To: \"X (blocked)\" <x.y-z_+'~=evil.example@blocked.invalid>, \"= 40\"\r\n"
-	 " <b@ok.example>, =?utf-8?q?x_y=EF=BF=BD?= <c@ok.example>\r\n" OF_TO
-	 " X <x.y-z_+'~@evil.example>, =40 <b@ok.example>, \"x\ty\x7f\" <c@ok.example>\r\n"},
+	 " <b@ok.example>, =?utf-8?q?x=EF=BF=BD_y?= <c@ok.example>\r\n" OF_TO
+	 " X <x.y-z_+'~@evil.example>, =40 <b@ok.example>, \"x\x7f\ty\" <c@ok.example>\r\n"},
 	/* denied, another scope, expired; a form that is never delivered */
 	{"To: bad@ok.example\r\n",
 	 "To: \"bad at ok.example (blocked)\" <bad=ok.example@blocked.invalid>\r\n" OF_TO
