@@ -46,6 +46,9 @@ struct ask {
 	enum hook_dialect dialect;
 	bool allow_route;
 	bool sent; /* the request reached somebody, as far as we know */
+	/* One for all of it: what is asked about together comes back together. */
+	int64_t rest_ms;
+	uint32_t random;
 	bool has_key;
 	struct cache_key key;
 	struct request request;

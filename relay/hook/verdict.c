@@ -22,20 +22,17 @@ static bool is_too_late(const struct hook *hook, const struct screened_recipient
 
 static int64_t next_time(const struct ask *ask, const struct asked *asked, int64_t now)
 {
-	const struct hook *hook = ask->hook;
-	int64_t rest = hook->rest_until_ms - clock_mono_ms();
+	const struct hook_options *options = ask->hook->options;
 	int64_t wait = asked->decision.wait_ms;
 	int64_t backoff = 0;
-	uint32_t random;
 
-	secret_random(&random, sizeof(random));
 	if (!asked->decision.later && ask->sent)
-		backoff = backoff_wait_ms(hook->options->schedule_ms, hook->options->schedule_count,
-					  asked->recipient->asked + 1, random);
+		backoff = backoff_wait_ms(options->schedule_ms, options->schedule_count,
+					  asked->recipient->asked + 1, ask->random);
 	if (wait < backoff)
 		wait = backoff;
-	if (wait < rest)
-		wait = rest;
+	if (wait < ask->rest_ms)
+		wait = ask->rest_ms;
 	return now + (wait > WAIT_LEAST_MS ? wait : WAIT_LEAST_MS);
 }
 
@@ -198,6 +195,8 @@ void ask_conclude(struct ask *ask)
 	int64_t now = clock_wall_ms();
 
 	request_end(&ask->request, ask->hook->multi);
+	secret_random(&ask->random, sizeof(ask->random));
+	ask->rest_ms = ask->hook->rest_until_ms - clock_mono_ms();
 	ask->arena = arena_new();
 	ask->outcomes = mem_array(ask->count, sizeof(*ask->outcomes));
 	ask->redirects = mem_array(ask->count, sizeof(*ask->redirects));

@@ -288,6 +288,16 @@ def test_json_undecided_ones_are_asked_about_alone(asking, hop):
     assert [q.json["recipients"][-1]["attempt"] for q in hook.requests] == [1, 2, 3]
 
 
+def test_json_what_is_asked_about_together_stays_together(asking, hop):
+    """A retry has its jitter once, not for each recipient: one request a message."""
+    names = ["r%d@ok.test" % i for i in range(50)]
+    relay, hook = asking(lambda r: decisions(r) if len(hook.requests) == 3
+                         else b"HTTP/1.1 503 No\r\n\r\n", dialect="json", schedule="[2s]")
+    message = send(relay, *names)
+    relay.wait_states(message, {name: "delivered" for name in names})
+    assert [len(q.json["recipients"]) for q in hook.requests] == [50, 50, 50]
+
+
 def test_cache(asking, hop):
     relay, hook = asking(decisions, dialect="json", more=", cache: 1m")
     for number in range(3):
@@ -320,7 +330,7 @@ def test_C6_a_dead_hook_costs_nothing(make_daemon, make_hook, hop):
     """10,000 recipients wait for it without work; then it comes, and all of them go."""
     port = free_port()
     relay = make_daemon(hop.address, settings("http://127.0.0.1:%d/auth" % port, "json",
-                                              schedule="[1s]"))
+                                              ", timeout: 60s", schedule="[1s]"))
     relay.allow("ok.test")
     messages = [send(relay, *("r%d@ok.test" % i for i in range(1000))) for _ in range(10)]
     wait_for(lambda: relay.get("/status")["hook"]["last_error"], "the first failure")
@@ -341,6 +351,7 @@ def test_C6_a_dead_hook_costs_nothing(make_daemon, make_hook, hop):
     relay.hup()
     wait_for(lambda: relay.get("/status")["queue"]["recipients"].get("delivered") == 10000,
              "all of them", timeout=120)
+    assert "outcome=undecided" not in relay.log()
     assert len(hook.requests) == len(messages)
     # Nobody saw the questions before: this is the first attempt.
     assert {r["attempt"] for q in hook.requests for r in q.json["recipients"]} == {1}
