@@ -24,7 +24,8 @@ void decision_clean(struct span text, char *out, size_t size)
 	out[cut.len] = '\0';
 }
 
-static void say(struct decision *decision, const char *format, va_list arguments)
+__attribute__((format(printf, 2, 0))) static void say(struct decision *decision, const char *format,
+						      va_list arguments)
 {
 	char text[sizeof(decision->reason) - sizeof(PREFIX)];
 	char clean[sizeof(text)];

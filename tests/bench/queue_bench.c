@@ -62,10 +62,13 @@ static void post(struct store *store, struct letter *letter, const struct plan *
 			    span_make(content, left < (long)sizeof(content) ? (size_t)left
 									    : sizeof(content)));
 	for (long i = 0; i < plan->recipients; i++)
-		letter->recipients[i] = (struct new_recipient){
-			.address = "somebody@example.com",
-			.state = STATE_QUEUED,
-			.ruling = {"deliver", "allowed by example.com", 1, 1, NULL}};
+		letter->recipients[i] =
+			(struct new_recipient){.address = "somebody@example.com",
+					       .state = STATE_QUEUED,
+					       .ruling = {.verdict = "deliver",
+							  .reason = "allowed by example.com",
+							  .entry = 1,
+							  .revision = 1}};
 	letter->message = (struct new_message){
 		.id = ulid_new(now),
 		.received_at = now,
