@@ -82,6 +82,7 @@ START_TEST(nor_one_that_is_gone)
 	struct list_row rows[101] = {{"x.test", 1}, {NULL}};
 	struct whitelist_change gone = {.operation = ENTRY_REMOVE, .entry = {.id = 1}};
 	const struct whitelist_snapshot *snapshot;
+	struct pattern pattern;
 	struct whitelist *list;
 	struct address address;
 	struct verdict verdict;
@@ -102,6 +103,14 @@ START_TEST(nor_one_that_is_gone)
 		whitelist_release(&snapshot);
 		whitelist_publish(list, &gone, 1, 2);
 	}
+	/* In the layer above it is found again. */
+	gone.operation = ENTRY_ADD;
+	gone.entry = list_entry(&rows[0], &pattern);
+	whitelist_publish(list, &gone, 1, 3);
+	snapshot = whitelist_acquire(list);
+	verdict_explain(snapshot, &address, span_of(""), 100, &verdict);
+	ck_assert_str_eq(verdict.nearest, "x.test");
+	whitelist_release(&snapshot);
 	whitelist_free(&list);
 	whitelist_free(&list);
 }
