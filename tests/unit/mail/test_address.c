@@ -325,6 +325,56 @@ START_TEST(kinds_and_flags)
 }
 END_TEST
 
+static int parse_of(const char *text)
+{
+	struct address address;
+	struct err why = {""};
+	int code = address_parse_path(span_of(text), ADDRESS_FORWARD_PATH, &address, &why);
+
+	ck_assert((code == ERR_OK) == (why.text[0] == '\0'));
+	return code;
+}
+
+/* RFC 5321 4.5.3.1: to the octet. */
+START_TEST(limits_to_the_octet)
+{
+	char q[80], d[200], text[400];
+	struct address address;
+
+	memset(q, 'q', sizeof(q));
+	memset(d, 'd', sizeof(d));
+	d[63] = d[127] = '.';
+	snprintf(text, sizeof(text), "<\"%.62s\"@b.test>", q);
+	ck_assert_int_eq(parse_of(text), ERR_OK);
+	snprintf(text, sizeof(text), "<\"%.63s\"@b.test>", q);
+	ck_assert_int_eq(parse_of(text), ERR_LIMIT);
+	snprintf(text, sizeof(text), "<\"%.60s\\\"\"@b.test>", q);
+	ck_assert_int_eq(parse_of(text), ERR_OK);
+	snprintf(text, sizeof(text), "<\"%.61s\\\"\"@b.test>", q);
+	ck_assert_int_eq(parse_of(text), ERR_LIMIT);
+	snprintf(text, sizeof(text), "<%.64s@%.189s>", q, d);
+	ck_assert_uint_eq(strlen(text), 256);
+	ck_assert_int_eq(parse_of(text), ERR_OK);
+	ck_assert_int_eq(address_parse(span_make(text + 1, 254), &address, NULL), ERR_OK);
+	snprintf(text, sizeof(text), "<%.64s@%.190s>", q, d);
+	ck_assert_int_eq(parse_of(text), ERR_LIMIT);
+	ck_assert_int_eq(address_parse(span_make(text + 1, 255), &address, NULL), ERR_LIMIT);
+	ck_assert_int_eq(parse_of("<\" \x7e\"@b.test>"), ERR_OK);
+	ck_assert_int_eq(parse_of("<\"\x1f\"@b.test>"), ERR_SYNTAX);
+	ck_assert_int_eq(parse_of("<\"\x7f\"@b.test>"), ERR_SYNTAX);
+	ck_assert_int_eq(parse_of("<\"\\\xc2\x80\"@b.test>"), ERR_SYNTAX);
+	ck_assert_int_eq(parse_of("<\""), ERR_SYNTAX);
+	ck_assert_int_eq(parse_of("<\">"), ERR_SYNTAX);
+	ck_assert_int_eq(parse_of("<\"\\>"), ERR_SYNTAX);
+	ck_assert_int_eq(parse_of("<"), ERR_SYNTAX);
+	ck_assert_int_eq(parse_of(""), ERR_SYNTAX);
+	ck_assert_int_eq(parse_of("<@>"), ERR_SYNTAX);
+	ck_assert_int_eq(parse_of("<a@>"), ERR_SYNTAX);
+	ck_assert_int_eq(parse_of("<a>"), ERR_SYNTAX);
+	ck_assert_int_eq(address_parse(span_of(""), &address, NULL), ERR_SYNTAX);
+}
+END_TEST
+
 /* postmaster and <> have no domain, and are not each other. */
 static void nobody_without_a_domain(void)
 {
@@ -498,5 +548,5 @@ START_TEST(corpus_paths)
 }
 END_TEST
 
-UNIT_MAIN("mail/address", cases_2e, more_forms, kinds_and_flags, keys_and_equality, host_names,
-	  corpus_paths)
+UNIT_MAIN("mail/address", limits_to_the_octet, cases_2e, more_forms, kinds_and_flags,
+	  keys_and_equality, host_names, corpus_paths)
