@@ -333,7 +333,8 @@ static void pump_near(struct carry *c)
 	 */
 	if (c->state == CARRY_COMMANDS && !carry_has_slots(c))
 		flush_near(c);
-	if (c->state == CARRY_HEADER && push_header(c) && drop_stand_in(c))
+	/* In this order: with the stand-in the worker says that the header is its last word. */
+	if (c->state == CARRY_HEADER && drop_stand_in(c) && push_header(c))
 		c->state = CARRY_BODY;
 	if (c->state == CARRY_BODY)
 		pump_body(c);

@@ -102,7 +102,10 @@ struct job {
 	size_t count;
 	struct job_recipient *recipients;
 
-	/* the worker's, before it says MAIL: `header_ready` publishes them */
+	/*
+	 * the worker's, before it says MAIL: `header_ready` publishes them. The header once more
+	 * before its stand-in, when the list has changed; the carry sends it behind that.
+	 */
 	struct buf header;		 /* the header section of the copy that leaves */
 	struct outbound_count rewritten; /* what is not in it as it was stored */
 	int64_t body_size;		 /* octets that follow it */

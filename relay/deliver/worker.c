@@ -20,6 +20,8 @@
 #include "relay/deliver/dial.h"
 
 #define PIECE_MAX (16 * 1024)
+/* What expires meanwhile is looked at again; what the list says anew is at any age. */
+#define HEADER_FRESH_MS 100
 
 /*
  * libesmtp edits headers (LIBESMTP 7), so it gets one it has nothing to add to
@@ -51,6 +53,8 @@ struct worker {
 	bool cut;	  /* the line was cut: a line end, which the carry removes, is due */
 	char last;	  /* the last octet given */
 	bool began;	  /* the stand-in header was given */
+	int64_t revision; /* of the list the header was written by */
+	int64_t header_at_ms;
 };
 
 static int read_chunk(struct worker *w, struct err *why)
@@ -102,8 +106,32 @@ static int write_header(struct worker *w)
 		code = outbound_header(&at, span_of(m->added_fields),
 				       span_first(buf_span(&w->chunk), w->at), &job->header,
 				       &job->rewritten);
+	w->revision = whitelist_revision(at.list);
+	w->header_at_ms = clock_mono_ms();
 	whitelist_release(&at.list);
 	return code;
+}
+
+static bool is_fresh(struct worker *w)
+{
+	const struct whitelist_snapshot *list = whitelist_acquire(w->whitelist);
+	bool fresh = whitelist_revision(list) == w->revision &&
+		     clock_mono_ms() - w->header_at_ms < HEADER_FRESH_MS;
+
+	whitelist_release(&list);
+	return fresh;
+}
+
+/*
+ * The next hop wants the message: it may have taken its time, and the list of now
+ * counts for the header as it did for RCPT. The carry sends it behind the stand-in.
+ */
+static int write_header_again(struct worker *w)
+{
+	if (is_fresh(w))
+		return ERR_OK;
+	buf_clear(&w->order.job->header);
+	return write_header(w);
 }
 
 /* Read as far as the header section goes and write the header of the copy that leaves. */
@@ -213,8 +241,14 @@ static const char *on_body(void **ctx, int *len, void *arg)
 		return NULL;
 	}
 	*len = (int)sizeof(stand_in) - 1;
-	if (w->began)
+	if (w->began) {
 		piece = next_piece(w, len);
+	} else if (write_header_again(w) != ERR_OK) {
+		/* libesmtp takes errno for the sign to break off without a dot. */
+		*len = 0;
+		errno = EIO;
+		return NULL;
+	}
 	w->began = true;
 	if (piece != NULL || w->left == 0)
 		errno = 0;

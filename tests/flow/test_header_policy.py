@@ -5,10 +5,12 @@ Byte tables are in tests/unit/filter/test_header_policy.c; here it goes through 
 
 import re
 import subprocess
+import threading
 
 import pytest
 
 from daemon import STAGEPOST, Smtp, wait_for, without_received
+from nexthop import Conversation, NextHop
 
 LISTED = "tester@example.com"
 CONTENT = (b"From: Shop <shop@customer.example>\r\n"
@@ -232,3 +234,50 @@ def test_dkim(relay, hop, signer, canonical):
     assert b"\r\nDKIM-Signature" not in arrived
     assert b"\r\nX-Stagepost-Original-DKIM-Signature: v=1;" in arrived
     assert not signer.verify(arrived)
+
+
+class Hesitating(NextHop):
+    """It says nothing to the first RCPT before `go` is set."""
+
+    def __init__(self):
+        self.asked = threading.Event()
+        self.go = threading.Event()
+        super().__init__()
+
+    def converse(self, connection, number):
+        return HesitatingConversation(self, connection, number)
+
+
+class HesitatingConversation(Conversation):
+    def on_rcpt(self, address, line):
+        self.hop.asked.set()
+        self.hop.go.wait(30)
+        super().on_rcpt(address, line)
+
+
+@pytest.mark.parametrize("how", ["removed", "expired"])
+def test_the_list_at_the_time_of_354_counts(make_daemon, how):
+    """The header was ready before MAIL; the next hop took its time."""
+    hop = Hesitating()
+    relay = make_daemon(hop.address)
+    relay.allow(LISTED)
+    entry = relay.post("/whitelist", {
+        "pattern": "real@customer.example",
+        **({"expires_in": "2s"} if how == "expired" else {})}).json["id"]
+    content = CONTENT.replace(b"Cc: =?utf-8?q?J=C3=BCrgen?= <j@customer.example>\r\n", b"")
+    with Smtp(relay.smtp_port) as client:
+        number = client.send("app@customer.example", [LISTED], content)
+    assert hop.asked.wait(20)
+    if how == "removed":
+        relay.remove(entry)
+    else:
+        wait_for(lambda: relay.post("/check", {"recipients": ["real@customer.example"]})
+                 .json["items"][0]["verdict"] == "drop", "the entry to expire")
+    hop.go.set()
+    relay.wait_states(number, {LISTED: "delivered"})
+    copy = without_received(hop.snapshot()[-1].content)
+    assert copy.split(b"\r\nX-Stagepost")[0].endswith(b"<real=customer.example@blocked.invalid>")
+    # One header, and all of it.
+    assert copy.count(b"\r\nTo: ") == 1 + CONTENT.count(b"\r\nTo: real@")
+    assert copy.endswith(b"\r\n\r\nTo: real@customer.example\r\n")
+    hop.close()
