@@ -255,6 +255,20 @@ static int redirect(struct store *store, const struct order *order, const struct
 	return code == ERR_OK ? write_move(store, order, subject, to, why) : code;
 }
 
+static const char sql_let_go[] = "UPDATE recipient SET released = 1 WHERE id = ?1";
+
+/* As of those it stands for: a person has answered the rules that hold. */
+static int let_go(struct store *store, int64_t id, struct err *why)
+{
+	struct query query;
+	int code = query_begin(&query, &store->db, sql_let_go, why);
+
+	if (code != ERR_OK)
+		return code;
+	query_give_int(&query, id);
+	return query_run(&query, why);
+}
+
 static int add_target(struct store *store, const struct order *order, const struct place *place,
 		      const struct ruling *ruling, struct err *why)
 {
@@ -263,8 +277,9 @@ static int add_target(struct store *store, const struct order *order, const stru
 					  .ruling = *ruling,
 					  .notify = "NEVER", /* the sender never named it */
 					  .origin = "release"};
+	int code = place_fill(store, place, &recipient, order->now, order->actor, why);
 
-	return place_fill(store, place, &recipient, order->now, order->actor, why);
+	return code == ERR_OK ? let_go(store, place->id, why) : code;
 }
 
 /* May mail stand for others at this place? ERR_OK, or ERR_CONFLICT. */

@@ -4,6 +4,8 @@
 #include "queue/accept.h"
 #include "queue/history.h"
 
+#define CHAIN_MAX 32 /* of recipients that stand for one another; a longer one is a circle */
+
 static const char sql_same[] = "SELECT" SUBJECT_COLUMNS " FROM recipient WHERE id >= ?1 AND id < ?2"
 			       " AND address = ?3 COLLATE NOCASE ORDER BY id";
 
@@ -65,6 +67,47 @@ int place_find(struct store *store, int64_t message, const char *address, struct
 	if (code != ERR_OK || place_out->is_taken)
 		return code;
 	return find_end(store, message, place_out, why);
+}
+
+static const char sql_to[] = "SELECT redirect_to FROM recipient WHERE id = ?1";
+
+/* Whom another one stands for, and there is one (queue/check.c): the next of the chain. */
+static int follow(struct store *store, struct place *place, struct err *why)
+{
+	const char *to = NULL;
+	struct query query;
+	bool row;
+	int code = query_begin(&query, &store->db, sql_to, why);
+
+	if (code != ERR_OK)
+		return code;
+	query_give_int(&query, place->subject.id);
+	code = query_row(&query, &row, why);
+	if (code == ERR_OK && row) {
+		to = query_take_copy(&query, store->scratch);
+		query_end(&query);
+	}
+	return code == ERR_OK ? place_find(store, message_of(place->subject.id),
+					   to != NULL ? to : "", place, why)
+			      : code;
+}
+
+int place_refusal(struct store *store, const struct place *place, int64_t id,
+		  const char **sentence_out, struct err *why)
+{
+	struct place at = *place;
+	int code = ERR_OK;
+	size_t steps = 0;
+
+	*sentence_out = NULL;
+	if (!place->is_taken && place->id == 0)
+		*sentence_out = "there is no room for another recipient in its place";
+	while (code == ERR_OK && at.is_taken && at.subject.id != id &&
+	       at.subject.state == STATE_REDIRECTED && ++steps < CHAIN_MAX)
+		code = follow(store, &at, why);
+	if (at.is_taken && (at.subject.id == id || steps == CHAIN_MAX))
+		*sentence_out = "it would be redirected in a circle";
+	return code;
 }
 
 int place_fill(struct store *store, const struct place *place,

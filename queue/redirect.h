@@ -14,6 +14,12 @@ struct place {
 
 int place_find(struct store *store, int64_t message, const char *address, struct place *place_out,
 	       struct err *why);
+/*
+ * Why nobody would get it there in the place of the recipient `id`: there is no
+ * room, or who is there is redirected in turn, and in the end to `id`. NULL: somebody would.
+ */
+int place_refusal(struct store *store, const struct place *place, int64_t id,
+		  const char **sentence_out, struct err *why);
 /* A new recipient at a place with room; its story begins with when and by whom it was added. */
 int place_fill(struct store *store, const struct place *place,
 	       const struct new_recipient *recipient, int64_t now, const char *actor,

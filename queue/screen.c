@@ -293,38 +293,46 @@ static int tell(struct store *store, const struct screen_outcome *outcome, enum 
 
 /* --- redirect ----------------------------------------------------------------------------- */
 
-static int add_redirect(struct store *store, const struct screen_outcome *outcome, int64_t now,
-			struct err *why)
+/* Where who stands for it is, or goes; where nobody would get it, it is dropped instead. */
+static int find_redirect(struct store *store, struct screen_outcome *outcome,
+			 struct place *place_out, struct err *why)
 {
-	struct place place;
+	const char *refusal;
 	int code = place_find(store, message_of(outcome->recipient), outcome->redirect->address,
-			      &place, why);
+			      place_out, why);
 
-	if (code != ERR_OK || place.is_taken)
+	if (code == ERR_OK)
+		code = place_refusal(store, place_out, outcome->recipient, &refusal, why);
+	if (code != ERR_OK || refusal == NULL)
 		return code;
-	if (place.id == 0)
-		return err_set(why, ERR_LIMIT, "the message has no room for another recipient");
-	return place_fill(store, &place, outcome->redirect, now, NULL, why);
+	outcome->outcome = TRANSITION_DROP;
+	outcome->verdict = "drop";
+	outcome->reason = arena_printf(store->scratch, "%s: %s", outcome->reason, refusal);
+	outcome->redirect = NULL;
+	return ERR_OK;
 }
 
 /* --- one outcome --------------------------------------------------------------------------- */
 
-static int move(struct store *store, const struct screen_outcome *outcome, int64_t events,
+static int move(struct store *store, const struct screen_outcome *decided, int64_t events,
 		int64_t now, struct err *why)
 {
+	struct screen_outcome own = *decided;
+	const struct screen_outcome *outcome = &own;
 	enum state to = STATE_SCREENING;
-	int code = outcome->outcome == TRANSITION_UNCLAIM
-			   ? ERR_OK
-			   : state_move(STATE_SCREENING, outcome->outcome, &to, why);
+	struct place place = {.is_taken = true};
+	int code = own.redirect != NULL ? find_redirect(store, &own, &place, why) : ERR_OK;
 
+	if (code == ERR_OK && outcome->outcome != TRANSITION_UNCLAIM)
+		code = state_move(STATE_SCREENING, outcome->outcome, &to, why);
 	if (code == ERR_OK)
 		code = tell(store, outcome, to, &events, now, why);
 	if (code == ERR_OK && outcome->verdict != NULL)
 		code = write_ruling(store, outcome, why);
 	if (code == ERR_OK)
 		code = write_state(store, outcome, to, events, now, why);
-	if (code == ERR_OK && outcome->redirect != NULL)
-		code = add_redirect(store, outcome, now, why);
+	if (code == ERR_OK && outcome->redirect != NULL && !place.is_taken)
+		code = place_fill(store, &place, outcome->redirect, now, NULL, why);
 	if (code != ERR_OK)
 		return code;
 	counters_move(&store->counters, STATE_SCREENING, to);

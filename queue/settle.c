@@ -290,15 +290,18 @@ static int settle_redirected(struct store *store, const struct settlement *settl
 	struct settlement dropped = *settlement;
 	struct ruling ruling;
 	struct place place = {.is_taken = false};
+	const char *refusal = NULL;
 	int code = ERR_OK;
 
 	if (target != NULL && present->wish == WISH_NONE)
 		code = find_stand_in(store, settlement, standing, &place, why);
+	if (code == ERR_OK)
+		code = place_refusal(store, &place, settlement->recipient, &refusal, why);
 	if (code != ERR_OK)
 		return code;
 	if (present->wish != WISH_NONE)
 		return settle_held(store, settlement, present, now, why);
-	if (!place.is_taken && place.id == 0) {
+	if (refusal != NULL) {
 		if (settlement->ruling != NULL) {
 			ruling = *settlement->ruling;
 			ruling.verdict = "drop";
@@ -306,13 +309,16 @@ static int settle_redirected(struct store *store, const struct settlement *settl
 			dropped.ruling = &ruling;
 		}
 		dropped.outcome = TRANSITION_DROP;
-		dropped.reason = "there is no room for another recipient in its place";
+		dropped.reason =
+			arena_printf(store->scratch, "%s: %s", settlement->reason, refusal);
 		return settle_held(store, &dropped, present, now, why);
 	}
 	code = settle_held(store, settlement, present, now, why);
 	if (code == ERR_OK && !place.is_taken)
 		code = place_fill(store, &place, target, now, NULL, why);
-	*standing = (struct standing){message_of(settlement->recipient), target->address};
+	/* One that is redirected itself may lead back to the next one. */
+	if (place.subject.state != STATE_REDIRECTED)
+		*standing = (struct standing){message_of(settlement->recipient), target->address};
 	return code;
 }
 

@@ -125,10 +125,51 @@ void envelope_add(struct envelope *envelope, const struct smtp_recipient *recipi
 	envelope->has_special = envelope->has_special || address->utf8 || address->quoted;
 }
 
+/* The recipient that stands for it, when the envelope has it. */
+static const struct new_recipient *stand_in(const struct envelope *envelope,
+					    const struct new_recipient *row)
+{
+	uint32_t slot = row->state == STATE_REDIRECTED
+				? *find_slot(envelope, span_of(row->ruling.redirect_to))
+				: 0;
+
+	return slot != 0 ? &envelope->recipients[slot - 1] : NULL;
+}
+
+/* It is redirected to one that is redirected in turn, and so on, and in the end to itself. */
+static bool is_in_circle(const struct envelope *envelope, const struct new_recipient *row)
+{
+	const struct new_recipient *next = stand_in(envelope, row);
+	size_t steps = 0;
+
+	while (next != NULL && next != row && ++steps < envelope->count)
+		next = stand_in(envelope, next);
+	return next != NULL && next->state == STATE_REDIRECTED;
+}
+
+/* Nobody would get it. One of a circle that is dropped is where the others end. */
+static void break_circles(struct envelope *envelope)
+{
+	for (size_t i = 0; i < envelope->count; i++) {
+		struct new_recipient *row = &envelope->recipients[i];
+
+		if (row->state != STATE_REDIRECTED || !is_in_circle(envelope, row))
+			continue;
+		row->state = STATE_DROPPED;
+		row->ruling.verdict = verdict_kind_name(VERDICT_DROP);
+		row->ruling.reason =
+			arena_printf(envelope->arena, "%s: that is a circle", row->ruling.reason);
+		row->ruling.redirect_to = NULL;
+		envelope->redirect--;
+		envelope->drop++;
+	}
+}
+
 void envelope_redirect(struct envelope *envelope, const struct judge_case *at)
 {
 	size_t given = envelope->count;
 
+	break_circles(envelope);
 	for (size_t i = 0; i < given && envelope->redirect > 0; i++) {
 		const struct new_recipient *row = &envelope->recipients[i];
 		struct new_recipient target;

@@ -46,7 +46,8 @@ void envelope_add(struct envelope *envelope, const struct smtp_recipient *recipi
 
 /*
  * When all are there: one recipient for all that are redirected to the same
- * mailbox, judged itself, unless the envelope has it already.
+ * mailbox, judged itself, unless the envelope has it already. Where that goes
+ * in a circle nobody would get it: one of them is dropped.
  */
 void envelope_redirect(struct envelope *envelope, const struct judge_case *at);
 

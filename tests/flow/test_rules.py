@@ -354,3 +354,40 @@ def test_the_tool(relay):
     tool(relay, "rule", "list", want=1)
     tool(relay, "rule", "remove", "prod", want=1)
     tool(relay, "rule", "add", "prod", want=64)
+
+
+def circle(relay):
+    rule(relay, "a-to-b", "redirect", recipient="a@example.com", redirect_to="b@example.com")
+    rule(relay, "b-to-a", "redirect", recipient="b@example.com", redirect_to="a@example.com")
+
+
+@pytest.mark.parametrize("when", ["accepted", "under way"])
+def test_a_circle_of_redirects_ends_somewhere(relay, hop, when):
+    """P2, P4: not both redirected to each other, with nobody who has it or says why not."""
+    relay.allow("example.com")
+    if when == "accepted":
+        circle(relay)
+    else:
+        relay.post("/delivery/pause")
+    both = send(relay, ["a@example.com", "b@example.com"])
+    one = send(relay, ["a@example.com"])
+    if when == "under way":
+        circle(relay)
+        relay.post("/delivery/resume")
+    for number in (both, one):
+        wait_for(lambda: sorted(relay.states(number).values()) == ["dropped", "redirected"],
+                 "the end of the circle")
+    told = next(r for r in relay.message(both)["recipients"] if r["state"] == "dropped")
+    assert told["verdict"] == "drop" and "circle" in told["reason"], told
+    assert hop.offered == []
+    assert "No problem was found." in tool(relay, "dbcheck")
+
+
+def test_who_is_released_to_is_not_held_by_the_rule_that_was_answered(relay, hop):
+    relay.allow(QA)
+    rule(relay, "look", "hold", headers=[field("Subject", "*order*")])
+    number = send(relay, [ALICE])
+    assert relay.states(number) == {ALICE: "held"}
+    relay.post("/messages/%s/release" % number, {"to": QA})
+    relay.wait_states(number, {ALICE: "redirected", QA: "delivered"})
+    assert hop.offered == [QA]
