@@ -18,6 +18,7 @@ struct ask *ask_new(struct hook *hook, struct batch *batch, const struct screene
 	ask->recipients = mem_array(count, sizeof(*ask->recipients));
 	ask->dialect = hook->options->dialect;
 	ask->allow_route = hook->options->allow_route;
+	ask->reloads = hook->reloads;
 	request_init(&ask->request);
 	batch->users++;
 	return ask;
@@ -49,6 +50,14 @@ static void decide_all(struct ask *ask, const char *error)
 {
 	for (size_t i = 0; i < ask->count; i++)
 		decision_none(&ask->asked[i].decision, "%s", error);
+}
+
+/* Divided and judged by a configuration that is no more: the next claim takes it up again. */
+static void put_off(struct ask *ask)
+{
+	decide_all(ask, "it was configured anew");
+	for (size_t i = 0; i < ask->count; i++)
+		ask->asked[i].decision.later = true;
 }
 
 /* --- the question --------------------------------------------------------------------- */
@@ -140,6 +149,10 @@ bool ask_begin(struct ask *ask)
 	struct err why = {""};
 	int code;
 
+	if (ask->reloads != hook->reloads) {
+		put_off(ask);
+		return false;
+	}
 	for (size_t i = 0; i < ask->count; i++)
 		ask->recipients[i] = ask->asked[i].recipient;
 	code = write_question(ask, &why);
@@ -164,7 +177,7 @@ static void keep_in_cache(struct ask *ask)
 {
 	struct decision *decisions;
 
-	if (!ask->has_key)
+	if (!ask->has_key || ask->reloads != ask->hook->reloads)
 		return;
 	decisions = mem_array(ask->count, sizeof(*decisions));
 	for (size_t i = 0; i < ask->count; i++)

@@ -42,12 +42,16 @@ static void tell_options(struct hook *hook)
 	pthread_mutex_unlock(&hook->lock);
 }
 
-/* Requests under way go on as they were begun. What rested is tried at once. */
+/*
+ * Requests under way go on as they were begun, and their answers are not kept; what was not sent
+ * yet is asked anew (ask_begin). What rested is tried at once.
+ */
 static void arrive_reload(struct hook *hook, struct hook_event *event)
 {
 	struct reload *reload = (struct reload *)event;
 
 	hook->options = reload->options;
+	hook->reloads++;
 	hook->failures = 0;
 	hook->rest_until_ms = 0;
 	hook->maybe_due = true;

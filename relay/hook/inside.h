@@ -45,7 +45,8 @@ struct ask {
 	const struct screened_recipient **recipients; /* of `asked`, for the question */
 	enum hook_dialect dialect;
 	bool allow_route;
-	bool sent; /* the request reached somebody, as far as we know */
+	uint64_t reloads; /* hook.reloads when it was made */
+	bool sent;	  /* the request reached somebody, as far as we know */
 	/* One for all of it: what is asked about together comes back together. */
 	int64_t rest_ms;
 	uint32_t random;
@@ -74,6 +75,7 @@ struct hook {
 	struct store_reader *reader;
 	struct cache *cache;
 	const struct hook_options *options; /* in force */
+	uint64_t reloads;		    /* how often they were replaced */
 	CURLM *multi;
 
 	struct claim_call claim;

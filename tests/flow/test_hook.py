@@ -539,3 +539,56 @@ def test_overrides_whitelist_ends_with_it(asking, hop):
     relay.post("/routes/test/resume")
     relay.wait_states(message, {"a@other.test": "dropped"})
     assert hop.offered == []
+
+
+def test_a_circle_of_redirects_ends_somewhere(asking, hop):
+    def answer(request):
+        return decisions(request, a={"verdict": "redirect", "redirect_to": "b@ok.test"},
+                         b={"verdict": "redirect", "redirect_to": "a@ok.test"})
+    relay, _ = asking(answer, dialect="json")
+    message = send(relay, "a@ok.test", "b@ok.test")
+    relay.wait_states(message, {"a@ok.test": "redirected", "b@ok.test": "dropped"})
+    told = recipient(relay, message, "b@ok.test")
+    assert told["verdict"] == "drop" and "circle" in told["reason"], told
+    assert "No problem was found." in tool(relay, "dbcheck")
+    assert hop.offered == []
+
+
+def test_the_answer_of_a_hook_that_was_replaced_is_not_kept(make_daemon, make_hook, hop):
+    """It counts for the recipient it was about, and for no other."""
+    go = threading.Event()
+    first = make_hook(lambda r: go.wait(20) and OK)
+    second = make_hook(lambda r: nginx(Auth_Status="no"))
+    more = ", timeout: 20s, cache: 10m"
+    relay = make_daemon(hop.address, settings(first.url, more=more))
+    relay.allow("ok.test")
+    before = send(relay, "a@ok.test")
+    wait_for(lambda: first.requests, "the request")
+    relay.write_config(settings(second.url, "json", more))
+    relay.hup()
+    wait_for(lambda: relay.get("/status")["hook"]["dialect"] == "json", "the reload")
+    relay.write_config(settings(second.url, more=more))
+    relay.hup()
+    wait_for(lambda: relay.get("/status")["hook"]["dialect"] == "nginx", "the reload")
+    go.set()
+    relay.wait_states(before, {"a@ok.test": "delivered"})
+    relay.wait_states(send(relay, "a@ok.test"), {"a@ok.test": "dropped"})
+    assert len(second.requests) == 1
+
+
+def test_what_waits_for_a_hook_that_was_replaced_is_asked_anew(make_daemon, make_hook, hop):
+    """In the new dialect; what nobody was asked about is not dropped by on_error."""
+    go = threading.Event()
+    first = make_hook(lambda r: go.wait(20) and OK)
+    second = make_hook(lambda r: decisions(r))
+    more = ", timeout: 20s, concurrency: 1, on_error: drop"
+    relay = make_daemon(hop.address, settings(first.url, more=more))
+    relay.allow("ok.test")
+    message = send(relay, "a@ok.test", "b@ok.test")
+    wait_for(lambda: first.requests, "the request")
+    relay.write_config(settings(second.url, "json", more))
+    relay.hup()
+    wait_for(lambda: relay.get("/status")["hook"]["dialect"] == "json", "the reload")
+    go.set()
+    relay.wait_states(message, {"a@ok.test": "delivered", "b@ok.test": "delivered"})
+    assert len(first.requests) == len(second.requests) == 1
