@@ -295,7 +295,7 @@ void handle_whitelist_add(struct call *call)
 		call_mistake(call, "/pattern", "is needed");
 	if (entry_lets_all_out(entry) && !allow_all)
 		call_mistake(call, "/pattern",
-			     "\"*\" lets everything out: say \"allow_all\": true as well");
+			     "\"*\" lets everything out: it takes allow_all to mean it");
 	if (!call_refused(call))
 		submit_change(call, change, add_done);
 }

@@ -342,6 +342,7 @@ int client_refused(const struct client_reply *reply)
 {
 	const json_t *errors = json_object_get(reply->body, "errors");
 	const char *detail = tool_text(reply->body, "detail");
+	long long existing = tool_number(reply->body, "existing_id");
 	int code = exit_of(reply->status);
 	json_t *one;
 	size_t i;
@@ -349,6 +350,8 @@ int client_refused(const struct client_reply *reply)
 	if (reply->status == 401)
 		return tool_fail(code, "the daemon wants a token: use --token-file FILE (the first "
 				       "one is in its data_dir/admin.token)");
+	if (existing != 0)
+		return tool_fail(code, "%s: its id is %lld", detail, existing);
 	if (json_array_size(errors) == 0)
 		return tool_fail(code, "%s (HTTP %ld)",
 				 detail[0] != '\0' ? detail : "the daemon refuses", reply->status);

@@ -252,7 +252,8 @@ static int send_rule(struct tool *tool, const struct given *given, const char *m
 			 tool_number(stored, "id"));
 		tool_print_clean(line);
 	}
-	if (json_is_true(json_object_get(stored, "overrides_whitelist")))
+	if (json_is_true(json_object_get(stored, "overrides_whitelist")) &&
+	    json_is_true(json_object_get(stored, "enabled")))
 		tool_note("it overrides the whitelist: mail that no entry allows may leave");
 	json_decref(stored);
 	return TOOL_OK;

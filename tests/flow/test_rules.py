@@ -391,3 +391,17 @@ def test_who_is_released_to_is_not_held_by_the_rule_that_was_answered(relay, hop
     relay.post("/messages/%s/release" % number, {"to": QA})
     relay.wait_states(number, {ALICE: "redirected", QA: "delivered"})
     assert hop.offered == [QA]
+
+
+def test_what_the_tool_says_of_a_rule_that_overrides(relay):
+    def said(*arguments):
+        done = subprocess.run([STAGEPOST, "--data-dir", relay.data_dir, "rule", *arguments],
+                              capture_output=True, text=True, timeout=60, check=False)
+        return done.stderr
+
+    assert "overrides the whitelist" not in said(
+        "add", "past", "deliver", "--overrides-whitelist", "--recipient", ALICE, "--off")
+    assert "overrides the whitelist" in said("change", "past", "--on")
+    assert "overrides the whitelist" not in said("change", "past", "--off")
+    # Which one it is, so that nobody has to look for it.
+    assert "its id is 1" in said("add", "past", "drop")
