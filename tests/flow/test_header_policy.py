@@ -1,6 +1,7 @@
 """
 The header of the copy that leaves (DESIGN 5): S177, S179, S188, S190, S193, S203; traps T1, T2.
-Byte tables are in tests/unit/filter/test_header_policy.c; here it goes through the whole house.
+Byte tables are in tests/unit/filter/test_header_policy.c and test_defang.c; here it
+goes through the whole house.
 """
 
 import re

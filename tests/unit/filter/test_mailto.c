@@ -1,0 +1,106 @@
+/* tests relay/filter/mailto.c, byte for byte: the List- fields of RFC 2369 (DESIGN 5) */
+#include <string.h>
+
+#include "tests/unit/filter/copy.h"
+
+static const struct copy_row rows[] = {
+	{"List-Unsubscribe: <mailto:leave@evil.example?subject=x>, <https://evil.example/u>\r\n",
+	 "List-Unsubscribe: <mailto:leave=evil.example@blocked.invalid>,\r\n"
+	 " <https://evil.example/u>\r\n"
+	 "X-Stagepost-Original-List-Unsubscribe: <mailto:leave@evil.example?subject=x>, "
+	 "<https://evil.example/u>\r\n"},
+	{"List-Post: <mai\r\n lto:a%40ok.example,b%40evil.example?x=y&amp;C%63=c@ok.example>, "
+	 "NO\r\n",
+	 "List-Post: <mailto:a@ok.example,b=evil.example@blocked.invalid,c@ok.example>,\r\n NO\r\n"
+	 "X-Stagepost-Original-List-Post: <mai\r\n "
+	 "lto:a%40ok.example,b%40evil.example?x=y&amp;C%63=c@ok.example>, NO\r\n"},
+	{"List-Help: <mailto:a%b@odd.example>, <MAILTO:?bcc=\"x\"@y>, "
+	 "<URL:mailto:b@ok.example>\r\n",
+	 "List-Help: <mailto:a%b@odd.example>,\r\n"
+	 " <mailto:6e0416293cb4083779b8645c61216906@blocked.invalid>,\r\n"
+	 " <mailto:unreadable@blocked.invalid>\r\n"
+	 "X-Stagepost-Original-List-Help: <mailto:a%b@odd.example>, <MAILTO:?bcc=\"x\"@y>, "
+	 "<URL:mailto:b@ok.example>\r\n"},
+	{"List-Help: <mailto:a%b@odd.example,x@evil.example>\r\n",
+	 "List-Help: <mailto:a%25b@odd.example,x=evil.example@blocked.invalid>\r\n"
+	 "X-Stagepost-Original-List-Help: <mailto:a%b@odd.example,x@evil.example>\r\n"},
+	{"List-Help: <mailto:no%4address%zz>, <mailto:?to=b@ok.example&cc=c@evil.example>\r\n",
+	 "List-Help: <mailto:unreadable@blocked.invalid>,\r\n"
+	 " <mailto:b@ok.example,c=evil.example@blocked.invalid>\r\n"
+	 "X-Stagepost-Original-List-Help: <mailto:no%4address%zz>, "
+	 "<mailto:?to=b@ok.example&cc=c@evil.example>\r\n"},
+	{"List-Help: <https://\xc3\xbc.example/\x7f\t>, <mailto:x@evil.example>\r\n",
+	 "List-Help: <https://\xc3\xbc.example/\x7f>, <mailto:x=evil.example@blocked.invalid>\r\n"
+	 "X-Stagepost-Original-List-Help: <https://\xc3\xbc.example/\x7f\t>, "
+	 "<mailto:x@evil.example>\r\n"},
+	{"List-Help: (<mailto:b@ok.example>\r\nList-Help: <mailto:b@ok.example\r\n",
+	 "List-Help: <mailto:unreadable@blocked.invalid>\r\n"
+	 "X-Stagepost-Original-List-Help: (<mailto:b@ok.example>\r\n"
+	 "List-Help: <mailto:unreadable@blocked.invalid>\r\n"
+	 "X-Stagepost-Original-List-Help: <mailto:b@ok.example\r\n"},
+	{"List-Owner: mailto:x@ok.example\r\n",
+	 "List-Owner: <mailto:unreadable@blocked.invalid>\r\n"
+	 "X-Stagepost-Original-List-Owner: mailto:x@ok.example\r\n"},
+	{"List-Help: <https://e.example/<mailto:x@evil.example>\r\n",
+	 "List-Help: <mailto:unreadable@blocked.invalid>\r\n"
+	 "X-Stagepost-Original-List-Help: <https://e.example/<mailto:x@evil.example>\r\n"},
+	{NULL, NULL},
+};
+
+START_TEST(defanged)
+{
+	copy_check_rows(&(struct copy_how){.header_policy = HEADER_POLICY_DEFANG}, rows);
+}
+END_TEST
+
+/* No piece of an address stands alone on a line, however long its list is. */
+START_TEST(long_uris)
+{
+	static const char *const uris[][2] = {
+		{"", "List-Post: <mailto:unreadable@blocked.invalid>,\r\n <mailto:b=evil.example@"},
+		{"x@evil.example,",
+		 "List-Post: <mailto:unreadable@blocked.invalid>,\r\n <mailto:b=evil.example@"},
+	};
+
+	for (size_t i = 0; i < 2; i++) {
+		struct outbound_count count;
+		struct buf section, out;
+
+		buf_init(&section, 8000);
+		buf_printf(&section, "List-Post: <mailto:%s", uris[i][0]);
+		for (int j = 0; j < 70; j++)
+			buf_append_text(&section, j > 0 ? ",b@ok.example" : "b@ok.example");
+		buf_append_text(&section, ">, <mailto:b@evil.example>\r\n");
+		copy_make(&(struct copy_how){.header_policy = HEADER_POLICY_DEFANG},
+			  buf_span(&section), &out, &count);
+		ck_assert_msg(span_starts_fold(buf_span(&out), uris[i][1]), "%.*s", (int)out.len,
+			      out.data);
+		buf_release(&out);
+		copy_make(&(struct copy_how){.header_policy = HEADER_POLICY_STRIP},
+			  buf_span(&section), &out, &count);
+		ck_assert_uint_eq(out.len, 0);
+		buf_release(&out);
+		buf_release(&section);
+	}
+}
+END_TEST
+
+/* A fold inside the brackets is none of the URI's (RFC 2369 2). */
+START_TEST(long_link)
+{
+	struct outbound_count count;
+	struct buf section, out;
+
+	buf_init(&section, 8000);
+	buf_printf(&section, "List-Help: <https://e.example/%0*d>, <mailto:x@evil.example>\r\n",
+		   1500, 7);
+	copy_make(&(struct copy_how){.header_policy = HEADER_POLICY_STRIP}, buf_span(&section),
+		  &out, &count);
+	ck_assert(span_starts_fold(buf_span(&out), "List-Help:\r\n <https://e.example/000"));
+	ck_assert_uint_eq(out.len, strlen("List-Help:\r\n <https://e.example/>\r\n \r\n") + 1500);
+	buf_release(&out);
+	buf_release(&section);
+}
+END_TEST
+
+UNIT_MAIN("filter/mailto", defanged, long_uris, long_link)
