@@ -40,6 +40,18 @@ void relay_close(struct relay *relay)
 	fixture_remove(&relay->queue);
 }
 
+void relay_greet(struct relay *relay, struct client *client)
+{
+	rig_open(&relay->rig);
+	client_greet(client, &relay->rig);
+}
+
+void relay_part(struct relay *relay, struct client *client)
+{
+	client_close(client);
+	relay_close(relay);
+}
+
 struct message_view relay_taken(struct relay *relay, struct client *client)
 {
 	struct span text;
@@ -52,6 +64,14 @@ struct message_view relay_taken(struct relay *relay, struct client *client)
 	ck_assert(span_is(span_first(text, at), "2.0.0 Ok: queued as"));
 	ck_assert_int_eq(ulid_parse(span_skip(text, at + 1), &id), ERR_OK);
 	return show(&relay->queue, &id, relay->arena);
+}
+
+struct message_view relay_data(struct relay *relay, struct client *client, const char *text)
+{
+	client_ask(client, "DATA", "354");
+	client_say(client, text);
+	client_say(client, ".\r\n");
+	return relay_taken(relay, client);
 }
 
 void relay_check_stored(struct relay *relay, const struct message_view *view, struct span want)

@@ -136,9 +136,7 @@ static void check_form(struct relay *relay, struct client *client, size_t i)
 	}
 	ck_assert_msg(client_code(client) == 250, "%s: %.*s", forms[i].id,
 		      (int)client->parser.reply.text.len, client->parser.reply.text.data);
-	client_ask(client, "DATA", "354");
-	client_say(client, ".\r\n");
-	view = relay_taken(relay, client);
+	view = relay_data(relay, client, "");
 	ck_assert_uint_eq(view.recipient_count, 1);
 	ck_assert_msg(strcmp(view.recipients[0].address, forms[i].stored) == 0, "%s: %s",
 		      forms[i].id, view.recipients[0].address);
@@ -154,12 +152,10 @@ START_TEST(recipient_forms)
 	relay_init(&relay);
 	relay.rig.smtp.max_errors = 1000;
 	relay.rig.smtp.max_junk = 1000;
-	rig_open(&relay.rig);
-	client_greet(&client, &relay.rig);
+	relay_greet(&relay, &client);
 	for (size_t i = 0; i < COUNT(forms); i++)
 		check_form(&relay, &client, i);
-	client_close(&client);
-	relay_close(&relay);
+	relay_part(&relay, &client);
 }
 END_TEST
 
@@ -172,14 +168,12 @@ START_TEST(empty_list)
 	struct message_view view;
 
 	relay_init_with(&relay, none);
-	rig_open(&relay.rig);
-	client_greet(&client, &relay.rig);
+	relay_greet(&relay, &client);
 	client_begin(&client, "user@allowed.test");
 	client_say(&client, ".\r\n");
 	view = relay_taken(&relay, &client);
 	ck_assert_int_eq(view.recipients[0].state, STATE_DROPPED);
-	client_close(&client);
-	relay_close(&relay);
+	relay_part(&relay, &client);
 }
 END_TEST
 
@@ -192,8 +186,7 @@ START_TEST(duplicates)
 
 	relay_init(&relay);
 	relay.rig.smtp.max_recipients = 600;
-	rig_open(&relay.rig);
-	client_greet(&client, &relay.rig);
+	relay_greet(&relay, &client);
 	client_ask(&client, "MAIL FROM:<a@x.test>", "250 2.1.0");
 	for (int i = 0; i < 200; i++) {
 		char other[64];
@@ -204,12 +197,9 @@ START_TEST(duplicates)
 		client_ask(&client, "RCPT TO:<user@Allowed.TEST>", "250 2.1.5");
 	}
 	client_ask(&client, "RCPT TO:<user@allowed.test>", "452 4.5.3");
-	client_ask(&client, "DATA", "354");
-	client_say(&client, ".\r\n");
-	view = relay_taken(&relay, &client);
+	view = relay_data(&relay, &client, "");
 	ck_assert_uint_eq(view.recipient_count, 201);
-	client_close(&client);
-	relay_close(&relay);
+	relay_part(&relay, &client);
 }
 END_TEST
 
@@ -221,36 +211,39 @@ START_TEST(policies)
 
 	relay_init(&relay);
 	relay.policy.default_verdict = VERDICT_REJECT;
-	rig_open(&relay.rig);
-	client_greet(&client, &relay.rig);
+	relay_greet(&relay, &client);
 	client_ask(&client, "MAIL FROM:<a@x.test>", "250 2.1.0");
 	client_ask(&client, "RCPT TO:<real@evil.example>", "550 5.7.1");
 	client_ask(&client, "DATA", "554 5.5.1");
 	/* The policy is for what the list does not name; an unsafe form is taken all the same. */
 	client_ask(&client, "RCPT TO:<\"user\"@allowed.test>", "250 2.1.5");
 	client_ask(&client, "RCPT TO:<user@allowed.test>", "250 2.1.5");
-	client_ask(&client, "DATA", "354");
-	client_say(&client, ".\r\n");
-	view = relay_taken(&relay, &client);
+	view = relay_data(&relay, &client, "");
 	ck_assert_uint_eq(view.recipient_count, 2);
 	ck_assert_int_eq(view.recipients[0].state, STATE_DROPPED);
 	ck_assert_int_eq(view.recipients[1].state, STATE_QUEUED);
-	client_close(&client);
-	relay_close(&relay);
+	relay_part(&relay, &client);
 
 	relay_init(&relay);
 	relay.policy.default_verdict = VERDICT_HOLD;
-	rig_open(&relay.rig);
-	client_greet(&client, &relay.rig);
+	relay_greet(&relay, &client);
 	client_begin(&client, "real@evil.example");
 	client_say(&client, ".\r\n");
 	view = relay_taken(&relay, &client);
 	ck_assert_int_eq(view.recipients[0].state, STATE_HELD);
 	ck_assert_str_eq(view.recipients[0].ruling.verdict, "hold");
-	client_close(&client);
-	relay_close(&relay);
+	relay_part(&relay, &client);
 }
 END_TEST
+
+/* Whom the list does not name is redirected to `to`. */
+static void greet_redirecting(struct relay *relay, struct client *client, const char *to)
+{
+	relay_init(relay);
+	relay->policy.default_verdict = VERDICT_REDIRECT;
+	relay->policy.redirect_to = to;
+	relay_greet(relay, client);
+}
 
 static struct message_view redirected(struct relay *relay, struct client *client,
 				      const char *const *recipients)
@@ -262,9 +255,7 @@ static struct message_view redirected(struct relay *relay, struct client *client
 		(void)snprintf(line, sizeof(line), "RCPT TO:<%s>", *recipients);
 		client_ask(client, line, "250 2.1.5");
 	}
-	client_ask(client, "DATA", "354");
-	client_say(client, "Subject: x\r\n\r\n.\r\n");
-	return relay_taken(relay, client);
+	return relay_data(relay, client, "Subject: x\r\n\r\n");
 }
 
 static void expect(const struct recipient_view *recipient, const char *address, enum state state,
@@ -286,11 +277,7 @@ START_TEST(one_stands_for_all)
 	struct client client;
 	struct message_view view;
 
-	relay_init(&relay);
-	relay.policy.default_verdict = VERDICT_REDIRECT;
-	relay.policy.redirect_to = "qa@wild.test";
-	rig_open(&relay.rig);
-	client_greet(&client, &relay.rig);
+	greet_redirecting(&relay, &client, "qa@wild.test");
 	view = redirected(&relay, &client, three);
 	ck_assert_uint_eq(view.recipient_count, 5);
 	expect(&view.recipients[0], "real@evil.example", STATE_REDIRECTED, NULL);
@@ -303,8 +290,7 @@ START_TEST(one_stands_for_all)
 	ck_assert_str_eq(view.recipients[4].notify, "NEVER");
 	/* S182: there are two now. */
 	ck_assert_ptr_null(strstr(view.m.received_field, " for <"));
-	client_close(&client);
-	relay_close(&relay);
+	relay_part(&relay, &client);
 }
 END_TEST
 
@@ -317,19 +303,14 @@ START_TEST(a_target_in_the_envelope)
 	struct client client;
 	struct message_view view;
 
-	relay_init(&relay);
-	relay.policy.default_verdict = VERDICT_REDIRECT;
-	relay.policy.redirect_to = "qa@wild.test";
-	rig_open(&relay.rig);
-	client_greet(&client, &relay.rig);
+	greet_redirecting(&relay, &client, "qa@wild.test");
 	for (size_t i = 0; i < COUNT(orders); i++) {
 		view = redirected(&relay, &client, orders[i]);
 		ck_assert_uint_eq(view.recipient_count, 2);
 		ck_assert_int_eq(view.recipients[i].state, STATE_QUEUED);
 		ck_assert_int_eq(view.recipients[1 - i].state, STATE_REDIRECTED);
 	}
-	client_close(&client);
-	relay_close(&relay);
+	relay_part(&relay, &client);
 }
 END_TEST
 
@@ -342,11 +323,7 @@ START_TEST(a_target_that_is_not_allowed)
 	struct client client;
 	struct message_view view;
 
-	relay_init(&relay);
-	relay.policy.default_verdict = VERDICT_REDIRECT;
-	relay.policy.redirect_to = "qa@evil.example";
-	rig_open(&relay.rig);
-	client_greet(&client, &relay.rig);
+	greet_redirecting(&relay, &client, "qa@evil.example");
 	view = redirected(&relay, &client, one);
 	ck_assert_uint_eq(view.recipient_count, 2);
 	expect(&view.recipients[0], "real@evil.example", STATE_REDIRECTED, NULL);
@@ -356,8 +333,7 @@ START_TEST(a_target_that_is_not_allowed)
 	ck_assert_uint_eq(view.recipient_count, 2);
 	expect(&view.recipients[0], "qa@evil.example", STATE_DROPPED, NULL);
 	expect(&view.recipients[1], "real@evil.example", STATE_REDIRECTED, NULL);
-	client_close(&client);
-	relay_close(&relay);
+	relay_part(&relay, &client);
 }
 END_TEST
 
@@ -369,17 +345,14 @@ START_TEST(dsn)
 	struct message_view view;
 
 	relay_init(&relay);
-	rig_open(&relay.rig);
-	client_greet(&client, &relay.rig);
+	relay_greet(&relay, &client);
 	client_ask(&client, "MAIL FROM:<app@client.test> ret=full ENVID=QQ+2B314", "250 2.1.0");
 	client_ask(&client,
 		   "RCPT TO:<user@allowed.test> NOTIFY=delay,success ORCPT=rfc822;Bob+2B@evil.test",
 		   "250 2.1.5");
 	client_ask(&client, "RCPT TO:<user@allowed.test> NOTIFY=NEVER", "250 2.1.5");
 	client_ask(&client, "RCPT TO:<real@evil.example>", "250 2.1.5");
-	client_ask(&client, "DATA", "354");
-	client_say(&client, ".\r\n");
-	view = relay_taken(&relay, &client);
+	view = relay_data(&relay, &client, "");
 	ck_assert_str_eq(view.m.ret, "FULL");
 	ck_assert_str_eq(view.m.envid, "QQ+2B314");
 	ck_assert_uint_eq(view.recipient_count, 2);
@@ -388,12 +361,9 @@ START_TEST(dsn)
 	ck_assert(view.recipients[1].notify == NULL && view.recipients[1].orcpt == NULL);
 	client_ask(&client, "MAIL FROM:<app@client.test>", "250 2.1.0");
 	client_ask(&client, "RCPT TO:<user@allowed.test>", "250 2.1.5");
-	client_ask(&client, "DATA", "354");
-	client_say(&client, ".\r\n");
-	view = relay_taken(&relay, &client);
+	view = relay_data(&relay, &client, "");
 	ck_assert(view.m.ret == NULL && view.m.envid == NULL && view.recipients[0].notify == NULL);
-	client_close(&client);
-	relay_close(&relay);
+	relay_part(&relay, &client);
 }
 END_TEST
 
@@ -404,21 +374,17 @@ START_TEST(recipients_that_come_slowly_are_due_together)
 	struct relay relay;
 
 	relay_init(&relay);
-	rig_open(&relay.rig);
-	client_greet(&client, &relay.rig);
+	relay_greet(&relay, &client);
 	client_ask(&client, "MAIL FROM:<app@client.test>", "250 2.1.0");
 	client_ask(&client, "RCPT TO:<user@allowed.test>", "250 2.1.5");
 	usleep(20000);
 	client_ask(&client, "RCPT TO:<one@wild.test>", "250 2.1.5");
-	client_ask(&client, "DATA", "354");
-	client_say(&client, ".\r\n");
-	ck_assert_uint_eq(relay_taken(&relay, &client).recipient_count, 2);
+	ck_assert_uint_eq(relay_data(&relay, &client, "").recipient_count, 2);
 	ck_assert_int_eq(
 		ask_sql(relay.queue.dir,
 			"SELECT 10 * count(due_at) + count(DISTINCT due_at) FROM recipient"),
 		21);
-	client_close(&client);
-	relay_close(&relay);
+	relay_part(&relay, &client);
 }
 END_TEST
 

@@ -26,16 +26,12 @@ START_TEST(main_job)
 
 	relay_init(&relay);
 	relay.rig.listener.scope = "shop";
-	rig_open(&relay.rig);
-	client_greet(&client, &relay.rig);
+	relay_greet(&relay, &client);
 	client_ask(&client, "MAIL FROM:<app@client.test> BODY=8BITMIME", "250 2.1.0");
 	client_ask(&client, "RCPT TO:<user@allowed.test>", "250 2.1.5");
 	client_ask(&client, "RCPT TO:<Real@evil.example>", "250 2.1.5");
 	client_ask(&client, "RCPT TO:<real@evil.example>", "250 2.1.5");
-	client_ask(&client, "DATA", "354");
-	client_say(&client, body);
-	client_say(&client, ".\r\n");
-	view = relay_taken(&relay, &client);
+	view = relay_data(&relay, &client, body);
 	ck_assert_str_eq(view.m.sender, "app@client.test");
 	ck_assert_str_eq(view.m.subject, "Gr\xc3\xbc\xc3\x9f"
 					 "e");
@@ -57,8 +53,7 @@ START_TEST(main_job)
 	ck_assert_str_eq(view.recipients[1].ruling.verdict, "drop");
 	ck_assert_uint_gt(strlen(view.recipients[1].ruling.reason), 0);
 	relay_check_stored(&relay, &view, span_of(body));
-	client_close(&client);
-	relay_close(&relay);
+	relay_part(&relay, &client);
 }
 END_TEST
 
@@ -70,8 +65,7 @@ START_TEST(hops)
 	struct message_view view;
 
 	relay_init(&relay);
-	rig_open(&relay.rig);
-	client_greet(&client, &relay.rig);
+	relay_greet(&relay, &client);
 	for (int count = 50; count <= 51; count++) {
 		client_begin(&client, "user@allowed.test");
 		for (int i = 0; i < count; i++)
@@ -86,8 +80,7 @@ START_TEST(hops)
 	client_begin(&client, "user@allowed.test");
 	client_say(&client, ".\r\n");
 	(void)relay_taken(&relay, &client);
-	client_close(&client);
-	relay_close(&relay);
+	relay_part(&relay, &client);
 }
 END_TEST
 
@@ -168,8 +161,7 @@ START_TEST(fixups)
 
 	relay_init(&relay);
 	relay.rig.smtp.fixups = SMTP_FIXUPS_MSA;
-	rig_open(&relay.rig);
-	client_greet(&client, &relay.rig);
+	relay_greet(&relay, &client);
 	for (size_t i = 0; i < COUNT(cases); i++) {
 		char want[ULID_TEXT_SIZE + 20];
 		char id[ULID_TEXT_SIZE];
@@ -188,8 +180,7 @@ START_TEST(fixups)
 		ck_assert((strstr(added, want) != NULL) == cases[i].message_id);
 		ck_assert_str_eq(view.m.message_id, cases[i].message_id ? want : "<a@b>");
 	}
-	client_close(&client);
-	relay_close(&relay);
+	relay_part(&relay, &client);
 }
 END_TEST
 
@@ -202,16 +193,14 @@ START_TEST(fixups_of_a_long_header)
 
 	relay_init(&relay);
 	relay.rig.smtp.fixups = SMTP_FIXUPS_MSA;
-	rig_open(&relay.rig);
-	client_greet(&client, &relay.rig);
+	relay_greet(&relay, &client);
 	client_begin(&client, "user@allowed.test");
 	for (int i = 0; i < 1001; i++)
 		client_say(&client, "A: b\r\n");
 	client_say(&client, "Date: x\r\n\r\n.\r\n");
 	view = relay_taken(&relay, &client);
 	ck_assert(!view.m.header_parsed && view.m.added_fields == NULL);
-	client_close(&client);
-	relay_close(&relay);
+	relay_part(&relay, &client);
 }
 END_TEST
 
@@ -234,8 +223,7 @@ START_TEST(smtputf8)
 	struct message_view view;
 
 	relay_init(&relay);
-	rig_open(&relay.rig);
-	client_greet(&client, &relay.rig);
+	relay_greet(&relay, &client);
 	for (size_t i = 0; i < COUNT(cases); i++) {
 		client_say(&client, "MAIL FROM:");
 		client_ask(&client, cases[i].mail, "250 2.1.0");
@@ -251,8 +239,7 @@ START_TEST(smtputf8)
 	client_ask(&client, "RCPT TO:<us\xc3\xa9r@allowed.test>", "553 5.6.7");
 	client_ask(&client, "RSET", "250 2.0.0");
 	client_ask(&client, "MAIL FROM:<\xc3\xa9@x.test>", "553 5.6.7");
-	client_close(&client);
-	relay_close(&relay);
+	relay_part(&relay, &client);
 }
 END_TEST
 
@@ -268,8 +255,7 @@ START_TEST(bytes_as_they_came)
 
 	relay_init(&relay);
 	relay.rig.smtp.max_message_size = 64 << 20;
-	rig_open(&relay.rig);
-	client_greet(&client, &relay.rig);
+	relay_greet(&relay, &client);
 	client_begin(&client, "user@allowed.test");
 	client_send(&client, odd);
 	client_say(&client, "\r\n.\r\n");
@@ -292,8 +278,7 @@ START_TEST(bytes_as_they_came)
 	view = relay_taken(&relay, &client);
 	relay_check_stored(&relay, &view, buf_span(&message));
 	buf_release(&message);
-	client_close(&client);
-	relay_close(&relay);
+	relay_part(&relay, &client);
 }
 END_TEST
 
@@ -306,8 +291,7 @@ START_TEST(disconnected)
 	struct smtp_front_status status;
 
 	relay_init(&relay);
-	rig_open(&relay.rig);
-	client_greet(&client, &relay.rig);
+	relay_greet(&relay, &client);
 	client_begin(&client, "user@allowed.test");
 	for (int i = 0; i < 10000; i++)
 		client_say(&client, "and then the power went, in the middle of it all\r\n");

@@ -30,8 +30,7 @@ START_TEST(received_field)
 	struct message_view view;
 
 	relay_init(&relay);
-	rig_open(&relay.rig);
-	client_greet(&client, &relay.rig);
+	relay_greet(&relay, &client);
 	client_begin(&client, "user@allowed.test");
 	client_say(&client, ".\r\n");
 	view = relay_taken(&relay, &client);
@@ -41,9 +40,7 @@ START_TEST(received_field)
 	client_ask(&client, "MAIL FROM:<>", "250 2.1.0");
 	client_ask(&client, "RCPT TO:<user@allowed.test>", "250 2.1.5");
 	client_ask(&client, "RCPT TO:<secret@evil.example>", "250 2.1.5");
-	client_ask(&client, "DATA", "354");
-	client_say(&client, ".\r\n");
-	view = relay_taken(&relay, &client);
+	view = relay_data(&relay, &client, "");
 	ck_assert_str_eq(view.m.sender, "");
 	check_received(&view, "Received: from [127.0.0.1] ([127.0.0.1])\r\n\tby relay.test with "
 			      "SMTP id ULID;\r\n\t");
@@ -52,8 +49,7 @@ START_TEST(received_field)
 	view = relay_taken(&relay, &client);
 	check_received(&view, "Received: from [127.0.0.1] ([127.0.0.1])\r\n\tby relay.test with "
 			      "SMTP id ULID;\r\n\t");
-	client_close(&client);
-	relay_close(&relay);
+	relay_part(&relay, &client);
 }
 END_TEST
 
