@@ -150,6 +150,7 @@ static bool read_top(struct list *list, bool *found)
 {
 	struct span name = tokens_text(&list->tokens);
 	bool is_entries = span_is(name, "entries");
+	bool is_list = is_entries || span_is(name, "items");
 	char pointer[POINTER_SIZE];
 
 	point_to("", name, pointer);
@@ -159,9 +160,9 @@ static bool read_top(struct list *list, bool *found)
 		return read_allow_all(list);
 	if (span_is(name, "revision"))
 		return tokens_skip(&list->tokens, tokens_next(&list->tokens));
-	if ((!is_entries && !span_is(name, "items")) || *found) {
+	if (!is_list || *found) {
 		reading_mistake(list->reading, place_of(list, pointer),
-				*found ? "a second list" : "unknown member");
+				is_list ? "a second list" : "unknown member");
 		return tokens_skip(&list->tokens, tokens_next(&list->tokens));
 	}
 	*found = true;

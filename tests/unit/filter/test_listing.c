@@ -167,6 +167,7 @@ static const struct {
 	{LISTING_JSON, "{}", {0, 0, "/entries", "entries"}},
 	{LISTING_JSON, "{\"entries\": {}}", {1, 13, "/entries", "array"}},
 	{LISTING_JSON, "{\"entries\": [], \"items\": []}", {1, 17, "/items", "second"}},
+	{LISTING_JSON, "{\"entries\": [], \"foo\": 1}", {1, 17, "/foo", "unknown"}},
 	{LISTING_JSON, "{\"items\": [\"a@x.test\"], \"next\": \"w01\"}", {1, 33, "/next", "page"}},
 	{LISTING_JSON, "[\n\"a@x.test\",\n{}]", {3, 1, "/1/pattern", "missing"}},
 	{LISTING_JSON, "[\n7]", {2, 1, "/0", "object"}},
