@@ -181,6 +181,8 @@ static bool may_be_allowed_yet(const struct dividing *v, struct job_recipient *r
 	    !job_rules_may_allow(v->d->env.rules, v->message, &recipient->address))
 		return false;
 	recipient->dropped = false;
+	/* Nothing is decided yet: whatever keeps it from being tried, it stays as it was. */
+	recipient->ruling = (struct ruling){.verdict = NULL};
 	return true;
 }
 

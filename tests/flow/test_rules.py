@@ -405,3 +405,13 @@ def test_what_the_tool_says_of_a_rule_that_overrides(relay):
     assert "overrides the whitelist" not in said("change", "past", "--off")
     # Which one it is, so that nobody has to look for it.
     assert "its id is 1" in said("add", "past", "drop")
+
+
+def test_what_waits_by_a_rule_that_overrides_is_not_said_to_be_dropped(make_daemon):
+    """P4: no entry allows it, and before the header is read nobody knows whether the rule does."""
+    relay = make_daemon("127.0.0.1:1")
+    rule(relay, "past", "deliver", recipient=ALICE, overrides_whitelist=True)
+    number = send(relay, [ALICE])
+    relay.wait_states(number, {ALICE: "deferred"})
+    told = only(relay, number)
+    assert (told["verdict"], told["rule"]) == ("deliver", "past"), told
