@@ -5,52 +5,29 @@
 #include "admin/view.h"
 #include "relay/filter/fault.h"
 
-#define TEXT_MAX 1000
-
 static const struct edition *acquire(const struct api *api)
 {
 	return faults_acquire(api->env.faults);
 }
 
-static struct row_id id_of(const void *row)
-{
-	const struct fault *fault = row;
-
-	return (struct row_id){fault->id, fault->revision};
-}
-
 static json_t *view(const struct edition *edition, size_t index, const void *row)
 {
-	struct fault_view view;
+	struct fault_view view = {.source = PUBLISHED_FROM_STORE};
 
-	fault_set_view(edition, index, &view);
+	if (index < edition->count)
+		fault_set_view(edition, index, &view);
 	view.fault = row;
 	return view_fault(&view);
 }
 
-static json_t *view_gone(const void *row)
+static void init(void *row)
 {
-	const struct fault_view view = {.fault = row, .source = PUBLISHED_FROM_STORE};
-
-	return view_fault(&view);
+	fault_init(row);
 }
 
-static void begin(struct call *call, struct row_change *change)
+static void keep(void *row, struct arena *arena)
 {
-	struct fault_apply *apply = arena_zalloc(call->arena, sizeof(*apply));
-
-	fault_init(&apply->fault);
-	change->job = &apply->job;
-	change->change = &apply->change;
-	change->row = &apply->fault;
-}
-
-static void copy(struct call *call, struct row_change *change, const void *row)
-{
-	struct fault *fault = change->row;
-
-	*fault = *(const struct fault *)row;
-	fault_keep(fault, call->arena);
+	fault_keep(row, arena);
 }
 
 static void read_count(struct call *call, const char *name, int64_t usual, size_t *count)
@@ -63,11 +40,9 @@ static void read_count(struct call *call, const char *name, int64_t usual, size_
 
 static void read_names(struct call *call, struct fault *fault)
 {
-	const char *action = call_text(call, "action", TEXT_MAX);
-	const char *stage = call_text(call, "stage", TEXT_MAX);
+	const char *action = rows_read_action(call);
+	const char *stage = call_text(call, "stage", ROWS_TEXT_MAX);
 
-	if (action == NULL && call_has_member(call, "action") && call->mistakes == NULL)
-		call_mistake(call, "/action", "must be a string");
 	if (action != NULL && fault_action_parse(span_of(action), &fault->action) != ERR_OK)
 		call_mistake(call, "/action", "reject, delay, disconnect, bounce or defer");
 	if (stage != NULL && fault_stage_parse(span_of(stage), &fault->stage) != ERR_OK)
@@ -84,8 +59,7 @@ static void read_numbers(struct call *call, struct fault *fault)
 	read_count(call, "every", 1, &fault->every);
 	read_count(call, "times", 0, &fault->times);
 	rows_read_number(call, "delay_ms", 0, FAULT_DELAY_MAX_MS, &fault->delay_ms);
-	if (call_has_member(call, "enabled"))
-		fault->enabled = call_bool(call, "enabled");
+	rows_read_bool(call, "enabled", &fault->enabled);
 }
 
 static void tell(void *ctx, const char *member, const char *sentence)
@@ -117,13 +91,11 @@ static const struct row_kind faults = {
 	.members = "name enabled action stage recipient sender user scope code enhanced text "
 		   "delay_ms attempts after every times note before",
 	.acquire = acquire,
-	.id = id_of,
 	.view = view,
-	.view_gone = view_gone,
-	.begin = begin,
-	.copy = copy,
+	.init = init,
+	.keep = keep,
 	.read = read_fault,
-	.submit = queue_fault_apply,
+	ROWS_OF(fault),
 };
 
 void handle_fault_list(struct call *call)

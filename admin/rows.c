@@ -2,11 +2,11 @@
 #include "admin/rows.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "admin/problem.h"
 #include "base/clock.h"
 
-#define TEXT_MAX     1000
 #define PATCH_ROUNDS 100
 
 /* What a call needs while its change is with the store. */
@@ -19,6 +19,15 @@ struct work {
 static const void *row_at(const struct edition *edition, size_t index)
 {
 	return (const char *)edition_item(edition, index) + edition->kind->row_offset;
+}
+
+/* Its id (0: of the configuration) or its revision. */
+static int64_t number_at(const void *row, size_t offset)
+{
+	int64_t number;
+
+	memcpy(&number, (const char *)row + offset, sizeof(number));
+	return number;
 }
 
 /* --- reading ---------------------------------------------------------------------------------- */
@@ -43,7 +52,8 @@ static size_t find(const struct edition *edition, const struct row_kind *kind, i
 	while (i < edition->count) {
 		const struct published_item *item = edition_item(edition, i);
 
-		if (item->source == PUBLISHED_FROM_STORE && kind->id(row_at(edition, i)).id == id)
+		if (item->source == PUBLISHED_FROM_STORE &&
+		    number_at(row_at(edition, i), kind->id_at) == id)
 			break;
 		i++;
 	}
@@ -64,8 +74,10 @@ static bool find_row(struct call *call, const struct row_kind *kind, struct row_
 	edition = kind->acquire(call->api);
 	at = find(edition, kind, id);
 	found = at < edition->count;
-	if (found)
-		kind->copy(call, change, row_at(edition, at));
+	if (found) {
+		memcpy(change->row, row_at(edition, at), edition->kind->row_size);
+		kind->keep(change->row, call->arena);
+	}
 	if (found && json_out != NULL)
 		*json_out = kind->view(edition, at, row_at(edition, at));
 	published_release(&edition);
@@ -78,10 +90,14 @@ static struct work *begin(struct call *call, const struct row_kind *kind,
 			  enum ordered_operation operation)
 {
 	struct work *work = arena_zalloc(call->arena, sizeof(*work));
+	void *apply = arena_zalloc(call->arena, kind->apply_size);
 
 	work->kind = kind;
-	kind->begin(call, &work->change);
+	work->change.job = apply;
+	work->change.row = (char *)apply + kind->row_at;
+	work->change.change = (void *)((char *)apply + kind->change_at);
 	work->change.change->operation = operation;
+	kind->init(work->change.row);
 	return work;
 }
 
@@ -92,16 +108,31 @@ void rows_get(struct call *call, const struct row_kind *kind)
 
 	if (!find_row(call, kind, &work->change, &json))
 		return;
-	call_etag(call, kind->id(work->change.row).revision);
+	call_etag(call, number_at(work->change.row, kind->revision_at));
 	call_reply(call, 200, json);
 }
 
 /* --- what is asked for -------------------------------------------------------------------------
  */
 
+const char *rows_read_action(struct call *call)
+{
+	const char *action = call_text(call, "action", ROWS_TEXT_MAX);
+
+	if (action == NULL && call_has_member(call, "action") && call->mistakes == NULL)
+		call_mistake(call, "/action", "must be a string");
+	return action;
+}
+
+void rows_read_bool(struct call *call, const char *name, bool *value)
+{
+	if (call_has_member(call, name))
+		*value = call_bool(call, name);
+}
+
 void rows_read_text(struct call *call, const char *name, const char **text)
 {
-	const char *given = call_text(call, name, TEXT_MAX);
+	const char *given = call_text(call, name, ROWS_TEXT_MAX);
 
 	if (given != NULL)
 		*text = given;
@@ -181,9 +212,8 @@ static json_t *view_stored(struct call *call, const struct work *work)
 	const struct row_kind *kind = work->kind;
 	const struct edition *edition = kind->acquire(call->api);
 	const void *row = work->change.row;
-	size_t at = find(edition, kind, kind->id(row).id);
 	/* Somebody may have removed or changed it again: what was asked for is the answer. */
-	json_t *json = at < edition->count ? kind->view(edition, at, row) : kind->view_gone(row);
+	json_t *json = kind->view(edition, find(edition, kind, number_at(row, kind->id_at)), row);
 
 	published_release(&edition);
 	return json;
@@ -192,16 +222,17 @@ static json_t *view_stored(struct call *call, const struct work *work)
 static void add_done(struct call *call)
 {
 	const struct work *work = call->work;
-	struct row_id id = work->kind->id(work->change.row);
+	const struct row_kind *kind = work->kind;
 	char location[80];
 
 	if (work->change.job->code != ERR_OK) {
 		refuse(call, work);
 		return;
 	}
-	(void)snprintf(location, sizeof(location), "%s/%lld", work->kind->path, (long long)id.id);
+	(void)snprintf(location, sizeof(location), "%s/%lld", kind->path,
+		       (long long)number_at(work->change.row, kind->id_at));
 	http_reply_header(call->http, "Location", location);
-	call_etag(call, id.revision);
+	call_etag(call, number_at(work->change.row, kind->revision_at));
 	call_reply(call, 201, view_stored(call, work));
 }
 
@@ -236,7 +267,7 @@ static void patch_done(struct call *call)
 		refuse(call, work);
 		return;
 	}
-	call_etag(call, work->kind->id(work->change.row).revision);
+	call_etag(call, number_at(work->change.row, work->kind->revision_at));
 	call_reply(call, 200, view_stored(call, work));
 }
 
@@ -248,7 +279,7 @@ static void patch_round(struct call *call, struct work *work)
 
 	if (!find_row(call, work->kind, change, NULL))
 		return;
-	revision = work->kind->id(change->row).revision;
+	revision = number_at(change->row, work->kind->revision_at);
 	if (!call_if_match(call, revision, &change->conditional))
 		return;
 	change->change->expect_revision = revision;
@@ -284,7 +315,7 @@ void rows_delete(struct call *call, const struct row_kind *kind)
 
 	if (!find_row(call, kind, change, NULL))
 		return;
-	revision = kind->id(change->row).revision;
+	revision = number_at(change->row, kind->revision_at);
 	if (!call_if_match(call, revision, &change->conditional))
 		return;
 	change->change->expect_revision = change->conditional ? revision : 0;

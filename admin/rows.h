@@ -15,30 +15,35 @@ struct row_change {
 	int rounds;	  /* of others who changed the same row in between */
 };
 
-struct row_id {
-	int64_t id; /* 0: of the configuration */
-	int64_t revision;
-};
-
 /* What the rows are. */
 struct row_kind {
 	const char *noun; /* "fault rule" */
 	const char *path; /* "/api/v1/faults" */
 	const char *members;
 	const struct edition *(*acquire)(const struct api *api);
-	struct row_id (*id)(const void *row);
-	/* With its counters; the row itself is that given, which may be newer. */
+	/*
+	 * With its counters; the row itself is that given, which may be newer. An
+	 * index of edition->count: it is not in force any more.
+	 */
 	json_t *(*view)(const struct edition *edition, size_t index, const void *row);
-	/* Of a row that is not in force any more. */
-	json_t *(*view_gone)(const void *row);
-	/* Job and row of a new change, in the call's arena: the row as it is without members. */
-	void (*begin)(struct call *call, struct row_change *change);
-	/* The row of the change becomes this one, its strings in the call's arena. */
-	void (*copy)(struct call *call, struct row_change *change, const void *row);
+	void (*init)(void *row); /* as it is without members */
+	/* Let its strings live in `arena`. */
+	void (*keep)(void *row, struct arena *arena);
 	/* What the body says; the rest of the row stays. Mistakes are told. */
 	void (*read)(struct call *call, struct row_change *change);
+	/* made by ROWS_OF */
 	void (*submit)(struct store *store, struct store_job *job);
+	size_t apply_size; /* of what submit takes: its job first, its row and change */
+	size_t row_at, change_at;
+	size_t id_at, revision_at; /* in the row */
 };
+
+/* Of struct fault, which queue_fault_apply changes by a struct fault_apply. */
+#define ROWS_OF(noun)                                                                              \
+	.submit = queue_##noun##_apply, .apply_size = sizeof(struct noun##_apply),                 \
+	.row_at = offsetof(struct noun##_apply, noun),                                             \
+	.change_at = offsetof(struct noun##_apply, change), .id_at = offsetof(struct noun, id),    \
+	.revision_at = offsetof(struct noun, revision)
 
 void rows_list(struct call *call, const struct row_kind *kind);
 void rows_get(struct call *call, const struct row_kind *kind);
@@ -46,6 +51,11 @@ void rows_add(struct call *call, const struct row_kind *kind);
 void rows_patch(struct call *call, const struct row_kind *kind);
 void rows_delete(struct call *call, const struct row_kind *kind);
 
+#define ROWS_TEXT_MAX 1000
+
+/* Its name, NULL for none: null is a mistake. */
+const char *rows_read_action(struct call *call);
+void rows_read_bool(struct call *call, const char *name, bool *value);
 /* A text member; null, and for a new row nothing, is "". */
 void rows_read_text(struct call *call, const char *name, const char **text);
 /* A number from 0; null is `usual`. */

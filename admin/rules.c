@@ -7,7 +7,6 @@
 #include "admin/view.h"
 #include "relay/filter/rule.h"
 
-#define TEXT_MAX   1000
 #define OCTETS_MAX ((int64_t)1 << 40)
 
 static const struct edition *acquire(const struct api *api)
@@ -15,45 +14,24 @@ static const struct edition *acquire(const struct api *api)
 	return rules_acquire(api->env.rules);
 }
 
-static struct row_id id_of(const void *row)
-{
-	const struct rule *rule = row;
-
-	return (struct row_id){rule->id, rule->revision};
-}
-
 static json_t *view(const struct edition *edition, size_t index, const void *row)
 {
-	struct rule_view view;
+	struct rule_view view = {.source = PUBLISHED_FROM_STORE};
 
-	rule_view(edition, index, &view);
+	if (index < edition->count)
+		rule_view(edition, index, &view);
 	view.rule = row;
 	return view_rule(&view);
 }
 
-static json_t *view_gone(const void *row)
+static void init(void *row)
 {
-	const struct rule_view view = {.rule = row, .source = PUBLISHED_FROM_STORE};
-
-	return view_rule(&view);
+	rule_init(row);
 }
 
-static void begin(struct call *call, struct row_change *change)
+static void keep(void *row, struct arena *arena)
 {
-	struct rule_apply *apply = arena_zalloc(call->arena, sizeof(*apply));
-
-	rule_init(&apply->rule);
-	change->job = &apply->job;
-	change->change = &apply->change;
-	change->row = &apply->rule;
-}
-
-static void copy(struct call *call, struct row_change *change, const void *row)
-{
-	struct rule *rule = change->row;
-
-	*rule = *(const struct rule *)row;
-	rule_keep(rule, call->arena);
+	rule_keep(row, arena);
 }
 
 /* --- conditions on the header ----------------------------------------------------------------- */
@@ -134,10 +112,8 @@ static void read_headers(struct call *call, struct rule *rule)
 
 static void read_action(struct call *call, struct rule *rule)
 {
-	const char *action = call_text(call, "action", TEXT_MAX);
+	const char *action = rows_read_action(call);
 
-	if (action == NULL && call_has_member(call, "action") && call->mistakes == NULL)
-		call_mistake(call, "/action", "must be a string");
 	if (action != NULL && rule_action_parse(span_of(action), &rule->action) != ERR_OK)
 		call_mistake(call, "/action", "deliver, drop, hold, redirect or tag");
 }
@@ -160,10 +136,8 @@ static void read_rule(struct call *call, struct row_change *change)
 	rows_read_number(call, "min_size", 0, OCTETS_MAX, &rule->min_size);
 	rows_read_number(call, "max_size", 0, OCTETS_MAX, &rule->max_size);
 	read_headers(call, rule);
-	if (call_has_member(call, "enabled"))
-		rule->enabled = call_bool(call, "enabled");
-	if (call_has_member(call, "overrides_whitelist"))
-		rule->overrides_whitelist = call_bool(call, "overrides_whitelist");
+	rows_read_bool(call, "enabled", &rule->enabled);
+	rows_read_bool(call, "overrides_whitelist", &rule->overrides_whitelist);
 	if (call->mistakes == NULL)
 		(void)rule_check(rule, rows_tell, call);
 }
@@ -175,13 +149,11 @@ static const struct row_kind rules = {
 		"name enabled action redirect_to tag overrides_whitelist sender recipient client "
 		"user listener scope min_size max_size headers note before",
 	.acquire = acquire,
-	.id = id_of,
 	.view = view,
-	.view_gone = view_gone,
-	.begin = begin,
-	.copy = copy,
+	.init = init,
+	.keep = keep,
 	.read = read_rule,
-	.submit = queue_rule_apply,
+	ROWS_OF(rule),
 };
 
 void handle_rule_list(struct call *call)
