@@ -98,27 +98,7 @@ static const struct row_kind faults = {
 	ROWS_OF(fault),
 };
 
-void handle_fault_list(struct call *call)
+void handle_faults(struct call *call)
 {
-	rows_list(call, &faults);
-}
-
-void handle_fault_get(struct call *call)
-{
-	rows_get(call, &faults);
-}
-
-void handle_fault_add(struct call *call)
-{
-	rows_add(call, &faults);
-}
-
-void handle_fault_patch(struct call *call)
-{
-	rows_patch(call, &faults);
-}
-
-void handle_fault_delete(struct call *call)
-{
-	rows_delete(call, &faults);
+	rows_handle(call, &faults);
 }

@@ -40,18 +40,10 @@ void handle_whitelist_replace(struct call *call);
 void handle_whitelist_export(struct call *call);
 
 /* admin/faults.c */
-void handle_fault_list(struct call *call);
-void handle_fault_add(struct call *call);
-void handle_fault_get(struct call *call);
-void handle_fault_patch(struct call *call);
-void handle_fault_delete(struct call *call);
+void handle_faults(struct call *call);
 
 /* admin/rules.c */
-void handle_rule_list(struct call *call);
-void handle_rule_add(struct call *call);
-void handle_rule_get(struct call *call);
-void handle_rule_patch(struct call *call);
-void handle_rule_delete(struct call *call);
+void handle_rules(struct call *call);
 
 /* admin/check.c */
 void handle_check(struct call *call);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "admin/problem.h"
+#include "admin/routes.h"
 #include "base/clock.h"
 
 #define PATCH_ROUNDS 100
@@ -33,7 +34,7 @@ static int64_t number_at(const void *row, size_t offset)
 /* --- reading ---------------------------------------------------------------------------------- */
 
 /* All of them, also those of the configuration: there is no second page. */
-void rows_list(struct call *call, const struct row_kind *kind)
+static void list_all(struct call *call, const struct row_kind *kind)
 {
 	const struct edition *edition = kind->acquire(call->api);
 	json_t *items = json_array();
@@ -101,7 +102,7 @@ static struct work *begin(struct call *call, const struct row_kind *kind,
 	return work;
 }
 
-void rows_get(struct call *call, const struct row_kind *kind)
+static void get(struct call *call, const struct row_kind *kind)
 {
 	struct work *work = begin(call, kind, ORDERED_REPLACE);
 	json_t *json;
@@ -236,7 +237,7 @@ static void add_done(struct call *call)
 	call_reply(call, 201, view_stored(call, work));
 }
 
-void rows_add(struct call *call, const struct row_kind *kind)
+static void add(struct call *call, const struct row_kind *kind)
 {
 	struct work *work = begin(call, kind, ORDERED_ADD);
 
@@ -289,7 +290,7 @@ static void patch_round(struct call *call, struct work *work)
 		submit(call, work, patch_done);
 }
 
-void rows_patch(struct call *call, const struct row_kind *kind)
+static void patch(struct call *call, const struct row_kind *kind)
 {
 	struct work *work = begin(call, kind, ORDERED_REPLACE);
 
@@ -307,7 +308,7 @@ static void delete_done(struct call *call)
 		call_reply(call, 204, NULL);
 }
 
-void rows_delete(struct call *call, const struct row_kind *kind)
+static void remove_row(struct call *call, const struct row_kind *kind)
 {
 	struct work *work = begin(call, kind, ORDERED_REMOVE);
 	struct row_change *change = &work->change;
@@ -320,4 +321,20 @@ void rows_delete(struct call *call, const struct row_kind *kind)
 		return;
 	change->change->expect_revision = change->conditional ? revision : 0;
 	submit(call, work, delete_done);
+}
+
+void rows_handle(struct call *call, const struct row_kind *kind)
+{
+	const char *method = call->route->method;
+
+	if (strcmp(method, "POST") == 0)
+		add(call, kind);
+	else if (strcmp(method, "PATCH") == 0)
+		patch(call, kind);
+	else if (strcmp(method, "DELETE") == 0)
+		remove_row(call, kind);
+	else if (call->id.len > 0)
+		get(call, kind);
+	else
+		list_all(call, kind);
 }

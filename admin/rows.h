@@ -45,11 +45,8 @@ struct row_kind {
 	.change_at = offsetof(struct noun##_apply, change), .id_at = offsetof(struct noun, id),    \
 	.revision_at = offsetof(struct noun, revision)
 
-void rows_list(struct call *call, const struct row_kind *kind);
-void rows_get(struct call *call, const struct row_kind *kind);
-void rows_add(struct call *call, const struct row_kind *kind);
-void rows_patch(struct call *call, const struct row_kind *kind);
-void rows_delete(struct call *call, const struct row_kind *kind);
+/* GET of all or of one, POST, PATCH, DELETE: as the route of the call says. */
+void rows_handle(struct call *call, const struct row_kind *kind);
 
 #define ROWS_TEXT_MAX 1000
 

@@ -156,27 +156,7 @@ static const struct row_kind rules = {
 	ROWS_OF(rule),
 };
 
-void handle_rule_list(struct call *call)
+void handle_rules(struct call *call)
 {
-	rows_list(call, &rules);
-}
-
-void handle_rule_get(struct call *call)
-{
-	rows_get(call, &rules);
-}
-
-void handle_rule_add(struct call *call)
-{
-	rows_add(call, &rules);
-}
-
-void handle_rule_patch(struct call *call)
-{
-	rows_patch(call, &rules);
-}
-
-void handle_rule_delete(struct call *call)
-{
-	rows_delete(call, &rules);
+	rows_handle(call, &rules);
 }
