@@ -103,6 +103,19 @@ static void take_addresses(struct uri *uri, struct span list)
 		take_address(uri, span_cut(&list, ','));
 }
 
+/* As the most lenient reader might see it: without blanks, controls and 8-bit octets. */
+static struct span lenient_name(struct span name, struct buf *scratch)
+{
+	size_t len = 0;
+
+	decode(name, scratch);
+	for (size_t i = 0; i < scratch->len; i++)
+		if (scratch->data[i] > ' ' && scratch->data[i] < 127)
+			scratch->data[len++] = scratch->data[i];
+	buf_truncate(scratch, len);
+	return buf_span(scratch);
+}
+
 /* to=…, cc=… and bcc=… name more addresses; a reader may know "&amp;" too. */
 static void take_query(struct uri *uri, struct span query)
 {
@@ -112,9 +125,7 @@ static void take_query(struct uri *uri, struct span query)
 
 		if (span_starts_fold(value, "amp;"))
 			value = span_skip(value, strlen("amp;"));
-		name = span_cut(&value, '=');
-		decode(name, uri->scratch);
-		name = buf_span(uri->scratch);
+		name = lenient_name(span_cut(&value, '='), uri->scratch);
 		if (span_is_fold(name, "to") || span_is_fold(name, "cc") ||
 		    span_is_fold(name, "bcc"))
 			take_addresses(uri, value);

@@ -44,6 +44,10 @@ static const struct copy_row rows[] = {
 	{"List-Help: <https://e.example/<mailto:x@evil.example>\r\n",
 	 "List-Help: <mailto:unreadable@blocked.invalid>\r\n"
 	 "X-Stagepost-Original-List-Help: <https://e.example/<mailto:x@evil.example>\r\n"},
+	/* The names of its fields are read as leniently as those of a header. */
+	{"List-Post: <mailto:b@ok.example?b%20cc%00=x@evil.example>\r\n",
+	 "List-Post: <mailto:b@ok.example,x=evil.example@blocked.invalid>\r\n"
+	 "X-Stagepost-Original-List-Post: <mailto:b@ok.example?b%20cc%00=x@evil.example>\r\n"},
 	{NULL, NULL},
 };
 
