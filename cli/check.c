@@ -83,14 +83,12 @@ static int set_message(json_t *request, const struct given *given)
 {
 	json_t *message = json_object();
 	json_t *fields = json_array();
-	int ends = rows_set_text(message, "sender", given->sender);
+	const struct rows_text texts[] = {{"sender", given->sender},
+					  {"client", given->client},
+					  {"user", given->user},
+					  {"listener", given->listener}};
+	int ends = rows_set_texts(message, texts, sizeof(texts) / sizeof(texts[0]));
 
-	if (ends == TOOL_OK)
-		ends = rows_set_text(message, "client", given->client);
-	if (ends == TOOL_OK)
-		ends = rows_set_text(message, "user", given->user);
-	if (ends == TOOL_OK)
-		ends = rows_set_text(message, "listener", given->listener);
 	if (ends == TOOL_OK)
 		ends = rows_set_number(message, "size", "--size", given->size);
 	for (size_t i = 0; ends == TOOL_OK && i < given->header_count; i++)

@@ -5,10 +5,8 @@
 #include <string.h>
 
 #include "base/err.h"
-#include "cli/client.h"
 #include "cli/commands.h"
 #include "cli/rows.h"
-#include "cli/text.h"
 
 static const struct table_column columns[] = {
 	{"ID", true, 0, 0, NULL},	   {"NAME", false, 8, 0, NULL},
@@ -81,24 +79,16 @@ static void add_rule(struct table *table, const json_t *rule)
 					  tool_text(rule, "sender"), what, when, strikes});
 }
 
-static void print_rules(const json_t *items)
-{
-	struct table *table = table_new(columns, sizeof(columns) / sizeof(columns[0]));
-	json_t *rule;
-	size_t i;
-
-	json_array_foreach((json_t *)(uintptr_t)items, i, rule) add_rule(table, rule);
-	tool_print_table(table);
-	table_free(&table);
-}
-
 static const struct rows faults = {.noun = "fault rule",
 				   .path = "/api/v1/faults",
-				   .none = "there is no fault rule: nothing fails on purpose"};
+				   .none = "there is no fault rule: nothing fails on purpose",
+				   .columns = columns,
+				   .column_count = sizeof(columns) / sizeof(columns[0]),
+				   .add = add_rule};
 
 static int run_list(struct tool *tool, int argc, char **argv)
 {
-	return rows_list(tool, &faults, argc, argv, print_rules);
+	return rows_list(tool, &faults, argc, argv);
 }
 
 const struct command command_fault_list = {"fault list", "",
@@ -108,6 +98,8 @@ const struct command command_fault_list = {"fault list", "",
 /* --- add --------------------------------------------------------------------- */
 
 struct add_options {
+	const char *name;
+	const char *action;
 	const char *recipient;
 	const char *sender;
 	const char *user;
@@ -154,20 +146,15 @@ static int set_delay(json_t *rule, const char *value)
 
 static int set_texts(json_t *rule, const struct add_options *given)
 {
-	const struct {
-		const char *name;
-		const char *value;
-	} texts[] = {
+	const struct rows_text texts[] = {
+		{"name", given->name},		 {"action", given->action},
 		{"recipient", given->recipient}, {"sender", given->sender},
 		{"user", given->user},		 {"scope", given->scope},
 		{"stage", given->stage},	 {"enhanced", given->enhanced},
 		{"text", given->text},		 {"note", given->note},
 	};
-	int ends = TOOL_OK;
 
-	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]) && ends == TOOL_OK; i++)
-		ends = rows_set_text(rule, texts[i].name, texts[i].value);
-	return ends;
+	return rows_set_texts(rule, texts, sizeof(texts) / sizeof(texts[0]));
 }
 
 static int set_numbers(json_t *rule, const struct add_options *given)
@@ -190,36 +177,19 @@ static int set_numbers(json_t *rule, const struct add_options *given)
 	return ends;
 }
 
-static int add_rule_named(struct tool *tool, const struct add_options *given, const char *name,
-			  const char *action)
+static int send_rule(struct tool *tool, const struct add_options *given)
 {
 	json_t *rule = json_object();
 	json_t *added = NULL;
-	int ends = rows_set_text(rule, "name", name);
+	int ends = set_texts(rule, given);
 
-	if (ends == TOOL_OK)
-		ends = rows_set_text(rule, "action", action);
-	if (ends == TOOL_OK)
-		ends = set_texts(rule, given);
 	if (ends == TOOL_OK)
 		ends = set_numbers(rule, given);
 	if (ends == TOOL_OK)
-		ends = client_ask(tool, "POST", faults.path, rule, &added);
+		ends = rows_send(tool, &faults, ROWS_NEW, rule, &added);
 	json_decref(rule);
-	if (ends != TOOL_OK)
-		return ends;
-	if (tool->format != TOOL_TEXT) {
-		tool_print_json(tool, added);
-	} else {
-		char line[200];
-
-		snprintf(line, sizeof(line), "Added: %s (%s at %s), fault rule %lld",
-			 tool_text(added, "name"), tool_text(added, "action"),
-			 tool_text(added, "stage"), tool_number(added, "id"));
-		tool_print_clean(line);
-	}
 	json_decref(added);
-	return TOOL_OK;
+	return ends;
 }
 
 static int run_add(struct tool *tool, int argc, char **argv)
@@ -250,7 +220,9 @@ static int run_add(struct tool *tool, int argc, char **argv)
 	if (count != 2)
 		return tool_misuse(tool, count < 2 ? "a name and an action are needed"
 						   : "one name and one action at a time");
-	return add_rule_named(tool, &given, argv[0], argv[1]);
+	given.name = argv[0];
+	given.action = argv[1];
+	return send_rule(tool, &given);
 }
 
 const struct command command_fault_add = {

@@ -26,19 +26,24 @@ void rows_format_id(const json_t *row, char *text, size_t size)
 		snprintf(text, size, "config");
 }
 
-int rows_list(struct tool *tool, const struct rows *rows, int argc, char **argv,
-	      void (*print)(const json_t *items))
+static void print(const struct rows *rows, const json_t *items)
 {
-	const struct tool_option none[] = {{NULL, NULL, NULL}};
+	struct table *table = table_new(rows->columns, rows->column_count);
+
+	for (size_t i = 0; i < json_array_size(items); i++)
+		rows->add(table, json_array_get(items, i));
+	tool_print_table(table);
+	table_free(&table);
+}
+
+int rows_list(struct tool *tool, const struct rows *rows, int argc, char **argv)
+{
 	json_t *page;
 	json_t *items;
-	int count;
-	int ends = tool_options(tool, none, argc, argv, &count);
+	int ends = tool_only_options(tool, NULL, argc, argv);
 
 	if (ends != TOOL_OK)
 		return ends > 0 ? ends : TOOL_OK;
-	if (count > 0)
-		return tool_misuse(tool, "\"%s\" is one word too many", argv[0]);
 	ends = client_ask(tool, "GET", rows->path, NULL, &page);
 	if (ends != TOOL_OK)
 		return ends;
@@ -46,7 +51,7 @@ int rows_list(struct tool *tool, const struct rows *rows, int argc, char **argv,
 	if (tool->format != TOOL_TEXT)
 		tool_print_items(tool, items);
 	else if (json_array_size(items) > 0)
-		print(items);
+		print(rows, items);
 	if (json_array_size(items) == 0)
 		ends = tool_fail(TOOL_NO, "%s", rows->none);
 	json_decref(page);
@@ -115,11 +120,51 @@ int rows_remove(struct tool *tool, const struct rows *rows, int argc, char **arg
 	return client_remove(tool, path, id, what);
 }
 
+/* "Added: bad-day (reject at rcpt), fault rule 3"; only fault rules have a stage. */
+static void say_stored(const struct rows *rows, const char *done, const json_t *stored)
+{
+	const char *stage = tool_text(stored, "stage");
+	char line[200];
+
+	snprintf(line, sizeof(line), "%s: %s (%s%s%s), %s %lld", done, tool_text(stored, "name"),
+		 tool_text(stored, "action"), stage[0] != '\0' ? " at " : "", stage, rows->noun,
+		 tool_number(stored, "id"));
+	tool_print_clean(line);
+}
+
+int rows_send(struct tool *tool, const struct rows *rows, long long id, const json_t *row,
+	      json_t **stored_out)
+{
+	bool is_new = id == ROWS_NEW;
+	char path[80];
+	int ends;
+
+	snprintf(path, sizeof(path), "%s/%lld", rows->path, id);
+	ends = client_ask(tool, is_new ? "POST" : "PATCH", is_new ? rows->path : path, row,
+			  stored_out);
+	if (ends != TOOL_OK)
+		return ends;
+	if (tool->format != TOOL_TEXT)
+		tool_print_json(tool, *stored_out);
+	else
+		say_stored(rows, is_new ? "Added" : "Changed", *stored_out);
+	return TOOL_OK;
+}
+
 int rows_set_text(json_t *row, const char *name, const char *value)
 {
 	if (value != NULL && json_object_set_new(row, name, json_string(value)) != 0)
 		return tool_fail(TOOL_USAGE, "\"%s\" is no UTF-8", value);
 	return TOOL_OK;
+}
+
+int rows_set_texts(json_t *row, const struct rows_text *texts, size_t count)
+{
+	int ends = TOOL_OK;
+
+	for (size_t i = 0; i < count && ends == TOOL_OK; i++)
+		ends = rows_set_text(row, texts[i].name, texts[i].value);
+	return ends;
 }
 
 int rows_set_number(json_t *row, const char *name, const char *option, const char *value)

@@ -6,7 +6,6 @@
 
 #include "base/buf.h"
 #include "base/err.h"
-#include "cli/client.h"
 #include "cli/commands.h"
 #include "cli/rows.h"
 
@@ -19,9 +18,6 @@ static const struct table_column columns[] = {
 	{"SENDER", false, 12, 2, NULL}, {"CONDITIONS", false, 16, 0, NULL},
 	{"STATE", false, 0, 3, NULL},	{"MATCHES", true, 0, 4, NULL},
 };
-
-static const struct rows rules = {
-	.noun = "rule", .path = "/api/v1/rules", .none = "there is no rule: the whitelist decides"};
 
 /* --- list -------------------------------------------------------------------- */
 
@@ -103,20 +99,16 @@ static void add_rule(struct table *table, const json_t *rule)
 				   matches});
 }
 
-static void print_rules(const json_t *items)
-{
-	struct table *table = table_new(columns, sizeof(columns) / sizeof(columns[0]));
-	json_t *rule;
-	size_t i;
-
-	json_array_foreach((json_t *)(uintptr_t)items, i, rule) add_rule(table, rule);
-	tool_print_table(table);
-	table_free(&table);
-}
+static const struct rows rules = {.noun = "rule",
+				  .path = "/api/v1/rules",
+				  .none = "there is no rule: the whitelist decides",
+				  .columns = columns,
+				  .column_count = sizeof(columns) / sizeof(columns[0]),
+				  .add = add_rule};
 
 static int run_list(struct tool *tool, int argc, char **argv)
 {
-	return rows_list(tool, &rules, argc, argv, print_rules);
+	return rows_list(tool, &rules, argc, argv);
 }
 
 const struct command command_rule_list = {
@@ -181,10 +173,7 @@ static json_t *make_header(const char *given)
 
 static int set_texts(json_t *rule, const struct given *given)
 {
-	const struct {
-		const char *name;
-		const char *value;
-	} texts[] = {
+	const struct rows_text texts[] = {
 		{"name", given->name},
 		{"action", given->action},
 		{"redirect_to", given->redirect_to},
@@ -197,11 +186,8 @@ static int set_texts(json_t *rule, const struct given *given)
 		{"scope", given->scope},
 		{"note", given->note},
 	};
-	int ends = TOOL_OK;
 
-	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]) && ends == TOOL_OK; i++)
-		ends = rows_set_text(rule, texts[i].name, texts[i].value);
-	return ends;
+	return rows_set_texts(rule, texts, sizeof(texts) / sizeof(texts[0]));
 }
 
 static int set_rest(json_t *rule, const struct given *given)
@@ -228,8 +214,7 @@ static int set_rest(json_t *rule, const struct given *given)
 }
 
 /* Sends it, and says what came of it. */
-static int send_rule(struct tool *tool, const struct given *given, const char *method,
-		     const char *path, const char *done)
+static int send_rule(struct tool *tool, const struct given *given, long long id)
 {
 	json_t *rule = json_object();
 	json_t *stored = NULL;
@@ -238,25 +223,13 @@ static int send_rule(struct tool *tool, const struct given *given, const char *m
 	if (ends == TOOL_OK)
 		ends = set_rest(rule, given);
 	if (ends == TOOL_OK)
-		ends = client_ask(tool, method, path, rule, &stored);
+		ends = rows_send(tool, &rules, id, rule, &stored);
 	json_decref(rule);
-	if (ends != TOOL_OK)
-		return ends;
-	if (tool->format != TOOL_TEXT) {
-		tool_print_json(tool, stored);
-	} else {
-		char line[200];
-
-		snprintf(line, sizeof(line), "%s: %s (%s), rule %lld", done,
-			 tool_text(stored, "name"), tool_text(stored, "action"),
-			 tool_number(stored, "id"));
-		tool_print_clean(line);
-	}
 	if (json_is_true(json_object_get(stored, "overrides_whitelist")) &&
 	    json_is_true(json_object_get(stored, "enabled")))
 		tool_note("it overrides the whitelist: mail that no entry allows may leave");
 	json_decref(stored);
-	return TOOL_OK;
+	return ends;
 }
 
 static int read_options(struct tool *tool, struct given *given, int argc, char **argv,
@@ -322,7 +295,7 @@ static int run_add(struct tool *tool, int argc, char **argv)
 						   : "one name and one action at a time");
 	given.name = argv[0];
 	given.action = argv[1];
-	return send_rule(tool, &given, "POST", rules.path, "Added");
+	return send_rule(tool, &given, ROWS_NEW);
 }
 
 const struct command command_rule_add = {
@@ -349,7 +322,6 @@ static int run_change(struct tool *tool, int argc, char **argv)
 {
 	struct given given = {.name = NULL};
 	long long id = 0;
-	char path[80];
 	int count;
 	int ends = read_options(tool, &given, argc, argv, &count);
 
@@ -358,10 +330,7 @@ static int run_change(struct tool *tool, int argc, char **argv)
 	if (count != 1)
 		return tool_misuse(tool, "the name or the id of one rule is needed");
 	ends = rows_find(tool, &rules, argv[0], &id);
-	if (ends != TOOL_OK)
-		return ends;
-	snprintf(path, sizeof(path), "%s/%lld", rules.path, id);
-	return send_rule(tool, &given, "PATCH", path, "Changed");
+	return ends == TOOL_OK ? send_rule(tool, &given, id) : ends;
 }
 
 const struct command command_rule_change = {
