@@ -31,16 +31,23 @@ static void open_store(struct fixture *f)
 	ck_assert_msg(code == ERR_OK, "store_reader_open: %s", why.text);
 }
 
-void fixture_open(struct fixture *f)
+void fixture_open_with(struct fixture *f, const struct store_options *options)
 {
 	const char *tmp = getenv("TMPDIR");
 
 	memset(f, 0, sizeof(*f));
 	snprintf(f->dir, sizeof(f->dir), "%s/stagepost-queue-XXXXXX", tmp != NULL ? tmp : "/tmp");
 	ck_assert_ptr_nonnull(mkdtemp(f->dir));
-	f->options = (struct store_options){
-		.data_dir = f->dir, .on_fatal = count_fatal, .on_due = count_due, .ctx = &f->watch};
+	f->options = *options;
+	f->options.data_dir = f->dir;
 	open_store(f);
+}
+
+void fixture_open(struct fixture *f)
+{
+	fixture_open_with(f, &(struct store_options){.on_fatal = count_fatal,
+						     .on_due = count_due,
+						     .ctx = &f->watch});
 }
 
 void fixture_close(struct fixture *f)
@@ -165,12 +172,17 @@ int accept_one(struct store *store, int64_t size, unsigned seed, size_t recipien
 	return code;
 }
 
-struct ulid accept_queued(struct fixture *f, size_t recipients)
+struct ulid accept_as(struct fixture *f, size_t recipients, enum state state)
 {
 	struct ulid id;
 
-	ck_assert_int_eq(accept_one(f->store, 4096, 1, recipients, STATE_QUEUED, &id), ERR_OK);
+	ck_assert_int_eq(accept_one(f->store, 4096, 1, recipients, state, &id), ERR_OK);
 	return id;
+}
+
+struct ulid accept_queued(struct fixture *f, size_t recipients)
+{
+	return accept_as(f, recipients, STATE_QUEUED);
 }
 
 struct claim claim_at(struct fixture *f, int64_t now, size_t max)
@@ -183,9 +195,18 @@ struct claim claim_at(struct fixture *f, int64_t now, size_t max)
 	return claim;
 }
 
-struct claimed_recipient claim_single(struct fixture *f)
+int64_t claim_nothing(struct fixture *f, int64_t now)
 {
-	struct claim claim = claim_at(f, NOW, 100);
+	struct claim claim = claim_at(f, now, 100);
+
+	ck_assert_uint_eq(claim.message_count, 0);
+	arena_free(&claim.arena);
+	return claim.next_due_at;
+}
+
+struct claimed_recipient claim_single_at(struct fixture *f, int64_t now)
+{
+	struct claim claim = claim_at(f, now, 100);
 	struct claimed_recipient recipient;
 
 	ck_assert_uint_eq(claim.message_count, 1);
@@ -196,6 +217,18 @@ struct claimed_recipient claim_single(struct fixture *f)
 	recipient.orcpt = NULL;
 	arena_free(&claim.arena);
 	return recipient;
+}
+
+struct claimed_recipient claim_single(struct fixture *f)
+{
+	return claim_single_at(f, NOW);
+}
+
+struct claimed_recipient open_claimed(struct fixture *f, struct ulid *id_out)
+{
+	fixture_open(f);
+	*id_out = accept_queued(f, 1);
+	return claim_single(f);
 }
 
 size_t settle_as(struct fixture *f, int64_t recipient, int64_t lease, enum transition outcome)

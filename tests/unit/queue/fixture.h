@@ -30,6 +30,7 @@ struct fixture {
 
 /* Open in a new folder / close, keep the folder and open again / close and remove the folder. */
 void fixture_open(struct fixture *f);
+void fixture_open_with(struct fixture *f, const struct store_options *options); /* and its dir */
 void fixture_reopen(struct fixture *f);
 void fixture_close(struct fixture *f);
 void fixture_remove(struct fixture *f);
@@ -42,13 +43,20 @@ int check_body(struct store_reader *reader, const struct ulid *id, int64_t size,
 /* Accept one message; recipients "r0@example.com" … in `state`. Returns the job's code. */
 int accept_one(struct store *store, int64_t size, unsigned seed, size_t recipients,
 	       enum state state, struct ulid *id_out);
-/* The same in state queued, due at NOW; must succeed. */
+/* The same, 4096 octets with the seed 1; must succeed. */
+struct ulid accept_as(struct fixture *f, size_t recipients, enum state state);
+/* In state queued, due at NOW. */
 struct ulid accept_queued(struct fixture *f, size_t recipients);
 
 /* Must succeed. The caller frees claim.arena. */
 struct claim claim_at(struct fixture *f, int64_t now, size_t max);
+/* Expects that nothing is due; returns when something will be. */
+int64_t claim_nothing(struct fixture *f, int64_t now);
 /* Claims everything and expects it to be exactly one recipient. */
-struct claimed_recipient claim_single(struct fixture *f);
+struct claimed_recipient claim_single_at(struct fixture *f, int64_t now);
+struct claimed_recipient claim_single(struct fixture *f); /* at NOW */
+/* A new store whose only recipient was queued, and is claimed now. */
+struct claimed_recipient open_claimed(struct fixture *f, struct ulid *id_out);
 
 /* Returns `lost`; must succeed. */
 size_t settle_as(struct fixture *f, int64_t recipient, int64_t lease, enum transition outcome);

@@ -50,14 +50,13 @@ START_TEST(by_filter_and_each_once)
 	struct queue_stats stats;
 	struct act_step step;
 	struct fixture f;
-	struct ulid id;
 	int64_t ids[ACT_STEP_MAX];
 	int64_t count = 0;
 
 	fixture_open(&f);
-	ck_assert_int_eq(accept_one(f.store, 10, 0, 4, STATE_DROPPED, &id), ERR_OK);
-	ck_assert_int_eq(accept_one(f.store, 10, 0, 3, STATE_DROPPED, &id), ERR_OK);
-	ck_assert_int_eq(accept_one(f.store, 10, 0, 2, STATE_QUEUED, &id), ERR_OK);
+	accept_as(&f, 4, STATE_DROPPED);
+	accept_as(&f, 3, STATE_DROPPED);
+	accept_as(&f, 2, STATE_QUEUED);
 	ck_assert_int_eq(queue_recipient_count(f.reader, &query, &count, NULL), ERR_OK);
 	ck_assert_int_eq(count, 7);
 
@@ -105,7 +104,7 @@ START_TEST(the_list_is_asked_for_each)
 	int64_t ids[ACT_STEP_MAX];
 
 	fixture_open(&f);
-	ck_assert_int_eq(accept_one(f.store, 10, 0, 3, STATE_DROPPED, &id), ERR_OK);
+	id = accept_as(&f, 3, STATE_DROPPED);
 	step = step_on(&f, TRANSITION_RELEASE, &query, NULL, ids);
 	run(&f, &step);
 	ck_assert_uint_eq(step.changed, 0);
@@ -166,13 +165,12 @@ START_TEST(filters_of_the_page)
 {
 	struct recipient_query query = {.limit = 100};
 	struct fixture f;
-	struct ulid id;
 	int64_t ids[100];
 	size_t count = 0;
 
 	fixture_open(&f);
-	ck_assert_int_eq(accept_one(f.store, 10, 0, 2, STATE_DROPPED, &id), ERR_OK);
-	ck_assert_int_eq(accept_one(f.store, 10, 0, 3, STATE_HELD, &id), ERR_OK);
+	accept_as(&f, 2, STATE_DROPPED);
+	accept_as(&f, 3, STATE_HELD);
 	accept_queued(&f, 1);
 	query.states = 1U << STATE_DROPPED | 1U << STATE_HELD;
 	ck_assert_int_eq(queue_recipient_ids(f.reader, &query, ids, &count, NULL), ERR_OK);
@@ -228,6 +226,19 @@ static int release_to(struct fixture *f, const struct ulid *id, const char *to, 
 	return act_on(f, id, TRANSITION_RELEASE, act);
 }
 
+/* A store with one message, whose three dropped recipients are released to `to`. */
+static struct message_view release_three(struct fixture *f, const char *to, struct ulid *id_out,
+					 struct arena *arena)
+{
+	struct act act;
+
+	fixture_open(f);
+	*id_out = accept_as(f, 3, STATE_DROPPED);
+	ck_assert_int_eq(release_to(f, id_out, to, &act), ERR_OK);
+	ck_assert_uint_eq(act.changed, 3);
+	return show(f, id_out, arena);
+}
+
 START_TEST(one_copy_for_all_of_a_message)
 {
 	struct arena *arena = arena_new();
@@ -236,11 +247,7 @@ START_TEST(one_copy_for_all_of_a_message)
 	struct act act;
 	struct ulid id;
 
-	fixture_open(&f);
-	ck_assert_int_eq(accept_one(f.store, 10, 0, 3, STATE_DROPPED, &id), ERR_OK);
-	ck_assert_int_eq(release_to(&f, &id, "qa@team.test", &act), ERR_OK);
-	ck_assert_uint_eq(act.changed, 3);
-	view = show(&f, &id, arena);
+	view = release_three(&f, "qa@team.test", &id, arena);
 	ck_assert_uint_eq(view.recipient_count, 4);
 	for (size_t i = 0; i < 3; i++) {
 		ck_assert_int_eq(view.recipients[i].state, STATE_REDIRECTED);
@@ -277,7 +284,7 @@ START_TEST(nobody_gets_it_twice)
 	struct ulid id;
 
 	fixture_open(&f);
-	ck_assert_int_eq(accept_one(f.store, 10, 0, 3, STATE_DROPPED, &id), ERR_OK);
+	id = accept_as(&f, 3, STATE_DROPPED);
 	act = (struct act){
 		.judge = &judge, .to = "QA@Team.test", .addresses = first, .address_count = 1};
 	ck_assert_int_eq(act_on(&f, &id, TRANSITION_RELEASE, &act), ERR_OK);
@@ -309,14 +316,9 @@ START_TEST(to_one_of_its_own)
 	struct arena *arena = arena_new();
 	struct message_view view;
 	struct fixture f;
-	struct act act;
 	struct ulid id;
 
-	fixture_open(&f);
-	ck_assert_int_eq(accept_one(f.store, 10, 0, 3, STATE_DROPPED, &id), ERR_OK);
-	ck_assert_int_eq(release_to(&f, &id, "r1@EXAMPLE.com", &act), ERR_OK);
-	ck_assert_uint_eq(act.changed, 3);
-	view = show(&f, &id, arena);
+	view = release_three(&f, "r1@EXAMPLE.com", &id, arena);
 	ck_assert_uint_eq(view.recipient_count, 3);
 	ck_assert_int_eq(view.recipients[0].state, STATE_REDIRECTED);
 	ck_assert_int_eq(view.recipients[1].state, STATE_QUEUED);
@@ -336,7 +338,7 @@ START_TEST(a_target_that_is_not_allowed)
 	struct ulid id;
 
 	fixture_open(&f);
-	ck_assert_int_eq(accept_one(f.store, 10, 0, 2, STATE_DROPPED, &id), ERR_OK);
+	id = accept_as(&f, 2, STATE_DROPPED);
 	ck_assert_int_eq(act_on(&f, &id, TRANSITION_RELEASE, &act), ERR_CONFLICT);
 	ck_assert_str_eq(act.job.why.text, "qa@team.test is not allowed: no entry allows it");
 	ck_assert_int_eq(state_of(&f, &id, 0), STATE_DROPPED);
@@ -355,7 +357,7 @@ START_TEST(a_twin_is_seen)
 	struct ulid id;
 
 	fixture_open(&f);
-	ck_assert_int_eq(accept_one(f.store, 10, 0, 3, STATE_DROPPED, &id), ERR_OK);
+	id = accept_as(&f, 3, STATE_DROPPED);
 	fixture_close(&f);
 	run_sql(f.dir, "UPDATE recipient SET state = 6, origin = 'redirect',"
 		       " address = 'r1@EXAMPLE.com' WHERE address = 'r2@example.com'");

@@ -137,10 +137,7 @@ START_TEST(claim_takes_what_is_due_and_only_once)
 	fixture_open(&f);
 	id = accept_queued(&f, 3);
 	accept_one(f.store, 10, 0, 2, STATE_HELD, NULL);
-	claim = claim_at(&f, NOW - 1, 100);
-	ck_assert_uint_eq(claim.message_count, 0);
-	ck_assert_int_eq(claim.next_due_at, NOW);
-	arena_free(&claim.arena);
+	ck_assert_int_eq(claim_nothing(&f, NOW - 1), NOW);
 
 	claim = claim_at(&f, NOW, 100);
 	ck_assert_uint_eq(claim.message_count, 1);
@@ -153,9 +150,7 @@ START_TEST(claim_takes_what_is_due_and_only_once)
 	ck_assert_int_eq(claim.next_due_at, INT64_MAX);
 	arena_free(&claim.arena);
 
-	claim = claim_at(&f, NOW, 100);
-	ck_assert_uint_eq(claim.message_count, 0);
-	arena_free(&claim.arena);
+	claim_nothing(&f, NOW);
 	ck_assert_int_eq(state_of(&f, &id, 2), STATE_DELIVERING);
 	fixture_remove(&f);
 }
@@ -191,9 +186,7 @@ START_TEST(claim_gives_the_oldest_due_first)
 	struct claim claim;
 	struct ulid id;
 
-	fixture_open(&f);
-	accept_queued(&f, 1);
-	first = claim_single(&f);
+	first = open_claimed(&f, &id);
 	ck_assert_uint_eq(settle_as(&f, first.id, first.lease, TRANSITION_DEFER), 0);
 	id = accept_queued(&f, 1);
 	claim = claim_at(&f, NOW + 100000, 100);
@@ -266,9 +259,7 @@ START_TEST(unclaim_counts_nothing)
 	struct message_view view;
 	struct ulid id;
 
-	fixture_open(&f);
-	id = accept_queued(&f, 1);
-	claimed = claim_single(&f);
+	claimed = open_claimed(&f, &id);
 	settle_as(&f, claimed.id, claimed.lease, TRANSITION_UNCLAIM);
 	view = show(&f, &id, arena);
 	ck_assert_int_eq(view.recipients[0].state, STATE_QUEUED);
@@ -294,9 +285,7 @@ START_TEST(a_later_ruling_keeps_the_first_one)
 	struct err why;
 	struct ulid id;
 
-	fixture_open(&f);
-	id = accept_queued(&f, 1);
-	claimed = claim_single(&f);
+	claimed = open_claimed(&f, &id);
 	settlement.recipient = claimed.id;
 	settlement.lease = claimed.lease;
 	ck_assert_int_eq(store_wait(f.store, queue_settle, &settle.job, &why), ERR_OK);
@@ -322,18 +311,11 @@ START_TEST(an_old_lease_changes_nothing)
 	struct claimed_recipient claimed;
 	struct ulid id;
 
-	fixture_open(&f);
-	id = accept_queued(&f, 1);
-	old = claim_single(&f);
+	old = open_claimed(&f, &id);
 	settle_as(&f, old.id, old.lease, TRANSITION_UNCLAIM);
 	ck_assert_uint_eq(settle_as(&f, old.id, old.lease, TRANSITION_FAIL), 1);
 	ck_assert_int_eq(state_of(&f, &id, 0), STATE_QUEUED);
-	{
-		struct claim claim = claim_at(&f, NOW + 60000, 1);
-
-		claimed = claim.messages[0].recipients[0];
-		arena_free(&claim.arena);
-	}
+	claimed = claim_single_at(&f, NOW + 60000);
 	ck_assert_int_ne(claimed.lease, old.lease);
 	ck_assert_uint_eq(settle_as(&f, old.id, old.lease, TRANSITION_DEFER), 1);
 	ck_assert_int_eq(state_of(&f, &id, 0), STATE_DELIVERING);
@@ -349,21 +331,16 @@ START_TEST(a_late_delivery_is_the_truth)
 	struct arena *arena = arena_new();
 	struct fixture f;
 	struct claimed_recipient old;
-	struct claim claim;
 	struct message_view view;
 	struct ulid id;
 
-	fixture_open(&f);
-	id = accept_queued(&f, 1);
-	old = claim_single(&f);
+	old = open_claimed(&f, &id);
 	settle_as(&f, old.id, old.lease, TRANSITION_UNCLAIM);
 	ck_assert_uint_eq(settle_as(&f, old.id, old.lease, TRANSITION_DELIVER), 1);
 	view = show(&f, &id, arena);
 	ck_assert_int_eq(view.recipients[0].state, STATE_DELIVERED);
 	ck_assert_uint_eq(view.recipients[0].history_count, 2);
-	claim = claim_at(&f, NOW + 999999, 10);
-	ck_assert_uint_eq(claim.message_count, 0);
-	arena_free(&claim.arena);
+	claim_nothing(&f, NOW + 999999);
 
 	/* Somebody else holds it now: told, and left to him. */
 	id = accept_queued(&f, 1);
@@ -420,11 +397,10 @@ START_TEST(renew_moves_only_the_holders_lease)
 	struct claimed_recipient claimed;
 	struct renew renew = {.until = NOW + 777, .count = 1};
 	struct err why;
+	struct ulid id;
 	int64_t wrong;
 
-	fixture_open(&f);
-	accept_queued(&f, 1);
-	claimed = claim_single(&f);
+	claimed = open_claimed(&f, &id);
 	wrong = claimed.lease + 1;
 	renew.recipients = &claimed.id;
 	renew.leases = &wrong;

@@ -4,25 +4,16 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "queue/fault.h"
 #include "queue/token.h"
-#include "tests/unit/queue/fixture.h"
+#include "tests/unit/queue/ordered.h"
 #include "tests/unit/unit.h"
-
-/* The names as they were published last. */
-struct published {
-	char names[400];
-};
 
 static void join(char *text, size_t size, const struct fault *rows, size_t count)
 {
 	text[0] = '\0';
-	for (size_t i = 0; i < count; i++) {
-		size_t len = strlen(text);
-
-		snprintf(text + len, size - len, "%s ", rows[i].name);
-	}
+	for (size_t i = 0; i < count; i++)
+		names_add(text, size, rows[i].name);
 }
 
 static void on_faults(void *ctx, const struct fault *rows, size_t count)
@@ -34,13 +25,8 @@ static void on_faults(void *ctx, const struct fault *rows, size_t count)
 
 static void open_published(struct fixture *f, struct published *published)
 {
-	fixture_open(f);
-	fixture_close(f);
-	memset(published, 0, sizeof(*published));
-	f->options = (struct store_options){
-		.data_dir = f->dir, .on_faults = on_faults, .ctx = published};
-	ck_assert_int_eq(store_open(&f->options, &f->store, NULL), ERR_OK);
-	ck_assert_int_eq(store_reader_open(f->store, &f->reader, NULL), ERR_OK);
+	*published = (struct published){.times = 0};
+	fixture_open_with(f, &(struct store_options){.on_faults = on_faults, .ctx = published});
 }
 
 static struct fault fault_named(const char *name)
@@ -66,13 +52,7 @@ static struct fault fault_named(const char *name)
 
 static struct fault_apply apply(struct fixture *f, struct fault_apply job, int want)
 {
-	struct err why = {""};
-	int code;
-
-	job.change.actor = "token:x";
-	job.change.now = NOW;
-	code = store_wait(f->store, queue_fault_apply, &job.job, &why);
-	ck_assert_msg(code == want, "%s: %s", err_name(code), why.text);
+	change_ordered(f, &job.change, queue_fault_apply, &job.job, want);
 	return job;
 }
 

@@ -4,18 +4,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "queue/delivery.h"
 #include "queue/rule.h"
 #include "queue/token.h"
-#include "tests/unit/queue/fixture.h"
+#include "tests/unit/queue/ordered.h"
 #include "tests/unit/unit.h"
-
-/* As they were published last. */
-struct published {
-	char names[400];
-	size_t times;
-};
 
 static void on_rules(void *ctx, const struct rule *rows, size_t count)
 {
@@ -23,23 +16,14 @@ static void on_rules(void *ctx, const struct rule *rows, size_t count)
 
 	published->names[0] = '\0';
 	published->times++;
-	for (size_t i = 0; i < count; i++) {
-		size_t len = strlen(published->names);
-
-		snprintf(published->names + len, sizeof(published->names) - len, "%s ",
-			 rows[i].name);
-	}
+	for (size_t i = 0; i < count; i++)
+		names_add(published->names, sizeof(published->names), rows[i].name);
 }
 
 static void open_published(struct fixture *f, struct published *published)
 {
-	fixture_open(f);
-	fixture_close(f);
-	memset(published, 0, sizeof(*published));
-	f->options =
-		(struct store_options){.data_dir = f->dir, .on_rules = on_rules, .ctx = published};
-	ck_assert_int_eq(store_open(&f->options, &f->store, NULL), ERR_OK);
-	ck_assert_int_eq(store_reader_open(f->store, &f->reader, NULL), ERR_OK);
+	*published = (struct published){.times = 0};
+	fixture_open_with(f, &(struct store_options){.on_rules = on_rules, .ctx = published});
 }
 
 static const struct rule_header headers[] = {
@@ -74,13 +58,7 @@ static struct rule rule_named(const char *name)
 
 static struct rule_apply apply(struct fixture *f, struct rule_apply job, int want)
 {
-	struct err why = {""};
-	int code;
-
-	job.change.actor = "token:x";
-	job.change.now = NOW;
-	code = store_wait(f->store, queue_rule_apply, &job.job, &why);
-	ck_assert_msg(code == want, "%s: %s", err_name(code), why.text);
+	change_ordered(f, &job.change, queue_rule_apply, &job.job, want);
 	return job;
 }
 

@@ -5,14 +5,6 @@
 #include "tests/unit/queue/fixture.h"
 #include "tests/unit/unit.h"
 
-static struct ulid accept_screening(struct fixture *f, size_t recipients)
-{
-	struct ulid id;
-
-	ck_assert_int_eq(accept_one(f->store, 1000, 1, recipients, STATE_SCREENING, &id), ERR_OK);
-	return id;
-}
-
 static struct screen_claim ask_at(struct fixture *f, int64_t now, size_t max)
 {
 	struct screen_claim claim = {.now = now, .max_recipients = max};
@@ -35,6 +27,14 @@ static struct screened_recipient ask_single(struct fixture *f, int64_t now)
 	recipient.address = recipient.command = NULL;
 	arena_free(&claim.arena);
 	return recipient;
+}
+
+/* A new store whose only recipient is being asked about. */
+static struct screened_recipient open_asked(struct fixture *f, struct ulid *id_out)
+{
+	fixture_open(f);
+	*id_out = accept_as(f, 1, STATE_SCREENING);
+	return ask_single(f, NOW);
 }
 
 static size_t asked_at(struct fixture *f, int64_t now)
@@ -74,15 +74,11 @@ START_TEST(delivery_never_sees_it)
 {
 	struct fixture f;
 	struct ulid id;
-	struct claim claim;
 	struct screen_claim asked;
 
 	fixture_open(&f);
-	id = accept_screening(&f, 3);
-	claim = claim_at(&f, NOW + 1000000, 100);
-	ck_assert_uint_eq(claim.message_count, 0);
-	ck_assert_int_eq(claim.next_due_at, INT64_MAX);
-	arena_free(&claim.arena);
+	id = accept_as(&f, 3, STATE_SCREENING);
+	ck_assert_int_eq(claim_nothing(&f, NOW + 1000000), INT64_MAX);
 	/* Due from the time it was given; then whole, with everything about it. */
 	asked = ask_at(&f, NOW - 1, 1);
 	ck_assert_uint_eq(asked.message_count, 0);
@@ -100,9 +96,7 @@ START_TEST(delivery_never_sees_it)
 	arena_free(&asked.arena);
 	/* Under a lease: not asked twice, and still not for delivery. */
 	ck_assert_uint_eq(asked_at(&f, NOW + 1000000), 0);
-	claim = claim_at(&f, NOW + 1000000, 100);
-	ck_assert_uint_eq(claim.message_count, 0);
-	arena_free(&claim.arena);
+	claim_nothing(&f, NOW + 1000000);
 	ck_assert_int_eq(state_of(&f, &id, 0), STATE_SCREENING);
 	check_and_remove(&f);
 }
@@ -116,9 +110,7 @@ START_TEST(yes_lets_it_go)
 	struct claim claim;
 	struct queue_stats stats;
 
-	fixture_open(&f);
-	id = accept_screening(&f, 1);
-	recipient = ask_single(&f, NOW);
+	recipient = open_asked(&f, &id);
 	ck_assert_uint_eq(answer(&f, &recipient,
 				 (struct screen_outcome){.outcome = TRANSITION_SCREEN,
 							 .permit = PERMIT_ALLOWED,
@@ -151,9 +143,7 @@ START_TEST(no_is_kept_with_its_reason)
 	struct screened_recipient recipient;
 	struct message_view view;
 
-	fixture_open(&f);
-	id = accept_screening(&f, 1);
-	recipient = ask_single(&f, NOW);
+	recipient = open_asked(&f, &id);
 	answer(&f, &recipient,
 	       (struct screen_outcome){
 		       .outcome = TRANSITION_DROP, .verdict = "drop", .reason = "the hook: no"});
@@ -182,9 +172,7 @@ START_TEST(no_decision_waits)
 					   .kind = "hook",
 					   .reason = "timeout"};
 
-	fixture_open(&f);
-	id = accept_screening(&f, 1);
-	recipient = ask_single(&f, NOW);
+	recipient = open_asked(&f, &id);
 	ck_assert_int_eq(recipient.asked, 0);
 	answer(&f, &recipient, undecided);
 	ck_assert_int_eq(state_of(&f, &id, 0), STATE_SCREENING);
@@ -216,7 +204,7 @@ START_TEST(redirect_adds_one)
 				   .ruling = {.verdict = "deliver", .reason = "allowed"}};
 
 	fixture_open(&f);
-	id = accept_screening(&f, 2);
+	id = accept_as(&f, 2, STATE_SCREENING);
 	asked = ask_at(&f, NOW, 10);
 	for (size_t i = 0; i < 2; i++)
 		answer(&f, &asked.messages[0].recipients[i],
@@ -244,9 +232,7 @@ START_TEST(a_person_is_faster)
 	struct screened_recipient recipient;
 	struct act act = {.address_count = 0};
 
-	fixture_open(&f);
-	id = accept_screening(&f, 1);
-	recipient = ask_single(&f, NOW);
+	recipient = open_asked(&f, &id);
 	ck_assert_int_eq(act_on(&f, &id, TRANSITION_CANCEL, &act), ERR_OK);
 	ck_assert_uint_eq(answer(&f, &recipient,
 				 (struct screen_outcome){.outcome = TRANSITION_SCREEN,
@@ -255,7 +241,7 @@ START_TEST(a_person_is_faster)
 			  1);
 	ck_assert_int_eq(state_of(&f, &id, 0), STATE_CANCELLED);
 	/* Retry: it is asked about now. */
-	id = accept_screening(&f, 1);
+	id = accept_as(&f, 1, STATE_SCREENING);
 	recipient = ask_single(&f, NOW);
 	answer(&f, &recipient,
 	       (struct screen_outcome){.outcome = TRANSITION_UNCLAIM, .ask_at = NOW + 9000000});
@@ -273,9 +259,7 @@ START_TEST(delivery_hands_it_over)
 	struct claimed_recipient claimed;
 	struct screened_recipient recipient;
 
-	fixture_open(&f);
-	id = accept_queued(&f, 1);
-	claimed = claim_single(&f);
+	claimed = open_claimed(&f, &id);
 	ck_assert_int_eq(claimed.permit, PERMIT_NONE);
 	ck_assert_uint_eq(settle_as(&f, claimed.id, claimed.lease, TRANSITION_ASK), 0);
 	ck_assert_int_eq(state_of(&f, &id, 0), STATE_SCREENING);
@@ -293,13 +277,11 @@ START_TEST(a_restart_gives_it_back)
 	struct ulid decided, open;
 	struct screened_recipient recipient;
 
-	fixture_open(&f);
-	decided = accept_screening(&f, 1);
-	recipient = ask_single(&f, NOW);
+	recipient = open_asked(&f, &decided);
 	answer(&f, &recipient,
 	       (struct screen_outcome){
 		       .outcome = TRANSITION_SCREEN, .permit = PERMIT_ALLOWED, .reason = "yes"});
-	open = accept_screening(&f, 1);
+	open = accept_as(&f, 1, STATE_SCREENING);
 	recipient = ask_single(&f, NOW);
 	fixture_reopen(&f);
 	ck_assert_int_eq(state_of(&f, &decided, 0), STATE_QUEUED);
@@ -319,20 +301,15 @@ START_TEST(what_a_permit_is_good_for)
 	struct fixture f;
 	struct screened_recipient recipient;
 	struct claimed_recipient claimed;
-	struct claim claim;
 	struct ulid id;
 	struct act act = {.address_count = 0};
 
-	fixture_open(&f);
-	id = accept_screening(&f, 1);
-	recipient = ask_single(&f, NOW);
+	recipient = open_asked(&f, &id);
 	answer(&f, &recipient,
 	       (struct screen_outcome){.outcome = TRANSITION_SCREEN,
 				       .permit = PERMIT_EXPIRED,
 				       .reason = "too old"});
-	claim = claim_at(&f, NOW + 10, 10);
-	claimed = claim.messages[0].recipients[0];
-	arena_free(&claim.arena);
+	claimed = claim_single_at(&f, NOW + 10);
 	ck_assert_int_eq(claimed.permit, PERMIT_EXPIRED);
 	settle_as(&f, claimed.id, claimed.lease, TRANSITION_EXPIRE);
 	ck_assert_int_eq(act_on(&f, &id, TRANSITION_RETRY, &act), ERR_OK);

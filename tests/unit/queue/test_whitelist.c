@@ -33,13 +33,9 @@ static void on_whitelist(void *ctx, const struct whitelist_change *changes, size
 
 static void open_published(struct fixture *f, struct published *published)
 {
-	fixture_open(f);
-	fixture_close(f);
 	memset(published, 0, sizeof(*published));
-	f->options = (struct store_options){
-		.data_dir = f->dir, .on_whitelist = on_whitelist, .ctx = published};
-	ck_assert_int_eq(store_open(&f->options, &f->store, NULL), ERR_OK);
-	ck_assert_int_eq(store_reader_open(f->store, &f->reader, NULL), ERR_OK);
+	fixture_open_with(f,
+			  &(struct store_options){.on_whitelist = on_whitelist, .ctx = published});
 }
 
 static struct whitelist_change change_of(enum entry_operation operation, int64_t id,
