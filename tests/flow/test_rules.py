@@ -349,6 +349,8 @@ def test_the_tool(relay):
         "hold", False, [], "why")
     tool(relay, "rule", "add", "x", "deliver", "--overrides-whitelist")
     tool(relay, "rule", "change", "x", "--narrows")
+    tool(relay, "rule", "change", "0", "--note", "no such rule", want=1)
+    assert len(json.loads(tool(relay, "rule", "list", "--json"))) == 3
     for name in ("prod", "qa", "x"):
         tool(relay, "rule", "remove", name)
     tool(relay, "rule", "list", want=1)
