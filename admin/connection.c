@@ -115,6 +115,16 @@ void connections_free(struct connections **connections)
 	*connections = NULL;
 }
 
+bool connections_are_closing(struct connections *connections)
+{
+	bool closing;
+
+	pthread_mutex_lock(&connections->mutex);
+	closing = connections->stopping;
+	pthread_mutex_unlock(&connections->mutex);
+	return closing;
+}
+
 /* --- one connection --------------------------------------------------------------------------- */
 
 static void name_peer(struct http_peer *peer, const struct sockaddr *address, int fd)

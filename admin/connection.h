@@ -22,6 +22,9 @@ int connections_start(int64_t sweep_ms, struct connections **connections_out, st
 /* Stops the sweeper. All connections must have been closed. */
 void connections_free(struct connections **connections);
 
+/* They are being drained: no more are to be taken. */
+bool connections_are_closing(struct connections *connections);
+
 /* `address` NULL: a unix socket. Starts idle. */
 struct connection *connection_open(struct connections *connections, int fd,
 				   const struct sockaddr *address, int64_t deadline_at);

@@ -438,6 +438,15 @@ static void on_library_log(void *ctx, const char *format, va_list args)
 	log_debug("http_library", LOG_S("text", text));
 }
 
+static enum MHD_Result on_accept(void *ctx, const struct sockaddr *address, socklen_t len)
+{
+	struct http_server *server = ctx;
+
+	(void)address;
+	(void)len;
+	return connections_are_closing(server->connections) ? MHD_NO : MHD_YES;
+}
+
 static int open_door(struct http_server *server, int fd, unsigned int threads, struct err *why)
 {
 	const struct http_options *options = &server->options;
@@ -462,7 +471,7 @@ static int open_door(struct http_server *server, int fd, unsigned int threads, s
 	struct MHD_Daemon *door = MHD_start_daemon(
 		MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC |
 			MHD_USE_ERROR_LOG,
-		0, NULL, NULL, on_access, server, MHD_OPTION_ARRAY, items, MHD_OPTION_END);
+		0, on_accept, server, on_access, server, MHD_OPTION_ARRAY, items, MHD_OPTION_END);
 
 	if (door == NULL) /* whether the library has closed fd by now can't be known */
 		return err_set(why, ERR_IO, "the HTTP library can't serve the socket: %s",
@@ -515,24 +524,19 @@ int http_start(const struct http_options *options, struct http_server **server_o
 /*
  * A suspended request belongs to the store until its job is done, which the
  * store promises; stopping the library before would leave a dangling pointer.
+ * MHD_quiesce_daemon is not called: in 0.9.75 it and a thread that is just at
+ * work both take the socket out of epoll, and the second to do so aborts.
  */
 void http_stop(struct http_server **server, int64_t grace_ms)
 {
 	struct http_server *s = *server;
-	int listening[DOORS_MAX];
 
 	if (s == NULL)
 		return;
-	for (size_t i = 0; i < s->door_count; i++)
-		listening[i] = MHD_quiesce_daemon(s->doors[i]);
 	if (s->connections != NULL)
 		connections_drain(s->connections, grace_ms);
-	for (size_t i = 0; i < s->door_count; i++) {
-		MHD_stop_daemon(s->doors[i]);
-		/* Not before: until then the library's threads may still look at it. */
-		if (listening[i] >= 0)
-			(void)close(listening[i]);
-	}
+	for (size_t i = 0; i < s->door_count; i++)
+		MHD_stop_daemon(s->doors[i]); /* and closes its socket */
 	connections_free(&s->connections);
 	mem_free(s);
 	*server = NULL;

@@ -466,6 +466,29 @@ START_TEST(stop_waits_for_what_is_under_way)
 }
 END_TEST
 
+/* The library's threads are at work when it is stopped: connections close, others come. */
+START_TEST(stopped_at_any_moment)
+{
+	static const char request[] = "GET / HTTP/1.1\r\n" HOST "\r\n";
+
+	for (int round = 0; round < 200; round++) {
+		struct client_reply reply;
+		struct running running;
+		int fds[4];
+
+		start(&running, 0);
+		for (int i = 0; i < 4; i++)
+			fds[i] = client_open(i % 2 == 0 ? running.address : running.path);
+		client_send(fds[0], request, strlen(request));
+		client_read(fds[0], &reply, false);
+		client_reply_free(&reply);
+		for (int i = 0; i < 4; i++)
+			close(fds[i]);
+		stop(&running);
+	}
+}
+END_TEST
+
 UNIT_MAIN("admin/http", requests_that_can_be_read_one_way_only, paths_are_not_decoded,
 	  keep_alive_suspend_and_stream, chunked_body_over_the_limit, dripping_is_cut,
-	  header_over_the_limit, stop_waits_for_what_is_under_way)
+	  header_over_the_limit, stop_waits_for_what_is_under_way, stopped_at_any_moment)
