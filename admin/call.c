@@ -108,11 +108,17 @@ bool call_if_match(struct call *call, int64_t revision, bool *given_out)
 	return false;
 }
 
-void call_give_reader(struct call *call)
+static void give_reader(struct call *call)
 {
 	if (call->reader != NULL)
 		readers_give(call->api->readers, call->reader);
 	call->reader = NULL;
+}
+
+void call_give_reader(struct call *call)
+{
+	if (!call->at_labour)
+		give_reader(call);
 }
 
 /* In the writer thread: nothing but the wake-up; the answer is built in the server's own. */
@@ -127,6 +133,7 @@ static void on_resumed(void *ctx, struct http_request *http)
 {
 	struct call *call = http_data(http);
 
+	call->at_labour = false;
 	call->then(call);
 	call_give_reader(call);
 }
@@ -147,7 +154,7 @@ static void run_labour(struct crew_job *job)
 	struct call *call = (struct call *)((char *)job - offsetof(struct call, job));
 
 	call->labour(call);
-	call_give_reader(call);
+	give_reader(call);
 	http_resume(call->http);
 }
 
@@ -159,6 +166,7 @@ void call_labour(struct call *call, void (*labour)(struct call *call),
 	call->then = then;
 	call->job.run = run_labour;
 	call->job.turn = 0;
+	call->at_labour = true;
 	http_suspend(call->http, on_resumed);
 	crew_give(call->api->crew, &call->job);
 }

@@ -53,6 +53,7 @@ struct call {
 	void (*forget)(struct call *call);
 	struct crew_job job;		   /* private */
 	void (*labour)(struct call *call); /* private */
+	bool at_labour;			   /* private; the labour itself does not look at it */
 };
 
 /* --- answering: exactly one of these, or call_submit --- */
