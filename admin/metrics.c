@@ -5,6 +5,7 @@
 
 #include "admin/delivery.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "queue/act.h"
 #include "queue/reader.h"
 
@@ -179,6 +180,12 @@ static void add_breaker(struct buf *out, const struct api *api)
 	       (int64_t)breaker.trips);
 }
 
+static void add_log(struct buf *out)
+{
+	number(out, "stagepost_log_lines_lost_total", "counter",
+	       "Lines of the log that could not be written.", (int64_t)log_dropped());
+}
+
 static void add_rewritten(struct buf *out, const struct api *api)
 {
 	static const char name[] = "stagepost_header_fields_total";
@@ -236,6 +243,7 @@ void handle_metrics(struct call *call)
 	number(&text, "stagepost_whitelist_entries", "gauge", "Entries of the whitelist.", entries);
 	add_breaker(&text, call->api);
 	add_rewritten(&text, call->api);
+	add_log(&text);
 	add_hook(&text, call->api);
 	add_routes(&text, call->api);
 	http_reply(call->http, 200, TYPE, &text);

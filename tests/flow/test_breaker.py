@@ -90,6 +90,7 @@ def test_breaker(make_daemon, hop):
     assert numbers['stagepost_queue_recipients{state="queued"}'] == 3
     assert numbers["stagepost_queue_oldest_age_seconds"] >= 0
     assert numbers["stagepost_accepted_messages_total"] == 8
+    assert numbers["stagepost_log_lines_lost_total"] == 0
     assert relay.log().count("delivery is paused") == 1
     # A restart changes nothing of it, a person does.
     relay.restart()
