@@ -58,11 +58,6 @@ void clock_freeze(int64_t wall_ms)
 	atomic_store(&latest_wall, 0);
 }
 
-void clock_advance(int64_t by_ms)
-{
-	atomic_fetch_add(&frozen_at, by_ms);
-}
-
 void clock_thaw(void)
 {
 	atomic_store(&frozen_at, -1);

@@ -22,11 +22,10 @@ int64_t clock_mono_us(void);
 int64_t clock_offset_ms(void);
 
 /*
- * For tests: the two wall clocks stand still at `wall_ms` until moved by
- * clock_advance or thawed. May go backwards (to test what a step does).
+ * For tests: the two wall clocks stand still at `wall_ms` until
+ * frozen elsewhere or thawed. May go backwards (to test what a step does).
  */
 void clock_freeze(int64_t wall_ms);
-void clock_advance(int64_t by_ms);
 void clock_thaw(void);
 
 /* RFC 3339 with milliseconds, UTC: 2026-11-21T10:20:30.456Z */

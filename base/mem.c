@@ -23,7 +23,6 @@ struct arena_block {
 
 struct arena {
 	struct arena_block *blocks;
-	size_t used;
 };
 
 static void *must_have(void *ptr)
@@ -161,7 +160,6 @@ void *arena_alloc(struct arena *arena, size_t size)
 		block = add_block(arena, rounded);
 	ptr = block->bytes + block->used;
 	block->used += rounded;
-	arena->used += rounded;
 	return ptr;
 }
 
@@ -207,9 +205,4 @@ char *arena_printf(struct arena *arena, const char *format, ...)
 	vsnprintf(text, (size_t)len + 1, format, again);
 	va_end(again);
 	return text;
-}
-
-size_t arena_used(const struct arena *arena)
-{
-	return arena->used;
 }

@@ -48,7 +48,5 @@ char *arena_span_dup(struct arena *arena, struct span s) __attribute__((malloc, 
 char *arena_strdup(struct arena *arena, const char *text);
 char *arena_printf(struct arena *arena, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
-/* Bytes handed out so far. */
-size_t arena_used(const struct arena *arena);
 
 #endif

@@ -542,12 +542,6 @@ const struct entry *listing_entry(const struct listing *listing, size_t i)
 	return &listing->rows[i].entry;
 }
 
-size_t listing_line(const struct listing *listing, size_t i)
-{
-	assert(i < listing->count);
-	return listing->rows[i].line;
-}
-
 size_t listing_repeats(const struct listing *listing)
 {
 	return listing->repeats;

@@ -79,7 +79,6 @@ void listing_free(struct listing **listing);
 size_t listing_count(const struct listing *listing);
 /* id, created_* and revision are 0; borrowed. */
 const struct entry *listing_entry(const struct listing *listing, size_t i);
-size_t listing_line(const struct listing *listing, size_t i);
 size_t listing_repeats(const struct listing *listing);
 
 /* The one with the same pattern, scope and action; listing_count() when there is none. */
