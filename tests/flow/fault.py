@@ -77,9 +77,11 @@ class SmallDisk:
         return fs.f_bavail * fs.f_frsize
 
     def fill(self, leave_bytes):
-        """A file of somebody else takes all but so much."""
-        with open(self.folder / "filler", "wb") as filler:
-            os.posix_fallocate(filler.fileno(), 0, self.free_bytes() - leave_bytes)
+        """A file of somebody else takes all but so much, also what came free since the last time."""
+        with open(self.folder / "filler", "ab") as filler:
+            more = self.free_bytes() - leave_bytes
+            if more > 0:
+                os.posix_fallocate(filler.fileno(), filler.tell(), more)
 
     def empty(self):
         (self.folder / "filler").unlink()
