@@ -63,3 +63,44 @@ def test_what_the_demo_prints(demo):
     copies = list((var / "sink" / "new").glob("*"))
     assert len(copies) == 1
     assert b"carol" not in copies[0].read_bytes()
+
+
+APT = """#!/bin/sh
+# What is installed asks whether it may start, as invoke-rc.d does.
+[ "$2" = install ] || exit 0
+echo "$@" >"$STATE/installed"
+"$STAGEPOST_POLICY" nginx start
+echo $? >"$STATE/answer"
+cp "$STAGEPOST_POLICY" "$STATE/left-behind"
+exit 1
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="as root it installs, else by sudo")
+@pytest.mark.parametrize("own", [False, True], ids=["no-policy", "somebody's-policy"])
+def test_what_is_installed_for_tests_is_not_started(tmp_path, own):
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name, text in (("apt-get", APT), ("dpkg-query", "#!/bin/sh\necho not-installed\n"),
+                       ("debconf-set-selections", "#!/bin/sh\ncat >/dev/null\n")):
+        (programs / name).write_text(text)
+        (programs / name).chmod(0o755)
+    policy = tmp_path / "policy-rc.d"
+    if own:
+        policy.write_text("#!/bin/sh\nexit 104\n")
+        policy.chmod(0o755)
+    done = subprocess.run(
+        [TOP / "quickstart", "check"], stdin=subprocess.DEVNULL, capture_output=True, timeout=60,
+        env={**os.environ, "PATH": "%s:%s" % (programs, os.environ["PATH"]),
+             "STATE": str(tmp_path), "STAGEPOST_POLICY": str(policy)})
+    # apt-get failed, and nothing of the run stays.
+    assert done.returncode == 1 and b"could not install" in done.stderr
+    assert {"nginx", "libnginx-mod-mail", "php-cgi", "fcgiwrap", "postfix"} <= set(
+        (tmp_path / "installed").read_text().split())
+    assert (tmp_path / "answer").read_text() == ("104\n" if own else "101\n")
+    assert policy.exists() == own
+    if not own:
+        # Had it been killed: what it left forbids nothing any more, and goes.
+        left = tmp_path / "left-behind"
+        assert subprocess.run([left, "nginx", "start"], timeout=10).returncode == 0
+        assert not left.exists()
