@@ -169,11 +169,14 @@ static int wish_one(struct store *store, const struct order *order, const struct
 
 /* --- release ------------------------------------------------------------------------- */
 
-static const char sql_added[] =
-	"SELECT 1 FROM recipient WHERE id >= ?1 AND id < ?2 AND origin IS NOT NULL LIMIT 1";
+static const char sql_pairs[] = "SELECT 1 FROM recipient WHERE id >= ?1 AND id < ?2"
+				" GROUP BY address COLLATE NOCASE HAVING count(*) > 1 LIMIT 1";
 
-/* Only what was added beside its envelope makes a message hold a mailbox twice. */
-static int look_for_added(struct store *store, struct order *order, int64_t message,
+/*
+ * Few messages hold a mailbox twice: with and without a source route, or
+ * added beside its envelope. Asked once a message.
+ */
+static int look_for_pairs(struct store *store, struct order *order, int64_t message,
 			  struct err *why)
 {
 	struct query query;
@@ -182,14 +185,14 @@ static int look_for_added(struct store *store, struct order *order, int64_t mess
 
 	if (order->message == message)
 		return ERR_OK;
-	code = query_begin(&query, &store->db, sql_added, why);
+	code = query_begin(&query, &store->db, sql_pairs, why);
 	if (code != ERR_OK)
 		return code;
 	query_give_int(&query, part_id(message, 0));
 	query_give_int(&query, part_id(message + 1, 0));
 	code = query_only_int(&query, 0, &found, why);
 	order->message = message;
-	order->has_added = found != 0;
+	order->has_pairs = found != 0;
 	return code;
 }
 
@@ -205,10 +208,10 @@ static int look_for_twin(struct store *store, struct order *order, const struct 
 	struct query query;
 	struct subject twin;
 	bool row = false;
-	int code = look_for_added(store, order, message, why);
+	int code = look_for_pairs(store, order, message, why);
 
 	*found_out = false;
-	if (code != ERR_OK || !order->has_added)
+	if (code != ERR_OK || !order->has_pairs)
 		return code;
 	code = query_begin(&query, &store->db, sql_twins, why);
 	if (code != ERR_OK)

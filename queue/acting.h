@@ -31,7 +31,7 @@ struct order {
 	const char *to; /* release: to this mailbox instead; NULL: to whom it was for */
 	/* order_apply's own: of the message it came to last */
 	int64_t message;
-	bool has_added;
+	bool has_pairs;
 };
 
 enum effect {

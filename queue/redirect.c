@@ -9,11 +9,28 @@
 static const char sql_same[] = "SELECT" SUBJECT_COLUMNS " FROM recipient WHERE id >= ?1 AND id < ?2"
 			       " AND address = ?3 COLLATE NOCASE ORDER BY id";
 
-/* NOCASE folds local parts too: of what it finds, the one with the very mailbox counts. */
+/* It has the message, or is on its way to. */
+static bool gets_it(enum state state)
+{
+	switch (state) {
+	case STATE_SCREENING:
+	case STATE_QUEUED:
+	case STATE_DEFERRED:
+	case STATE_DELIVERING:
+	case STATE_DELIVERED: return true;
+	default: return false;
+	}
+}
+
+/*
+ * NOCASE folds local parts too: of what it finds, the one with the very mailbox
+ * counts. Of two (queue/acting.c) the first one, unless only the other gets it.
+ */
 static int find_same(struct store *store, int64_t message, const char *address, struct place *place,
 		     struct err *why)
 {
 	struct query query;
+	struct subject found;
 	bool row;
 	int code = query_begin(&query, &store->db, sql_same, why);
 
@@ -23,12 +40,12 @@ static int find_same(struct store *store, int64_t message, const char *address, 
 	query_give_int(&query, part_id(message + 1, 0));
 	query_give_text(&query, address);
 	while ((code = query_row(&query, &row, why)) == ERR_OK && row) {
-		subject_take(&query, store->scratch, &place->subject);
-		place->is_taken = subject_is(&place->subject, address);
-		if (place->is_taken) {
-			query_end(&query);
-			return ERR_OK;
-		}
+		subject_take(&query, store->scratch, &found);
+		if (!subject_is(&found, address) ||
+		    (place->is_taken && (gets_it(place->subject.state) || !gets_it(found.state))))
+			continue;
+		place->is_taken = true;
+		place->subject = found;
 	}
 	return code;
 }

@@ -43,16 +43,20 @@ static bool same_mailbox(struct span a, struct span b)
 	       span_equal_fold(span_skip(a, at), span_skip(b, at));
 }
 
-/* The slot that holds the mailbox, or the empty one where it belongs. */
-static uint32_t *find_slot(const struct envelope *envelope, struct span text)
+/*
+ * The slot that holds the mailbox, or the empty one where it belongs. With a
+ * source route in front it is another one: judged and kept on its own.
+ */
+static uint32_t *find_slot(const struct envelope *envelope, struct span text, bool routed)
 {
 	size_t slots = envelope->room * 2;
 	size_t i = (size_t)hash_of(envelope, text) & (slots - 1);
 
 	while (envelope->slots[i] != 0) {
-		const char *there = envelope->recipients[envelope->slots[i] - 1].address;
+		size_t there = envelope->slots[i] - 1;
 
-		if (same_mailbox(span_of(there), text))
+		if (envelope->routed[there] == routed &&
+		    same_mailbox(span_of(envelope->recipients[there].address), text))
 			break;
 		i = (i + 1) & (slots - 1);
 	}
@@ -66,7 +70,7 @@ bool envelope_holds(const struct envelope *envelope, const struct address *addre
 	if (envelope->count == 0)
 		return false;
 	address_format(address, text);
-	return *find_slot(envelope, span_of(text)) != 0;
+	return *find_slot(envelope, span_of(text), address->source_route) != 0;
 }
 
 static void grow(struct envelope *envelope)
@@ -78,7 +82,8 @@ static void grow(struct envelope *envelope)
 	mem_free(envelope->slots);
 	envelope->slots = mem_array(envelope->room * 2, sizeof(*envelope->slots));
 	for (size_t i = 0; i < envelope->count; i++)
-		*find_slot(envelope, span_of(envelope->recipients[i].address)) = (uint32_t)i + 1;
+		*find_slot(envelope, span_of(envelope->recipients[i].address),
+			   envelope->routed[i]) = (uint32_t)i + 1;
 }
 
 static void count(struct envelope *envelope, enum state state)
@@ -95,7 +100,7 @@ static void count(struct envelope *envelope, enum state state)
 		envelope->drop++;
 }
 
-static void add(struct envelope *envelope, const struct new_recipient *recipient)
+static void add(struct envelope *envelope, const struct new_recipient *recipient, bool routed)
 {
 	struct new_recipient *row;
 
@@ -103,8 +108,8 @@ static void add(struct envelope *envelope, const struct new_recipient *recipient
 		grow(envelope);
 	row = &envelope->recipients[envelope->count];
 	*row = *recipient;
-	envelope->routed[envelope->count] = false;
-	*find_slot(envelope, span_of(row->address)) = (uint32_t)++envelope->count;
+	envelope->routed[envelope->count] = routed;
+	*find_slot(envelope, span_of(row->address), routed) = (uint32_t)++envelope->count;
 	count(envelope, row->state);
 }
 
@@ -120,8 +125,7 @@ void envelope_add(struct envelope *envelope, const struct smtp_recipient *recipi
 		row.orcpt = arena_strdup(envelope->arena, recipient->orcpt);
 	if (recipient->line.len > 0)
 		row.command = arena_span_dup(envelope->arena, recipient->line);
-	add(envelope, &row);
-	envelope->routed[envelope->count - 1] = address->source_route;
+	add(envelope, &row, address->source_route);
 	envelope->has_special = envelope->has_special || address->utf8 || address->quoted;
 }
 
@@ -130,7 +134,7 @@ static const struct new_recipient *stand_in(const struct envelope *envelope,
 					    const struct new_recipient *row)
 {
 	uint32_t slot = row->state == STATE_REDIRECTED
-				? *find_slot(envelope, span_of(row->ruling.redirect_to))
+				? *find_slot(envelope, span_of(row->ruling.redirect_to), false)
 				: 0;
 
 	return slot != 0 ? &envelope->recipients[slot - 1] : NULL;
@@ -175,9 +179,9 @@ void envelope_redirect(struct envelope *envelope, const struct judge_case *at)
 		struct new_recipient target;
 
 		if (row->state == STATE_REDIRECTED &&
-		    *find_slot(envelope, span_of(row->ruling.redirect_to)) == 0 &&
+		    *find_slot(envelope, span_of(row->ruling.redirect_to), false) == 0 &&
 		    judge_redirect(at, row->ruling.redirect_to, envelope->arena, &target))
-			add(envelope, &target);
+			add(envelope, &target, false);
 	}
 }
 

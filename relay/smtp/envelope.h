@@ -1,4 +1,5 @@
-/* relay/smtp/envelope.h - the recipients of one message: each mailbox once, each with its ruling */
+/* relay/smtp/envelope.h - the recipients of one message: each form of a mailbox once, each with its
+ * ruling */
 #ifndef STAGEPOST_RELAY_SMTP_ENVELOPE_H
 #define STAGEPOST_RELAY_SMTP_ENVELOPE_H
 
@@ -34,7 +35,11 @@ struct envelope {
 void envelope_init(struct envelope *envelope, struct arena *arena, uint64_t seed);
 void envelope_release(struct envelope *envelope);
 
-/* The same mailbox (address_equal) is there already. */
+/*
+ * The same mailbox (address_equal) is there already in the same form (DESIGN
+ * 4.6): what stands behind a source route is never sent, and must not keep who
+ * is named plainly from being judged.
+ */
 bool envelope_holds(const struct envelope *envelope, const struct address *address);
 /*
  * Add one that is not there yet, in the state its verdict leads to: deliver

@@ -347,7 +347,7 @@ START_TEST(a_target_that_is_not_allowed)
 }
 END_TEST
 
-/* The same mailbox in two rows, as only a restored or edited database has it. */
+/* The same mailbox in two rows: behind a source route, and without it. */
 START_TEST(a_twin_is_seen)
 {
 	const char *name[] = {"r1@example.com"};
@@ -359,11 +359,39 @@ START_TEST(a_twin_is_seen)
 	fixture_open(&f);
 	id = accept_as(&f, 3, STATE_DROPPED);
 	fixture_close(&f);
-	run_sql(f.dir, "UPDATE recipient SET state = 6, origin = 'redirect',"
+	run_sql(f.dir, "UPDATE recipient SET state = 6,"
 		       " address = 'r1@EXAMPLE.com' WHERE address = 'r2@example.com'");
 	fixture_reopen(&f);
 	ck_assert_int_eq(act_on(&f, &id, TRANSITION_RELEASE, &act), ERR_CONFLICT);
 	ck_assert_str_eq(act.job.why.text, "r1@example.com gets it already");
+	/* Nor is it released to it in the place of another one. */
+	ck_assert_int_eq(release_to(&f, &id, "r1@example.com", &act), ERR_CONFLICT);
+	ck_assert_str_eq(act.job.why.text, "r1@example.com has it already");
+	ck_assert_int_eq(state_of(&f, &id, 0), STATE_DROPPED);
+	ck_assert_int_eq(state_of(&f, &id, 1), STATE_DROPPED);
+	fixture_remove(&f);
+}
+END_TEST
+
+/* Both at once: one of them goes. */
+START_TEST(of_twins_one_is_released)
+{
+	struct act_judge judge = {judge_prefix, NULL};
+	struct act act = {.judge = &judge};
+	struct fixture f;
+	struct ulid id;
+
+	fixture_open(&f);
+	id = accept_as(&f, 3, STATE_DROPPED);
+	fixture_close(&f);
+	run_sql(f.dir, "UPDATE recipient SET address = 'r1@EXAMPLE.com'"
+		       " WHERE address = 'r2@example.com'");
+	fixture_reopen(&f);
+	ck_assert_int_eq(act_on(&f, &id, TRANSITION_RELEASE, &act), ERR_OK);
+	ck_assert_uint_eq(act.changed, 2);
+	ck_assert_uint_eq(act.refused, 1);
+	ck_assert_int_eq(state_of(&f, &id, 1), STATE_QUEUED);
+	ck_assert_int_eq(state_of(&f, &id, 2), STATE_DROPPED);
 	fixture_remove(&f);
 }
 END_TEST
@@ -371,4 +399,4 @@ END_TEST
 UNIT_MAIN("queue/act_step", by_filter_and_each_once, the_list_is_asked_for_each,
 	  hold_retry_and_cancel, filters_of_the_page, in_flight_by_entry,
 	  one_copy_for_all_of_a_message, nobody_gets_it_twice, to_one_of_its_own,
-	  a_target_that_is_not_allowed, a_twin_is_seen)
+	  a_target_that_is_not_allowed, a_twin_is_seen, of_twins_one_is_released)

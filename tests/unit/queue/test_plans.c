@@ -217,6 +217,7 @@ static int run_look(struct store *store, struct store_job *job)
 		"SELECT message FROM staging",
 		/* The recipients of one message. */
 		"WHERE id >= ?1 AND id < ?2 GROUP BY state",
+		"WHERE id >= ?1 AND id < ?2 GROUP BY address COLLATE NOCASE",
 		"SELECT json_group_array(address)",
 	};
 

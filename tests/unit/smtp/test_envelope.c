@@ -203,6 +203,44 @@ START_TEST(duplicates)
 }
 END_TEST
 
+/* DESIGN 4.6: repeated is what has the same form. In both orders, and however the table grows. */
+START_TEST(a_source_route_and_without_it)
+{
+	static const char *const lines[] = {"RCPT TO:<@hop.test:user@allowed.test>",
+					    "RCPT TO:<user@Allowed.test>"};
+	struct relay relay;
+	struct client client;
+	struct message_view view;
+
+	relay_init(&relay);
+	relay_greet(&relay, &client);
+	for (size_t first = 0; first < 2; first++) {
+		client_ask(&client, "MAIL FROM:<a@x.test>", "250 2.1.0");
+		client_ask(&client, lines[first], "250 2.1.5");
+		for (int i = 0; i < 20; i++) {
+			char other[64];
+
+			(void)snprintf(other, sizeof(other), "RCPT TO:<other%d@wild.test>", i);
+			client_ask(&client, other, "250 2.1.5");
+			client_ask(&client, lines[1 - first], "250 2.1.5");
+			client_ask(&client, "RCPT TO:<@a.test,@b.test:user@ALLOWED.test>",
+				   "250 2.1.5");
+		}
+		view = relay_data(&relay, &client, "");
+		ck_assert_uint_eq(view.recipient_count, 22);
+		for (size_t i = 0; i < 3; i += 2) {
+			bool routed = i == 0 ? first == 0 : first == 1;
+
+			ck_assert_str_eq(view.recipients[i].address,
+					 routed ? "user@allowed.test" : "user@Allowed.test");
+			ck_assert_int_eq(view.recipients[i].state,
+					 routed ? STATE_DROPPED : STATE_QUEUED);
+		}
+	}
+	relay_part(&relay, &client);
+}
+END_TEST
+
 START_TEST(policies)
 {
 	struct relay relay;
@@ -337,6 +375,24 @@ START_TEST(a_target_that_is_not_allowed)
 }
 END_TEST
 
+/* The one behind the source route can't stand for anybody: nothing is sent to it. */
+START_TEST(a_target_behind_a_source_route)
+{
+	static const char *const given[] = {"@hop.test:qa@wild.test", "real@evil.example", NULL};
+	struct relay relay;
+	struct client client;
+	struct message_view view;
+
+	greet_redirecting(&relay, &client, "qa@wild.test");
+	view = redirected(&relay, &client, given);
+	ck_assert_uint_eq(view.recipient_count, 3);
+	expect(&view.recipients[0], "qa@wild.test", STATE_DROPPED, NULL);
+	expect(&view.recipients[1], "real@evil.example", STATE_REDIRECTED, NULL);
+	expect(&view.recipients[2], "qa@wild.test", STATE_QUEUED, "redirect");
+	relay_part(&relay, &client);
+}
+END_TEST
+
 /* RFC 3461: stored as given; a repeated recipient keeps what was said first (S042). */
 START_TEST(dsn)
 {
@@ -388,6 +444,6 @@ START_TEST(recipients_that_come_slowly_are_due_together)
 }
 END_TEST
 
-UNIT_MAIN("smtp/envelope", recipient_forms, empty_list, duplicates, policies, one_stands_for_all,
-	  a_target_in_the_envelope, a_target_that_is_not_allowed, dsn,
-	  recipients_that_come_slowly_are_due_together)
+UNIT_MAIN("smtp/envelope", recipient_forms, empty_list, duplicates, a_source_route_and_without_it,
+	  policies, one_stands_for_all, a_target_in_the_envelope, a_target_that_is_not_allowed,
+	  a_target_behind_a_source_route, dsn, recipients_that_come_slowly_are_due_together)
