@@ -18,12 +18,18 @@
 
 #define NAME_WRITTEN_MAX 76 /* octets of a name; a longer one is nobody's */
 #define SIGNATURE	 "DKIM-Signature"
+#define ARC_SIGNATURE	 "ARC-Message-Signature"
 
-/* Besides mailto: in List-*. From is not among them (DESIGN 5). */
+/*
+ * Besides mailto: in List-*. Who is named in one of these gets mail from some
+ * program that reads it: an answer, a report, a receipt, a copy. From is not
+ * among them (DESIGN 5).
+ */
 static const char *const address_fields[] = {"To",
 					     "Cc",
 					     "Reply-To",
 					     "Sender",
+					     "Resent-From",
 					     "Resent-To",
 					     "Resent-Cc",
 					     "Resent-Sender",
@@ -33,7 +39,9 @@ static const char *const address_fields[] = {"To",
 					     "Mail-Reply-To",
 					     "Errors-To",
 					     "Disposition-Notification-To",
-					     "Return-Receipt-To"};
+					     "Return-Receipt-To",
+					     "Read-Receipt-To",
+					     "X-Confirm-Reading-To"};
 
 /* The length of the first line of `text` with its end: CRLF, or a CR or LF that stands alone. */
 static size_t line_length(struct span text)
@@ -287,34 +295,93 @@ static int write_fields(struct copy *copy, struct span *section)
 
 /* --- signatures ---------------------------------------------------------------------------- */
 
+/* An authenticated received chain (RFC 8617 4.1): it says something as a whole, or nothing. */
+static const char *const chain_fields[] = {"ARC-Authentication-Results", ARC_SIGNATURE, "ARC-Seal"};
+
+#define CHAIN_FIELDS (sizeof(chain_fields) / sizeof(chain_fields[0]))
+
+/* What does not hold any more. */
+struct broken {
+	bool signature; /* some DKIM-Signature */
+	bool chain;
+};
+
 static bool is_broken_signature(const struct copy *copy, const struct field *field)
 {
 	return span_is_fold(field->name, SIGNATURE) &&
 	       signature_breaks(field->body, &copy->touched);
 }
 
-static bool has_broken_signature(const struct copy *copy, struct span fields)
+/* As it is called, or NULL: it is no part of a chain. */
+static const char *chain_name(const struct field *field)
 {
-	struct field field;
-	bool broken = false;
+	for (size_t i = 0; i < CHAIN_FIELDS; i++)
+		if (span_is_fold(field->name, chain_fields[i]))
+			return chain_fields[i];
+	return NULL;
+}
 
-	while (!broken && has_fields(fields)) {
+/*
+ * A chain holds as long as the newest of its signatures of the message does
+ * (RFC 8617 5.2). One that fails is taken for worse than none, and no relay
+ * behind us could ever mend it (5.1.1): like a DKIM-Signature that is broken it
+ * is renamed, all of it, since a part alone makes it fail too.
+ */
+static struct broken find_broken(const struct copy *copy, struct span fields)
+{
+	struct broken broken = {.chain = false};
+	unsigned newest = 0;
+	struct field field;
+
+	while (has_fields(fields)) {
+		unsigned instance;
+
 		take_field(&fields, copy->name, &field);
-		broken = is_broken_signature(copy, &field);
+		broken.signature = broken.signature || is_broken_signature(copy, &field);
+		if (!span_is_fold(field.name, ARC_SIGNATURE))
+			continue;
+		instance = signature_instance(field.body);
+		if (instance > newest)
+			broken.chain = false;
+		if (instance >= newest) {
+			broken.chain = broken.chain || signature_breaks(field.body, &copy->touched);
+			newest = instance;
+		}
 	}
 	return broken;
 }
 
-static int write_renamed(struct copy *copy, struct span fields)
+/* One may sign another: what is renamed is touched itself. */
+static struct broken touch_broken(struct copy *copy, struct span fields)
+{
+	struct broken broken = {.chain = false}, more = find_broken(copy, fields);
+
+	while (more.signature != broken.signature || more.chain != broken.chain) {
+		broken = more;
+		if (broken.signature)
+			touched_add(&copy->touched, span_of(SIGNATURE));
+		for (size_t i = 0; broken.chain && i < CHAIN_FIELDS; i++)
+			touched_add(&copy->touched, span_of(chain_fields[i]));
+		more = find_broken(copy, fields);
+	}
+	return broken;
+}
+
+static int write_renamed(struct copy *copy, const struct broken *broken, struct span fields)
 {
 	struct field field;
 	int code = ERR_OK;
 
 	while (code == ERR_OK && has_fields(fields)) {
+		const char *name;
+
 		take_field(&fields, copy->name, &field);
-		if (is_broken_signature(copy, &field)) {
+		name = is_broken_signature(copy, &field) ? SIGNATURE
+		       : broken->chain			 ? chain_name(&field)
+							 : NULL;
+		if (name != NULL) {
 			copy->count.signatures++;
-			code = write_original(span_of(SIGNATURE), field.body, copy->out);
+			code = write_original(span_of(name), field.body, copy->out);
 		} else {
 			code = buf_append_span(copy->out, field.raw);
 		}
@@ -326,20 +393,21 @@ static int write_renamed(struct copy *copy, struct span fields)
 static int rename_signatures(struct copy *copy, size_t start)
 {
 	struct span written = span_skip(buf_span(copy->out), start);
+	struct broken broken;
 	struct buf fields;
 	int code;
 
 	if (copy->at->policy->header_policy == HEADER_POLICY_KEEP ||
-	    copy->count.addresses + copy->count.subjects == 0 ||
-	    !has_broken_signature(copy, written))
+	    copy->count.addresses + copy->count.subjects == 0)
 		return ERR_OK;
-	/* One may sign another. */
-	touched_add(&copy->touched, span_of(SIGNATURE));
+	broken = touch_broken(copy, written);
+	if (!broken.signature && !broken.chain)
+		return ERR_OK;
 	buf_init(&fields, written.len);
 	code = buf_append_span(&fields, written);
 	assert(code == ERR_OK);
 	buf_truncate(copy->out, start);
-	code = write_renamed(copy, buf_span(&fields));
+	code = write_renamed(copy, &broken, buf_span(&fields));
 	buf_release(&fields);
 	return code;
 }

@@ -40,7 +40,8 @@ struct outbound_count {
 	size_t control;	   /* provider control fields removed */
 	size_t addresses;  /* fields that the header policy rewrote or removed */
 	size_t subjects;   /* that got policy.subject_tag */
-	size_t signatures; /* DKIM-Signature fields that this broke, and that were renamed */
+	size_t signatures; /* DKIM-Signature and ARC-* fields that this broke, and that were renamed
+			    */
 };
 
 static inline void outbound_count_add(struct outbound_count *to, const struct outbound_count *one)

@@ -1,4 +1,4 @@
-/* relay/filter/signature.c - which DKIM signatures a change of the header breaks */
+/* relay/filter/signature.c - which signatures a change of the header breaks */
 #include "relay/filter/signature.h"
 
 #include "base/err.h"
@@ -46,14 +46,14 @@ static struct span without_blanks(struct span text, struct buf *out)
 	return buf_span(out);
 }
 
-/* The value of the h= tag; empty when there is none. */
-static struct span find_h(struct span body)
+/* The value of the tag; empty when there is none. */
+static struct span find_tag(struct span body, const char *name)
 {
 	while (body.len > 0) {
 		struct span value = span_cut(&body, ';');
 		struct span tag = span_trim(span_cut(&value, '='));
 
-		if (span_is(tag, "h"))
+		if (span_is(tag, name))
 			return value;
 	}
 	return (struct span){NULL, 0};
@@ -61,7 +61,7 @@ static struct span find_h(struct span body)
 
 bool signature_breaks(struct span body, const struct touched *touched)
 {
-	struct span h = find_h(body);
+	struct span h = find_tag(body, "h");
 	struct span left;
 	struct buf text;
 	bool breaks;
@@ -73,4 +73,13 @@ bool signature_breaks(struct span body, const struct touched *touched)
 		breaks = has_name(touched, span_cut(&left, ':'));
 	buf_release(&text);
 	return breaks;
+}
+
+unsigned signature_instance(struct span body)
+{
+	uint64_t instance;
+
+	if (span_to_u64(span_trim(find_tag(body, "i")), SIGNATURE_NEWEST - 1, &instance) != ERR_OK)
+		return SIGNATURE_NEWEST;
+	return (unsigned)instance;
 }

@@ -25,7 +25,7 @@ static const struct copy_row untouched[] = {
 	{"To: =?utf-8?q?J=C3=BCrgen?= <j@ok.example>, J\xc3\xbcrgen <k@ok.example>\r\n", NULL},
 	/* an accepted risk, and what is no address field */
 	{"From: boss@evil.example\r\nReturn-Path: <a@evil.example>\r\n"
-	 "Resent-From: b@evil.example\r\nX-To: c@evil.example\r\n"
+	 "X-To: c@evil.example\r\n"
 	 "Received: from x for <d@evil.example>\r\nSubject: e@evil.example\r\nTo f@evil.example\r\n"
 	 "DKIM-Signature: h=to\r\n",
 	 NULL},
@@ -97,6 +97,7 @@ START_TEST(every_field)
 					    "CC",
 					    "Reply-To",
 					    "Sender",
+					    "Resent-FROM",
 					    "Resent-To",
 					    "Resent-Cc",
 					    "Resent-Sender",
@@ -106,7 +107,9 @@ START_TEST(every_field)
 					    "Mail-Reply-To",
 					    "Errors-To",
 					    "Disposition-Notification-To",
-					    "Return-Receipt-To"};
+					    "Return-Receipt-To",
+					    "Read-Receipt-To",
+					    "x-confirm-reading-to"};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		char section[200], original[200];
@@ -173,6 +176,48 @@ static const struct copy_row signed_and_defanged[] = {
 	{NULL, NULL},
 };
 
+#define ARC1(h)	 "ARC-Seal: i=1; cv=none\r\nARC-Message-Signature: i=1; h=" h "\r\n" RESULTS1
+#define RESULTS1 "ARC-Authentication-Results: i=1; x\r\n"
+#define OF_ARC1(h)                                                                                 \
+	"X-Stagepost-Original-ARC-Seal: i=1; cv=none\r\n"                                          \
+	"X-Stagepost-Original-ARC-Message-Signature: i=1; h=" h "\r\n"                             \
+	"X-Stagepost-Original-ARC-Authentication-Results: i=1; x\r\n"
+#define CC "Cc: a@evil.example\r\n"
+#define OF_CC                                                                                      \
+	"Cc: \"a at evil.example (blocked)\" <a=evil.example@blocked.invalid>\r\n"                 \
+	"X-Stagepost-Original-Cc: a@evil.example\r\n"
+
+/* RFC 8617 5.2: the newest signature of the message decides, and a chain goes whole. */
+static const struct copy_row chains[] = {
+	{ARC1("from:cc") CC, OF_ARC1("from:cc") OF_CC},
+	{ARC1("from:to") CC, ARC1("from:to") OF_CC},
+	/* The newest holds, whatever became of those before it, in any order. */
+	{"ARC-Message-Signature: a=x; i = 2 ; h=from\r\n" ARC1("cc") CC,
+	 "ARC-Message-Signature: a=x; i = 2 ; h=from\r\n" ARC1("cc") OF_CC},
+	{ARC1("cc") "arc-message-signature: h=from; i=10\r\n" CC,
+	 ARC1("cc") "arc-message-signature: h=from; i=10\r\n" OF_CC},
+	{ARC1("from") "ARC-Message-Signature: i=2;\r\n h=from :\r\n cc\r\n" CC,
+	 OF_ARC1("from") "X-Stagepost-Original-ARC-Message-Signature: i=2;\r\n h=from :\r\n "
+			 "cc\r\n" OF_CC},
+	/* What can't be read, or is there twice, is not believed to hold. */
+	{ARC1("from") "ARC-Message-Signature: i=x; h=cc\r\n" CC,
+	 OF_ARC1("from") "X-Stagepost-Original-ARC-Message-Signature: i=x; h=cc\r\n" OF_CC},
+	{ARC1("from") "ARC-Message-Signature: h=cc\r\n" CC,
+	 OF_ARC1("from") "X-Stagepost-Original-ARC-Message-Signature: h=cc\r\n" OF_CC},
+	{ARC1("cc") "ARC-Message-Signature: i=1; h=from\r\n" CC,
+	 OF_ARC1("cc") "X-Stagepost-Original-ARC-Message-Signature: i=1; h=from\r\n" OF_CC},
+	/* One signs the other. */
+	{"DKIM-Signature: h=cc\r\n" ARC1("from:dkim-signature") CC,
+	 "X-Stagepost-Original-DKIM-Signature: h=cc\r\n" OF_ARC1("from:dkim-signature") OF_CC},
+	{"DKIM-Signature: h=from:arc-seal\r\n" ARC1("cc") CC,
+	 "X-Stagepost-Original-DKIM-Signature: h=from:arc-seal\r\n" OF_ARC1("cc") OF_CC},
+	{"DKIM-Signature: h=from\r\n" ARC1("cc") CC,
+	 "DKIM-Signature: h=from\r\n" OF_ARC1("cc") OF_CC},
+	/* Nothing was changed. */
+	{ARC1("from:cc") "Cc: x@ok.example\r\n", NULL},
+	{NULL, NULL},
+};
+
 static const struct copy_row tagged_and_signed[] = {
 	{"DKIM-Signature: h=subject\r\nDKIM-Signature: h=to\r\nSubject: x\r\n",
 	 "X-Stagepost-Original-DKIM-Signature: h=subject\r\nDKIM-Signature: h=to\r\n"
@@ -185,6 +230,7 @@ START_TEST(signatures)
 	struct copy_how how = {.header_policy = HEADER_POLICY_DEFANG};
 
 	copy_check_rows(&how, signed_and_defanged);
+	copy_check_rows(&how, chains);
 	how.tag = "[staging] ";
 	copy_check_rows(&how, tagged_and_signed);
 }
