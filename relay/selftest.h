@@ -25,11 +25,11 @@ struct selftest_env {
 
 /*
  * A probe to the reserved domain (relay/filter/reserved.h) goes the way of all
- * mail: judged, accepted into the store, claimed, judged, given to a worker
- * and libesmtp, up to the wire guard. At each of the three it must be stopped,
- * and it is sent on to the next all the same. Before any route is used and
- * before anything listens; afterwards it is gone from the store. Where that
- * has no room the probe does without it.
+ * mail: judged, by each rule too (as if it met what the rule asks), accepted into the store,
+ * claimed, judged, given to a worker and libesmtp, up to the wire guard. At each of the three it
+ * must be stopped, and it is sent on to the next all the same. Before any route is used and before
+ * anything listens; afterwards it is gone from the store. Where that has no room the probe does
+ * without it.
  *
  * ERR_UNSAFE: it would leave, or nobody can say; the daemon must not run.
  * Any other failure is one of the store. *ms_out is how long it took.

@@ -301,6 +301,21 @@ const struct rule_matches *rule_match(const struct edition *rules, const struct 
 	return matches;
 }
 
+const struct rule_matches *rule_match_only(const struct edition *rules, size_t index,
+					   struct arena *arena)
+{
+	const struct rule_item *item = edition_item(rules, index);
+	struct rule_matches *matches = arena_zalloc(arena, sizeof(*matches));
+
+	assert(index < rules->count);
+	matches->rules = rules;
+	matches->truths = arena_array(arena, rules->count + 1, sizeof(*matches->truths));
+	for (size_t i = 0; i < rules->count; i++)
+		matches->truths[i] = TRUTH_NO;
+	matches->truths[index] = truth_of(item->base.enabled);
+	return matches;
+}
+
 /* --- what they decide ------------------------------------------------------------------------ */
 
 static enum truth match_recipient(const struct rule_item *item, const struct address *recipient)

@@ -47,6 +47,13 @@ const struct rule_matches *rule_match(const struct edition *rules, const struct 
 				      struct arena *arena);
 
 /*
+ * For the self-test: as for a message that meets what the enabled rule
+ * `index` asks of it, and what no other rule asks.
+ */
+const struct rule_matches *rule_match_only(const struct edition *rules, size_t index,
+					   struct arena *arena);
+
+/*
  * Rule by rule, the first that decides: *verdict, which holds the list's
  * word, becomes that of the rule. A rule narrows what the list allows and what policy.default
  * would keep otherwise; one that overrides_whitelist lets what no entry

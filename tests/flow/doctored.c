@@ -7,6 +7,7 @@
 
 #include "relay/deliver/job.h"
 #include "relay/filter/judge.h"
+#include "relay/filter/rule_match.h"
 
 bool __real_job_judge_again(const struct judge_case *at, struct job_recipient *recipient);
 bool __wrap_job_judge_again(const struct judge_case *at, struct job_recipient *recipient);
@@ -18,6 +19,10 @@ void __real_judge_address(const struct judge_case *at, const struct address *add
 			  struct verdict *verdict_out);
 void __wrap_judge_address(const struct judge_case *at, const struct address *address,
 			  struct verdict *verdict_out);
+bool __real_rule_decide(const struct rule_matches *matches, const struct address *recipient,
+			bool released, struct verdict *verdict);
+bool __wrap_rule_decide(const struct rule_matches *matches, const struct address *recipient,
+			bool released, struct verdict *verdict);
 
 static bool is_doctored(const char *part)
 {
@@ -43,4 +48,13 @@ void __wrap_judge_address(const struct judge_case *at, const struct address *add
 	__real_judge_address(at, address, verdict_out);
 	if (is_doctored("acceptance"))
 		verdict_out->kind = VERDICT_DELIVER;
+}
+
+/* As if a rule could override what no entry could allow. */
+bool __wrap_rule_decide(const struct rule_matches *matches, const struct address *recipient,
+			bool released, struct verdict *verdict)
+{
+	if (is_doctored("rules") && verdict->reason == REASON_RESERVED)
+		verdict->reason = REASON_NOT_LISTED;
+	return __real_rule_decide(matches, recipient, released, verdict);
 }

@@ -76,6 +76,33 @@ def test_a_relay_that_would_leak_does_not_start(make_daemon, hop, monkeypatch, p
     assert hop.connections == 0
 
 
+OVERRIDE = """rules:
+  - {name: keep, action: drop}
+  - {name: let-out, action: deliver, overrides_whitelist: true, headers: [{name: X-Pass, match: present}]}
+"""
+
+
+def test_no_rule_lets_it_out(make_daemon, hop):
+    relay = make_daemon(hop.address, OVERRIDE.replace("  - {name: keep, action: drop}\n", ""))
+    with Smtp(relay.smtp_port) as client:
+        number = client.send("a@b.test", [PROBE, "x@else.test"], b"X-Pass: 1\r\n" + TEXT)
+    relay.wait_states(number, {PROBE: "dropped", "x@else.test": "delivered"})
+    assert hop.offered == ["x@else.test"]
+
+
+@doctored
+def test_a_rule_that_could_let_it_out_is_named(make_daemon, hop, monkeypatch):
+    """However much it asks of a message, and whatever comes before it."""
+    monkeypatch.setattr(daemon_module, "STAGEPOSTD", DOCTORED)
+    monkeypatch.setenv("STAGEPOST_DOCTORED", "rules")
+    relay = make_daemon(hop.address, OVERRIDE, start=False).start(wait=False)
+    code = relay.process.wait(60)
+    relay.process = None
+    assert code == 70, relay.log()
+    assert "rule let-out overrides the whitelist" in relay.log()
+    assert "listening" not in relay.log() and hop.connections == 0
+
+
 @doctored
 def test_the_doctored_relay_starts_when_nothing_lies(make_daemon, hop, monkeypatch):
     monkeypatch.setattr(daemon_module, "STAGEPOSTD", DOCTORED)

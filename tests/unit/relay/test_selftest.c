@@ -28,14 +28,21 @@ static struct selftest_env env_of(struct rig *r)
 				     .scope_count = 2};
 }
 
-static int run(struct rig *r, struct err *why)
+static int run_with(struct rig *r, struct rules *rules, struct err *why)
 {
 	struct selftest_env env = env_of(r);
 	int64_t ms = -1;
-	int code = selftest_run(&env, &ms, why);
+	int code;
 
+	env.rules = rules;
+	code = selftest_run(&env, &ms, why);
 	ck_assert_int_ge(ms, 0);
 	return code;
+}
+
+static int run(struct rig *r, struct err *why)
+{
+	return run_with(r, NULL, why);
 }
 
 static void allow_everything(struct rig *r)
@@ -77,6 +84,46 @@ START_TEST(what_is_not_allowed_does_not_leave)
 	}
 	ck_assert(!nexthop_saw(r.hop, "MAIL"));
 	rig_stop(&r);
+}
+END_TEST
+
+/* One that overrides the whitelist, behind one that keeps all; it asks for a header. */
+static void publish_override(struct rules *in_force)
+{
+	static const struct rule_header headers[] = {{"X-Pass", RULE_EXACT, "yes"}};
+	struct rule rules[2];
+
+	rule_init(&rules[0]);
+	rules[0].name = "keep";
+	rules[0].action = RULE_DROP;
+	rule_init(&rules[1]);
+	rules[1].name = "let-out";
+	rules[1].action = RULE_DELIVER;
+	rules[1].overrides_whitelist = true;
+	rules[1].sender = "shop.test";
+	rules[1].scope = "s";
+	rules[1].headers = headers;
+	rules[1].header_count = 1;
+	ck_assert_uint_eq(rules_publish(in_force, PUBLISHED_FROM_STORE, rules, 2), 0);
+}
+
+START_TEST(no_rule_lets_it_out)
+{
+	struct rules *rules = rules_new();
+	struct err why = {""};
+	struct rig r;
+
+	rig_open(&r, NULL, 0, NULL);
+	publish_override(rules);
+	allow_everything(&r);
+	ck_assert_msg(run_with(&r, rules, &why) == ERR_OK, "%s", why.text);
+	/* Were there a way, it would be found whatever the rule asks, and told. */
+	doctor("rules");
+	ck_assert_int_eq(run_with(&r, rules, &why), ERR_UNSAFE);
+	ck_assert_str_eq(why.text, "acceptance allows what nobody allowed"
+				   " (rule let-out overrides the whitelist)");
+	rig_stop(&r);
+	rules_free(&rules);
 }
 END_TEST
 
@@ -141,6 +188,6 @@ START_TEST(what_an_earlier_start_left_goes)
 }
 END_TEST
 
-UNIT_MAIN("relay/selftest", what_is_not_allowed_does_not_leave,
+UNIT_MAIN("relay/selftest", what_is_not_allowed_does_not_leave, no_rule_lets_it_out,
 	  an_acceptance_that_says_yes_is_noticed, a_judgement_that_says_yes_is_noticed,
 	  a_guard_that_says_yes_is_noticed, what_an_earlier_start_left_goes)
