@@ -22,28 +22,46 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "tests/property"))
 
-FILES = ["relay/filter/verdict.c", "relay/filter/layer.c", "relay/filter/layer_build.c",
-         "relay/filter/whitelist.c", "relay/filter/pattern.c", "relay/filter/judge.c",
-         "relay/filter/policy.c", "relay/filter/reserved.c", "relay/filter/extent.c",
-         "relay/mail/address.c"]
-TESTS = ["tests/unit/filter/test_pattern.c", "tests/unit/filter/test_verdict.c",
-         "tests/unit/filter/test_policy.c", "tests/unit/filter/test_judge.c",
-         "tests/unit/filter/test_reserved.c", "tests/unit/filter/test_ruling.c",
-         "tests/unit/filter/test_layer.c",
-         "tests/unit/filter/test_extent.c", "tests/unit/filter/test_whitelist.c", "tests/unit/mail/test_address.c",
-         "tests/unit/filter/test_oracle.c"]
+JUDGING = ["test_verdict", "test_policy", "test_judge", "test_ruling", "test_reserved",
+           "test_extent", "test_pattern", "oracle.py", "test_layer", "test_whitelist",
+           "test_oracle"]
+LISTING = ["test_listing", "test_listing_mailpit", "test_listing_maildev", "test_listing_write"]
+COPY = ["test_defang", "test_mailto", "test_outbound", "test_header_policy"]
+# The tests that look at a file, the quick ones first; oracle.py asks the reference.
+FILES = {
+    "relay/filter/verdict.c": JUDGING, "relay/filter/layer.c": JUDGING,
+    "relay/filter/layer_build.c": JUDGING, "relay/filter/whitelist.c": JUDGING,
+    "relay/filter/pattern.c": ["test_pattern", "test_verdict", "test_lint", "test_rule", "oracle.py",
+                               "test_listing"],
+    "relay/filter/judge.c": ["test_judge", "test_ruling", "test_rule"],
+    "relay/filter/policy.c": ["test_policy", "test_judge", "test_ruling"],
+    "relay/filter/reserved.c": ["test_reserved"],
+    "relay/filter/extent.c": ["test_extent", "test_lint", "test_whitelist"],
+    "relay/filter/lint.c": ["test_lint"],
+    "relay/filter/rule.c": ["test_rule", "test_ruling"],
+    "relay/filter/rule_match.c": ["test_rule", "test_ruling"],
+    "relay/filter/row_check.c": ["test_rule", "test_fault"],
+    "relay/filter/defang.c": COPY, "relay/filter/mailto.c": COPY, "relay/filter/outbound.c": COPY,
+    "relay/filter/signature.c": COPY, "relay/filter/subject.c": ["test_subject", *COPY],
+    "relay/filter/listing.c": LISTING, "relay/filter/listing_csv.c": LISTING,
+    "relay/filter/listing_json.c": LISTING, "relay/filter/listing_maildev.c": LISTING,
+    "relay/filter/listing_mailpit.c": LISTING, "relay/filter/listing_regex.c": LISTING,
+    "relay/filter/listing_text.c": LISTING, "relay/filter/listing_write.c": LISTING,
+    "relay/filter/tokens.c": ["test_tokens"],
+    "relay/mail/address.c": ["test_address", "test_policy", "oracle.py"],
+    "relay/mail/address_list.c": ["test_address_list", "test_defang"],
+}
+FOLDERS = ["tests/unit/filter", "tests/unit/mail"]
 HELPERS = ["tests/unit/mail/corpora.c"]
 JUDGE = "tests/property/judge.c"
 LIBRARIES = ["libfilter.a", "libmail.a", "libwire.a", "libqueue.a", "libschema.a", "libbase.a"]
 PACKAGES = ["check", "sqlite3", "openssl", "libidn2", "yaml-0.1", "jansson", "libgsasl"]
-CPU_SECONDS = 20  # for all tests of one mutant: ten times what they need
-PATIENCE = 240  # seconds, for one that waits for ever
+SLACK = 4  # times what the tests of a file need without a mutant is enough
 MEMORY = 3 << 30
 QUESTIONS = 6000  # of tests/property/oracle.py
 BAR = 0.95
@@ -187,7 +205,7 @@ class Unlinked(Exception):
 class Bench:
     """The tests, compiled once, and what is needed to put a mutant among them."""
 
-    def __init__(self, build, work):
+    def __init__(self, build, work, paths):
         self.work = work
         self.libraries = [shutil.copy(build / l, work) for l in LIBRARIES]
         flags = subprocess.run(["pkg-config", "--cflags", "--libs", *PACKAGES], check=True,
@@ -195,21 +213,28 @@ class Bench:
         self.cflags = ["-std=c11", "-pthread", "-O1", "-w", "-fno-strict-aliasing",
                        "-I%s" % TOP, "-I%s" % build] + [f for f in flags if f.startswith("-I")]
         self.libs = [f for f in flags if not f.startswith("-I")] + ["-pthread", "-lm", "-lrt"]
-        self.tests = [t for t in TESTS if (TOP / t).exists()]
-        self.objects = [self.compile(TOP / t, "-Dmain=main_%s" % pathlib.Path(t).stem)
-                        for t in self.tests + [JUDGE]]
+        names = sorted({n for p in paths for n in FILES[p]} - {"oracle.py"})
+        self.objects = [self.compile(self.find(n), "-Dmain=main_%s" % n) for n in names]
+        self.objects += [self.compile(TOP / JUDGE, "-Dmain=main_judge")]
         self.objects += [self.compile(TOP / h) for h in HELPERS]
         driver = work / "driver.c"
-        names = ["main_%s" % pathlib.Path(t).stem for t in self.tests]
         driver.write_text(
             "#include <stdio.h>\n#include <string.h>\n" +
-            "".join("int %s(void);\n" % n for n in names + ["main_judge"]) +
+            "".join("int main_%s(void);\n" % n for n in names + ["judge"]) +
             "int main(int c, char **v) {\n"
-            "if (c > 1) return main_judge();\n"
-            "setvbuf(stdout, NULL, _IOLBF, 0);\n" +
-            "".join("%s(); fflush(stdout);\n" % n for n in names) + "return 0; }\n")
+            "setvbuf(stdout, NULL, _IOLBF, 0);\n"
+            "for (int i = 1; i < c; i++) {\n" +
+            "".join("if (strcmp(v[i], \"%s\") == 0) main_%s();\n" % (n, n)
+                    for n in names + ["judge"]) +
+            "fflush(stdout); }\nreturn 0; }\n")
         self.objects.append(self.compile(driver))
-        self.make_questions()
+        self.questions = self.answers = b""
+        if any("oracle.py" in FILES[p] for p in paths):
+            self.make_questions()
+
+    @staticmethod
+    def find(name):
+        return next(p for p in (TOP / f / (name + ".c") for f in FOLDERS) if p.exists())
 
     def compile(self, source, *more, out=None):
         out = out or self.work / (source.stem + ".o")
@@ -249,45 +274,66 @@ class Bench:
         self.answers = b"".join(line + b"\n" for line in told)
 
 
-def limit():
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS + 1))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+def spent():
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
-def is_noticed(bench, program):
-    """None: nobody did; else who."""
-    environment = dict(os.environ, CK_FORK="no", CK_DEFAULT_TIMEOUT="0")
-    environment.setdefault("STAGEPOST_CORPORA", str(TOP.parent / "shared/corpora"))
-    try:
-        judged = subprocess.run([program, "judge"], input=bench.questions, capture_output=True,
-                                timeout=PATIENCE, preexec_fn=limit, check=False)
-    except subprocess.TimeoutExpired:
-        return "time"
-    if judged.returncode != 0 or judged.stdout != bench.answers:
-        return "oracle.py"
-    process = subprocess.Popen([program], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                               env=environment, preexec_fn=limit)
-    late = threading.Event()
-    alarm = threading.Timer(PATIENCE, lambda: (late.set(), process.kill()))
-    alarm.start()
-    failed = None
-    for line in process.stdout:
-        failed = re.match(rb"not ok \d+ - (\S+)", line)
-        if failed:
-            process.kill()
-            break
-    process.stdout.close()
-    code = process.wait()
-    alarm.cancel()
-    if failed:
-        return failed.group(1).decode()
-    if late.is_set() or code in (-signal.SIGXCPU, -signal.SIGKILL):
-        return "time"
-    return "crash" if code != 0 else None
+class Jury:
+    """The tests that look at one file."""
+
+    def __init__(self, bench, path):
+        self.bench = bench
+        self.tests = FILES[path]
+        self.seconds = 60  # of processor time, for each step
+        self.measure(path)
+
+    def measure(self, path):
+        program = self.bench.work / "program"
+        self.bench.link([], program)
+        longest = 0.0
+        for test in self.tests:
+            before = spent()
+            noticed = self.ask(program, test)
+            longest = max(longest, spent() - before)
+            assert noticed is None, "%s fails without a mutant of %s" % (test, path)
+        self.seconds = int(SLACK * longest) + 2
+
+    def limit(self):
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+        resource.setrlimit(resource.RLIMIT_CPU, (self.seconds, self.seconds + 1))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+    def is_noticed(self, program):
+        """None: nobody did; else who."""
+        return next((who for who in (self.ask(program, t) for t in self.tests) if who), None)
+
+    def ask(self, program, test):
+        environment = dict(os.environ, CK_FORK="no", CK_DEFAULT_TIMEOUT="0")
+        environment.setdefault("STAGEPOST_CORPORA", str(TOP.parent / "shared/corpora"))
+        with tempfile.TemporaryFile() as questions:
+            questions.write(self.bench.questions if test == "oracle.py" else b"")
+            questions.seek(0)
+            # One that waits for ever uses no processor time.
+            try:
+                done = subprocess.run(
+                    [program, "judge" if test == "oracle.py" else test], stdin=questions,
+                    stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment,
+                    timeout=10 * self.seconds, preexec_fn=self.limit, check=False)
+            except subprocess.TimeoutExpired:
+                return "time"
+        if done.returncode in (-signal.SIGXCPU, -signal.SIGKILL):
+            return "time"
+        if done.returncode != 0:
+            return "crash"
+        if test == "oracle.py":
+            return test if done.stdout != self.bench.answers else None
+        failed = re.search(rb"^not ok \d+ - (\S+)", done.stdout, re.M)
+        return failed.group(1).decode() if failed else None
 
 
-def try_one(bench, path, source, original, number, mutant):
+def try_one(jury, path, source, original, number, mutant):
+    bench = jury.bench
     start, end, text, _ = mutant
     with tempfile.TemporaryDirectory(dir=bench.work) as folder:
         folder = pathlib.Path(folder)
@@ -301,7 +347,7 @@ def try_one(bench, path, source, original, number, mutant):
         if mutated.read_bytes() == original:
             return number, "the same program"
         bench.link([mutated], folder / "program")
-        return number, is_noticed(bench, folder / "program")
+        return number, jury.is_noticed(folder / "program")
 
 
 def try_file(bench, path, arguments):
@@ -315,10 +361,11 @@ def try_file(bench, path, arguments):
                if not arguments.lines or source.count("\n", 0, m[0]) + 1 in arguments.lines]
     if arguments.sample < 1:
         mutants = random.Random(1).sample(mutants, int(len(mutants) * arguments.sample))
+    jury = Jury(bench, path)
     results = {}
     with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
         for number, result in pool.map(
-                lambda pair: try_one(bench, path, source, original, *pair), enumerate(mutants)):
+                lambda pair: try_one(jury, path, source, original, *pair), enumerate(mutants)):
             results[number] = result
     survivors = [(source.count("\n", 0, mutants[n][0]) + 1, mutants[n][3])
                  for n, result in sorted(results.items()) if result is None]
@@ -345,11 +392,9 @@ def main():
     good = True
     lines = []
     with tempfile.TemporaryDirectory() as work:
-        bench = Bench(arguments.build.resolve(), pathlib.Path(work))
-        bench.link([], bench.work / "program")
-        noticed = is_noticed(bench, bench.work / "program")
-        assert noticed is None, "the tests fail without a mutant: %s" % noticed
-        for path in arguments.files or FILES:
+        paths = arguments.files or list(FILES)
+        bench = Bench(arguments.build.resolve(), pathlib.Path(work), paths)
+        for path in paths:
             began = time.monotonic()
             results, survivors = try_file(bench, path, arguments)
             idle = [r for r in results if r in ("does not compile", "the same program")]
