@@ -73,8 +73,8 @@ static size_t collapse_stars(struct span local, char *out)
 static int parse_domain(struct span text, char ascii_out[ADDRESS_DOMAIN_MAX + 1],
 			bool *subdomains_out, struct err *why)
 {
-	bool star = text.len >= 2 && text.data[0] == '*' && text.data[1] == '.';
-	bool dot = text.len >= 1 && text.data[0] == '.';
+	bool star = span_starts_fold(text, "*.");
+	bool dot = span_starts_fold(text, ".");
 	struct span bare = span_skip(text, star ? 2 : dot ? 1 : 0);
 	int code;
 
@@ -172,8 +172,8 @@ static int parse(struct span text, struct pattern *pattern_out, struct err *why)
 		return ERR_OK;
 	}
 	if (at < text.len && local.len > 0) {
-		bool wild = span_find(local, '*') < local.len || span_is(domain, "*") ||
-			    (domain.len > 0 && (domain.data[0] == '.' || domain.data[0] == '*'));
+		bool wild = span_find(local, '*') < local.len || span_starts_fold(domain, "*") ||
+			    span_starts_fold(domain, ".");
 
 		return wild ? parse_glob(local, domain, pattern_out, why)
 			    : parse_exact(text, pattern_out, why);
@@ -275,16 +275,13 @@ bool pattern_includes(const struct pattern *outer, const struct pattern *inner)
 		return true;
 	if (inner->kind == ENTRY_ALL || !includes_domains(outer, inner))
 		return false;
-	switch (outer->kind) {
-	case ENTRY_DOMAIN:
-	case ENTRY_SUBDOMAIN: return true;
-	case ENTRY_EXACT:
+	if (outer->kind == ENTRY_EXACT)
 		return inner->kind == ENTRY_EXACT && span_equal_fold(outer->local, inner->local);
-	/* A `*` of the inner one is a byte like others here, which only a `*` can stand for. */
-	case ENTRY_GLOB: return inner->local.len > 0 && glob_matches(outer->local, inner->local);
-	case ENTRY_ALL: break;
-	}
-	return false;
+	/*
+	 * A `*` of the inner one is a byte like others here, which only a `*` can stand for. No
+	 * glob matches the empty local part of a domain.
+	 */
+	return outer->kind != ENTRY_GLOB || glob_matches(outer->local, inner->local);
 }
 
 /*
@@ -293,7 +290,7 @@ bool pattern_includes(const struct pattern *outer, const struct pattern *inner)
  */
 static bool globs_meet(struct span a, struct span b)
 {
-	bool meets[2][ADDRESS_LOCAL_MAX + 1] = {{false}};
+	bool meets[2][ADDRESS_LOCAL_MAX + 1];
 
 	for (size_t i = a.len + 1; i-- > 0;) {
 		bool *row = meets[i % 2];

@@ -63,7 +63,7 @@ void rule_init(struct rule *rule)
 
 void rule_keep(struct rule *rule, struct arena *arena)
 {
-	struct rule_header *headers = arena_array(arena, rule->header_count + 1, sizeof(*headers));
+	struct rule_header *headers = arena_array(arena, rule->header_count, sizeof(*headers));
 
 	rule->name = arena_strdup(arena, rule->name);
 	rule->redirect_to = arena_strdup(arena, rule->redirect_to);
@@ -230,7 +230,7 @@ static const char *canonical(const char *mailbox, struct arena *arena)
 	struct address address;
 	struct err why;
 
-	if (mailbox[0] == '\0' || address_parse(span_of(mailbox), &address, &why) != ERR_OK)
+	if (address_parse(span_of(mailbox), &address, &why) != ERR_OK)
 		return mailbox;
 	address_format(&address, text);
 	return arena_strdup(arena, text);
@@ -240,24 +240,22 @@ static void make(void *made, struct arena *arena)
 {
 	struct rule_item *item = made;
 	struct rule *rule = &item->rule;
-	struct span recipient, sender;
+	struct span recipient, sender, client;
 	struct err why;
 
 	rule_keep(rule, arena);
 	rule->redirect_to = canonical(rule->redirect_to, arena);
 	recipient = span_of(rule->recipient);
 	sender = span_of(rule->sender);
+	client = span_of(rule->client);
 	item->any_recipient = recipient.len == 0;
 	item->any_sender = sender.len == 0;
 	item->null_sender = span_is(sender, "<>");
-	item->any_client = rule->client[0] == '\0';
-	/* Checked already, so it parses. */
-	if (!item->any_recipient)
-		(void)pattern_parse(recipient, &item->recipient, &why);
-	if (!item->any_sender && !item->null_sender)
-		(void)pattern_parse(sender, &item->sender, &why);
-	if (!item->any_client)
-		(void)network_parse(span_of(rule->client), &item->client, &why);
+	item->any_client = client.len == 0;
+	/* Checked already: what stands there parses, and what does not is not asked for. */
+	(void)pattern_parse(recipient, &item->recipient, &why);
+	(void)pattern_parse(sender, &item->sender, &why);
+	(void)network_parse(client, &item->client, &why);
 	for (size_t i = 0; i < rule->header_count; i++)
 		item->hashes[i] = rule_field_hash(span_of(rule->headers[i].name));
 }

@@ -47,7 +47,7 @@ struct index {
 /* What some next hop might read as the name: without blanks, controls and 8-bit octets. */
 static struct span lenient_name(struct span name, struct arena *arena)
 {
-	char *text = arena_alloc(arena, name.len + 1);
+	char *text = arena_alloc(arena, name.len);
 	size_t len = 0;
 
 	for (size_t i = 0; i < name.len; i++)
@@ -280,7 +280,7 @@ const struct rule_matches *rule_match(const struct edition *rules, const struct 
 	bool whole = false;
 
 	matches->rules = rules;
-	matches->truths = arena_array(arena, rules->count + 1, sizeof(*matches->truths));
+	matches->truths = arena_array(arena, rules->count, sizeof(*matches->truths));
 	if (facts->header_known && looks_at_header(rules))
 		index = index_new(facts->section, arena, &whole);
 	if (!whole)
@@ -291,7 +291,7 @@ const struct rule_matches *rule_match(const struct edition *rules, const struct 
 
 		if (item->base.enabled)
 			envelope = match_envelope(item, facts);
-		if (envelope != TRUTH_NO && item->rule.header_count > 0) {
+		if (envelope != TRUTH_NO) {
 			enum truth header = match_headers(item, index);
 
 			envelope = header < envelope ? header : envelope;

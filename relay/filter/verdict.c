@@ -135,7 +135,8 @@ static void decide(const struct judging *judging, struct verdict *verdict)
 	} else if (judging->form != NULL) {
 		verdict->reason = REASON_UNSAFE_FORM;
 	} else {
-		verdict->reason = REASON_NOT_LISTED;
+		verdict->reason = judging->snapshot->size > 0 ? REASON_NOT_LISTED
+							      : REASON_EMPTY_LIST;
 	}
 	if (entry != NULL) {
 		verdict->entry = entry->id;
@@ -160,10 +161,6 @@ static bool judge(struct judging *judging, struct layer_key *key_out, struct ver
 	}
 	if (reserved_is(span_of(judging->address->domain))) {
 		verdict->reason = REASON_RESERVED;
-		return false;
-	}
-	if (judging->snapshot->size == 0) {
-		verdict->reason = REASON_EMPTY_LIST;
 		return false;
 	}
 	layer_key_init(key_out, judging->address, judging->snapshot->seed);

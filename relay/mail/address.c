@@ -5,6 +5,8 @@
  */
 #include "relay/mail/address.h"
 
+#include <assert.h>
+
 #include "relay/mail/domain.h"
 
 #define PATH_MAX_OCTETS 256 /* RFC 5321 4.5.3.1.3, brackets included */
@@ -28,6 +30,8 @@ static bool local_is_plain(const char *local)
 	return true;
 }
 
+/* What is parsed begins as zeros, so every text in it ends where its last octet was put. */
+
 /*
  * Quoted-string of RFC 5321 (no folding, no controls). A pair keeps its
  * backslash only where the character needs it, so that one mailbox has one
@@ -46,9 +50,8 @@ static int quoted_parse(struct span text, struct address *parsed, size_t *length
 
 		if (pair && ++i < text.len)
 			c = text.data[i];
-		if (i >= text.len || (unsigned char)c < 32 || c == 127)
-			return err_set(why, ERR_SYNTAX,
-				       "a quoted local part has no end or holds a control");
+		if ((unsigned char)c < 32 || c == 127)
+			return err_set(why, ERR_SYNTAX, "a quoted local part holds a control");
 		if (pair && (unsigned char)c >= 0x80)
 			return err_set(why, ERR_SYNTAX, "a backslash before a non-ASCII character");
 		if (i + 1 >= ADDRESS_LOCAL_MAX)
@@ -60,8 +63,7 @@ static int quoted_parse(struct span text, struct address *parsed, size_t *length
 	}
 	if (i >= text.len)
 		return err_set(why, ERR_SYNTAX, "a quoted local part has no end");
-	parsed->local[out++] = '"';
-	parsed->local[out] = '\0';
+	parsed->local[out] = '"';
 	parsed->quoted = true;
 	*length_out = i + 1;
 	return ERR_OK;
@@ -92,7 +94,6 @@ static int dot_string_parse(struct span text, struct address *parsed, size_t *le
 		return err_set(why, ERR_LIMIT, "the local part is longer than %d octets",
 			       ADDRESS_LOCAL_MAX);
 	memcpy(parsed->local, text.data, len);
-	parsed->local[len] = '\0';
 	*length_out = len;
 	return ERR_OK;
 }
@@ -118,11 +119,11 @@ static int local_parse(struct span text, struct address *parsed, size_t *length_
 
 static int literal_parse(struct span text, struct address *parsed, struct err *why)
 {
-	if (text.len < 3 || text.len > ADDRESS_DOMAIN_MAX || text.data[text.len - 1] != ']' ||
+	assert(text.len <= TEXT_MAX_OCTETS);
+	if (text.data[text.len - 1] != ']' ||
 	    !domain_literal_is_valid(span_make(text.data + 1, text.len - 2)))
 		return err_set(why, ERR_SYNTAX, "not a valid address literal");
 	memcpy(parsed->domain, text.data, text.len);
-	parsed->domain[text.len] = '\0';
 	parsed->literal = true;
 	return ERR_OK;
 }
@@ -141,8 +142,8 @@ static enum address_form form_of(const struct address *parsed, const struct doma
 /* Mailbox = Local-part "@" ( Domain / address-literal ), the whole of `text`. */
 static int mailbox_parse(struct span text, struct address *parsed, struct err *why)
 {
-	struct domain_shape shape = {.labels = 0};
-	size_t len = 0;
+	struct domain_shape shape = {.utf8 = false};
+	size_t len;
 	int code = local_parse(text, parsed, &len, why);
 
 	if (code != ERR_OK)
@@ -200,7 +201,6 @@ static int route_skip(struct span *text, struct err *why)
 static void postmaster_set(struct span text, struct address *parsed)
 {
 	memcpy(parsed->local, text.data, text.len);
-	parsed->local[text.len] = '\0';
 	parsed->form = ADDRESS_POSTMASTER;
 }
 

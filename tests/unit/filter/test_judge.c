@@ -141,5 +141,91 @@ START_TEST(the_target_is_judged_itself)
 }
 END_TEST
 
+/* Only what no entry names, only where the configuration says so, and only what the hook allowed.
+ */
+START_TEST(a_hook_that_overrides)
+{
+	static const struct {
+		const char *address;
+		bool permitted;
+		bool overrides;
+		enum verdict_kind want;
+		enum verdict_reason reason;
+	} cases[] = {
+		{"a@x.test", true, true, VERDICT_DELIVER, REASON_HOOK},
+		{"a@x.test", false, true, VERDICT_HOLD, REASON_POLICY},
+		{"a@x.test", true, false, VERDICT_HOLD, REASON_POLICY},
+		{"a@ok.test", true, true, VERDICT_DELIVER, REASON_ALLOWED},
+		{"no@ok.test", true, true, VERDICT_DROP, REASON_DENIED},
+		{"\"a\"@x.test", true, true, VERDICT_DROP, REASON_UNSAFE_FORM},
+	};
+	struct whitelist *list = list_of(rows);
+	const struct whitelist_snapshot *snapshot = whitelist_acquire(list);
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct policy_options policy = {.default_verdict = VERDICT_HOLD,
+						.hook_overrides = cases[i].overrides};
+		struct judge_case at = {.list = snapshot,
+					.policy = &policy,
+					.scope = span_of(""),
+					.now = NOW,
+					.permitted = cases[i].permitted};
+		struct address address = address_of(cases[i].address);
+		struct verdict verdict;
+
+		judge_address(&at, &address, &verdict);
+		ck_assert_msg(verdict.kind == cases[i].want, "case %zu: %s", i,
+			      verdict_kind_name(verdict.kind));
+		ck_assert_int_eq(verdict.reason, cases[i].reason);
+	}
+	whitelist_release(&snapshot);
+	whitelist_free(&list);
+}
+END_TEST
+
+static enum verdict_kind target_under(enum rule_action action, const char *recipient,
+				      const char *target, bool released)
+{
+	struct whitelist *list = list_of(rows);
+	struct rules *rules = rules_new();
+	struct arena *arena = arena_new();
+	struct rule rule;
+	const struct edition *edition;
+	struct rule_facts facts = {.header_known = false};
+	struct judge_case at = {.scope = span_of("shop"), .now = NOW, .released = released};
+	struct address parsed;
+	struct verdict verdict;
+
+	rule_init(&rule);
+	rule.name = "r";
+	rule.action = action;
+	rule.redirect_to = action == RULE_REDIRECT ? "a@ok.test" : "";
+	rule.recipient = recipient;
+	ck_assert_uint_eq(rules_publish(rules, PUBLISHED_FROM_STORE, &rule, 1), 0);
+	edition = rules_acquire(rules);
+	at.list = whitelist_acquire(list);
+	at.rules = rule_match(edition, &facts, arena);
+	ck_assert(judge_target(&at, target, &parsed, &verdict));
+	whitelist_release(&at.list);
+	published_release(&edition);
+	rules_free(&rules);
+	whitelist_free(&list);
+	arena_free(&arena);
+	return verdict.kind;
+}
+
+/* The target is a recipient too, but one redirect is all there is; nobody has let it go. */
+START_TEST(the_target_is_judged_by_the_rules)
+{
+	ck_assert_int_eq(target_under(RULE_DELIVER, "", "qa@team.test", false), VERDICT_DELIVER);
+	ck_assert_int_eq(target_under(RULE_DROP, "x.test", "qa@team.test", false), VERDICT_DELIVER);
+	ck_assert_int_eq(target_under(RULE_DROP, "", "qa@team.test", false), VERDICT_DROP);
+	ck_assert_int_eq(target_under(RULE_HOLD, "", "qa@team.test", false), VERDICT_HOLD);
+	ck_assert_int_eq(target_under(RULE_HOLD, "", "qa@team.test", true), VERDICT_HOLD);
+	ck_assert_int_eq(target_under(RULE_REDIRECT, "", "qa@team.test", false), VERDICT_DROP);
+	ck_assert_int_eq(target_under(RULE_REDIRECT, "", "a@x.test", false), VERDICT_DROP);
+}
+END_TEST
+
 UNIT_MAIN("filter/judge", list_then_policy, a_redirect_needs_an_address,
-	  the_target_is_judged_itself)
+	  the_target_is_judged_itself, a_hook_that_overrides, the_target_is_judged_by_the_rules)

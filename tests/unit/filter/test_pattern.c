@@ -1,7 +1,11 @@
 /* tests relay/filter/pattern.c */
 #include "relay/filter/pattern.h"
 
+#include <stdio.h>
+
 #include "tests/unit/unit.h"
+
+#define LOCAL_63 "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijk"
 
 static const struct {
 	const char *text;
@@ -41,6 +45,10 @@ static const struct {
 	{"qa-*@.example.com", ENTRY_GLOB, "qa-*@.example.com", "qa-*", "example.com", true},
 	{"qa-*@*.example.com", ENTRY_GLOB, "qa-*@.example.com", "qa-*", "example.com", true},
 	{"qa@.example.com", ENTRY_GLOB, "qa@.example.com", "qa", "example.com", true},
+	{"qa@*.example.com", ENTRY_GLOB, "qa@.example.com", "qa", "example.com", true},
+	{"a.b*@example.com", ENTRY_GLOB, "a.b*@example.com", "a.b*", "example.com", false},
+	{LOCAL_63 "*@example.com", ENTRY_GLOB, LOCAL_63 "*@example.com", LOCAL_63 "*",
+	 "example.com", false},
 	{"b\xc3\xbc"
 	 "cher.example",
 	 ENTRY_DOMAIN, "xn--bcher-kva.example", "", "xn--bcher-kva.example", false},
@@ -157,6 +165,38 @@ START_TEST(refused)
 	ck_assert_msg(why.text[0] != '\0', "row %d gives no reason", _i);
 	ck_assert_int_eq(pattern.kind, ENTRY_DOMAIN);
 	ck_assert_str_eq(pattern.text, "");
+}
+END_TEST
+
+/* People read these: what is wrong, not what was noticed last. */
+START_TEST(what_is_wrong)
+{
+	static const struct {
+		const char *text;
+		const char *why;
+	} rows[] = {
+		{"", "a pattern is missing"},
+		{"ex*mple.com", "in a domain * stands only in front: *.example.com"},
+		{"a*@ex*mple.com", "in a domain * stands only in front: *.example.com"},
+		{"%a*@x.test", "a pattern with * holds letters, digits and . _ + - only"},
+		{"a..b*@x.test", "a dot stands between other characters, once"},
+		{"qa-*@*", "the domain must be written out"},
+		{"localhost", "a domain needs two labels; name the address, as in root@localhost"},
+	};
+	char text[4 * PATTERN_TEXT_SIZE + 1];
+	struct pattern pattern;
+	struct err why;
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		ck_assert_int_eq(pattern_parse(span_of(rows[i].text), &pattern, &why), ERR_SYNTAX);
+		ck_assert_msg(strcmp(why.text, rows[i].why) == 0, "%s: %s", rows[i].text, why.text);
+	}
+	/* Not looked at any more. */
+	memset(text, '*', sizeof(text));
+	ck_assert_int_eq(pattern_parse(span_make(text, sizeof(text) - 1), &pattern, &why),
+			 ERR_LIMIT);
+	ck_assert_int_eq(pattern_parse(span_make(text, sizeof(text) - 2), &pattern, &why),
+			 ERR_SYNTAX);
 }
 END_TEST
 
@@ -277,7 +317,7 @@ START_TEST(globs)
 		{"**", "abc", true},	{"a*", "a", true},	  {"a*", "ba", false},
 		{"*a", "bbba", true},	{"*a", "ab", false},	  {"a*b*c", "aXbXc", true},
 		{"a*b*c", "ac", false}, {"*ab*ab", "abab", true}, {"*ab*ab", "ab", false},
-		{"A*", "abc", true},	{"a*a", "a", false},
+		{"A*", "abc", true},	{"a*a", "a", false},	  {"xa*ab", "xab", false},
 	};
 	char glob[] = "*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*ab";
 	char text[65];
@@ -293,6 +333,109 @@ START_TEST(globs)
 }
 END_TEST
 
+/* The plainest matcher there is. */
+static bool is_match(const char *glob, const char *text)
+{
+	if (*glob == '*')
+		return is_match(glob + 1, text) || (*text != '\0' && is_match(glob, text + 1));
+	return *glob == *text && (*glob == '\0' || is_match(glob + 1, text + 1));
+}
+
+/* The `number`th text over `letters`; false when it is longer than `max`. */
+static bool nth_text(size_t number, const char *letters, size_t max, char *out)
+{
+	size_t base = strlen(letters);
+	size_t len = 0;
+
+	for (; number > 0 && len < max; number = (number - 1) / base)
+		out[len++] = letters[(number - 1) % base];
+	out[len] = '\0';
+	return number == 0;
+}
+
+#define GLOBS 121 /* of at most four octets over three letters */
+#define TEXTS 511 /* of at most eight over two */
+
+START_TEST(short_globs_one_by_one)
+{
+	static bool matches[GLOBS][TEXTS];
+	size_t met = 0;
+
+	for (size_t g = 0; g < GLOBS; g++)
+		for (size_t t = 0; t < TEXTS; t++) {
+			char glob[5], text[9];
+
+			ck_assert(nth_text(g, "ab*", 4, glob) && nth_text(t, "ab", 8, text));
+			matches[g][t] = is_match(glob, text);
+			ck_assert_msg(glob_matches(span_of(glob), span_of(text)) == matches[g][t],
+				      "%s on %s", glob, text);
+		}
+	/* Two of them meet where there is a text that both match: eight octets are enough. */
+	for (size_t a = 1; a < GLOBS; a++)
+		for (size_t b = 1; b < GLOBS; b++) {
+			struct pattern one, other;
+			char glob[5], text[16];
+			bool meet = false;
+
+			for (size_t t = 1; t < TEXTS && !meet; t++)
+				meet = matches[a][t] && matches[b][t];
+			ck_assert(nth_text(a, "ab*", 4, glob));
+			snprintf(text, sizeof(text), "%s@x.test", glob);
+			ck_assert_int_eq(pattern_parse(span_of(text), &one, NULL), ERR_OK);
+			ck_assert(nth_text(b, "ab*", 4, glob));
+			snprintf(text, sizeof(text), "%s@x.test", glob);
+			ck_assert_int_eq(pattern_parse(span_of(text), &other, NULL), ERR_OK);
+			ck_assert_msg(pattern_meets(&one, &other) == meet, "%s and %s", one.text,
+				      other.text);
+			met += meet;
+		}
+	ck_assert_uint_gt(met, 5000);
+}
+END_TEST
+
+#define LOCAL_64 LOCAL_63 "x"
+
+START_TEST(patterns_that_meet)
+{
+	static const struct {
+		const char *a;
+		const char *b;
+		bool meet;
+	} rows[] = {
+		{"*", "a@x.test", true},
+		{"*", "*", true},
+		{"x.test", "x.test", true},
+		{"x.test", "y.test", false},
+		{"x.test", "a@x.test", true},
+		{"x.test", "a@y.test", false},
+		{"x.test", ".x.test", false},
+		{"y.x.test", ".x.test", true},
+		{".x.test", ".x.test", true},
+		{".x.test", ".y.x.test", true},
+		{".x.test", ".y.test", false},
+		{".x.test", "a*@.y.x.test", true},
+		{"a*@.x.test", "b*@y.x.test", false},
+		{"a*@.x.test", "*b@y.x.test", true},
+		{"a*@.x.test", "*b@x.test", false},
+		{"a@x.test", "a@x.test", true},
+		{"a@x.test", "b@x.test", false},
+		{"a@x.test", "a@.x.test", false},
+		{LOCAL_64 "@x.test", LOCAL_64 "@x.test", true},
+		{LOCAL_64 "@x.test", LOCAL_63 "*@x.test", true},
+		{LOCAL_64 "@x.test", "*" LOCAL_63 "@x.test", false},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct pattern a, b;
+
+		ck_assert_int_eq(pattern_parse(span_of(rows[i].a), &a, NULL), ERR_OK);
+		ck_assert_int_eq(pattern_parse(span_of(rows[i].b), &b, NULL), ERR_OK);
+		ck_assert_msg(pattern_meets(&a, &b) == rows[i].meet, "%s and %s", a.text, b.text);
+		ck_assert_msg(pattern_meets(&b, &a) == rows[i].meet, "%s and %s", b.text, a.text);
+	}
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("filter/pattern");
@@ -305,6 +448,9 @@ int main(void)
 	tcase_add_loop_test(tcase, matching, 0, sizeof(pairs) / sizeof(pairs[0]));
 	tcase_add_test(tcase, nobody_matches_the_null_path);
 	tcase_add_test(tcase, globs);
+	tcase_add_test(tcase, what_is_wrong);
+	tcase_add_test(tcase, short_globs_one_by_one);
+	tcase_add_test(tcase, patterns_that_meet);
 	suite_add_tcase(suite, tcase);
 	runner = srunner_create(suite);
 	srunner_set_tap(runner, "-");

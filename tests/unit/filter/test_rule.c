@@ -1,6 +1,7 @@
 /* tests relay/filter/rule.c and rule_match.c (issue 5, item 5) */
 #include "relay/filter/rule_match.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -49,11 +50,15 @@ static void note_member(void *ctx, const char *member, const char *sentence)
 	snprintf(members + len, 200 - len, "%s ", member);
 }
 
-#define LONG64	"0123456789012345678901234567890123456789012345678901234567890123"
+#define LONG64 "0123456789012345678901234567890123456789012345678901234567890123"
+#define LONG255                                                                                    \
+	LONG64 LONG64 LONG64 "012345678901234567890123456789012345678901234567890123456789012"
 #define LONG256 LONG64 LONG64 LONG64 LONG64
+#define TERA	((int64_t)1 << 40)
 
 START_TEST(mistakes_are_told_by_member)
 {
+	char notes[1002] = "";
 	const struct {
 		struct rule rule;
 		const char *want;
@@ -84,20 +89,46 @@ START_TEST(mistakes_are_told_by_member)
 		{{.action = RULE_DROP, .client = "10.1.0.0/8"}, "client "},
 		{{.action = RULE_DROP, .client = "::1"}, ""},
 		{{.action = RULE_DROP, .user = "a\x01"}, "user "},
+		{{.action = RULE_DROP, .user = LONG255}, ""},
+		{{.action = RULE_DROP, .user = LONG256}, "user "},
+		{{.action = RULE_DROP, .listener = LONG255}, ""},
 		{{.action = RULE_DROP, .listener = LONG256}, "listener "},
+		{{.action = RULE_DROP, .listener = "a\x7f"}, "listener "},
 		{{.action = RULE_DROP, .scope = "a b"}, "scope "},
 		{{.action = RULE_DROP, .min_size = -1}, "min_size "},
+		{{.action = RULE_DROP, .min_size = TERA}, ""},
+		{{.action = RULE_DROP, .min_size = TERA + 1}, "min_size "},
+		{{.action = RULE_DROP, .max_size = TERA}, ""},
+		{{.action = RULE_DROP, .max_size = TERA + 1}, "max_size "},
+		{{.action = RULE_DROP, .max_size = -1}, "max_size "},
 		{{.action = RULE_DROP, .min_size = 2, .max_size = 1}, "max_size "},
+		{{.action = RULE_DROP, .min_size = 2, .max_size = 2}, ""},
 		{{.action = RULE_DROP, HEADERS({"", RULE_PRESENT, ""})}, "headers "},
 		{{.action = RULE_DROP, HEADERS({"A:", RULE_PRESENT, ""})}, "headers "},
+		{{.action = RULE_DROP, HEADERS({":", RULE_PRESENT, ""})}, "headers "},
+		{{.action = RULE_DROP, HEADERS({" A", RULE_PRESENT, ""})}, "headers "},
+		{{.action = RULE_DROP, HEADERS({"A B", RULE_PRESENT, ""})}, "headers "},
+		{{.action = RULE_DROP, HEADERS({"A\x7f", RULE_PRESENT, ""})}, "headers "},
+		{{.action = RULE_DROP, HEADERS({"!~", RULE_PRESENT, ""})}, ""},
+		{{.action = RULE_DROP, HEADERS({LONG64 "0123456789012", RULE_PRESENT, ""})}, ""},
+		{{.action = RULE_DROP, HEADERS({LONG64 "01234567890123", RULE_PRESENT, ""})},
+		 "headers "},
+		{{.action = RULE_DROP, HEADERS({"A", RULE_PRESENT, ""}, {"", RULE_PRESENT, ""})},
+		 "headers "},
 		{{.action = RULE_DROP, HEADERS({"A", RULE_PRESENT, "v"})}, "headers "},
+		{{.action = RULE_DROP, HEADERS({"A", (enum rule_match)0, ""})}, "headers "},
+		{{.action = RULE_DROP, HEADERS({"A", RULE_GLOB, LONG255})}, ""},
 		{{.action = RULE_DROP, HEADERS({"A", RULE_GLOB, ""})}, "headers "},
 		{{.action = RULE_DROP, HEADERS({"A", RULE_EXACT, ""})}, ""},
 		{{.action = RULE_DROP, HEADERS({"A", RULE_GLOB, LONG256})}, "headers "},
 		{{.action = RULE_DROP, HEADERS({"A", RULE_GLOB, "\xff"})}, "headers "},
 		{{.action = RULE_DROP, HEADERS({"A", (enum rule_match)9, ""})}, "headers "},
 		{{.action = RULE_DROP, .header_count = RULE_HEADERS_MAX + 1}, "headers "},
+		{{.action = RULE_DROP, .note = notes + 1}, ""},
+		{{.action = RULE_DROP, .note = notes}, "note "},
 	};
+
+	memset(notes, 'n', sizeof(notes) - 1);
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct rule rule = filled(&rows[i].rule);
@@ -127,6 +158,10 @@ START_TEST(names)
 		ck_assert_int_eq(rule_match_parse(span_of(name), &match), ERR_OK);
 		ck_assert_int_eq(match, i);
 	}
+	ck_assert_str_eq(rule_action_name((enum rule_action)0), "unknown");
+	ck_assert_str_eq(rule_action_name((enum rule_action)(RULE_TAG + 1)), "unknown");
+	ck_assert_str_eq(rule_match_name((enum rule_match)0), "unknown");
+	ck_assert_str_eq(rule_match_name((enum rule_match)(RULE_GLOB + 1)), "unknown");
 	ck_assert_int_eq(rule_action_parse(span_of("reject"), &action), ERR_NOT_FOUND);
 	ck_assert_int_eq(rule_match_parse(span_of(""), &match), ERR_NOT_FOUND);
 }
@@ -139,7 +174,9 @@ static const char header[] = "Subject: =?utf-8?q?Your_invoice?=\r\n 42\r\n"
 			     "List-Id: <a.test>\r\n"
 			     "List-Id: second\r\n"
 			     "X-Empty:\r\n"
+			     "XBroken: other\r\n"
 			     "X Broken: x\r\n"
+			     "X\x7f\xc3\xa9-Odd: x\r\n"
 			     "\r\n";
 
 /* example.com is allowed but for no@; the message is the one above. */
@@ -270,8 +307,11 @@ START_TEST(each_condition)
 		{{HEADERS({"X-Env", RULE_GLOB, "prod*"}, {"X-None", RULE_PRESENT, ""})}, false},
 		/* Others may read this line as a field. */
 		{{HEADERS({"XBroken", RULE_PRESENT, ""})}, true},
-		{{HEADERS({"XBroken", RULE_ABSENT, ""})}, true},
+		{{HEADERS({"XBroken", RULE_ABSENT, ""})},
+		 false}, /* the one in front is well formed */
 		{{HEADERS({"XBroken", RULE_EXACT, "y"})}, true},
+		{{HEADERS({"X-Odd", RULE_PRESENT, ""})}, true},
+		{{HEADERS({"X-Odd", RULE_ABSENT, ""})}, true},
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -301,7 +341,7 @@ START_TEST(what_is_not_known_never_leaves_because_of_that)
 				  .overrides_whitelist = true,
 				  .headers = any,
 				  .header_count = 1}};
-	struct address odd;
+	struct address odd, null = {.form = ADDRESS_NULL};
 	struct err why;
 	struct trial t;
 
@@ -324,6 +364,11 @@ START_TEST(what_is_not_known_never_leaves_because_of_that)
 	ck_assert_str_eq(verdict_on(&t, "alice@example.com"), BY_RULE);
 	t.facts.sender = NULL;
 	ck_assert_str_eq(verdict_on(&t, "alice@example.com"), BY_RULE);
+	t.facts.sender = &null;
+	ck_assert_str_eq(verdict_on(&t, "alice@example.com"), ALLOWED);
+	drop.sender = "<>";
+	publish(&t, &drop, 1);
+	ck_assert_str_eq(verdict_on(&t, "alice@example.com"), BY_RULE);
 	drop = (struct rule){.action = RULE_DROP, .client = "192.0.2.0/24"};
 	publish(&t, &drop, 1);
 	t.facts.client = "unknown";
@@ -332,13 +377,103 @@ START_TEST(what_is_not_known_never_leaves_because_of_that)
 	ck_assert_str_eq(verdict_on(&t, "alice@example.com"), ALLOWED);
 	t.facts.client = NULL;
 	ck_assert_str_eq(verdict_on(&t, "alice@example.com"), ALLOWED);
+	t.facts.client = "\0unknown";
+	ck_assert_str_eq(verdict_on(&t, "alice@example.com"), ALLOWED);
 	/* The size while it is not known. */
 	drop = (struct rule){.action = RULE_DROP, .min_size = 5000};
 	publish(&t, &drop, 1);
 	ck_assert_str_eq(verdict_on(&t, "alice@example.com"), ALLOWED);
+	t.facts.size = 0;
+	ck_assert_str_eq(verdict_on(&t, "alice@example.com"), ALLOWED);
 	t.facts.size = -1;
 	ck_assert_str_eq(verdict_on(&t, "alice@example.com"), BY_RULE);
 	finish(&t);
+}
+END_TEST
+
+#define BY_LET "deliver: rule let overrides the whitelist"
+
+/* One rule that overrides: is it sure enough to let the message leave? */
+START_TEST(what_is_known_lets_it_leave)
+{
+	const struct {
+		struct rule rule;
+		bool leaves;
+	} rows[] = {
+		{{.sender = "shop.test"}, true},
+		{{.sender = "other.test"}, false},
+		{{.client = "10.0.0.0/8"}, true},
+		{{.user = "*"}, true},
+		{{.listener = "*"}, true},
+		{{.min_size = 1, .max_size = 1000}, true},
+		{{.recipient = "else.test"}, true},
+		{{HEADERS({"X-Env", RULE_EXACT, "production"})}, true},
+		{{HEADERS({"X-Env", RULE_GLOB, "*"}, {"Subject", RULE_PRESENT, ""})}, true},
+		{{HEADERS({"XBroken", RULE_EXACT, "other"})}, true},
+		/* In doubt about one of them. */
+		{{HEADERS({"XBroken", RULE_EXACT, "x"})}, false},
+		{{HEADERS({"X-Odd", RULE_PRESENT, ""}, {"X-Env", RULE_GLOB, "*"})}, false},
+		{{HEADERS({"X-Env", RULE_GLOB, "*"}, {"X-Odd", RULE_PRESENT, ""})}, false},
+		{{HEADERS({"X-Odd", RULE_ABSENT, ""})}, false},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct rule rule = rows[i].rule;
+		struct trial t;
+		const char *got;
+
+		begin(&t);
+		rule.name = "let";
+		rule.action = RULE_DELIVER;
+		rule.overrides_whitelist = true;
+		publish(&t, &rule, 1);
+		t.facts.user = "a";
+		got = verdict_on(&t, "x@else.test");
+		ck_assert_msg(strcmp(got, rows[i].leaves ? BY_LET : UNLISTED) == 0, "row %zu: %s",
+			      i, got);
+		finish(&t);
+	}
+}
+END_TEST
+
+/* What nobody asks for need not be known. */
+START_TEST(what_a_rule_is_not_about_does_not_matter)
+{
+	struct rule let = {.name = "let", .action = RULE_DELIVER, .overrides_whitelist = true};
+	struct trial t;
+
+	begin(&t);
+	publish(&t, &let, 1);
+	t.facts = (struct rule_facts){.size = -1};
+	ck_assert_str_eq(verdict_on(&t, "x@else.test"), BY_LET);
+	finish(&t);
+}
+END_TEST
+
+START_TEST(a_rule_that_is_switched_off_does_nothing)
+{
+	struct rule rule = filled(&(struct rule){.action = RULE_DROP});
+	struct trial t;
+
+	begin(&t);
+	rule.enabled = false;
+	ck_assert_uint_eq(rules_publish(t.rules, PUBLISHED_FROM_STORE, &rule, 1), 0);
+	ck_assert(!rules_are_on(t.rules));
+	ck_assert_str_eq(verdict_on(&t, "alice@example.com"), ALLOWED);
+	finish(&t);
+}
+END_TEST
+
+START_TEST(a_stored_sender_is_read_back)
+{
+	struct address address;
+
+	ck_assert_ptr_eq(rule_sender("", &address), &address);
+	ck_assert_int_eq(address.form, ADDRESS_NULL);
+	ck_assert_ptr_eq(rule_sender("app@shop.test", &address), &address);
+	ck_assert_str_eq(address.local, "app");
+	ck_assert_ptr_null(rule_sender("a", &address));
+	ck_assert_ptr_null(rule_sender("not an address", &address));
 }
 END_TEST
 
@@ -482,6 +617,152 @@ START_TEST(what_a_rule_may_allow_later)
 }
 END_TEST
 
+START_TEST(where_no_rule_decides_the_policy_does)
+{
+	struct rule other = {.action = RULE_DROP, .recipient = "third.test"};
+	struct trial t;
+
+	begin(&t);
+	publish(&t, &other, 1);
+	t.policy.default_verdict = VERDICT_HOLD;
+	ck_assert_str_eq(verdict_on(&t, "x@else.test"),
+			 "hold: no entry allows it, policy.default is hold");
+	finish(&t);
+}
+END_TEST
+
+/* What is denied is no rule's business, and nobody is told that one decided. */
+START_TEST(no_rule_decides_on_what_is_denied)
+{
+	struct rule rule = {.action = RULE_HOLD};
+	const struct edition *edition;
+	struct verdict verdict;
+	struct address address;
+	struct trial t;
+
+	begin(&t);
+	publish(&t, &rule, 1);
+	edition = rules_acquire(t.rules);
+	ck_assert_int_eq(address_parse(span_of("no@example.com"), &address, NULL), ERR_OK);
+	verdict_explain(t.snapshot, &address, span_of(""), 1, &verdict);
+	ck_assert(!rule_decide(rule_match(edition, &t.facts, t.arena), &address, false, &verdict));
+	ck_assert_int_eq(verdict.kind, VERDICT_DROP);
+	ck_assert_int_eq(verdict.reason, REASON_DENIED);
+	ck_assert_ptr_null(verdict.rule);
+	published_release(&edition);
+	finish(&t);
+}
+END_TEST
+
+static bool may_allow(struct trial *t, const char *recipient)
+{
+	struct address address;
+
+	ck_assert_int_eq(address_parse(span_of(recipient), &address, NULL), ERR_OK);
+	return rules_may_allow(t->rules, &t->facts, &address);
+}
+
+START_TEST(what_the_rules_in_force_may_allow)
+{
+	struct rule let = {.name = "let",
+			   .action = RULE_DELIVER,
+			   .overrides_whitelist = true,
+			   .recipient = "else.test"};
+	struct address address;
+	struct trial t;
+
+	begin(&t);
+	ck_assert_int_eq(address_parse(span_of("x@else.test"), &address, NULL), ERR_OK);
+	ck_assert(!rules_may_allow(NULL, &t.facts, &address));
+	ck_assert(!may_allow(&t, "x@else.test"));
+	publish(&t, &let, 1);
+	ck_assert(may_allow(&t, "x@else.test"));
+	ck_assert(!may_allow(&t, "x@third.test"));
+	/* That form leaves only where it is named in full. */
+	ck_assert(!may_allow(&t, "x%y@else.test"));
+	let.recipient = NULL;
+	publish(&t, &let, 1);
+	ck_assert(!may_allow(&t, "x%y@else.test"));
+	let.recipient = "x%y@else.test";
+	publish(&t, &let, 1);
+	ck_assert(may_allow(&t, "x%y@else.test"));
+	let.sender = "other.test";
+	publish(&t, &let, 1);
+	ck_assert(!may_allow(&t, "x%y@else.test"));
+	let = (struct rule){.action = RULE_DROP};
+	publish(&t, &let, 1);
+	ck_assert(!may_allow(&t, "x@else.test"));
+	finish(&t);
+}
+END_TEST
+
+static void expect_tag(struct trial *t, const char *subject_tag, const char *want)
+{
+	const struct edition *edition = rules_acquire(t->rules);
+	struct policy_options tagged;
+
+	t->policy.subject_tag = subject_tag;
+	t->policy.redirect_to = "qa@example.com";
+	tagged = rule_policy(rule_match(edition, &t->facts, t->arena), &t->policy, t->arena);
+	ck_assert_str_eq(tagged.subject_tag, want);
+	ck_assert_str_eq(tagged.redirect_to, "qa@example.com");
+	published_release(&edition);
+}
+
+START_TEST(tags_stand_behind_that_of_the_policy)
+{
+	const struct rule rows[] = {
+		{.name = "a", .action = RULE_TAG, .tag = "[a] "},
+		{.name = "b", .action = RULE_TAG, .tag = "[b] ", .sender = "other.test"},
+		{.name = "c", .action = RULE_TAG, .tag = "[c] "}};
+	char longest[SUBJECT_TAG_MAX] = "";
+	struct trial t;
+
+	begin(&t);
+	expect_tag(&t, NULL, "");
+	expect_tag(&t, "[x] ", "[x] ");
+	publish(&t, rows, 3);
+	expect_tag(&t, NULL, "[a] [c] ");
+	expect_tag(&t, "[x] ", "[x] [a] [c] ");
+	/* The first still has room, the next one has not. */
+	memset(longest, 'x', SUBJECT_TAG_MAX - 4);
+	expect_tag(&t, longest, arena_printf(t.arena, "%s[a] ", longest));
+	finish(&t);
+}
+END_TEST
+
+START_TEST(the_rule_that_decided_is_counted)
+{
+	const struct rule rows[] = {{.name = "not", .action = RULE_DROP, .sender = "other.test"},
+				    {.name = "first", .action = RULE_HOLD},
+				    {.name = "second", .action = RULE_DROP}};
+	static const uint64_t want[] = {0, 0, 1};
+	struct verdict verdict = {.rule = NULL};
+	const struct rule_matches *matches;
+	const struct edition *edition;
+	struct trial t;
+
+	begin(&t);
+	publish(&t, rows, 3);
+	edition = rules_acquire(t.rules);
+	matches = rule_match(edition, &t.facts, t.arena);
+	rule_count(matches, &verdict);
+	/* Another edition's verdict: here that rule is not about the message. */
+	verdict.rule = "not";
+	rule_count(matches, &verdict);
+	verdict.rule = "second";
+	rule_count(matches, &verdict);
+	for (size_t i = 0; i < 3; i++) {
+		struct rule_view view;
+
+		rule_view(edition, i, &view);
+		ck_assert_uint_eq(view.matches, want[i]);
+	}
+	published_release(&edition);
+	finish(&t);
+}
+END_TEST
+
 /* --- in force -------------------------------------------------------------------------------- */
 
 START_TEST(editions_are_whole_and_counted)
@@ -523,6 +804,132 @@ START_TEST(editions_are_whole_and_counted)
 	published_release(&old);
 	published_release(&now);
 	ck_assert_str_eq(verdict_on(&t, "alice@example.com"), "hold: rule config");
+	finish(&t);
+}
+END_TEST
+
+/* Who published them may do with his strings what he likes. */
+START_TEST(what_is_published_is_kept)
+{
+	static const char *const texts[] = {"kept",
+					    "qa@b\xc3\xbc"
+					    "cher.test",
+					    "shop.test",
+					    "example.com",
+					    "10.0.0.0/8",
+					    "app-*",
+					    "*:2525",
+					    "shop",
+					    "a note",
+					    "somebody",
+					    "Subject",
+					    "*invoice*",
+					    ""};
+	char buffers[sizeof(texts) / sizeof(texts[0])][32];
+	struct rule_header headers[] = {{buffers[10], RULE_GLOB, buffers[11]}};
+	struct rule rule = {.name = buffers[0],
+			    .enabled = true,
+			    .action = RULE_REDIRECT,
+			    .redirect_to = buffers[1],
+			    .tag = buffers[12],
+			    .sender = buffers[2],
+			    .recipient = buffers[3],
+			    .client = buffers[4],
+			    .user = buffers[5],
+			    .listener = buffers[6],
+			    .scope = buffers[7],
+			    .note = buffers[8],
+			    .created_by = buffers[9],
+			    .headers = headers,
+			    .header_count = 1};
+	const struct edition *edition;
+	struct rule_view view;
+	struct trial t;
+
+	begin(&t);
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+		snprintf(buffers[i], sizeof(buffers[i]), "%s", texts[i]);
+	ck_assert_uint_eq(rules_publish(t.rules, PUBLISHED_FROM_STORE, &rule, 1), 0);
+	memset(buffers, 'x', sizeof(buffers));
+	memset(headers, 'x', sizeof(headers));
+	edition = rules_acquire(t.rules);
+	rule_view(edition, 0, &view);
+	ck_assert_str_eq(view.rule->name, "kept");
+	/* It is printed as every address is. */
+	ck_assert_str_eq(view.rule->redirect_to, "qa@xn--bcher-kva.test");
+	ck_assert_str_eq(view.rule->tag, "");
+	ck_assert_str_eq(view.rule->sender, "shop.test");
+	ck_assert_str_eq(view.rule->recipient, "example.com");
+	ck_assert_str_eq(view.rule->client, "10.0.0.0/8");
+	ck_assert_str_eq(view.rule->user, "app-*");
+	ck_assert_str_eq(view.rule->listener, "*:2525");
+	ck_assert_str_eq(view.rule->scope, "shop");
+	ck_assert_str_eq(view.rule->note, "a note");
+	ck_assert_str_eq(view.rule->created_by, "somebody");
+	ck_assert_str_eq(view.rule->headers[0].name, "Subject");
+	ck_assert_str_eq(view.rule->headers[0].value, "*invoice*");
+	published_release(&edition);
+	ck_assert_str_eq(verdict_on(&t, "alice@example.com"),
+			 "redirect: rule kept redirects it to qa@xn--bcher-kva.test");
+	finish(&t);
+	ck_assert_ptr_null(t.rules);
+	rules_free(&t.rules);
+}
+END_TEST
+
+static uint64_t matches_of(struct rules *rules, size_t index)
+{
+	const struct edition *edition = rules_acquire(rules);
+	struct rule_view view;
+
+	rule_view(edition, index, &view);
+	published_release(&edition);
+	return view.matches;
+}
+
+/* Each of these is another rule than the one before: what that did is not counted for it. */
+START_TEST(a_rule_that_says_something_else_counts_anew)
+{
+	const struct rule rows[] = {
+		{.name = "a", .action = RULE_DROP},
+		{.name = "b", .action = RULE_DROP},
+		{.name = "b", .action = RULE_DELIVER},
+		{.name = "b", .action = RULE_DELIVER, .overrides_whitelist = true},
+		{.name = "a", .action = RULE_DROP, .sender = "shop.test"},
+		{.name = "a", .action = RULE_DROP, .recipient = "shop.test"},
+		{.name = "a", .action = RULE_DROP, .client = "10.0.0.0/8"},
+		{.name = "a", .action = RULE_DROP, .user = "*"},
+		{.name = "a", .action = RULE_DROP, .listener = "*"},
+		{.name = "a", .action = RULE_DROP, .scope = "shop"},
+		{.name = "a", .action = RULE_DROP, .min_size = 1},
+		{.name = "a", .action = RULE_DROP, .min_size = 2},
+		{.name = "a", .action = RULE_DROP, .max_size = 2000},
+		{.name = "a", .action = RULE_DROP, .max_size = 2001},
+		{.name = "a", .action = RULE_DROP, HEADERS({"A", RULE_PRESENT, ""})},
+		{.name = "a", .action = RULE_DROP, HEADERS({"A", RULE_GLOB, "c"})},
+		{.name = "a",
+		 .action = RULE_DROP,
+		 HEADERS({"A", RULE_GLOB, "c"}, {"B", RULE_EXACT, "c"})},
+		{.name = "a",
+		 .action = RULE_DROP,
+		 HEADERS({"A", RULE_GLOB, "c"}, {"B", RULE_EXACT, "d"})},
+	};
+	struct trial t;
+
+	begin(&t);
+	t.facts.header_known = false;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct verdict verdict = {.rule = rows[i].name};
+		const struct edition *edition;
+
+		publish(&t, &rows[i], 1);
+		ck_assert_msg(matches_of(t.rules, 0) == 0, "row %zu", i);
+		edition = rules_acquire(t.rules);
+		rule_count(rule_match(edition, &t.facts, t.arena), &verdict);
+		published_release(&edition);
+		publish(&t, &rows[i], 1);
+		ck_assert_msg(matches_of(t.rules, 0) == 1, "row %zu", i);
+	}
 	finish(&t);
 }
 END_TEST
@@ -586,7 +993,153 @@ START_TEST(the_work_is_bounded)
 }
 END_TEST
 
+/* Of the configuration: rules with 16 conditions each, of which the last lets x@else.test leave. */
+static void publish_many(struct trial *t, const struct rule_header *condition, size_t count)
+{
+	struct rule_header *headers =
+		arena_array(t->arena, RULE_HEADERS_MAX, sizeof(struct rule_header));
+	struct rule *rows = arena_array(t->arena, count, sizeof(*rows));
+
+	for (size_t i = 0; i < RULE_HEADERS_MAX; i++)
+		headers[i] = *condition;
+	for (size_t i = 0; i < count; i++)
+		rows[i] = filled(&(struct rule){
+			.name = arena_printf(t->arena, "n%zu", i),
+			.action = RULE_DELIVER,
+			.overrides_whitelist = true,
+			.recipient = i + 1 < count ? "nobody@third.test" : "else.test",
+			/* The first one is about another sender, and costs nothing. */
+			.sender = i == 0 ? "other.test" : NULL,
+			.headers = headers,
+			.header_count = RULE_HEADERS_MAX});
+	ck_assert_uint_eq(rules_publish(t->rules, PUBLISHED_FROM_CONFIG, rows, count), 0);
+}
+
+/* Each condition costs 4096 octets: 64 rules of 16 are all there is. */
+START_TEST(the_last_octet_is_known_and_none_behind_it)
+{
+	const struct rule cheap = {.name = "cheap",
+				   .action = RULE_DELIVER,
+				   .overrides_whitelist = true,
+				   .recipient = "fourth.test",
+				   HEADERS({"A", RULE_PRESENT, ""})};
+	char glob[64], value[66], other[4094];
+	const struct rule_header conditions[] = {{"A", RULE_GLOB, glob}, {"A", RULE_EXACT, "x"}};
+	struct trial t;
+
+	static_assert(RULE_WORK_MAX == 64 * 16 * 4096, "as said above");
+	snprintf(glob, sizeof(glob), "*%062d", 0);
+	snprintf(value, sizeof(value), "%065d", 0);
+	snprintf(other, sizeof(other), "%04093d", 0);
+	begin(&t);
+	for (size_t i = 0; i < 2; i++) {
+		const char *text = i == 0 ? arena_printf(t.arena, "A: %s\r\n\r\n", value)
+					  : arena_printf(t.arena, "A: x\r\nA: %s\r\n\r\n", other);
+
+		t.facts.section = span_of(text);
+		publish(&t, NULL, 0);
+		publish_many(&t, &conditions[i], 65);
+		ck_assert_str_eq(verdict_on(&t, "x@else.test"),
+				 "deliver: rule n64 overrides the whitelist");
+		publish_many(&t, &conditions[i], 66);
+		ck_assert_str_eq(verdict_on(&t, "x@else.test"), UNLISTED);
+		/* A cheap one behind them; in front of it there is one octet too little. */
+		publish(&t, &cheap, 1);
+		publish_many(&t, &(struct rule_header){"A", RULE_PRESENT, ""}, 2);
+		ck_assert_str_eq(verdict_on(&t, "x@fourth.test"),
+				 "deliver: rule cheap overrides the whitelist");
+		publish_many(&t, &conditions[i], 64);
+		ck_assert_str_eq(verdict_on(&t, "x@fourth.test"),
+				 "deliver: rule cheap overrides the whitelist");
+		publish_many(&t, &conditions[i], 65);
+		ck_assert_str_eq(verdict_on(&t, "x@fourth.test"), UNLISTED);
+	}
+	finish(&t);
+}
+END_TEST
+
+/* What did not fit has used up the rest: what lies behind is not known, however cheap. */
+START_TEST(what_is_used_up_stays_so)
+{
+	static struct rule rows[18];
+	struct rule_header big[] = {{"B", RULE_GLOB, "*"}};
+	struct buf text;
+	struct trial t;
+
+	begin(&t);
+	buf_init(&text, 1 << 20);
+	(void)buf_append_text(&text, "A: x\r\nB: ");
+	for (size_t i = 0; i < 240000; i++)
+		(void)buf_append_char(&text, i % 900 == 899 ? ' ' : 'b');
+	(void)buf_append_text(&text, "\r\n\r\n");
+	t.facts.section = buf_span(&text);
+	/* 17 of them: more than 4 MiB less 240000 octets, and the 18th does not fit. */
+	for (size_t i = 0; i < 18; i++)
+		rows[i] = (struct rule){.name = arena_printf(t.arena, "n%zu", i),
+					.action = RULE_DELIVER,
+					.overrides_whitelist = true,
+					.recipient = "nobody@third.test",
+					.headers = big,
+					.header_count = 1};
+	rows[17].headers = (const struct rule_header[]){{"A", RULE_PRESENT, ""}};
+	rows[17].recipient = "else.test";
+	publish(&t, rows, 18);
+	ck_assert_str_eq(verdict_on(&t, "x@else.test"),
+			 "deliver: rule n17 overrides the whitelist");
+	rows[16].headers = (const struct rule_header[]){{"B", RULE_GLOB, "*b"}};
+	publish(&t, rows, 18);
+	ck_assert_str_eq(verdict_on(&t, "x@else.test"), UNLISTED);
+	buf_release(&text);
+	finish(&t);
+}
+END_TEST
+
+/* As many names asked for as can be, none of them there: chains are short, so all of it is known.
+ */
+START_TEST(many_names_are_found_without_looking_at_all)
+{
+	struct rule *rows;
+	struct buf text;
+	struct trial t;
+
+	begin(&t);
+	buf_init(&text, 1 << 20);
+	for (int i = 0; i < 900; i++)
+		(void)buf_printf(&text, "Field-Number-%d: x\r\n", i);
+	t.facts.section = buf_span(&text);
+	rows = arena_array(t.arena, RULE_ROWS_MAX, sizeof(*rows));
+	for (size_t i = 0; i < RULE_ROWS_MAX; i++) {
+		struct rule_header *headers =
+			arena_array(t.arena, RULE_HEADERS_MAX, sizeof(*headers));
+
+		for (size_t k = 0; k < RULE_HEADERS_MAX; k++)
+			headers[k] = (struct rule_header){
+				arena_printf(t.arena, "asked-for-%zu-%zu", i, k), RULE_ABSENT, ""};
+		rows[i] = (struct rule){.name = arena_printf(t.arena, "n%zu", i),
+					.action = RULE_DELIVER,
+					.overrides_whitelist = true,
+					.recipient = i + 1 < RULE_ROWS_MAX ? "nobody@third.test"
+									   : "else.test",
+					.headers = headers,
+					.header_count = RULE_HEADERS_MAX};
+	}
+	publish(&t, rows, RULE_ROWS_MAX);
+	ck_assert_str_eq(verdict_on(&t, "x@else.test"),
+			 "deliver: rule n999 overrides the whitelist");
+	buf_release(&text);
+	finish(&t);
+}
+END_TEST
+
 UNIT_MAIN("filter/rule", mistakes_are_told_by_member, names, each_condition,
-	  what_is_not_known_never_leaves_because_of_that, a_header_over_the_limits_is_not_known,
+	  what_is_not_known_never_leaves_because_of_that, what_is_known_lets_it_leave,
+	  what_a_rule_is_not_about_does_not_matter, a_rule_that_is_switched_off_does_nothing,
+	  a_stored_sender_is_read_back, a_header_over_the_limits_is_not_known,
 	  the_first_that_decides_counts, a_rule_only_narrows_unless_it_overrides,
-	  what_a_rule_may_allow_later, editions_are_whole_and_counted, the_work_is_bounded)
+	  what_a_rule_may_allow_later, where_no_rule_decides_the_policy_does,
+	  no_rule_decides_on_what_is_denied, what_the_rules_in_force_may_allow,
+	  tags_stand_behind_that_of_the_policy, the_rule_that_decided_is_counted,
+	  editions_are_whole_and_counted, what_is_published_is_kept,
+	  a_rule_that_says_something_else_counts_anew, the_work_is_bounded,
+	  the_last_octet_is_known_and_none_behind_it, what_is_used_up_stays_so,
+	  many_names_are_found_without_looking_at_all)
