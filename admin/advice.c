@@ -64,6 +64,7 @@ static json_t *view_advice(struct call *call, const struct lint_case *at, const 
 	int code;
 
 	counting->at = at;
+	counting->tally.whole = at->pattern == NULL;
 	code = queue_seen_count(reader, &query, &seen, NULL);
 	query.address = address;
 	if (code == ERR_OK && seen > 0)

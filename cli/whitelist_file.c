@@ -99,7 +99,8 @@ void list_print_advice(const json_t *advice)
 	json_t *warning;
 	size_t i;
 
-	tool_print_clean(tool_text(advice, "summary"));
+	if (tool_text(advice, "summary")[0] != '\0')
+		tool_print_clean(tool_text(advice, "summary"));
 	json_array_foreach(json_object_get(advice, "warnings"), i, warning) tool_note(
 		"warning: %s: %s", tool_text(warning, "pattern"), tool_text(warning, "text"));
 }

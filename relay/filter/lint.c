@@ -244,11 +244,15 @@ void lint_count(const struct lint_case *at, const char *text, struct span scope,
 	if ((at->scope.len > 0 && !span_equal(at->scope, scope)) ||
 	    address_parse(span_of(text), &address, NULL) != ERR_OK || !is_meant(at, &address))
 		return;
-	tally->matches += is_new ? 1 : 0;
 	tally->last_is_told = tally->last_is_told && !is_new;
+	tally->last_is_counted = tally->last_is_counted && !is_new;
 	snprintf(tally->last, sizeof(tally->last), "%s", text);
 	before = delivers(at->before, &address, scope, at->now);
 	after = delivers(at->after, &address, scope, at->now);
+	if (!tally->last_is_counted && (after || !tally->whole)) {
+		tally->matches++;
+		tally->last_is_counted = true;
+	}
 	if (before == after || refused == before || tally->last_is_told)
 		return;
 	tally->last_is_told = true;
@@ -265,8 +269,9 @@ static const char *plural(size_t count)
 
 void lint_summary(const struct lint_tally *tally, int64_t seen, int days, struct buf *out)
 {
-	(void)buf_printf(out, "matches %zu of the %lld recipients seen in the last %d days",
-			 tally->matches, (long long)seen, days);
+	(void)buf_printf(out, "%s %zu of the %lld recipients seen in the last %d days",
+			 tally->whole ? "the list allows" : "matches", tally->matches,
+			 (long long)seen, days);
 	if (tally->allows > 0)
 		(void)buf_printf(out, "; allows %zu address%s you have been dropping",
 				 tally->allows, plural(tally->allows));

@@ -50,21 +50,23 @@ const char *lint_kind_name(enum lint_kind kind); /* "public-domain" */
 /* What was seen of recipients lately, and what the entry means for them. */
 #define LINT_EXAMPLES 5
 struct lint_tally {
-	size_t matches; /* different addresses that the entry speaks of */
-	size_t allows;	/* refused when they were seen, delivered now */
-	size_t stops;	/* not refused when they were seen, and refused now */
+	bool whole; /* set by the caller: of a change of the list as a whole */
+	/* different addresses that the entry speaks of; `whole`: that the list allows afterwards */
+	size_t matches;
+	size_t allows; /* refused when they were seen, delivered now */
+	size_t stops;  /* not refused when they were seen, and refused now */
 	char examples[LINT_EXAMPLES][ADDRESS_TEXT_SIZE]; /* of those two, the first */
 	size_t example_count;
 	/* private: several scopes of one address are one */
 	char last[ADDRESS_TEXT_SIZE];
-	bool last_is_told;
+	bool last_is_told, last_is_counted;
 };
 /* One of them; give all rows of an address one after the other. */
 void lint_count(const struct lint_case *at, const char *address, struct span scope, bool refused,
 		struct lint_tally *tally);
 /*
  * "matches 3 of the 412 recipients seen in the last 30 days; allows 1 address
- * you have been dropping"
+ * you have been dropping". `whole`: "allows 3 of the 412 recipients …"
  */
 void lint_summary(const struct lint_tally *tally, int64_t seen, int days, struct buf *out);
 

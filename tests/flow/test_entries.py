@@ -311,6 +311,13 @@ def test_a_dry_run_tells_what_an_import_would_mean(relay):
         if dry_run == "true":
             assert relay.get("/whitelist") == before
             assert verdict(relay, "amy@shop.example") == "drop"
+    text = relay.folder / "nothing.text"
+    text.write_text("gmail.com\n")
+    tool = Tool(relay)
+    assert tool("whitelist", "import", str(text)).stdout == b"Entries: 1 there already\n"
+    text.write_text("nobody@shop.example\n")
+    assert (b"the list allows 1 of the 2 recipients seen in the last 30 days\n"
+            in tool("whitelist", "import", str(text)).stdout)
 
 
 def test_the_tool_tells_what_became_of_the_list(relay):

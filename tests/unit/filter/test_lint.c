@@ -388,7 +388,7 @@ START_TEST(what_it_means_for_the_list_as_a_whole)
 		list_of((const struct list_row[]){{"*", 1, false, NULL, 0}, {NULL}});
 	struct lint_case at = {
 		.before = whitelist_acquire(before), .after = whitelist_acquire(after), .now = NOW};
-	struct lint_tally tally = {.matches = 0};
+	struct lint_tally tally = {.whole = true};
 
 	for (int i = 0; i < LINT_EXAMPLES + 3; i++) {
 		char text[40];
@@ -400,10 +400,35 @@ START_TEST(what_it_means_for_the_list_as_a_whole)
 	ck_assert_uint_eq(tally.allows, LINT_EXAMPLES + 3);
 	ck_assert_uint_eq(tally.example_count, LINT_EXAMPLES);
 	ck_assert_str_eq(tally.examples[LINT_EXAMPLES - 1], "u4@nowhere.test");
+	expect_summary(&tally, 9,
+		       "the list allows 8 of the 9 recipients seen in the last 30 days; allows 8 "
+		       "addresses you have been dropping");
 	whitelist_release(&at.before);
 	whitelist_release(&at.after);
 	whitelist_free(&before);
 	whitelist_free(&after);
+}
+END_TEST
+
+/* It is one address in how many scopes ever, and counts where one of them lets it go. */
+START_TEST(what_the_list_as_a_whole_lets_go)
+{
+	struct whitelist *list = list_of((const struct list_row[]){
+		{"a@x.test", 1, false, "shop", 0}, {"b@x.test", 2, false, NULL, 0}, {NULL}});
+	struct lint_case at = {.before = whitelist_acquire(list), .now = NOW};
+	struct lint_tally tally = {.whole = true};
+	static const struct {
+		const char *address, *scope;
+	} scoped[] = {{"a@x.test", ""},	   {"a@x.test", "shop"}, {"a@x.test", "z"},
+		      {"b@x.test", "one"}, {"b@x.test", "two"},	 {"c@x.test", ""}};
+
+	at.after = at.before;
+	for (size_t i = 0; i < sizeof(scoped) / sizeof(scoped[0]); i++)
+		lint_count(&at, scoped[i].address, span_of(scoped[i].scope), false, &tally);
+	ck_assert_uint_eq(tally.matches, 2);
+	expect_summary(&tally, 3, "the list allows 2 of the 3 recipients seen in the last 30 days");
+	whitelist_release(&at.before);
+	whitelist_free(&list);
 }
 END_TEST
 
@@ -431,4 +456,5 @@ END_TEST
 UNIT_MAIN("filter/lint", one_pattern_inside_another, inclusion_holds_for_every_short_address,
 	  warnings, an_entry_does_not_cover_itself_and_may_be_over, patterns_at_the_limits,
 	  what_it_means_for_recipients_seen, what_it_means_for_the_list_as_a_whole,
-	  what_is_buried_covers_nothing, the_lists_of_domains_are_in_order)
+	  what_the_list_as_a_whole_lets_go, what_is_buried_covers_nothing,
+	  the_lists_of_domains_are_in_order)
