@@ -152,6 +152,7 @@ static bool judge(struct judging *judging, struct layer_key *key_out, struct ver
 	verdict->revision = judging->snapshot->revision;
 	verdict->pattern[0] = '\0';
 	verdict->nearest[0] = '\0';
+	verdict->nearest_elsewhere = false;
 	verdict->rule = NULL;
 	verdict->redirect_to = NULL;
 	if (judging->address->form != ADDRESS_PLAIN &&
@@ -195,8 +196,10 @@ void verdict_explain(const struct whitelist_snapshot *snapshot, const struct add
 		  : judging.elsewhere != NULL ? judging.elsewhere
 		  : judging.form != NULL      ? judging.form
 					      : judging.near;
-	if (nearest != NULL)
-		name(verdict_out->nearest, nearest);
+	if (nearest == NULL)
+		return;
+	name(verdict_out->nearest, nearest);
+	verdict_out->nearest_elsewhere = nearest == judging.elsewhere;
 }
 
 const char *verdict_kind_name(enum verdict_kind kind)
@@ -222,6 +225,17 @@ static void rule_sentence(const struct verdict *verdict, char *text_out, size_t 
 		snprintf(text_out, size, "rule %s", verdict->rule);
 }
 
+static void policy_sentence(const struct verdict *verdict, char *text_out, size_t size)
+{
+	const char *kind = verdict_kind_name(verdict->kind);
+
+	if (verdict->pattern[0] != '\0')
+		snprintf(text_out, size, "the entry %s has expired, policy.default is %s",
+			 verdict->pattern, kind);
+	else
+		snprintf(text_out, size, "no entry allows it, policy.default is %s", kind);
+}
+
 static void reason_sentence(const struct verdict *verdict, char *text_out, size_t size)
 {
 	switch (verdict->reason) {
@@ -244,10 +258,7 @@ static void reason_sentence(const struct verdict *verdict, char *text_out, size_
 	case REASON_HOOK:
 		snprintf(text_out, size, "no entry allows it, the policy hook does");
 		return;
-	case REASON_POLICY:
-		snprintf(text_out, size, "no entry allows it, policy.default is %s",
-			 verdict_kind_name(verdict->kind));
-		return;
+	case REASON_POLICY: policy_sentence(verdict, text_out, size); return;
 	}
 	assert(!"a reason that does not exist");
 }
@@ -259,5 +270,6 @@ void verdict_sentence(const struct verdict *verdict, char *text_out, size_t size
 	reason_sentence(verdict, text_out, size);
 	len = strlen(text_out);
 	if (verdict->nearest[0] != '\0' && strcmp(verdict->nearest, verdict->pattern) != 0)
-		snprintf(text_out + len, size - len, " (nearest: %s)", verdict->nearest);
+		snprintf(text_out + len, size - len, " (nearest: %s%s)", verdict->nearest,
+			 verdict->nearest_elsewhere ? ", of another scope" : "");
 }

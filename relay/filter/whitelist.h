@@ -89,6 +89,7 @@ struct verdict {
 	 * without its sub-address tag, a glob with the same literal start, a parent domain, the
 	 * sub-domains of the domain itself */
 	char nearest[ADDRESS_TEXT_SIZE + 2];
+	bool nearest_elsewhere; /* it allows the address, but in another scope */
 	/* The name of the rule that decided (relay/filter/rule_match.h), borrowed; NULL for none.
 	 */
 	const char *rule;

@@ -37,12 +37,16 @@ START_TEST(in_words)
 {
 	static const struct list_row domain[] = {{"x.test", 7}, {NULL}};
 	static const struct list_row all[] = {{"*", 7}, {NULL}};
+	static const struct list_row elsewhere[] = {{"x.test", 7, .scope = "shop"}, {NULL}};
 	char longest[ADDRESS_TEXT_SIZE];
 	char sentence[2 * ADDRESS_TEXT_SIZE];
 
 	expect(domain, "a@x.test", "deliver", "allowed by x.test", NULL);
 	expect(domain, "a@y.test", "drop", "no entry allows it", NULL);
 	expect(domain, "a@b.x.test", "drop", "no entry allows it (nearest: x.test)", "x.test");
+	expect(elsewhere, "a@x.test", "drop",
+	       "no entry allows it (nearest: x.test, of another scope)", "x.test");
+	expect(elsewhere, "a@b.x.test", "drop", "no entry allows it", NULL);
 	/* A nearest of one character. */
 	expect(all, "a%b@x.test", "drop", "unsafe address form (nearest: *)", "*");
 	/* Nothing is cut, however long the entry. */
