@@ -261,6 +261,16 @@ static void note_answer(struct hook *hook)
 	hook->rest_until_ms = 0;
 }
 
+static const char *fate_of_undecided(enum hook_on_error on_error)
+{
+	switch (on_error) {
+	case HOOK_HOLD: return "nobody answers; recipients are held";
+	case HOOK_DROP: return "nobody answers; recipients are dropped";
+	case HOOK_RETRY: break;
+	}
+	return "nobody answers; recipients wait";
+}
+
 /* However many requests fail together, the rest grows once. */
 static void note_failure(struct hook *hook, const struct ask *ask)
 {
@@ -268,7 +278,7 @@ static void note_failure(struct hook *hook, const struct ask *ask)
 	int64_t rest = REST_FIRST_MS;
 
 	if (hook->failures == 0)
-		log_warning("hook", LOG_S("note", "nobody answers; recipients wait"),
+		log_warning("hook", LOG_S("note", fate_of_undecided(hook->options->on_error)),
 			    LOG_S("reason", ask->asked[0].decision.reason));
 	if (now_ms < hook->rest_until_ms)
 		return;
