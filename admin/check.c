@@ -9,6 +9,7 @@
 #include "relay/filter/judge.h"
 #include "relay/mail/address.h"
 #include "relay/mail/header.h"
+#include "relay/wire/network.h"
 
 #define RECIPIENTS_MAX 1000
 
@@ -76,7 +77,7 @@ static void read_recipients(struct call *call, json_t *recipients)
 /* --- a message, to try the rules on ------------------------------------------------------------
  */
 
-/* A text of the message; "" when it is not given. */
+/* A text of the message; NULL when it is not given. */
 static const char *message_text(struct call *call, const json_t *message, const char *name)
 {
 	const json_t *value = json_object_get(message, name);
@@ -85,7 +86,7 @@ static const char *message_text(struct call *call, const json_t *message, const 
 	if (value != NULL && (text == NULL || !span_is_utf8(span_of(text))))
 		call_mistake(call, arena_printf(call->arena, "/message/%s", name),
 			     "must be a string");
-	return text != NULL ? text : "";
+	return text;
 }
 
 static void read_sender(struct call *call, const json_t *message, struct rule_facts *facts)
@@ -95,7 +96,7 @@ static void read_sender(struct call *call, const json_t *message, struct rule_fa
 
 	if (json_object_get(message, "sender") == NULL)
 		return; /* not known */
-	facts->sender = rule_sender(text, sender);
+	facts->sender = rule_sender(text == NULL || strcmp(text, "<>") == 0 ? "" : text, sender);
 	if (facts->sender == NULL)
 		call_mistake(call, "/message/sender", "no address");
 }
@@ -151,7 +152,13 @@ static struct rule_facts read_message(struct call *call, const char *scope)
 				   .user = message_text(call, message, "user"),
 				   .listener = message_text(call, message, "listener"),
 				   .scope = scope,
-				   .size = -1};
+				   .size = -1,
+				   .partial = true};
+	struct peer_address client;
+
+	if (facts.client != NULL && facts.client[0] != '\0' && strcmp(facts.client, "unix") != 0 &&
+	    peer_address_parse(span_of(facts.client), &client) != ERR_OK)
+		call_mistake(call, "/message/client", "no address");
 
 	if (json_is_integer(size) && json_integer_value(size) >= 0)
 		facts.size = json_integer_value(size);

@@ -204,12 +204,14 @@ static enum truth match_sender(const struct rule_item *item, const struct addres
 	return pattern_covers(&item->sender, sender) ? TRUTH_MAYBE : TRUTH_NO;
 }
 
-static enum truth match_client(const struct rule_item *item, const char *text)
+static enum truth match_client(const struct rule_item *item, const char *text, bool partial)
 {
 	struct peer_address client;
 
 	if (item->any_client)
 		return TRUTH_YES;
+	if (text == NULL && partial)
+		return TRUTH_MAYBE;
 	if (text == NULL || text[0] == '\0' || strcmp(text, "unix") == 0)
 		return TRUTH_NO;
 	if (peer_address_parse(span_of(text), &client) != ERR_OK)
@@ -227,28 +229,40 @@ static enum truth match_size(const struct rule *rule, int64_t size)
 }
 
 /* A glob on a text; "" is no text that a glob could be about. */
-static bool fits(const char *glob, const char *text)
+static enum truth match_text(const char *glob, const char *text, bool partial)
 {
 	if (glob[0] == '\0')
-		return true;
-	return text != NULL && text[0] != '\0' && glob_matches(span_of(glob), span_of(text));
+		return TRUTH_YES;
+	if (text == NULL && partial)
+		return TRUTH_MAYBE;
+	return truth_of(text != NULL && text[0] != '\0' &&
+			glob_matches(span_of(glob), span_of(text)));
+}
+
+static enum truth least(const enum truth *truths, size_t count)
+{
+	enum truth all = TRUTH_YES;
+
+	for (size_t i = 0; i < count; i++)
+		if (truths[i] < all)
+			all = truths[i];
+	return all;
 }
 
 static enum truth match_envelope(const struct rule_item *item, const struct rule_facts *facts)
 {
 	const struct rule *rule = &item->rule;
 	const char *scope = facts->scope != NULL ? facts->scope : "";
-	enum truth sender, client, size;
+	const enum truth truths[] = {
+		truth_of(rule->scope[0] == '\0' || strcmp(rule->scope, scope) == 0),
+		match_text(rule->user, facts->user, facts->partial),
+		match_text(rule->listener, facts->listener, facts->partial),
+		match_sender(item, facts->sender),
+		match_client(item, facts->client, facts->partial),
+		match_size(rule, facts->size),
+	};
 
-	if ((rule->scope[0] != '\0' && strcmp(rule->scope, scope) != 0) ||
-	    !fits(rule->user, facts->user) || !fits(rule->listener, facts->listener))
-		return TRUTH_NO;
-	sender = match_sender(item, facts->sender);
-	client = match_client(item, facts->client);
-	size = match_size(rule, facts->size);
-	if (client < sender)
-		sender = client;
-	return size < sender ? size : sender;
+	return least(truths, sizeof(truths) / sizeof(truths[0]));
 }
 
 const struct address *rule_sender(const char *text, struct address *address_out)

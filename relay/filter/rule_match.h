@@ -26,7 +26,9 @@ struct rule_facts {
 	const char *user;
 	const char *listener;
 	const char *scope;
-	int64_t size;	     /* as stored; negative: not known yet */
+	int64_t size; /* as stored; negative: not known yet */
+	bool partial; /* somebody asks what would be: client, user or listener NULL is not known,
+			 else there is none */
 	bool header_known;   /* false: not there yet, or over the limits of relay/mail/header.h */
 	struct span section; /* the header section as stored */
 };

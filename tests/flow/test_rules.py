@@ -303,14 +303,21 @@ def test_a_dry_run_tries_the_rules(relay):
     assert check("x@else.test", {"sender": SENDER, "headers": fields["X-Pass"]}) == (
         "deliver", "out")
     assert check("x@else.test", {"sender": SENDER, "headers": fields["Subject"]}) == ("drop", None)
-    for bad in ({"sender": "a b"}, {"size": -1}, {"headers": {}}, {"headers": [{"name": "A"}]},
+    # Without a client, user or listener neither, and a rule that keeps mail may be meant.
+    rule(relay, "net", "drop", client="10.0.0.0/8")
+    known = {"sender": "<>", "headers": fields["Subject"]}
+    assert check(ALICE, known) == ("drop", "net")
+    assert check(ALICE, dict(known, client="unix")) == ("deliver", None)
+    assert check(ALICE, dict(known, client="10.1.2.3")) == ("drop", "net")
+    assert check(ALICE, dict(known, client="192.0.2.1")) == ("deliver", None)
+    for bad in ({"sender": "a b"}, {"client": "nope"}, {"client": 1}, {"size": -1}, {"headers": {}}, {"headers": [{"name": "A"}]},
                 {"headers": [{"name": "A", "value": "x\r\nB: y"}]}, 7):
         relay.post("/check", {"recipients": [ALICE], "message": bad}, want=(400,))
     # Nothing was counted.
-    assert [r["matches"] for r in relay.get("/rules")["items"]] == [0, 0]
+    assert [r["matches"] for r in relay.get("/rules")["items"]] == [0, 0, 0]
     assert "rule prod" in tool(relay, "check", ALICE, "--sender", SENDER, "--header",
                                "X-Env: production", want=1)
-    tool(relay, "check", ALICE, "--sender", SENDER, "--header=Subject: x")
+    tool(relay, "check", ALICE, "--sender", SENDER, "--header=Subject: x", "--client=127.0.0.1")
 
 
 def test_rules_and_the_hook(make_daemon, hop):

@@ -477,6 +477,36 @@ START_TEST(a_stored_sender_is_read_back)
 }
 END_TEST
 
+/* Who asks what would be, and says not all of it: what keeps mail may be met, what lets go is not.
+ */
+START_TEST(what_a_dry_run_does_not_say_is_not_known)
+{
+	static const struct rule conditions[] = {
+		{.client = "10.0.0.0/8"}, {.user = "app-*"}, {.listener = "127.*"}};
+	struct trial t;
+
+	begin(&t);
+	t.facts.client = t.facts.user = t.facts.listener = NULL;
+	for (size_t i = 0; i < sizeof(conditions) / sizeof(conditions[0]); i++) {
+		struct rule rule = conditions[i];
+
+		rule.action = RULE_DROP;
+		publish(&t, &rule, 1);
+		t.facts.partial = false;
+		ck_assert_str_eq(verdict_on(&t, "alice@example.com"), ALLOWED);
+		t.facts.partial = true;
+		ck_assert_str_eq(verdict_on(&t, "alice@example.com"), BY_RULE);
+		rule.action = RULE_DELIVER;
+		rule.overrides_whitelist = true;
+		publish(&t, &rule, 1);
+		ck_assert_str_eq(verdict_on(&t, "x@else.test"), "drop: no entry allows it");
+	}
+	t.facts.client = t.facts.user = t.facts.listener = "";
+	ck_assert_str_eq(verdict_on(&t, "alice@example.com"), ALLOWED);
+	finish(&t);
+}
+END_TEST
+
 START_TEST(a_header_over_the_limits_is_not_known)
 {
 	struct rule drop = {.action = RULE_DROP, HEADERS({"X-None", RULE_PRESENT, ""})};
@@ -1134,12 +1164,12 @@ END_TEST
 UNIT_MAIN("filter/rule", mistakes_are_told_by_member, names, each_condition,
 	  what_is_not_known_never_leaves_because_of_that, what_is_known_lets_it_leave,
 	  what_a_rule_is_not_about_does_not_matter, a_rule_that_is_switched_off_does_nothing,
-	  a_stored_sender_is_read_back, a_header_over_the_limits_is_not_known,
-	  the_first_that_decides_counts, a_rule_only_narrows_unless_it_overrides,
-	  what_a_rule_may_allow_later, where_no_rule_decides_the_policy_does,
-	  no_rule_decides_on_what_is_denied, what_the_rules_in_force_may_allow,
-	  tags_stand_behind_that_of_the_policy, the_rule_that_decided_is_counted,
-	  editions_are_whole_and_counted, what_is_published_is_kept,
-	  a_rule_that_says_something_else_counts_anew, the_work_is_bounded,
-	  the_last_octet_is_known_and_none_behind_it, what_is_used_up_stays_so,
+	  a_stored_sender_is_read_back, what_a_dry_run_does_not_say_is_not_known,
+	  a_header_over_the_limits_is_not_known, the_first_that_decides_counts,
+	  a_rule_only_narrows_unless_it_overrides, what_a_rule_may_allow_later,
+	  where_no_rule_decides_the_policy_does, no_rule_decides_on_what_is_denied,
+	  what_the_rules_in_force_may_allow, tags_stand_behind_that_of_the_policy,
+	  the_rule_that_decided_is_counted, editions_are_whole_and_counted,
+	  what_is_published_is_kept, a_rule_that_says_something_else_counts_anew,
+	  the_work_is_bounded, the_last_octet_is_known_and_none_behind_it, what_is_used_up_stays_so,
 	  many_names_are_found_without_looking_at_all)
