@@ -17,9 +17,10 @@ static const char sql_message[] =
 	"INSERT INTO message(id, uid, received_at, sender, size, header_size, header_parsed,"
 	" body_8bit, smtputf8, envid, ret, bare_cr, bare_lf, listener, scope, client_address,"
 	" client_port, client_name, helo, protocol, user, tls, subject, message_id, received_field,"
-	" origin, certificate_subject, certificate_sha256, added_fields, command)"
+	" origin, certificate_subject, certificate_sha256, added_fields, command, certificate,"
+	" certificate_verdict, proxied)"
 	" VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,"
-	" ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30)";
+	" ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33)";
 
 static int insert_message(struct store *store, int64_t number, const struct new_message *message,
 			  struct err *why)
@@ -59,6 +60,9 @@ static int insert_message(struct store *store, int64_t number, const struct new_
 	query_give_text(&query, message->certificate_sha256);
 	query_give_text(&query, message->added_fields);
 	query_give_text(&query, message->command);
+	query_give_text(&query, message->certificate);
+	query_give_text(&query, message->certificate_verdict);
+	query_give_text(&query, message->proxied);
 	return query_run(&query, why);
 }
 

@@ -3,6 +3,7 @@
 
 #include "queue/history.h"
 #include "queue/redirect.h"
+#include "queue/screen_inside.h"
 
 void subject_take(struct query *query, struct arena *arena, struct subject *subject_out)
 {
@@ -98,7 +99,7 @@ static const char sql_move[] =
 	"UPDATE recipient SET state = ?2, due_at = ?3, waiting_since = coalesce(?3, waiting_since),"
 	" parked = NULL, reason = ?4, events = ?5, updated_at = ?6, ask_at = ?7, asked = 0,"
 	" lease = NULL, permit = CASE permit WHEN ?8 THEN ?9 ELSE permit END,"
-	" released = max(released, ?10) WHERE id = ?1";
+	" released = max(released, ?10)," LOGIN_ENDS("?2") " WHERE id = ?1";
 
 static int write_move(struct store *store, const struct order *order, const struct subject *subject,
 		      enum state to, struct err *why)

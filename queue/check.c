@@ -167,6 +167,11 @@ static const char sql_ask[] =
 	" FROM recipient r LEFT JOIN message m ON m.id = r.id >> 16"
 	" WHERE (r.ask_at IS NOT NULL OR r.lease IS NOT NULL) <> (r.state = 1)"
 	" AND r.state <> 3" SOME;
+/* 6 and above: it is done with, and so is the secret. */
+static const char sql_login[] =
+	"SELECT m.uid, r.id >> 16, 'has a finished recipient that keeps a login for its next hop'"
+	" FROM recipient r LEFT JOIN message m ON m.id = r.id >> 16"
+	" WHERE r.login IS NOT NULL AND r.state >= 6" SOME;
 static const char sql_stray_history[] =
 	"SELECT NULL, h.recipient >> 16, 'has a history and no such recipient' FROM history h"
 	" LEFT JOIN recipient r ON r.id = h.recipient WHERE r.id IS NULL GROUP BY h.recipient" SOME;
@@ -188,9 +193,9 @@ static const char sql_tally[] =
 	" WHERE t.kind < 100 AND t.number <> coalesce(c.number, 0)" SOME;
 
 static const char *const relations[] = {
-	sql_no_message, sql_no_recipient, sql_staged, sql_stray_chunk, sql_size,
-	sql_state,	sql_due,	  sql_lease,  sql_meta,	       sql_stray_history,
-	sql_events,	sql_parked,	  sql_tally,  sql_ask,	       sql_stand_in,
+	sql_no_message, sql_no_recipient, sql_staged,	sql_stray_chunk,   sql_size,   sql_state,
+	sql_due,	sql_lease,	  sql_meta,	sql_stray_history, sql_events, sql_parked,
+	sql_tally,	sql_ask,	  sql_stand_in, sql_login,
 };
 
 static void say_about(struct check *check, struct span uid, int64_t number, const char *text)

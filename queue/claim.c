@@ -91,7 +91,8 @@ static size_t cut_between_messages(const struct taking *t, size_t count, size_t 
 static const char sql_read[] =
 	"SELECT state, CASE WHEN instr(CAST(address AS BLOB), x'00') = 0 THEN address END,"
 	" attempts, in_doubt, waiting_since, notify, orcpt, fault, reason,"
-	" reply_code, reply_enhanced, reply_text, kind, lane, delay_told, permit, hop, released,"
+	" reply_code, reply_enhanced, reply_text, kind, lane, delay_told, permit, hop, login, "
+	"released,"
 	" proof IS NULL, proof"
 	" FROM recipient WHERE id = ?1";
 
@@ -128,6 +129,7 @@ static int read_due(struct taking *t, int64_t id, struct due *due, struct err *w
 	due->recipient.delay_told = query_take_int(&query) != 0;
 	due->recipient.permit = (enum permit)query_take_int(&query);
 	due->recipient.hop = query_take_copy(&query, arena);
+	due->recipient.login = query_take_copy(&query, arena);
 	due->recipient.released = query_take_bool(&query);
 	due->is_damaged = !is_proved(t->store, &due->recipient, &query);
 	query_end(&query);

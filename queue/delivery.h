@@ -26,8 +26,9 @@ struct claimed_recipient {
 	const char *orcpt;
 	const char *fault; /* new_recipient.fault */
 	enum permit permit;
-	const char *hop; /* new_recipient.hop */
-	bool released;	 /* a person let it go: no rule holds it again */
+	const char *hop;   /* new_recipient.hop */
+	const char *login; /* screen_outcome.login: a secret */
+	bool released;	   /* a person let it go: no rule holds it again */
 	/* how it came to wait: of the last attempt, or why it was put off; NULL and 0: nothing yet
 	 */
 	const char *last_reason;

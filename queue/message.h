@@ -78,7 +78,12 @@ struct new_message {
 	const char *tls;
 	const char *certificate_subject; /* the client's, when it was verified (RFC 4514) */
 	const char *certificate_sha256;	 /* its fingerprint, lower-case hexadecimal */
-	const char *subject;		 /* decoded for display, valid UTF-8, cut at 1 KiB */
+	/* For the policy hook; read back by queue/screen.h only. */
+	const char *certificate;	 /* the client's, PEM, verified or not; or NULL */
+	const char *certificate_verdict; /* "SUCCESS", "NONE", "FAILED:reason"; NULL: none was
+					    asked for */
+	const char *proxied; /* the PROXY header's "address port own-address own-port"; or NULL */
+	const char *subject; /* decoded for display, valid UTF-8, cut at 1 KiB */
 	const char *message_id;
 	const char *received_field; /* our Received: field with its CRLF, put in front of what
 				       leaves; never NULL */

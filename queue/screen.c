@@ -65,7 +65,8 @@ static int read_due(struct store *store, const struct screen_claim *claim, int64
 }
 
 static const char sql_message[] = "SELECT" MESSAGE_COLUMNS
-				  ", (SELECT count(*) FROM recipient WHERE id >= ?2 AND id < ?3)"
+				  ", m.certificate, m.certificate_verdict, m.proxied,"
+				  " (SELECT count(*) FROM recipient WHERE id >= ?2 AND id < ?3)"
 				  " FROM message m WHERE m.id = ?1";
 
 static int read_message(struct store *store, int64_t number, struct arena *arena,
@@ -87,6 +88,9 @@ static int read_message(struct store *store, int64_t number, struct arena *arena
 		return err_set(why, ERR_FATAL, "a recipient of message %lld has no message",
 			       (long long)number);
 	message_take(&query, arena, &message->m);
+	message->m.certificate = query_take_copy(&query, arena);
+	message->m.certificate_verdict = query_take_copy(&query, arena);
+	message->m.proxied = query_take_copy(&query, arena);
 	message->m.recipient_count = (size_t)query_take_int(&query);
 	query_end(&query);
 	return ERR_OK;
@@ -207,7 +211,7 @@ static int read_present(struct store *store, const struct screen_outcome *outcom
 static const char sql_write[] =
 	"UPDATE recipient SET state = ?2, due_at = ?3, ask_at = ?4, lease = NULL, events = ?5,"
 	" reason = coalesce(?6, reason), asked = asked + ?7, permit = ?8, hop = ?9, kind = ?10,"
-	" updated_at = ?11 WHERE id = ?1";
+	" updated_at = ?11, login = ?12 WHERE id = ?1";
 
 static int write_state(struct store *store, const struct screen_outcome *outcome, enum state to,
 		       int64_t events, int64_t now, struct err *why)
@@ -234,6 +238,7 @@ static int write_state(struct store *store, const struct screen_outcome *outcome
 	query_give_text(&query, outcome->hop);
 	query_give_text(&query, outcome->kind);
 	query_give_int(&query, now);
+	query_give_text(&query, outcome->login);
 	return query_run(&query, why);
 }
 

@@ -64,6 +64,11 @@ struct screen_outcome {
 	bool in_vain;	    /* _UNCLAIM: somebody was asked; counts, and makes history */
 	enum permit permit; /* from now on */
 	const char *hop;    /* for _SCREEN: "host:port" or NULL */
+	/*
+	 * What to log in with there: "user<LF>password", "" for no login; NULL: what the route
+	 * says. A secret: no view shows it, and it is gone as soon as the recipient is done with.
+	 */
+	const char *login;
 	const char *reason; /* a sentence; never NULL but for _UNCLAIM (then as it was) */
 	const char *kind;   /* of trouble, a word; NULL: none */
 	const char

@@ -11,6 +11,7 @@
 #include "queue/redirect.h"
 #include "queue/remove.h"
 #include "queue/room.h"
+#include "queue/screen_inside.h"
 
 /* The recipient as the database has it. */
 struct present {
@@ -87,12 +88,14 @@ static const char sql_settle[] =
 	"UPDATE recipient SET state = ?2, due_at = ?3, lease = NULL, lease_until = NULL, wish = 0,"
 	" attempts = ?4, in_doubt = ?5, events = ?6, reason = ?7, route = coalesce(?8, route),"
 	" reply_code = ?9, reply_enhanced = ?10, reply_text = ?11, updated_at = ?12, kind = ?13,"
-	" parked = NULL, delay_told = max(delay_told, ?14), ask_at = ?15 WHERE id = ?1";
+	" parked = NULL, delay_told = max(delay_told, ?14), ask_at = ?15," LOGIN_ENDS(
+		"?2") "," PERMIT_ENDS("?2") " WHERE id = ?1";
 /* Nothing happened, so the history says nothing. */
 static const char sql_give_back[] =
 	"UPDATE recipient SET state = ?2, due_at = ?3, lease = NULL, lease_until = NULL, wish = 0,"
 	" events = ?4, updated_at = ?5, parked = ?6, reason = coalesce(?7, reason),"
-	" delay_told = max(delay_told, ?8) WHERE id = ?1";
+	" delay_told = max(delay_told, ?8)," LOGIN_ENDS("?2") "," PERMIT_ENDS(
+		"?2") " WHERE id = ?1";
 
 /* Either statement begins with these: the recipient, its new state, when it is due. */
 static int begin_write(struct query *query, struct store *store, const char *sql,

@@ -179,6 +179,7 @@ static const struct config_key hook_keys[] = {
 	COUNT("concurrency", "8", AT(hook.concurrency), .range = {1, 256}),
 	BOOL("allow_route", "false", AT(hook.allow_route)),
 	BOOL("overrides_whitelist", "false", AT(hook.overrides_whitelist)),
+	BOOL("pass_client_certificate", "false", AT(hook.pass_client_certificate)),
 	CHOICE("commands", "raw", AT(hook.commands), .choices = hook_commands),
 	{.name = "headers", .type = CONFIG_MAP, .fallback = "{}",
 	 LIST(hook.headers, hook.header_count), .range = {0, 20},

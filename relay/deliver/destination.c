@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/secret.h"
 #include "relay/deliver/inside.h"
 
 /* --- the line ------------------------------------------------------------------------- */
@@ -271,6 +272,7 @@ static void forget(struct destination **at)
 	*at = to->next;
 	to->way->destination_count--;
 	destination_leave_targets(to);
+	own_login_free(&to->own);
 	mem_free(to->targets);
 	mem_free(to->key);
 	mem_free(to);
@@ -278,14 +280,16 @@ static void forget(struct destination **at)
 
 /*
  * What keeps mail of one route apart: the domain whose hosts are looked up, or
- * the hop that the policy hook has chosen, and whom the next hop is told of (a connection never
- * serves two clients, DESIGN 4.4).
+ * the hop that the policy hook has chosen with its login, and whom the next hop is told of (a
+ * connection never serves two clients, DESIGN 4.4).
  */
 struct marks {
 	char domain[ADDRESS_DOMAIN_MAX + 1];
 	char hop[HOST_TEXT_SIZE];
+	const char *login; /* NULL: the route's */
 	struct client client;
-	char key[ADDRESS_DOMAIN_MAX + 1 + HOST_TEXT_SIZE + CLIENT_KEY_SIZE + 2];
+	char key[ADDRESS_DOMAIN_MAX + 1 + HOST_TEXT_SIZE + OWN_LOGIN_MARK_SIZE + CLIENT_KEY_SIZE +
+		 2];
 };
 
 /* "": the route's own hosts. */
@@ -296,12 +300,19 @@ static const char *hop_of(const struct job *job, const struct job_recipient *rec
 	return hop != NULL && job->options->policy->hook_routes ? hop : "";
 }
 
+/* Goes with the hop only. NULL: the route's; "": none. */
+static const char *login_of(const struct job *job, const struct job_recipient *recipient)
+{
+	return hop_of(job, recipient)[0] != '\0' ? recipient->claimed->login : NULL;
+}
+
 static void mark(const struct way *way, const struct job *job, struct marks *marks)
 {
 	const char *hop = hop_of(job, &job->recipients[0]);
 	const char *domain = way->looks_up && hop[0] == '\0' ? job->recipients[0].address.domain
 							     : "";
 	char client[CLIENT_KEY_SIZE] = "";
+	char login[OWN_LOGIN_MARK_SIZE];
 	size_t i = 0;
 
 	for (; domain[i] != '\0'; i++)
@@ -313,8 +324,11 @@ static void mark(const struct way *way, const struct job *job, struct marks *mar
 		client_key(&marks->client, client);
 	}
 	snprintf(marks->hop, sizeof(marks->hop), "%s", hop);
-	snprintf(marks->key, sizeof(marks->key), "%s%s%s%s%s", marks->domain,
-		 hop[0] != '\0' ? "\t" : "", marks->hop, client[0] != '\0' ? "\n" : "", client);
+	marks->login = login_of(job, &job->recipients[0]);
+	own_login_mark(marks->login, login);
+	snprintf(marks->key, sizeof(marks->key), "%s%s%s%s%s%s", marks->domain,
+		 hop[0] != '\0' ? "\t" : "", marks->hop, login, client[0] != '\0' ? "\n" : "",
+		 client);
 }
 
 static struct destination *find(const struct way *way, const char *key)
@@ -348,6 +362,8 @@ static struct destination *find_or_make(struct way *way, const struct job *job)
 	to = make(way, marks.key);
 	to->client = marks.client;
 	memcpy(to->domain, marks.domain, sizeof(to->domain));
+	if (marks.login != NULL)
+		to->own = own_login_new(plan_keyring(way->deliver), way->options, marks.login);
 	if (marks.hop[0] != '\0')
 		set_hop(to, marks.hop);
 	else if (!way->looks_up)
@@ -366,13 +382,19 @@ static void move(struct job *from, size_t index, struct job *to)
 	job_copy_recipient(&from->recipients[index], &from->recipients[from->count]);
 }
 
+static bool is_same_login(const char *a, const char *b)
+{
+	return a == b || (a != NULL && b != NULL && secret_equal(span_of(a), span_of(b)));
+}
+
 /* They have one destination, as far as they themselves decide. */
 static bool go_together(const struct way *way, const struct job *job, const struct job_recipient *a,
 			const struct job_recipient *b)
 {
 	const char *hop = hop_of(job, a);
 
-	if (!span_is(span_of(hop), hop_of(job, b)))
+	if (!span_is(span_of(hop), hop_of(job, b)) ||
+	    !is_same_login(login_of(job, a), login_of(job, b)))
 		return false;
 	return hop[0] != '\0' || !way->looks_up ||
 	       span_equal_fold(span_of(a->address.domain), span_of(b->address.domain));
@@ -422,8 +444,10 @@ static bool is_needed(const struct destination *to, int64_t now_ms)
 	if (to->first != NULL || to->links != NULL || to->jobs_running > 0 || to->lookup != NULL ||
 	    to->key[0] == '\0')
 		return true;
-	/* What was found out about the domain is good for a while. */
-	return to->way->destination_count <= DESTINATIONS_MAX && now_ms < to->targets_until_ms;
+	/* What was found out about the domain, or its login, is good for a while. */
+	return to->way->destination_count <= DESTINATIONS_MAX &&
+	       (now_ms < to->targets_until_ms ||
+		(to->own != NULL && destination_login_rests(to, now_ms)));
 }
 
 void way_forget(struct way *way, int64_t now_ms)
@@ -447,14 +471,9 @@ static bool has_links(const struct link_counts *counts)
 	return counts->opening + counts->idle + counts->busy > 0;
 }
 
-bool way_login_rests(const struct way *way, int64_t now_ms)
-{
-	return now_ms < way->login_rest_until_ms;
-}
-
 bool destination_may_try(const struct destination *to, int64_t now_ms)
 {
-	for (size_t i = 0; !way_login_rests(to->way, now_ms) && i < to->target_count; i++)
+	for (size_t i = 0; !destination_login_rests(to, now_ms) && i < to->target_count; i++)
 		if (host_may_be_tried(to->targets[i].host, now_ms))
 			return true;
 	if (to->way->looks_up && to->target_count == 0)
@@ -480,7 +499,7 @@ enum trouble destination_trouble_kind(const struct destination *to)
 
 	if (to->refusal[0] != '\0')
 		return to->refusal_trouble;
-	if (way_login_rests(to->way, clock_mono_ms()))
+	if (destination_login_rests(to, clock_mono_ms()))
 		return TROUBLE_CONFIGURATION;
 	for (size_t i = 0; i < to->target_count; i++)
 		if (to->targets[i].host->trouble != TROUBLE_NONE)
@@ -493,8 +512,9 @@ void destination_trouble(const struct destination *to, char *text_out, size_t si
 	size_t at = 0;
 
 	text_out[0] = '\0';
-	if (way_login_rests(to->way, clock_mono_ms())) {
-		snprintf(text_out, size, "%s", to->way->login_error);
+	if (destination_login_rests(to, clock_mono_ms())) {
+		snprintf(text_out, size, "%s",
+			 to->own != NULL ? to->own->health.error : to->way->login.error);
 		return;
 	}
 	if (to->target_count == 0)

@@ -18,6 +18,7 @@
 #include "relay/deliver/job.h"
 #include "relay/deliver/keyring.h"
 #include "relay/deliver/outcome.h"
+#include "relay/deliver/own_login.h"
 #include "relay/deliver/rate.h"
 #include "relay/deliver/resolve.h"
 #include "relay/deliver/uplink.h"
@@ -87,6 +88,7 @@ struct destination {
 	/* lookup.c: whose hosts they are, for routes that look them up; "": no look-up */
 	char domain[256];
 	char hop[HOST_TEXT_SIZE]; /* the policy hook's choice instead of its hosts; "": none */
+	struct own_login *own;	  /* and of what to log in with there; NULL: as the route */
 	struct lookup *lookup;	  /* under way */
 	int64_t targets_until_ms; /* then they are asked for again */
 	struct host names;	  /* how asking goes; no host of anybody */
@@ -113,12 +115,8 @@ struct way {
 	const struct route_options *options;
 	struct hop_tls *tls; /* NULL: none, or tls_why */
 	struct err tls_why;
-	struct key *key;    /* to log in with; NULL: the route does not */
-	bool logged_in;	    /* its credentials were right the last time */
-	int login_failures; /* refusals of them in a row */
-	int64_t refused_ms; /* when the last of them was noticed */
-	int64_t login_rest_until_ms;
-	char login_error[200];
+	struct key *key; /* to log in with; NULL: the route does not */
+	struct login_health login;
 	struct host *hosts; /* those of the options first, in their order */
 	struct destination *destinations;
 	size_t destination_count;
@@ -245,6 +243,8 @@ void scheduler_answer(struct deliver *d, struct event *event);
 /* plan.c */
 struct plan *plan_new(struct deliver *d, const struct delivery_options *options);
 void plan_use(struct plan *plan);
+/* Made when it is needed first. */
+struct keyring *plan_keyring(struct deliver *d);
 void plan_leave(struct deliver *d, struct plan *plan);
 /* No job or connection uses it any more: tell its owner, forget it. */
 void plan_end_unused(struct deliver *d);
@@ -263,6 +263,9 @@ void way_give_up(struct deliver *d, struct way *way, enum transition transition,
 bool way_may_try(const struct way *way, int64_t now_ms);
 /* Its credentials were refused, which is not tried again now. */
 bool way_login_rests(const struct way *way, int64_t now_ms);
+/* The same of those that this destination uses, its own or its route's. */
+bool destination_login_rests(const struct destination *to, int64_t now_ms);
+struct login_health *destination_login(struct destination *to);
 /* Those of `before`, of the same route in the version that ends, are as they were. */
 void way_init(struct deliver *d, struct way *way, struct plan *plan,
 	      const struct route_options *options, const struct way *before);

@@ -58,6 +58,24 @@ void link_set_state(struct link *link, enum link_state state)
 	link->since_ms = clock_mono_ms();
 }
 
+/* --- credentials ------------------------------------------------------------------------- */
+
+bool way_login_rests(const struct way *way, int64_t now_ms)
+{
+	return now_ms < way->login.rest_until_ms;
+}
+
+struct login_health *destination_login(struct destination *to)
+{
+	return to->own != NULL ? &to->own->health : &to->way->login;
+}
+
+bool destination_login_rests(const struct destination *to, int64_t now_ms)
+{
+	return to->own != NULL ? now_ms < to->own->health.rest_until_ms
+			       : way_login_rests(to->way, now_ms);
+}
+
 /* --- trouble ---------------------------------------------------------------------------- */
 
 static void fail(struct link *link, enum trouble trouble, const char *why)
@@ -74,25 +92,26 @@ static void fail(struct link *link, enum trouble trouble, const char *why)
 
 /*
  * Wrong credentials do not get right by trying, and some servers lock the
- * account (S239): a longer rest of the whole route, until the configuration is
+ * account (S239): a longer rest of all that uses them, until the configuration is
  * read again.
  */
 static void login_refused(struct link *link)
 {
 	struct way *way = link->to->way;
+	struct login_health *login = destination_login(link->to);
 	int64_t wait = LOGIN_REST_MAX_MS;
 
 	snprintf(way->last_error, sizeof(way->last_error), "%.199s", link->open_why);
-	memcpy(way->login_error, way->last_error, sizeof(way->login_error));
+	memcpy(login->error, way->last_error, sizeof(login->error));
 	way->last_error_at = clock_wall_ms();
-	if (way->login_failures > 0 && link->since_ms <= way->refused_ms)
+	if (login->refusals > 0 && link->since_ms <= login->refused_ms)
 		return; /* it was under way when the others were refused */
-	if (way->login_failures < 4)
-		wait = LOGIN_REST_MS << way->login_failures;
-	way->login_failures++;
-	way->logged_in = false;
-	way->refused_ms = clock_mono_ms();
-	way->login_rest_until_ms = way->refused_ms + wait;
+	if (login->refusals < 4)
+		wait = LOGIN_REST_MS << login->refusals;
+	login->refusals++;
+	login->taken = false;
+	login->refused_ms = clock_mono_ms();
+	login->rest_until_ms = login->refused_ms + wait;
 }
 
 /* --- one connection ------------------------------------------------------------------------ */
@@ -127,7 +146,7 @@ static void give_up_untried(struct deliver *d, struct destination *to)
 	if (to->first == NULL || to->target_count == 0 ||
 	    to->count.opening + to->count.idle + to->count.busy > 0)
 		return;
-	if (!way_login_rests(to->way, clock_mono_ms()) &&
+	if (!destination_login_rests(to, clock_mono_ms()) &&
 	    target_is_any_usable(to->targets, to->target_count, clock_mono_ms(),
 				 to->waiting_since_ms))
 		return;
@@ -144,8 +163,8 @@ static void arrive_opened(struct deliver *d, struct event *event)
 		return; /* closed comes */
 	link->host->unreachable = link->open_code != ERR_OK && link->open_code != ERR_DENIED;
 	if (link->open_code == ERR_OK) {
-		to->way->logged_in = true;
-		to->way->login_failures = 0;
+		destination_login(to)->taken = true;
+		destination_login(to)->refusals = 0;
 		link_set_state(link, LINK_IDLE);
 		return;
 	}
@@ -302,8 +321,8 @@ void link_dial(struct deliver *d, struct destination *to, struct host *host, boo
 		.tls = way->tls,
 		.tls_why = way->tls_why.text,
 		.hostname = way->plan->options->hostname,
-		.route = way->options,
-		.key = way->key,
+		.route = to->own != NULL ? &to->own->options : way->options,
+		.key = to->own != NULL ? to->own->key : way->key,
 		.host = host->at,
 		.dns = host->is_found ? way->plan->options->dns : (struct dns_servers){NULL, 0},
 		.client = to->client,

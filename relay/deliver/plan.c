@@ -32,14 +32,19 @@ static const struct way *find_way(const struct plan *plan, const char *name)
 	return NULL;
 }
 
+struct keyring *plan_keyring(struct deliver *d)
+{
+	if (d->keyring == NULL)
+		d->keyring = keyring_new();
+	return d->keyring;
+}
+
 /* Credentials belong to the version: with the next one come new connections and another try. */
 static struct key *make_key(struct deliver *d, const struct route_options *route)
 {
 	if (route->username == NULL || route->username[0] == '\0')
 		return NULL;
-	if (d->keyring == NULL)
-		d->keyring = keyring_new();
-	return key_new(d->keyring, route);
+	return key_new(plan_keyring(d), route);
 }
 
 static bool is_same_text(const char *a, const char *b)
@@ -65,11 +70,7 @@ static void inherit_login(struct way *way, const struct way *before)
 	if (before == NULL || way->key == NULL || before->key == NULL ||
 	    !has_same_login(way->options, before->options))
 		return;
-	way->logged_in = before->logged_in;
-	way->login_failures = before->login_failures;
-	way->refused_ms = before->refused_ms;
-	way->login_rest_until_ms = before->login_rest_until_ms;
-	memcpy(way->login_error, before->login_error, sizeof(way->login_error));
+	way->login = before->login;
 }
 
 struct plan *plan_new(struct deliver *d, const struct delivery_options *options)

@@ -29,10 +29,13 @@ static size_t links_allowed(const struct deliver *d, const struct way *way)
 }
 
 /* Credentials that were not taken yet are tried once, not by many at a time. */
-static bool may_log_in(const struct way *way)
+static bool may_log_in(struct destination *to)
 {
-	return way->key == NULL || way->logged_in ||
-	       (way->count.opening == 0 && !way_login_rests(way, clock_mono_ms()));
+	const struct key *key = to->own != NULL ? to->own->key : to->way->key;
+	size_t opening = to->own != NULL ? to->count.opening : to->way->count.opening;
+
+	return key == NULL || destination_login(to)->taken ||
+	       (opening == 0 && !destination_login_rests(to, clock_mono_ms()));
 }
 
 /* A connection that nobody needs now, of another destination than `to`. */
@@ -50,7 +53,7 @@ static bool has_room(struct deliver *d, struct destination *to)
 {
 	struct link *spare;
 
-	if (!may_log_in(to->way))
+	if (!may_log_in(to))
 		return false;
 	if (pool_links(to->way) < links_allowed(d, to->way))
 		return true;
@@ -132,7 +135,7 @@ static void dial_each(struct deliver *d, struct destination *to)
 		struct host *host = to->targets[i].host;
 
 		if (host_is_well(host) && host->opening + host->idle + host->busy == 0 &&
-		    may_log_in(to->way) && pool_links(to->way) < links_allowed(d, to->way))
+		    may_log_in(to) && pool_links(to->way) < links_allowed(d, to->way))
 			link_dial(d, to, host, false);
 	}
 }

@@ -21,7 +21,7 @@ static void fill(struct deliver *d, const struct way *way, struct route_status *
 	status->deferred = way->deferred;
 	status->failed = way->failed;
 	memcpy(status->troubles, way->troubles, sizeof(status->troubles));
-	status->login_refused = way->login_failures > 0;
+	status->login_refused = way->login.refusals > 0;
 	memcpy(status->last_error, way->last_error, sizeof(status->last_error));
 	status->last_error_at = way->last_error_at;
 }

@@ -37,6 +37,7 @@ void ask_free(struct ask **ask)
 	mem_free((*ask)->outcomes);
 	mem_free((*ask)->redirects);
 	mem_free((*ask)->recipients);
+	secret_wipe((*ask)->asked, (*ask)->count * sizeof(*(*ask)->asked));
 	mem_free((*ask)->asked);
 	mem_free(*ask);
 	*ask = NULL;

@@ -22,12 +22,20 @@ struct cache *cache_new(void)
 	return mem_zalloc(sizeof(struct cache));
 }
 
+/* Some hold a login. */
+static void empty(struct slot *slot)
+{
+	if (slot->decisions == NULL)
+		return;
+	secret_wipe(slot->decisions, slot->count * sizeof(*slot->decisions));
+	mem_free(slot->decisions);
+	slot->decisions = NULL;
+}
+
 void cache_clear(struct cache *cache)
 {
-	for (size_t i = 0; i < SLOTS; i++) {
-		mem_free(cache->slots[i].decisions);
-		cache->slots[i].decisions = NULL;
-	}
+	for (size_t i = 0; i < SLOTS; i++)
+		empty(&cache->slots[i]);
 }
 
 void cache_free(struct cache **cache)
@@ -66,7 +74,7 @@ void cache_keep(struct cache *cache, const struct cache_key *key, const struct d
 			return;
 	if (count == 0 || count > COUNT_MAX)
 		return;
-	mem_free(slot->decisions);
+	empty(slot);
 	*slot = (struct slot){.key = *key, .until_ms = until_ms, .count = count};
 	slot->decisions = mem_array(count, sizeof(*slot->decisions));
 	memcpy(slot->decisions, decisions, count * sizeof(*decisions));

@@ -113,3 +113,27 @@ bool decision_hop(struct span server, struct span port, char hop_out[DECISION_HO
 		return false;
 	return true;
 }
+
+/* --- a login -------------------------------------------------------------------------- */
+
+/* Printed by none of us, so any octet but controls will do: that is for the next hop to judge. */
+static bool is_word(struct span text)
+{
+	for (size_t i = 0; i < text.len; i++)
+		if ((unsigned char)text.data[i] < ' ' || text.data[i] == 0x7f)
+			return false;
+	return text.len > 0 && text.len <= DECISION_WORD_MAX && span_is_utf8(text);
+}
+
+bool decision_login(struct decision *decision, struct span user, struct span password)
+{
+	if (user.len > 0 && (!is_word(user) || !is_word(password)))
+		return false;
+	decision->has_login = true;
+	if (user.len == 0)
+		decision->login[0] = '\0';
+	else
+		snprintf(decision->login, sizeof(decision->login), "%.*s\n%.*s", SPAN_ARG(user),
+			 SPAN_ARG(password));
+	return true;
+}

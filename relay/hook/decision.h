@@ -10,7 +10,9 @@
 #include "queue/screen.h"
 #include "relay/mail/address.h"
 
-#define DECISION_HOP_SIZE 272
+#define DECISION_HOP_SIZE   272
+#define DECISION_LOGIN_SIZE 512
+#define DECISION_WORD_MAX   250 /* of a user's name, and of a password */
 
 enum decision_kind {
 	DECISION_NONE, /* nobody decided anything: neither delivered nor lost */
@@ -27,6 +29,9 @@ struct decision {
 	char reason[320];
 	char redirect_to[ADDRESS_TEXT_SIZE]; /* as printed by address_format */
 	char hop[DECISION_HOP_SIZE];	     /* "host:port", "" for none */
+	/* With a hop: screen_outcome.login, which is a secret. */
+	bool has_login;
+	char login[DECISION_LOGIN_SIZE];
 };
 
 /* What one request is about. Borrowed. */
@@ -51,5 +56,8 @@ void decision_clean(struct span text, char *out, size_t size);
  * without brackets), a host name or unix:/path, and a port (not with unix:). False: it is none.
  */
 bool decision_hop(struct span server, struct span port, char hop_out[DECISION_HOP_SIZE]);
+
+/* Log in there with these, or with no user at all. False: they are nothing that can be sent. */
+bool decision_login(struct decision *decision, struct span user, struct span password);
 
 #endif

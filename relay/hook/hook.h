@@ -34,6 +34,7 @@ struct hook_options {
 	size_t concurrency;
 	bool allow_route;
 	bool overrides_whitelist;
+	bool pass_client_certificate; /* nginx: all of it, as Auth-SSL-Cert */
 	enum hook_commands commands;
 	const struct hook_header *headers;
 	size_t header_count;

@@ -194,6 +194,19 @@ static bool read_route(const json_t *json, bool allow_route, struct decision *de
 	return decision_hop(is_unix ? route : span_first(route, colon), port, decision->hop);
 }
 
+/* "login": {"username": …, "password": …}, or false; else as the route has it. */
+static bool read_login(const json_t *json, struct decision *decision)
+{
+	const json_t *login = json_object_get(json, "login");
+	struct span user = span_of(text_at(login, "username"));
+
+	if (login == NULL || json_is_null(login) || decision->hop[0] == '\0')
+		return true;
+	if (json_is_false(login))
+		return decision_login(decision, span_of(""), span_of(""));
+	return user.len > 0 && decision_login(decision, user, span_of(text_at(login, "password")));
+}
+
 static enum decision_kind kind_of(struct span verdict)
 {
 	if (span_is(verdict, "deliver"))
@@ -230,6 +243,8 @@ static void read_item(const json_t *json, bool allow_route, struct decision *dec
 			      text_at(json, "redirect_to"));
 	} else if (decision->kind == DECISION_ALLOW && !read_route(json, allow_route, decision)) {
 		decision_none(decision, "its route names no next hop: %s", text_at(json, "route"));
+	} else if (decision->kind == DECISION_ALLOW && !read_login(json, decision)) {
+		decision_none(decision, "its login is none");
 	} else {
 		decision_say(decision, "%s",
 			     reason[0] != '\0' ? reason : default_reason(decision->kind));

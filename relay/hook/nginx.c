@@ -1,6 +1,8 @@
 /* relay/hook/nginx.c - the question as nginx's auth_http puts it, and how it reads the answer */
 #include "relay/hook/nginx.h"
 
+#include "relay/hook/certificate.h"
+
 #define WAIT_MAX_S 86400
 
 /* --- the question --------------------------------------------------------------------- */
@@ -14,6 +16,20 @@ static int put(struct buf *out, const char *name, const char *value)
 		char c = value[i] == '\r' || value[i] == '\n' ? '?' : value[i];
 
 		code |= buf_append_char(out, c);
+	}
+	return code;
+}
+
+/* As nginx escapes what may hold anything. */
+static int put_escaped(struct buf *out, const char *name, struct span value)
+{
+	int code = buf_printf(out, "%s%s: ", out->len > 0 ? "\r\n" : "", name);
+
+	for (size_t i = 0; i < value.len; i++) {
+		unsigned char c = (unsigned char)value.data[i];
+
+		code |= c <= ' ' || c == '%' ? buf_printf(out, "%%%02X", c)
+					     : buf_append_char(out, (char)c);
 	}
 	return code;
 }
@@ -52,7 +68,44 @@ static int put_command(struct buf *out, const char *name, const char *verb, cons
 	       buf_append_text(out, address) | buf_append_char(out, '>');
 }
 
-static int put_tls(struct buf *out, const struct new_message *m)
+/* The port is another one each time. */
+static int put_proxied(struct buf *out, const char *proxied, bool for_key)
+{
+	static const char *const names[] = {"Proxy-Protocol-Addr", "Proxy-Protocol-Port",
+					    "Proxy-Protocol-Server-Addr",
+					    "Proxy-Protocol-Server-Port"};
+	struct span rest = span_of(proxied);
+	int code = ERR_OK;
+
+	for (size_t i = 0; rest.len > 0 && i < sizeof(names) / sizeof(names[0]); i++) {
+		struct span word = span_cut(&rest, ' ');
+
+		if (i != 1 || !for_key)
+			code |= put_escaped(out, names[i], word);
+	}
+	return code;
+}
+
+static int put_fact(struct buf *out, const char *name, const char *value)
+{
+	return value != NULL && value[0] != '\0' ? put(out, name, value) : ERR_OK;
+}
+
+static int put_certificate(struct buf *out, const char *pem, bool whole)
+{
+	struct certificate_facts facts;
+	int code;
+
+	certificate_facts_init(&facts, pem);
+	code = put_fact(out, "Auth-SSL-Subject", facts.subject.data);
+	code |= put_fact(out, "Auth-SSL-Issuer", facts.issuer.data);
+	code |= put_fact(out, "Auth-SSL-Serial", facts.serial.data);
+	code |= put_fact(out, "Auth-SSL-Fingerprint", facts.fingerprint);
+	certificate_facts_release(&facts);
+	return whole ? code | put_escaped(out, "Auth-SSL-Cert", span_of(pem)) : code;
+}
+
+static int put_tls(struct buf *out, const struct new_message *m, const struct hook_options *options)
 {
 	struct span cipher = span_of(m->tls);
 	struct span protocol = span_cut(&cipher, ' ');
@@ -64,10 +117,14 @@ static int put_tls(struct buf *out, const struct new_message *m)
 	code = put(out, "Auth-SSL", "on");
 	code |= buf_printf(out, "\r\nAuth-SSL-Protocol: %.*s", SPAN_ARG(protocol));
 	code |= buf_printf(out, "\r\nAuth-SSL-Cipher: %.*s", SPAN_ARG(cipher));
-	if (m->certificate_subject == NULL)
+	/* Accepted by an older version: what it stored was verified. */
+	if (m->certificate_verdict == NULL && m->certificate_subject != NULL)
+		return code | put(out, "Auth-SSL-Verify", "SUCCESS") |
+		       put(out, "Auth-SSL-Subject", m->certificate_subject);
+	code |= put_fact(out, "Auth-SSL-Verify", m->certificate_verdict);
+	if (m->certificate == NULL)
 		return code;
-	code |= put(out, "Auth-SSL-Verify", "SUCCESS");
-	return code | put(out, "Auth-SSL-Subject", m->certificate_subject);
+	return code | put_certificate(out, m->certificate, options->pass_client_certificate);
 }
 
 static int put_extensions(struct buf *out, const struct question *question, bool for_key)
@@ -101,12 +158,13 @@ int nginx_write(const struct question *question, const struct hook_options *opti
 	code |= put_number(out, "Auth-Login-Attempt", for_key ? 1 : (size_t)recipient->asked + 1);
 	code |= put(out, "Client-IP", ip_of(m->client_address));
 	code |= put(out, "Client-Host", host_of(m->client_name));
+	code |= put_proxied(out, m->proxied, for_key);
 	code |= put(out, "Auth-SMTP-Helo", m->helo);
 	code |= put_command(out, "Auth-SMTP-From", "MAIL FROM:", m->command, m->sender,
 			    options->commands);
 	code |= put_command(out, "Auth-SMTP-To", "RCPT TO:", recipient->command, recipient->address,
 			    options->commands);
-	code |= put_tls(out, m);
+	code |= put_tls(out, m, options);
 	for (size_t i = 0; i < options->header_count; i++)
 		code |= put(out, options->headers[i].name, options->headers[i].value);
 	code |= put_extensions(out, question, for_key);
@@ -119,7 +177,9 @@ struct answer {
 	struct span status; /* the first one that is not OK, else OK or empty */
 	bool ok;	    /* some Auth-Status is exactly OK */
 	struct span wait, error_code, server, port;
+	struct span method, user, password;
 	bool malformed;
+	bool whole; /* its empty line was there */
 };
 
 static void take_status(struct answer *answer, struct span value)
@@ -142,6 +202,12 @@ static void take_field(struct answer *answer, struct span name, struct span valu
 		answer->server = value;
 	else if (span_is_fold(name, "Auth-Port"))
 		answer->port = value;
+	else if (span_is_fold(name, "Auth-Method"))
+		answer->method = value;
+	else if (span_is_fold(name, "Auth-User"))
+		answer->user = value;
+	else if (span_is_fold(name, "Auth-Pass"))
+		answer->password = value;
 }
 
 /* Names as HTTP has them; nginx takes fewer, and would call the answer broken. */
@@ -157,8 +223,6 @@ static void take_line(struct answer *answer, struct span line)
 {
 	size_t colon = span_find(line, ':');
 
-	if (line.len == 0)
-		return;
 	if (colon == line.len || !is_name(span_first(line, colon))) {
 		answer->malformed = true;
 		return;
@@ -171,10 +235,14 @@ static void take_head(struct span head, struct answer *answer)
 	*answer = (struct answer){.ok = false};
 	span_cut(&head, '\n'); /* the status line */
 	while (head.len > 0) {
+		bool ended = span_find(head, '\n') < head.len;
 		struct span line = span_cut(&head, '\n');
 
 		if (line.len > 0 && line.data[line.len - 1] == '\r')
 			line.len--;
+		answer->whole = ended && line.len == 0;
+		if (answer->whole)
+			return; /* what follows is a trailer */
 		take_line(answer, line);
 	}
 }
@@ -210,6 +278,19 @@ static void refuse(const struct answer *answer, struct decision *decision)
 		     code.len > 0 ? " " : "", SPAN_ARG(span_first(answer->status, 200)));
 }
 
+/*
+ * C9. A name without a password is for XCLIENT, with nginx, which tells nobody here: the route's
+ * own login stands.
+ */
+static bool take_login(const struct answer *answer, struct decision *decision)
+{
+	if (span_is_fold(answer->method, "none"))
+		return decision_login(decision, span_of(""), span_of(""));
+	if (answer->password.len == 0)
+		return true;
+	return answer->user.len > 0 && decision_login(decision, answer->user, answer->password);
+}
+
 static void allow(const struct answer *answer, bool allow_route, struct decision *decision)
 {
 	bool routed = answer->server.len > 0 || answer->port.len > 0;
@@ -225,10 +306,15 @@ static void allow(const struct answer *answer, bool allow_route, struct decision
 			      SPAN_ARG(span_first(answer->port, 20)));
 		return;
 	}
+	if (allow_route && routed) {
+		memcpy(decision->hop, hop, sizeof(hop));
+		if (!take_login(answer, decision)) {
+			decision_none(decision, "its Auth-User and Auth-Pass are no login");
+			return;
+		}
+	}
 	decision->kind = DECISION_ALLOW;
 	decision_say(decision, "allowed");
-	if (allow_route)
-		memcpy(decision->hop, hop, sizeof(hop));
 }
 
 void nginx_read(struct span head, bool allow_route, struct decision *decision_out)
@@ -239,6 +325,8 @@ void nginx_read(struct span head, bool allow_route, struct decision *decision_ou
 	take_head(head, &answer);
 	if (answer.malformed) {
 		decision_none(decision_out, "a line of its answer is no header field");
+	} else if (!answer.whole) {
+		decision_none(decision_out, "its answer breaks off");
 	} else if (span_is(answer.status, "WAIT")) {
 		decision_none(decision_out, "asks to wait");
 		decision_out->later = true;

@@ -70,6 +70,8 @@ static void allow(const struct asked *asked, struct screen_outcome *outcome)
 	outcome->outcome = TRANSITION_SCREEN;
 	outcome->permit = asked->listed ? PERMIT_ALLOWED : PERMIT_OVERRIDE;
 	outcome->hop = asked->decision.hop[0] != '\0' ? asked->decision.hop : NULL;
+	if (outcome->hop != NULL && asked->decision.has_login)
+		outcome->login = asked->decision.login;
 	outcome->verdict = asked->listed ? NULL : "deliver";
 }
 

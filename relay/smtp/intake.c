@@ -452,6 +452,9 @@ static void describe(struct intake_mail *m, const struct smtp_data_facts *facts)
 	message->certificate_subject = m->client->subject[0] != '\0' ? m->client->subject : NULL;
 	message->certificate_sha256 = m->client->fingerprint[0] != '\0' ? m->client->fingerprint
 									: NULL;
+	message->certificate = m->client->certificate;
+	message->certificate_verdict = m->client->verdict[0] != '\0' ? m->client->verdict : NULL;
+	message->proxied = m->client->proxied[0] != '\0' ? m->client->proxied : NULL;
 	message->received_field = received_field(m);
 	add_fields(m);
 	message->recipients = m->envelope.recipients;

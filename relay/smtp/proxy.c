@@ -106,6 +106,19 @@ static bool admit(struct smtp_session *session, bool has_addresses)
 	return true;
 }
 
+/* Where the client connected to, as the proxy says. */
+static void note_ends(struct smtp_client *client, const struct proxy_header *header)
+{
+	struct peer_address own;
+	char address[PEER_ADDRESS_TEXT_SIZE];
+	int port = 0;
+
+	peer_address_from(&header->destination, &own, &port);
+	peer_address_format(&own, address);
+	(void)snprintf(client->proxied, sizeof(client->proxied), "%.46s %d %.46s %d",
+		       client->address, client->port, address, port);
+}
+
 static void take(struct smtp_session *session, const struct proxy_header *header)
 {
 	struct smtp_client *client = &session->client;
@@ -119,6 +132,7 @@ static void take(struct smtp_session *session, const struct proxy_header *header
 	note_via(session, header);
 	peer_address_from(&header->source, &session->peer, &client->port);
 	peer_address_format(&session->peer, client->address);
+	note_ends(client, header);
 }
 
 bool proxy_step(struct smtp_session *session)

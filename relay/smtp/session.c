@@ -157,6 +157,7 @@ static void reap(struct smtp_session *session)
 		return;
 	unlink_session(session);
 	xforward_forget(session);
+	starttls_forget_client(session);
 	version_release(&session->version);
 	mem_free(session);
 	house->on_gone(house, &counted);

@@ -111,6 +111,11 @@ struct smtp_client {
 	/* Of the client's certificate, when a signer we trust made it; else "". */
 	char subject[256];    /* RFC 4514; "" also when it is longer */
 	char fingerprint[65]; /* SHA-256, lower-case hexadecimal */
+	/* Of any certificate it showed, where one is asked for. */
+	char *certificate; /* PEM; NULL: none, or a very long one; the session's */
+	char verdict[100]; /* "SUCCESS", "NONE", "FAILED:reason"; "": none is asked for */
+	/* Of a PROXY header: "address port own-address own-port"; else "". */
+	char proxied[2 * (46 + 6) + 1];
 	const char *listener;
 	const char *scope;
 };

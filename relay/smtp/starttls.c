@@ -7,10 +7,12 @@
 #include <stdio.h>
 
 #include "base/log.h"
+#include "base/mem.h"
 #include "relay/loop/credential.h"
 #include "relay/smtp/auth.h"
 
 #define HANDSHAKE_MAX_MS 30000 /* S067: all of it, however the octets trickle */
+#define CERTIFICATE_MAX	 (16 * 1024)
 
 static int64_t handshake_ms(const struct smtp_session *session)
 {
@@ -55,12 +57,48 @@ static void note_subject(const X509 *x509, struct smtp_client *client)
 	BIO_free(text);
 }
 
+static char *print_certificate(X509 *x509)
+{
+	BIO *text = BIO_new(BIO_s_mem());
+	char *pem = NULL;
+	char *data;
+	long len;
+
+	if (text != NULL && PEM_write_bio_X509(text, x509) == 1) {
+		len = BIO_get_mem_data(text, &data);
+		if (len > 0 && len <= CERTIFICATE_MAX)
+			pem = mem_span_dup(span_make(data, (size_t)len));
+	}
+	BIO_free(text);
+	return pem;
+}
+
+/* For a script that decides by itself whom it trusts (policy.hook). */
+static void note_verdict(struct smtp_session *session, X509 *x509, long verdict)
+{
+	struct smtp_client *client = &session->client;
+
+	if (listener_of(session)->tls_client == LISTENER_TLS_CLIENT_OFF)
+		return;
+	if (x509 == NULL)
+		(void)snprintf(client->verdict, sizeof(client->verdict), "NONE");
+	else if (verdict == X509_V_OK)
+		(void)snprintf(client->verdict, sizeof(client->verdict), "SUCCESS");
+	else
+		(void)snprintf(client->verdict, sizeof(client->verdict), "FAILED:%s",
+			       X509_verify_cert_error_string(verdict));
+	if (x509 != NULL)
+		client->certificate = print_certificate(x509);
+}
+
 /* Only what a signer we were told to trust vouches for is written down. */
 static void note_certificate(struct smtp_session *session, SSL *tls)
 {
 	X509 *x509 = SSL_get1_peer_certificate(tls);
 	long verdict = SSL_get_verify_result(tls);
 
+	starttls_forget_client(session);
+	note_verdict(session, x509, verdict);
 	if (x509 != NULL && verdict == X509_V_OK) {
 		note_subject(x509, &session->client);
 		credential_fingerprint(x509, session->client.fingerprint);
@@ -78,6 +116,9 @@ void starttls_forget_client(struct smtp_session *session)
 {
 	session->client.subject[0] = '\0';
 	session->client.fingerprint[0] = '\0';
+	session->client.verdict[0] = '\0';
+	mem_free(session->client.certificate);
+	session->client.certificate = NULL;
 }
 
 /* "AB:CD:…" or "abcd…" against our own spelling. */

@@ -57,11 +57,11 @@ class Processes:
             % (MAIL, self.folder, port, section))
         self.start([name, "-p", str(self.folder), "-e", "stderr", "-c", str(config)], port)
 
-    def mail_proxy(self, auth_http, more=""):
+    def mail_proxy(self, auth_http, more="", listen="", auth="none"):
         port = free_port()
-        self.nginx("mail { server_name mx.test; auth_http %s; %s server { listen 127.0.0.1:%d;"
-                   " protocol smtp; smtp_auth none; xclient off; } }" % (auth_http, more, port),
-                   port)
+        self.nginx("mail { server_name mx.test; auth_http %s; %s server { listen 127.0.0.1:%d %s;"
+                   " protocol smtp; smtp_auth %s; xclient off; } }"
+                   % (auth_http, more, port, listen, auth), port)
         return port
 
     def web_server(self, script, fastcgi):

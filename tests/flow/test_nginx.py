@@ -1,8 +1,13 @@
 """policy.hook against the real thing: nginx's own requests, and scripts that were made for it."""
 
+import re
+import socket
+import ssl
+
 import pytest
 
-from daemon import Smtp, wait_for
+from certificates import Authority
+from daemon import PATIENCE, Smtp, free_port, wait_for
 from hook import Hook, nginx
 from nginx import Processes
 from test_hook import MESSAGE, SENDER, settings
@@ -67,6 +72,82 @@ def test_our_request_is_nginxs_own(make_daemon, processes, hop):
         theirs, ours = hook.requests
         assert theirs.line == "GET /auth HTTP/1.0"
         assert ours.head.startswith(theirs.head + b"\r\nX-Relay-Rcpt: "), (theirs.head, ours.head)
+    finally:
+        hook.close()
+
+
+class SecureSmtp(Smtp):
+    """By TLS from the start, behind what a proxy says first."""
+
+    def __init__(self, port, context, first):
+        self.socket = socket.create_connection(("127.0.0.1", port), PATIENCE)
+        if first:
+            self.socket.sendall(first)
+        if context:
+            self.socket = context.wrap_socket(self.socket)
+        self.reader = self.socket.makefile("rb")
+        self.greeting = self.reply()
+
+
+# What comes first, the certificate that is shown, and what both tell of it.
+CLIENTS = {
+    "tls": (b"", None, "NONE"),
+    "certificate": (b"", "trusted", "SUCCESS"),
+    "untrusted": (b"", "other", "FAILED:"),
+    "v1": (b"PROXY TCP4 192.0.2.7 192.0.2.9 4711 25\r\n", None, "NONE"),
+    "v1-ipv6": (b"PROXY TCP6 2001:db8::7 2001:db8::9 4711 25\r\n", "trusted", "SUCCESS"),
+    "v2": (b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c" + bytes([192, 0, 2, 7, 192, 0, 2, 9])
+           + b"\x12\x67\0\x19", None, "NONE"),
+}
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["", "with-the-certificate"])
+@pytest.mark.parametrize("kind", CLIENTS)
+def test_what_is_told_of_the_connection(make_daemon, processes, hop, tmp_path, kind, whole):
+    """Client certificates and PROXY headers: the same bytes from nginx and from us."""
+    first, shown, verdict = CLIENTS[kind]
+    ours = Authority(tmp_path / "ca")
+    pair = ours.sign("relay", "/CN=relay")
+    context = ssl.create_default_context(cafile=str(ours.certificate))
+    context.check_hostname = False
+    if shown:
+        signer = ours if shown == "trusted" else Authority(tmp_path / "other", "Somebody")
+        context.load_cert_chain(*signer.sign("client", "/O=Client, Org/CN=client öne"))
+    hook = Hook(lambda r: nginx(Auth_Status="OK", Auth_Server="127.0.0.1", Auth_Port=hop.port))
+    try:
+        proxy = processes.mail_proxy(
+            hook.url, "ssl_certificate %s; ssl_certificate_key %s; ssl_client_certificate %s;"
+            " ssl_verify_client optional_no_ca; auth_http_pass_client_cert %s;"
+            " set_real_ip_from 127.0.0.1; ssl_protocols TLSv1.2 TLSv1.3;"
+            % (*pair, ours.certificate, "on" if whole else "off"),
+            "ssl" + (" proxy_protocol" if first else ""))
+        port = free_port()
+        relay = make_daemon(hop.address, start=False)
+        relay.config.write_text(
+            "\n".join(line for line in relay.config.read_text().splitlines()
+                      if not line.startswith("listeners:"))
+            + '\nlisteners: [{address: "127.0.0.1:%d", tls: implicit, tls_certificate: "%s",'
+            ' tls_key: "%s", tls_client_ca: "%s", tls_client: optional, proxy_protocol: %s,'
+            ' trusted: [127.0.0.1], networks: ["0.0.0.0/0", "::/0"]}]\n'
+            % (port, *pair, ours.certificate, "true" if first else "false")
+            + settings(hook.url, more=", pass_client_certificate: %s"
+                       % ("true" if whole else "false")).split("\ndelivery")[0] + "\n")
+        relay.start()
+        relay.allow("ok.test")
+        for at in (proxy, port):
+            before = len(hook.requests)
+            with SecureSmtp(at, context, first) as client:
+                assert client.command("EHLO client.test")[0] == 250
+                client.envelope(SENDER, ["good@ok.test"])
+                client.write(MESSAGE + b".\r\n")
+                assert client.reply()[0] == 250
+            wait_for(lambda: len(hook.requests) == before + 1, "the request")
+        theirs, ours = hook.requests
+        assert ours.head.startswith(theirs.head + b"\r\nX-Relay-Rcpt: "), (theirs.head, ours.head)
+        assert re.sub(":.+", ":", ours["Auth-SSL-Verify"]) == verdict
+        assert ("Auth-SSL-Serial" in dict(ours.fields)) == bool(shown)
+        assert ("Auth-SSL-Cert" in dict(ours.fields)) == (whole and bool(shown))
+        assert ("Proxy-Protocol-Server-Port" in dict(ours.fields)) == bool(first)
     finally:
         hook.close()
 

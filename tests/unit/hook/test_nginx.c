@@ -75,6 +75,52 @@ START_TEST(everything)
 }
 END_TEST
 
+/* Escaped as nginx does, and cut into four; the client's port is no part of the question. */
+START_TEST(proxied)
+{
+	struct sample s;
+	char *first;
+
+	sample_init(&s, 1);
+	s.message.m.proxied = "2001:db8::7 4711 2001:db8::9 25";
+	ck_assert_ptr_nonnull(strstr(written(&s, false),
+				     "\r\nClient-Host: [UNAVAILABLE]\r\n"
+				     "Proxy-Protocol-Addr: 2001:db8::7\r\n"
+				     "Proxy-Protocol-Port: 4711\r\n"
+				     "Proxy-Protocol-Server-Addr: 2001:db8::9\r\n"
+				     "Proxy-Protocol-Server-Port: 25\r\n"
+				     "Auth-SMTP-Helo: client.test\r\n"));
+	first = mem_strdup(written(&s, true));
+	s.message.m.proxied = "2001:db8::7 4712 2001:db8::9 25";
+	ck_assert_str_eq(written(&s, true), first);
+	s.message.m.proxied = "2001:db8::8 4712 2001:db8::9 25";
+	ck_assert_str_ne(written(&s, true), first);
+	mem_free(first);
+}
+END_TEST
+
+/* What is no certificate tells nothing; what none was asked for is not told of. */
+START_TEST(certificates)
+{
+	struct sample s;
+
+	sample_init(&s, 1);
+	options = (struct hook_options){.pass_client_certificate = true};
+	s.message.m.tls = "TLSv1.3 X";
+	s.message.m.certificate_verdict = "FAILED:certificate has expired";
+	s.message.m.certificate = "100 %\n";
+	ck_assert_ptr_nonnull(strstr(written(&s, false),
+				     "\r\nAuth-SSL-Cipher: X\r\n"
+				     "Auth-SSL-Verify: FAILED:certificate has expired\r\n"
+				     "Auth-SSL-Cert: 100%20%25%0A\r\nX-Relay-Rcpt: "));
+	options.pass_client_certificate = false;
+	ck_assert_ptr_null(strstr(written(&s, false), "Auth-SSL-Cert"));
+	s.message.m.certificate_verdict = NULL;
+	s.message.m.certificate = NULL;
+	ck_assert_ptr_null(strstr(written(&s, false), "Auth-SSL-Verify"));
+}
+END_TEST
+
 /* C4: what scripts of nginx expect who have read its manual; and what came another way. */
 START_TEST(commands)
 {
@@ -130,6 +176,7 @@ START_TEST(same_question_same_key)
 }
 END_TEST
 
+#define HOP(fields)  HEAD("Auth-Status: OK\r\nAuth-Server: 192.0.2.1\r\nAuth-Port: 25\r\n" fields)
 #define HEAD(fields) "HTTP/1.1 200 OK\r\n" fields "\r\n"
 
 static const struct {
@@ -139,6 +186,7 @@ static const struct {
 	const char *reason; /* behind "the policy hook: "; NULL: any */
 	bool later;
 	int64_t wait_ms;
+	const char *login; /* NULL: none was said */
 } answers[] = {
 	/* C5, row by row */
 	{HEAD("Auth-Status: OK\r\nAuth-Server: 192.0.2.1\r\nAuth-Port: 2525\r\n"), DECISION_ALLOW,
@@ -192,6 +240,24 @@ static const struct {
 	{HEAD("Auth-Status : OK\r\n"), DECISION_NONE, ""},
 	{HEAD(": OK\r\n"), DECISION_NONE, ""},
 	{"", DECISION_NONE, ""},
+	/* cut off: what is missing may have been a no */
+	{"HTTP/1.1 200 OK\r\nAuth-Status: OK\r\n", DECISION_NONE, "", "its answer breaks off"},
+	{"HTTP/1.1 200 OK\r\nAuth-Status: OK", DECISION_NONE, "", "its answer breaks off"},
+	/* a trailer is no header */
+	{HEAD("X: y\r\n") "Auth-Status: OK\r\n\r\n", DECISION_NONE, ""},
+	/* C9: with a next hop only */
+	{HEAD("Auth-Status: OK\r\nAuth-User: u\r\nAuth-Pass: p\r\n"), DECISION_ALLOW, ""},
+	{HOP("Auth-User: u\r\nAuth-Pass: p q\r\n"), DECISION_ALLOW, "192.0.2.1:25",
+	 .login = "u\np q"},
+	{HOP("Auth-User: \xc3\xbc\r\nAuth-Pass: \xc3\xb6\r\n"), DECISION_ALLOW, "192.0.2.1:25",
+	 .login = "\xc3\xbc\n\xc3\xb6"},
+	{HOP("Auth-User: u\r\n"), DECISION_ALLOW, "192.0.2.1:25"},
+	{HOP("Auth-Pass: p\r\n"), DECISION_NONE, "", "its Auth-User and Auth-Pass are no login"},
+	{HOP("Auth-User: u\xff\r\nAuth-Pass: p\r\n"), DECISION_NONE, ""},
+	{HOP("Auth-User: u\r\nAuth-Pass: p\x01\r\n"), DECISION_NONE, ""},
+	{HOP("Auth-Method: None\r\nAuth-User: u\r\nAuth-Pass: p\r\n"), DECISION_ALLOW,
+	 "192.0.2.1:25", .login = ""},
+	{HOP("Auth-Method: plain\r\n"), DECISION_ALLOW, "192.0.2.1:25"},
 	/* what people are shown is text */
 	{HEAD("Auth-Status: \xff\x01 no\r\n"), DECISION_DROP, "", "?? no"},
 };
@@ -206,6 +272,9 @@ START_TEST(reads_answers)
 			      d.reason);
 		ck_assert_str_eq(d.hop, answers[i].hop);
 		ck_assert_msg(strncmp(d.reason, "the policy hook: ", 17) == 0, "%s", d.reason);
+		ck_assert_msg(d.has_login == (answers[i].login != NULL), "%s", answers[i].head);
+		if (d.has_login)
+			ck_assert_str_eq(d.login, answers[i].login);
 		if (answers[i].reason != NULL)
 			ck_assert_str_eq(d.reason + 17, answers[i].reason);
 		ck_assert_msg(d.later == answers[i].later && d.wait_ms == answers[i].wait_ms,
@@ -225,4 +294,5 @@ START_TEST(chooses_no_hop_unless_allowed)
 END_TEST
 
 UNIT_MAIN("hook/nginx", smallest_request, everything, commands, nothing_ends_a_line,
-	  same_question_same_key, reads_answers, chooses_no_hop_unless_allowed)
+	  same_question_same_key, proxied, certificates, reads_answers,
+	  chooses_no_hop_unless_allowed)

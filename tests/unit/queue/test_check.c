@@ -196,6 +196,8 @@ static const struct {
 	{"INSERT INTO history(recipient, sequence, at, event, state) VALUES(65536, 7, 1, 'x', 2)",
 	 "more history than it counted"},
 	{"UPDATE recipient SET parked = 'x' WHERE id = 2 << 16", "parked though it does not wait"},
+	{"UPDATE recipient SET state = 9, due_at = NULL, login = '' WHERE id = 65536",
+	 "a finished recipient that keeps a login for its next hop"},
 	{"UPDATE tally SET number = 7 WHERE kind = 2", " recipients in state 2, 7 were counted"},
 };
 
