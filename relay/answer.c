@@ -315,7 +315,8 @@ static void tell_bad_entries(const struct daemon *daemon,
 	if (daemon->bad_entries == 0)
 		return;
 	snprintf(sentence, sizeof(sentence),
-		 "%zu rows of the whitelist are no entry in canonical form: they never match",
+		 "%zu rows of the whitelist are no entry in canonical form: they never match, "
+		 "and one that may deny denies everything",
 		 daemon->bad_entries);
 	row(row_ctx, sentence);
 }

@@ -26,7 +26,8 @@ static void publish_rules(struct daemon *daemon, enum published_source source,
 	size_t bad = rules_publish(daemon->rules, source, rules, count);
 
 	if (bad > 0)
-		log_error("rules", LOG_S("problem", "rows that are no rule decide nothing"),
+		log_error("rules",
+			  LOG_S("problem", "rows that are no rule: what may keep mail keeps all"),
 			  LOG_I("rows", bad));
 }
 

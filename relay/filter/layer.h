@@ -51,8 +51,9 @@ struct layer_builder *layer_builder_new(void);
 void layer_builder_free(struct layer_builder **builder);
 /*
  * One line of a change, in the order they were made; for the same id the
- * last one stands. False, and the line only hides the older entry, when the
- * pattern is not canonical or does not fit its kind: such a row never matches.
+ * last one stands. False when the pattern is not canonical or does not fit its
+ * kind: a row that allows then only hides the older entry and never matches,
+ * any other denies every address.
  */
 bool layer_builder_put(struct layer_builder *builder, const struct entry *entry, bool replaces);
 void layer_builder_remove(struct layer_builder *builder, int64_t id);

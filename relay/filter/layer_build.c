@@ -123,14 +123,32 @@ static bool parse_row(const struct entry *entry, struct pattern *pattern_out)
 	       span_of(entry->scope).len <= UINT16_MAX;
 }
 
+/* What a row denies that can't be read is not known, so it is everything (DESIGN P1). */
+static uint32_t add_denial(struct layer_builder *builder, const struct entry *row)
+{
+	struct entry all = *row;
+	struct pattern pattern;
+
+	all.pattern = "*";
+	all.kind = ENTRY_ALL;
+	all.action = ENTRY_DENY;
+	all.scope = span_of(row->scope).len <= UINT16_MAX ? row->scope : "";
+	if (!parse_row(&all, &pattern))
+		assert(!"\"*\" is a pattern");
+	return add_entry(builder, &all, &pattern);
+}
+
 bool layer_builder_put(struct layer_builder *builder, const struct entry *entry, bool replaces)
 {
 	struct pattern pattern;
 	bool good = parse_row(entry, &pattern);
 
-	if (good || replaces)
-		add_line(builder, entry->id, good ? add_entry(builder, entry, &pattern) : 0,
-			 replaces);
+	if (good)
+		add_line(builder, entry->id, add_entry(builder, entry, &pattern), replaces);
+	else if (entry->action != ENTRY_ALLOW)
+		add_line(builder, entry->id, add_denial(builder, entry), replaces);
+	else if (replaces)
+		add_line(builder, entry->id, 0, replaces);
 	return good;
 }
 

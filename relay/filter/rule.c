@@ -311,10 +311,44 @@ void rules_free(struct rules **rules)
 	*rules = NULL;
 }
 
+static bool may_keep(const struct rule *row)
+{
+	return row->enabled && row->action != RULE_DELIVER && row->action != RULE_TAG;
+}
+
+/* What a rule keeps that can't be read is not known, so it is everything (DESIGN P1). */
+static struct rule keep_all(const struct rule *row)
+{
+	struct rule rule;
+
+	rule_init(&rule);
+	rule.id = row->id;
+	rule.name = row->name[0] != '\0' && row_is_word(row->name, ROW_NAME_MAX) ? row->name
+										 : "unreadable";
+	rule.action = RULE_DROP;
+	rule.note = "its row can't be read: it keeps all mail";
+	rule.created_at = row->created_at;
+	rule.revision = row->revision;
+	return rule;
+}
+
 size_t rules_publish(struct rules *rules, enum published_source source, const struct rule *rows,
 		     size_t count)
 {
-	return published_replace(rules->published, source, rows, count);
+	struct rule *safe = mem_array(count + 1, sizeof(*safe));
+	size_t good = 0, kept = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		if (is_good(&rows[i])) {
+			safe[kept++] = rows[i];
+			good++;
+		} else if (may_keep(&rows[i])) {
+			safe[kept++] = keep_all(&rows[i]);
+		}
+	}
+	(void)published_replace(rules->published, source, safe, kept);
+	mem_free(safe);
+	return count - good;
 }
 
 uint64_t rules_number(struct rules *rules)

@@ -48,8 +48,8 @@ void rules_free(struct rules **rules);
 
 /*
  * Any thread. Replace the rules of one source, for every rules_acquire from
- * now on. Returns how many are left out because rule_check refuses them: one
- * that is left out neither lets anything leave nor keeps it.
+ * now on. Returns how many rule_check refuses: one of these that would let go
+ * or tag is left out, any other that is enabled drops all mail.
  */
 size_t rules_publish(struct rules *rules, enum published_source source, const struct rule *rows,
 		     size_t count);

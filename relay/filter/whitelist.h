@@ -27,7 +27,8 @@ void whitelist_free(struct whitelist **list);
 /*
  * Build the base from stored rows: begin, add each, end. One thread; what was
  * there before stays in force until the end and is then replaced whole. A row
- * that is not in canonical form never matches and is counted (CASES S163).
+ * that is not in canonical form is counted (CASES S163): if it allows it never
+ * matches, else it denies every address until it is taken away.
  */
 void whitelist_load_begin(struct whitelist *list);
 void whitelist_load_add(struct whitelist *list, const struct entry *entry);

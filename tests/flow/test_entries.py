@@ -141,6 +141,29 @@ def test_S163_edited_by_hand(make_daemon, hop):
     assert [e["pattern"] for e in relay.get("/whitelist")["items"]] == [BOB]
 
 
+def test_P1_edited_by_hand_what_keeps_mail(make_daemon, hop):
+    """What a row denies, or a rule keeps, that can't be read is not known: nothing leaves by it."""
+    relay = make_daemon(hop.address)
+    relay.allow(ALICE)
+    deny = relay.post("/whitelist", {"pattern": BOB, "action": "deny"}).json["id"]
+    edit(relay, "UPDATE whitelist SET pattern = 'Bob@x' WHERE id = %d" % deny)
+    relay.restart()
+    message = send(relay, ALICE)
+    relay.wait_states(message, {ALICE: "dropped"})
+    assert "denies everything" in relay.log()
+    assert "nothing can leave" in Tool(relay).text("status")
+    relay.remove(deny)
+    keep = relay.post("/rules", {"name": "keep", "action": "drop", "recipient": BOB}).json["id"]
+    edit(relay, "UPDATE rule SET recipient = 'Bob@' WHERE id = %d" % keep)
+    relay.restart()
+    relay.post("/messages/%s/release" % message, {}, want=(409,))
+    assert "keeps all" in relay.log()
+    relay.request("DELETE", "/api/v1/rules/%d" % keep)
+    relay.post("/messages/%s/release" % message, {})
+    relay.wait_states(message, {ALICE: "delivered"})
+    assert hop.offered == [ALICE]
+
+
 # --- expiry, hits -----------------------------------------------------------------------------------
 
 

@@ -146,6 +146,45 @@ START_TEST(several_lines_for_one_id)
 }
 END_TEST
 
+/* S163, P1: what it denies is not known. It is one line like any other: it can be changed, and
+ * taken away. */
+START_TEST(a_bad_row_that_may_deny_denies_everything)
+{
+	static const struct entry bad[] = {
+		{.id = 5, .pattern = "X@evil.test", .kind = ENTRY_EXACT, .action = ENTRY_DENY},
+		{.id = 5, .pattern = "evil.test", .kind = ENTRY_EXACT, .action = ENTRY_DENY},
+		{.id = 5, .pattern = NULL, .kind = ENTRY_EXACT, .action = ENTRY_DENY},
+		{.id = 5, .pattern = "evil.test", .kind = ENTRY_DOMAIN},
+		{.id = 5, .pattern = "evil.test", .kind = 77, .action = 77},
+	};
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		struct whitelist *list = whitelist_new();
+		struct whitelist_change change = {.operation = ENTRY_REPLACE, .entry = bad[i]};
+		size_t bad_rows;
+
+		change.entry.scope = "";
+		whitelist_load_begin(list);
+		whitelist_load_add(list, &(struct entry){.id = 1,
+							 .pattern = "ok.test",
+							 .kind = ENTRY_DOMAIN,
+							 .action = ENTRY_ALLOW,
+							 .scope = ""});
+		whitelist_load_add(list, &change.entry);
+		whitelist_load_end(list, 9, &bad_rows);
+		ck_assert_uint_eq(bad_rows, 1);
+		ck_assert_int_eq(entry_for(list, "x@ok.test", REASON_DENIED), 5);
+		change.entry.note = "changed";
+		whitelist_publish(list, &change, 1, 10);
+		ck_assert_int_eq(entry_for(list, "x@ok.test", REASON_DENIED), 5);
+		change.operation = ENTRY_REMOVE;
+		whitelist_publish(list, &change, 1, 11);
+		ck_assert_int_eq(entry_for(list, "x@ok.test", REASON_ALLOWED), 1);
+		whitelist_free(&list);
+	}
+}
+END_TEST
+
 /* S163: rows that somebody wrote into the table by hand */
 START_TEST(bad_rows_never_match)
 {
@@ -383,5 +422,6 @@ START_TEST(load_beside_a_merge)
 END_TEST
 
 UNIT_MAIN("filter/whitelist", a_preview_is_in_force_nowhere, changes_are_in_force_at_once,
-	  several_lines_for_one_id, bad_rows_never_match, allow_all_is_seen_through_layers,
-	  hits_are_counted_once, readers_see_whole_versions, load_beside_a_merge)
+	  several_lines_for_one_id, bad_rows_never_match, a_bad_row_that_may_deny_denies_everything,
+	  allow_all_is_seen_through_layers, hits_are_counted_once, readers_see_whole_versions,
+	  load_beside_a_merge)
