@@ -19,6 +19,7 @@
 /* Reading the text and comparing it take long and happen in labour. */
 struct import {
 	struct whitelist_apply apply;
+	struct whitelist_intake intake; /* instead, for very many lines */
 	enum listing_format format;
 	struct listing_options options;
 	struct listing *listing;
@@ -207,6 +208,46 @@ static void was_applied(struct call *call)
 	}
 }
 
+/* In labour: steps that others go in between, however many there are. */
+static int take_in(struct call *call, struct whitelist_intake *intake, struct err *why)
+{
+	struct store *store = call->api->env.store;
+	struct whitelist *list = call->api->env.whitelist;
+	struct whitelist_prepared *prepared = NULL;
+	int code = ERR_OK;
+
+	while (code == ERR_OK && intake->written < intake->count)
+		code = store_wait(store, queue_whitelist_write, &intake->job, why);
+	if (code == ERR_OK)
+		prepared = whitelist_prepare(list, intake->changes, intake->count);
+	intake->prepared = prepared;
+	do {
+		if (code == ERR_OK)
+			code = store_wait(store, queue_whitelist_commit, &intake->job, why);
+	} while (code == ERR_OK && intake->again);
+	if (code != ERR_OK) {
+		whitelist_prepared_free(&prepared);
+		/* Where that fails too the next start gives it up. */
+		(void)store_wait(store, queue_whitelist_give_up, &intake->job, NULL);
+	}
+	return code;
+}
+
+static void apply_many(struct call *call)
+{
+	struct import *import = call->work;
+	struct whitelist_apply *apply = &import->apply;
+
+	import->intake = (struct whitelist_intake){.changes = apply->changes,
+						   .count = apply->count,
+						   .since_revision = import->plan.revision,
+						   .is_exclusive = import->conditional,
+						   .actor = apply->actor,
+						   .now = apply->now};
+	apply->job.code = take_in(call, &import->intake, &apply->job.why);
+	apply->revision = import->intake.revision;
+}
+
 static void was_planned(struct call *call)
 {
 	struct import *import = call->work;
@@ -230,7 +271,10 @@ static void was_planned(struct call *call)
 		import->apply.expect_list_revision = import->plan.revision;
 		import->apply.actor = call->caller.actor;
 		import->before = whitelist_acquire(call->api->env.whitelist);
-		call_submit(call, queue_whitelist_apply, &import->apply.job, was_applied);
+		if (import->apply.count > WHITELIST_INTAKE_LEAST)
+			call_labour(call, apply_many, was_applied);
+		else
+			call_submit(call, queue_whitelist_apply, &import->apply.job, was_applied);
 	}
 }
 

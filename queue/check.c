@@ -179,6 +179,9 @@ static const char sql_events[] =
 	"SELECT m.uid, r.id >> 16, 'has a recipient with more history than it counted'"
 	" FROM recipient r JOIN message m ON m.id = r.id >> 16 WHERE r.events <"
 	" (SELECT max(sequence) FROM history h WHERE h.recipient = r.id)" SOME;
+static const char sql_stray_line[] =
+	"SELECT NULL, NULL, 'a line of the whitelist is on its way for nobody' FROM intake_line"
+	" WHERE intake NOT IN (SELECT id FROM intake)" SOME;
 static const char sql_meta[] =
 	"SELECT NULL, NULL, 'the table meta lacks ' || column1 FROM"
 	" (VALUES('whitelist_revision'), ('next_message'), ('fault_revision'),"
@@ -193,9 +196,10 @@ static const char sql_tally[] =
 	" WHERE t.kind < 100 AND t.number <> coalesce(c.number, 0)" SOME;
 
 static const char *const relations[] = {
-	sql_no_message, sql_no_recipient, sql_staged,	sql_stray_chunk,   sql_size,   sql_state,
-	sql_due,	sql_lease,	  sql_meta,	sql_stray_history, sql_events, sql_parked,
-	sql_tally,	sql_ask,	  sql_stand_in, sql_login,
+	sql_no_message, sql_no_recipient, sql_staged, sql_stray_chunk, sql_size,
+	sql_state,	sql_due,	  sql_lease,  sql_meta,	       sql_stray_history,
+	sql_events,	sql_parked,	  sql_tally,  sql_ask,	       sql_stand_in,
+	sql_login,	sql_stray_line,
 };
 
 static void say_about(struct check *check, struct span uid, int64_t number, const char *text)

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "queue/folder.h"
+#include "queue/intake.h"
 #include "queue/lane.h"
 #include "queue/look.h"
 #include "queue/migrate.h"
@@ -122,6 +123,8 @@ static int begin_again(struct store *store, struct err *why)
 
 	if (code == ERR_OK)
 		code = settle_give_back_all(store, why);
+	if (code == ERR_OK)
+		code = intake_restore(store, why);
 	return code == ERR_OK ? screen_give_back_all(store, why) : code;
 }
 

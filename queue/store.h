@@ -34,6 +34,9 @@ struct store_options {
 	/* After the commit of a change and before its job's `done`: publish the new list. */
 	void (*on_whitelist)(void *ctx, const struct whitelist_change *changes, size_t count,
 			     int64_t revision);
+	/* The same for one that was prepared (struct whitelist_intake), which is taken. */
+	void (*on_intake)(void *ctx, void *prepared, const struct whitelist_change *changes,
+			  size_t count, int64_t revision);
 	/* The same for the fault rules: all of them, in order. */
 	void (*on_faults)(void *ctx, const struct fault *faults, size_t count);
 	void (*on_rules)(void *ctx, const struct rule *rules, size_t count);

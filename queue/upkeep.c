@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "queue/intake.h"
+
 #define CHECKPOINT_PAGES  4096 /* 16 MiB: DESIGN 4.2, measured best */
 #define BULK_BYTES	  ((int64_t)512 << 10)
 #define TRUNCATE_PAGES	  16384 /* 64 MiB */
@@ -185,6 +187,8 @@ void upkeep_after_batch(struct store *store, bool is_awaited)
 {
 	if (store->doomed->count > 0)
 		try_transaction(store, sweep);
+	if (store->has_intake)
+		intake_step(store);
 	if (is_checkpoint_due(store, is_awaited))
 		checkpoint(store, SQLITE_CHECKPOINT_PASSIVE);
 }
@@ -221,6 +225,8 @@ bool upkeep_when_idle(struct store *store)
 		return false;
 	if (store->doomed->count > 0)
 		return try_transaction(store, sweep);
+	if (store->has_intake)
+		return intake_step(store);
 	if (has_much_room(store))
 		return try_transaction(store, vacuum);
 	if (store->wal_pages >= TRUNCATE_PAGES)

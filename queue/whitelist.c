@@ -3,6 +3,7 @@
 
 #include "queue/audit.h"
 #include "queue/connection.h"
+#include "queue/intake.h"
 #include "queue/writer.h"
 
 #define ENTRY_COLUMNS                                                                              \
@@ -37,13 +38,16 @@ static void copy_strings(struct entry *entry, struct arena *arena)
 	entry->created_by = arena_strdup(arena, entry->created_by);
 }
 
-static const char sql_revision[] = "SELECT value FROM meta WHERE name = 'whitelist_revision'";
+/* --- the list as a whole ------------------------------------------------------------------ */
 
-static int read_revision(struct db *db, int64_t *revision_out, struct err *why)
+static const char sql_state[] = "SELECT value, (SELECT id FROM intake WHERE state = 2)"
+				" FROM meta WHERE name = 'whitelist_revision'";
+
+int list_state_read(struct db *db, struct list_state *state_out, struct err *why)
 {
 	struct query query;
 	bool row;
-	int code = query_begin(&query, db, sql_revision, why);
+	int code = query_begin(&query, db, sql_state, why);
 
 	if (code == ERR_OK)
 		code = query_row(&query, &row, why);
@@ -51,9 +55,24 @@ static int read_revision(struct db *db, int64_t *revision_out, struct err *why)
 		return code;
 	if (!row)
 		return err_set(why, ERR_FATAL, "the whitelist has no revision");
-	*revision_out = query_take_int(&query);
+	state_out->revision = query_take_int(&query);
+	state_out->moving = query_take_int(&query); /* NULL: 0 */
 	query_end(&query);
 	return ERR_OK;
+}
+
+static const char sql_set_revision[] =
+	"UPDATE meta SET value = ?1 WHERE name = 'whitelist_revision'";
+
+int list_revision_write(struct db *db, int64_t revision, struct err *why)
+{
+	struct query query;
+	int code = query_begin(&query, db, sql_set_revision, why);
+
+	if (code != ERR_OK)
+		return code;
+	query_give_int(&query, revision);
+	return query_run(&query, why);
 }
 
 /* --- one line of a change -------------------------------------------------------------- */
@@ -63,6 +82,7 @@ struct applying {
 	struct store *store;
 	const struct whitelist_apply *apply;
 	int64_t revision; /* the new one */
+	int64_t moving;	  /* the intake that is on its way, 0: none */
 	struct err *why;
 };
 
@@ -249,14 +269,30 @@ static int write_trail(const struct applying *a, const struct whitelist_change *
 	return query_run(&query, a->why);
 }
 
+/* What is on its way and has to do with this line is there when the line is. */
+static int settle(const struct applying *a, const struct whitelist_change *change)
+{
+	int code = ERR_OK;
+
+	if (a->moving == 0)
+		return ERR_OK;
+	if (change->operation != ENTRY_ADD)
+		code = intake_settle_entry(a->store, a->moving, change->entry.id, a->why);
+	if (code == ERR_OK && change->operation != ENTRY_REMOVE)
+		code = intake_settle_pattern(a->store, a->moving, change->entry.pattern, a->why);
+	return code;
+}
+
 static int change_one(const struct applying *a, struct whitelist_change *change)
 {
 	bool is_new = change->operation == ENTRY_ADD;
 	const char *before = NULL;
 	struct entry old = {0};
-	int code = is_new ? ERR_OK : find_old(a, change, &old);
+	int code = settle(a, change);
 
 	change->existing_id = 0;
+	if (code == ERR_OK && !is_new)
+		code = find_old(a, change, &old);
 	if (code == ERR_OK && !is_new)
 		code = audit_read(a->store, sql_json, old.id, &before, a->why);
 	if (code == ERR_OK)
@@ -266,34 +302,21 @@ static int change_one(const struct applying *a, struct whitelist_change *change)
 
 /* --- the change as a whole --------------------------------------------------------------- */
 
-static const char sql_set_revision[] =
-	"UPDATE meta SET value = ?1 WHERE name = 'whitelist_revision'";
-
-static int write_revision(const struct applying *a)
-{
-	struct query query;
-	int code = query_begin(&query, &a->store->db, sql_set_revision, a->why);
-
-	if (code != ERR_OK)
-		return code;
-	query_give_int(&query, a->revision);
-	return query_run(&query, a->why);
-}
-
 static int run_apply(struct store *store, struct store_job *job)
 {
 	struct whitelist_apply *apply = (struct whitelist_apply *)job;
 	struct applying a = {.store = store, .apply = apply, .why = &job->why};
-	int64_t present = 0;
-	int code = read_revision(&store->db, &present, &job->why);
+	struct list_state present;
+	int code = list_state_read(&store->db, &present, &job->why);
 
 	if (code != ERR_OK)
 		return code;
-	apply->revision = present;
+	apply->revision = present.revision;
 	apply->failed_at = apply->count;
-	if (apply->expect_list_revision >= 0 && apply->expect_list_revision != present)
+	if (apply->expect_list_revision >= 0 && apply->expect_list_revision != present.revision)
 		return err_set(&job->why, ERR_STALE, "the list was changed in the meantime");
-	a.revision = present + 1;
+	a.revision = present.revision + 1;
+	a.moving = present.moving;
 	for (size_t i = 0; i < apply->count; i++) {
 		code = change_one(&a, &apply->changes[i]);
 		if (code != ERR_OK) {
@@ -303,7 +326,7 @@ static int run_apply(struct store *store, struct store_job *job)
 	}
 	if (apply->count == 0)
 		return ERR_OK;
-	code = write_revision(&a);
+	code = list_revision_write(&store->db, a.revision, &job->why);
 	if (code == ERR_OK)
 		apply->revision = a.revision;
 	return code;
@@ -347,20 +370,56 @@ static int give_rows(struct query *query, bool (*row)(void *ctx, const struct en
 	return code;
 }
 
+/* While lines move the list is what stays of its table and what comes to it (schema 0017). */
+#define KEPT                                                                                       \
+	" (SELECT * FROM whitelist WHERE NOT EXISTS (SELECT 1 FROM intake_line l WHERE l.intake =" \
+	" (SELECT id FROM intake WHERE state = 2) AND l.entry = whitelist.id))"
+#define COMING                                                                                     \
+	" (SELECT l.entry AS id, l.pattern, l.kind, l.action, l.scope, l.note, l.owner,"           \
+	" coalesce(w.created_at, i.at) AS created_at, CASE WHEN w.id IS NULL THEN i.actor ELSE"    \
+	" w.created_by END AS created_by, l.expires_at, CASE WHEN w.expires_at = l.expires_at"     \
+	" THEN w.expired_at ELSE 0 END AS expired_at, coalesce(w.hits, 0) AS hits,"                \
+	" coalesce(w.last_hit_at, 0) AS last_hit_at, i.revision FROM intake i JOIN intake_line l"  \
+	" ON l.intake = i.id LEFT JOIN whitelist w ON w.id = l.entry"                              \
+	" WHERE i.state = 2 AND l.operation <> 3)"
+#define FROM_BOTH(filter)                                                                          \
+	" FROM" KEPT filter " UNION ALL SELECT" ENTRY_COLUMNS " FROM" COMING filter
+
+/* One statement of either state of things. */
+struct both {
+	const char *usual;
+	const char *moving;
+};
+
+/* Each reads in one version of the list. */
+static int begin_reading(struct store_reader *reader, const struct both *sql, struct query *query,
+			 int64_t *revision_out, struct err *why)
+{
+	struct list_state state;
+	int code = reader_begin(reader, why);
+
+	if (code == ERR_OK)
+		code = list_state_read(reader_db(reader), &state, why);
+	if (code == ERR_OK)
+		code = query_begin(query, reader_db(reader),
+				   state.moving != 0 ? sql->moving : sql->usual, why);
+	if (code == ERR_OK)
+		*revision_out = state.revision;
+	return code;
+}
+
 static const char sql_all[] = "SELECT" ENTRY_COLUMNS " FROM whitelist ORDER BY id";
+static const char sql_all_moving[] = "SELECT" ENTRY_COLUMNS FROM_BOTH("");
 
 int queue_whitelist_snapshot(struct store_reader *reader, int64_t *revision_out,
 			     bool (*row)(void *ctx, const struct entry *entry), void *ctx,
 			     struct err *why)
 {
+	static const struct both sql = {sql_all, sql_all_moving};
 	struct query query;
 	int64_t revision = 0;
-	int code = reader_begin(reader, why);
+	int code = begin_reading(reader, &sql, &query, &revision, why);
 
-	if (code == ERR_OK)
-		code = read_revision(reader_db(reader), &revision, why);
-	if (code == ERR_OK)
-		code = query_begin(&query, reader_db(reader), sql_all, why);
 	if (code == ERR_OK)
 		code = give_rows(&query, row, ctx, why);
 	reader_end(reader);
@@ -370,81 +429,84 @@ int queue_whitelist_snapshot(struct store_reader *reader, int64_t *revision_out,
 }
 
 #define CONTAINS(column) "instr(lower(coalesce(" column ", '')), lower(?3)) > 0"
+#define PAGE                                                                                       \
+	" WHERE id > ?1 AND (?3 IS NULL OR " CONTAINS("pattern") " OR " CONTAINS(                  \
+		"note") " OR " CONTAINS("owner") ") AND (?4 IS NULL OR scope = ?4)"                \
+						 " AND (?5 = 0 OR action = ?5) ORDER BY id LIMIT " \
+						 "?2"
 
-static const char sql_page[] =
-	"SELECT" ENTRY_COLUMNS " FROM whitelist WHERE id > ?1"
-	" AND (?3 IS NULL OR " CONTAINS("pattern") " OR " CONTAINS("note") " OR " CONTAINS(
-		"owner") ")"
-			 " AND (?4 IS NULL OR scope = ?4) AND (?5 = 0 OR action = ?5) ORDER BY id "
-			 "LIMIT ?2";
-
-static int read_page(struct store_reader *reader, const struct whitelist_query *filter,
-		     bool (*row)(void *ctx, const struct entry *entry), void *ctx, struct err *why)
-{
-	const char *contains = filter->contains;
-	struct query query;
-	int code = query_begin(&query, reader_db(reader), sql_page, why);
-
-	if (code != ERR_OK)
-		return code;
-	query_give_int(&query, filter->after_id);
-	query_give_int(&query, reader_limit(filter->limit));
-	query_give_text(&query, contains != NULL && contains[0] != '\0' ? contains : NULL);
-	query_give_text(&query, filter->scope);
-	query_give_int(&query, filter->action);
-	return give_rows(&query, row, ctx, why);
-}
+static const char sql_page[] = "SELECT" ENTRY_COLUMNS " FROM whitelist" PAGE;
+static const char sql_page_moving[] = "SELECT * FROM (SELECT" ENTRY_COLUMNS " FROM" KEPT PAGE
+				      ") UNION ALL SELECT * FROM (SELECT" ENTRY_COLUMNS
+				      " FROM" COMING PAGE ") ORDER BY 1 LIMIT ?2";
 
 int queue_whitelist_list(struct store_reader *reader, const struct whitelist_query *filter,
 			 int64_t *revision_out, bool (*row)(void *ctx, const struct entry *entry),
 			 void *ctx, struct err *why)
 {
+	static const struct both sql = {sql_page, sql_page_moving};
+	const char *contains = filter->contains;
+	struct query query;
 	int64_t revision = 0;
-	int code = reader_begin(reader, why);
+	int code = begin_reading(reader, &sql, &query, &revision, why);
 
-	if (code == ERR_OK)
-		code = read_revision(reader_db(reader), &revision, why);
-	if (code == ERR_OK)
-		code = read_page(reader, filter, row, ctx, why);
+	if (code == ERR_OK) {
+		query_give_int(&query, filter->after_id);
+		query_give_int(&query, reader_limit(filter->limit));
+		query_give_text(&query, contains != NULL && contains[0] != '\0' ? contains : NULL);
+		query_give_text(&query, filter->scope);
+		query_give_int(&query, filter->action);
+		code = give_rows(&query, row, ctx, why);
+	}
 	reader_end(reader);
 	if (code == ERR_OK)
 		*revision_out = revision;
 	return code;
 }
 
+#define ONE " WHERE id = ?1"
+
+static const char sql_get_moving[] = "SELECT" ENTRY_COLUMNS FROM_BOTH(ONE);
+
 int queue_whitelist_get(struct store_reader *reader, int64_t id,
 			bool (*row)(void *ctx, const struct entry *entry), void *ctx,
 			struct err *why)
 {
+	static const struct both sql = {sql_get, sql_get_moving};
 	struct query query;
 	struct entry entry;
-	bool found;
-	int code = query_begin(&query, reader_db(reader), sql_get, why);
+	int64_t revision;
+	bool found = false;
+	int code = begin_reading(reader, &sql, &query, &revision, why);
 
-	if (code != ERR_OK)
+	if (code == ERR_OK) {
+		query_give_int(&query, id);
+		code = query_row(&query, &found, why);
+	}
+	if (found) {
+		take_entry(&query, &entry);
+		row(ctx, &entry);
+		query_end(&query);
+	}
+	reader_end(reader);
+	if (code != ERR_OK || found)
 		return code;
-	query_give_int(&query, id);
-	code = query_row(&query, &found, why);
-	if (code != ERR_OK)
-		return code;
-	if (!found)
-		return err_set(why, ERR_NOT_FOUND, "there is no entry %lld", (long long)id);
-	take_entry(&query, &entry);
-	row(ctx, &entry);
-	query_end(&query);
-	return ERR_OK;
+	return err_set(why, ERR_NOT_FOUND, "there is no entry %lld", (long long)id);
 }
 
-static const char sql_match[] = "SELECT" ENTRY_COLUMNS
-				" FROM whitelist WHERE pattern = ?1 AND scope = ?2 AND action = ?3";
+#define SAME " WHERE pattern = ?1 AND scope = ?2 AND action = ?3"
 
-static int match_one(struct db *db, const struct whitelist_match *match, size_t i, struct err *why)
+static const char sql_match[] = "SELECT" ENTRY_COLUMNS " FROM whitelist" SAME;
+static const char sql_match_moving[] = "SELECT" ENTRY_COLUMNS FROM_BOTH(SAME);
+
+static int match_one(struct db *db, const char *sql, const struct whitelist_match *match, size_t i,
+		     struct err *why)
 {
 	const struct entry *wanted = match->wanted(match->ctx, i);
 	struct entry present;
 	struct query query;
 	bool found = false;
-	int code = query_begin(&query, db, sql_match, why);
+	int code = query_begin(&query, db, sql, why);
 
 	if (code != ERR_OK)
 		return code;
@@ -465,15 +527,16 @@ static int match_one(struct db *db, const struct whitelist_match *match, size_t 
 int queue_whitelist_match(struct store_reader *reader, const struct whitelist_match *match,
 			  int64_t *revision_out, struct err *why)
 {
-	int64_t revision = 0;
+	struct list_state state;
 	int code = reader_begin(reader, why);
 
 	if (code == ERR_OK)
-		code = read_revision(reader_db(reader), &revision, why);
+		code = list_state_read(reader_db(reader), &state, why);
 	for (size_t i = 0; code == ERR_OK && i < match->count; i++)
-		code = match_one(reader_db(reader), match, i, why);
+		code = match_one(reader_db(reader),
+				 state.moving != 0 ? sql_match_moving : sql_match, match, i, why);
 	reader_end(reader);
 	if (code == ERR_OK)
-		*revision_out = revision;
+		*revision_out = state.revision;
 	return code;
 }

@@ -67,6 +67,44 @@ struct whitelist_apply {
 };
 void queue_whitelist_apply(struct store *store, struct store_job *job);
 
+/*
+ * A change of very many lines, with nobody in its way: written in steps that
+ * nobody sees, in force by one short commit as one revision, whole or not at
+ * all. Its lines then move to their place in the store's own time; every
+ * reader and every other change sees them as if they were there.
+ *
+ *   queue_whitelist_write until written == count   (ids of ADD lines are set)
+ *   queue_whitelist_commit until !again            (again: lines of an earlier one still move)
+ *   or queue_whitelist_give_up, which cannot fail for good: what is left is swept
+ *
+ * A REPLACE keeps pattern, scope and action. ERR_STALE: a line no longer fits
+ * the list as it is; or, of commit, what the lines touch was changed since
+ * `since_revision`, or anything was and `is_exclusive` is set.
+ */
+struct whitelist_intake {
+	struct store_job job; /* first */
+	struct whitelist_change *changes;
+	size_t count;
+	int64_t since_revision; /* of the list that the changes were made from */
+	bool is_exclusive;
+	const char *actor;
+	int64_t now;
+	void *prepared;	  /* for on_intake (queue/store.h); taken with ERR_OK and !again */
+	size_t written;	  /* out; 0 at first */
+	bool again;	  /* out */
+	int64_t revision; /* out: of the list afterwards */
+
+	int64_t id;	 /* private; 0 at first */
+	int64_t next_id; /* private */
+	int64_t begun;	 /* private: not committed yet */
+	size_t reached;	 /* private */
+};
+void queue_whitelist_write(struct store *store, struct store_job *job);
+void queue_whitelist_commit(struct store *store, struct store_job *job);
+void queue_whitelist_give_up(struct store *store, struct store_job *job);
+/* Changes of more lines than this are worth it: fewer hold the writer for some milliseconds. */
+#define WHITELIST_INTAKE_LEAST 1000
+
 /* Add to the hit counters; changes no revision. */
 struct entry_hits {
 	int64_t id;
@@ -88,12 +126,13 @@ void queue_whitelist_hits(struct store *store, struct store_job *job);
 struct whitelist_expire {
 	struct store_job job; /* first */
 	int64_t now;
-	size_t expired;	 /* out: how many were over now */
-	int64_t next_at; /* out: when the next one will be, 0: none */
+	size_t expired;	 /* out: how many were over now; some at a time */
+	int64_t next_at; /* out: when the next one will be, or was; 0: none */
 };
 void queue_whitelist_expire(struct store *store, struct store_job *job);
 
-/* Reading (queue/reader.h). Return false from `row` to stop. Strings live during the call. */
+/* Reading (queue/reader.h). Return false from `row` to stop. Strings live during the call. In no
+ * order. */
 int queue_whitelist_snapshot(struct store_reader *reader, int64_t *revision_out,
 			     bool (*row)(void *ctx, const struct entry *entry), void *ctx,
 			     struct err *why);

@@ -1,5 +1,6 @@
 /* queue/whitelist_life.c - what becomes of entries that nobody changes: hits, and expiry */
 #include "queue/audit.h"
+#include "queue/intake.h"
 #include "queue/whitelist.h"
 #include "queue/writer.h"
 
@@ -11,12 +12,17 @@ static const char sql_hits[] =
 static int run_hits(struct store *store, struct store_job *job)
 {
 	const struct whitelist_hits *request = (const struct whitelist_hits *)job;
-	int code = ERR_OK;
+	struct list_state list;
+	int code = list_state_read(&store->db, &list, &job->why);
 
 	for (size_t i = 0; code == ERR_OK && i < request->count; i++) {
 		struct query query;
 
-		code = query_begin(&query, &store->db, sql_hits, &job->why);
+		if (list.moving != 0)
+			code = intake_settle_entry(store, list.moving, request->hits[i].id,
+						   &job->why);
+		if (code == ERR_OK)
+			code = query_begin(&query, &store->db, sql_hits, &job->why);
 		if (code != ERR_OK)
 			break;
 		query_give_int(&query, request->hits[i].id);
@@ -36,7 +42,10 @@ void queue_whitelist_hits(struct store *store, struct store_job *job)
 
 /* --- what time does ------------------------------------------------------------------------- */
 
-#define IS_OVER "expires_at > 0 AND expired_at = 0 AND expires_at <= ?1"
+/* Some at a time: all entries of an import may end together. */
+#define IS_OVER                                                                                    \
+	"id IN (SELECT id FROM whitelist WHERE expires_at > 0 AND expired_at = 0"                  \
+	" AND expires_at <= ?1 ORDER BY expires_at LIMIT 500)"
 
 static const char sql_trail_expired[] =
 	"INSERT INTO audit(at, actor, action, subject, before, after, entry)"
@@ -60,6 +69,7 @@ static int run_at(struct store *store, const char *sql, int64_t now, struct err 
 static int run_expire(struct store *store, struct store_job *job)
 {
 	struct whitelist_expire *expire = (struct whitelist_expire *)job;
+	struct list_state list;
 	struct query query;
 	int code = run_at(store, sql_trail_expired, expire->now, &job->why);
 
@@ -68,7 +78,15 @@ static int run_expire(struct store *store, struct store_job *job)
 	expire->expired = code == ERR_OK ? (size_t)sqlite3_changes64(store->db.handle) : 0;
 	if (code == ERR_OK)
 		code = query_begin(&query, &store->db, sql_next_expiry, &job->why);
-	return code == ERR_OK ? query_only_int(&query, 0, &expire->next_at, &job->why) : code;
+	if (code == ERR_OK)
+		code = query_only_int(&query, 0, &expire->next_at, &job->why);
+	if (code == ERR_OK)
+		code = list_state_read(&store->db, &list, &job->why);
+	/* Lines on their way are looked at when they have arrived. */
+	if (code == ERR_OK && list.moving != 0 &&
+	    (expire->next_at == 0 || expire->next_at > expire->now))
+		expire->next_at = expire->now + 1;
+	return code;
 }
 
 static const struct store_verb verb_expire = {.name = "expire", .run = run_expire};

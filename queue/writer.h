@@ -99,6 +99,7 @@ struct store {
 	bool unsynced;		 /* SQLite was told synchronous=NORMAL, else FULL */
 	struct arena *scratch;	 /* strings shown to on_whitelist and done, for one batch */
 	struct doomed *doomed;	 /* messages whose chunks are to be removed in time */
+	bool has_intake;	 /* lines of the list that are on their way (queue/intake.h) */
 	int wal_pages;		 /* in the log after the last commit */
 	int copied_pages;	 /* of them in the database already */
 	bool log_is_copied;	 /* all of them: the next commit may begin the log anew */

@@ -89,6 +89,7 @@ static int start_store(struct daemon *daemon, struct err *why)
 		.on_due = on_due,
 		.on_ask = on_ask,
 		.on_whitelist = daemon_on_whitelist,
+		.on_intake = daemon_on_intake,
 		.on_faults = daemon_on_faults,
 		.on_rules = daemon_on_rules,
 		.ctx = daemon,

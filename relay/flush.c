@@ -8,6 +8,7 @@
 
 #define HITS_AT_ONCE 512
 #define SEEN_ROUNDS  16
+#define END_ROUNDS   16
 
 /* Of all three: the store reports its own failures, and the next round tries again. */
 
@@ -50,19 +51,28 @@ void daemon_expects_expiry(struct daemon *daemon, const struct entry *entry)
 }
 
 /* Judged it is at every look-up; this is for the next start, should the clock be set back. */
-static void write_expired(struct daemon *daemon)
+static bool write_some_expired(struct daemon *daemon)
 {
 	struct whitelist_expire expire = {.now = clock_steady_wall_ms()};
 	int64_t next = atomic_load(&daemon->next_expiry);
 
 	if (expire.now < next)
-		return;
+		return false;
 	/* What is published from now on lowers it again. */
 	atomic_store(&daemon->next_expiry, INT64_MAX);
 	if (store_wait(daemon->store, queue_whitelist_expire, &expire.job, NULL) != ERR_OK)
 		lower_next_expiry(daemon, next);
 	else if (expire.next_at != 0)
 		lower_next_expiry(daemon, expire.next_at);
+	return expire.expired > 0;
+}
+
+static void write_expired(struct daemon *daemon)
+{
+	int rounds = 0;
+
+	while (rounds < END_ROUNDS && write_some_expired(daemon))
+		rounds++;
 }
 
 void daemon_write_down(struct daemon *daemon)

@@ -84,6 +84,8 @@ int daemon_selftest(struct daemon *daemon, struct err *why);
 int daemon_load_lists(struct daemon *daemon, struct err *why);
 void daemon_on_whitelist(void *ctx, const struct whitelist_change *changes, size_t count,
 			 int64_t revision);
+void daemon_on_intake(void *ctx, void *prepared, const struct whitelist_change *changes,
+		      size_t count, int64_t revision);
 void daemon_on_faults(void *ctx, const struct fault *faults, size_t count);
 void daemon_on_rules(void *ctx, const struct rule *rules, size_t count);
 void daemon_publish_rows(struct daemon *daemon, const struct config *config);

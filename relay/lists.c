@@ -31,15 +31,31 @@ static void publish_rules(struct daemon *daemon, enum published_source source,
 			  LOG_I("rows", bad));
 }
 
+static void expect_expiries(struct daemon *daemon, const struct whitelist_change *changes,
+			    size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (changes[i].operation != ENTRY_REMOVE)
+			daemon_expects_expiry(daemon, &changes[i].entry);
+}
+
 void daemon_on_whitelist(void *ctx, const struct whitelist_change *changes, size_t count,
 			 int64_t revision)
 {
 	struct daemon *daemon = ctx;
 
 	whitelist_publish(daemon->whitelist, changes, count, revision);
-	for (size_t i = 0; i < count; i++)
-		if (changes[i].operation != ENTRY_REMOVE)
-			daemon_expects_expiry(daemon, &changes[i].entry);
+	expect_expiries(daemon, changes, count);
+}
+
+void daemon_on_intake(void *ctx, void *prepared, const struct whitelist_change *changes,
+		      size_t count, int64_t revision)
+{
+	struct daemon *daemon = ctx;
+	struct whitelist_prepared *list = prepared;
+
+	whitelist_publish_prepared(daemon->whitelist, &list, revision);
+	expect_expiries(daemon, changes, count);
 }
 
 void daemon_on_faults(void *ctx, const struct fault *faults, size_t count)

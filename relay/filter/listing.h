@@ -34,8 +34,8 @@ bool listing_format_find(struct span name, enum listing_format *format_out);
 /* text, csv and json. */
 bool listing_format_is_written(enum listing_format format);
 
-#define LISTING_BYTES_MAX    ((size_t)32 * 1024 * 1024)
-#define LISTING_ENTRIES_MAX  ((size_t)100 * 1000)
+#define LISTING_BYTES_MAX    ((size_t)128 * 1024 * 1024)
+#define LISTING_ENTRIES_MAX  ((size_t)1000 * 1000)
 #define LISTING_MISTAKES_MAX 100 /* are told; reading ends there */
 #define LISTING_NOTE_MAX     1000
 #define LISTING_OWNER_MAX    200

@@ -376,7 +376,7 @@ static bool should_fold(const struct layer *below, const struct layer *top)
 {
 	size_t lines = layer_lines(below) + layer_lines(top);
 
-	return layer_lines(below) < TINY_LINES ||
+	return (layer_lines(below) < TINY_LINES && lines <= SMALL_LINES) ||
 	       (layer_lines(top) >= TINY_LINES && lines <= SMALL_LINES);
 }
 
@@ -397,12 +397,23 @@ static size_t fold(const struct whitelist *list, const struct whitelist_snapshot
 	return left;
 }
 
+/* With `change`. `top` goes on top of the lowest `left` layers. */
+static void put_on_top(struct whitelist *list, size_t left, struct layer *top, int64_t revision,
+		       size_t size)
+{
+	struct shared_layer **layers = mem_array(left + 1, sizeof(*layers));
+
+	memcpy(layers, list->current->layers, left * sizeof(*layers));
+	layers[left] = share(top);
+	put_in_force(list, snapshot_new(list, layers, left + 1, revision, size));
+	mem_free(layers);
+}
+
 void whitelist_publish(struct whitelist *list, const struct whitelist_change *changes, size_t count,
 		       int64_t revision)
 {
 	struct layer *top = layer_of_changes(list, changes, count);
 	const struct whitelist_snapshot *current;
-	struct shared_layer **layers;
 	size_t size;
 	size_t left;
 
@@ -410,12 +421,48 @@ void whitelist_publish(struct whitelist *list, const struct whitelist_change *ch
 	current = list->current; /* it stays: only a holder of `change` replaces it */
 	size = size_with(current, top);
 	left = fold(list, current, &top);
-	layers = mem_array(left + 1, sizeof(*layers));
-	memcpy(layers, current->layers, left * sizeof(*layers));
-	layers[left] = share(top);
-	put_in_force(list, snapshot_new(list, layers, left + 1, revision, size));
-	mem_free(layers);
+	put_on_top(list, left, top, revision, size);
 	pthread_mutex_unlock(&list->change);
+}
+
+struct whitelist_prepared {
+	struct layer *layer;
+	size_t before; /* entries without it, and with it */
+	size_t after;
+};
+
+struct whitelist_prepared *whitelist_prepare(struct whitelist *list,
+					     const struct whitelist_change *changes, size_t count)
+{
+	struct whitelist_prepared *prepared = mem_zalloc(sizeof(*prepared));
+	const struct whitelist_snapshot *snapshot = whitelist_acquire(list);
+
+	prepared->layer = layer_of_changes(list, changes, count);
+	prepared->before = snapshot->size;
+	prepared->after = size_with(snapshot, prepared->layer);
+	whitelist_release(&snapshot);
+	return prepared;
+}
+
+void whitelist_prepared_free(struct whitelist_prepared **prepared)
+{
+	if (*prepared == NULL)
+		return;
+	layer_free((*prepared)->layer);
+	mem_free(*prepared);
+	*prepared = NULL;
+}
+
+/* Folding and counting take as long as there are lines: the list's own thread merges it soon. */
+void whitelist_publish_prepared(struct whitelist *list, struct whitelist_prepared **prepared,
+				int64_t revision)
+{
+	pthread_mutex_lock(&list->change);
+	put_on_top(list, list->current->layer_count, (*prepared)->layer, revision,
+		   list->current->size - (*prepared)->before + (*prepared)->after);
+	pthread_mutex_unlock(&list->change);
+	(*prepared)->layer = NULL;
+	whitelist_prepared_free(prepared);
 }
 
 /* The caller's is the only reference: its layers get theirs as if it were put in force. */

@@ -130,8 +130,8 @@ def test_import_refuses(lists, relay):
     lists.load("a@x.test", headers={"If-Match": '"999"'}, want=412)
     lists.load("a@x.test expires_at=2020-01-01T00:00:00Z")
     assert verdicts(relay, ["a@x.test"]) == {"a@x.test": False}
-    too_many = "".join("u%d.test\n" % i for i in range(100001))
-    assert "100000" in lists.load(too_many, want=400)["errors"][0]["detail"]
+    too_many = "".join("u%d.test\n" % i for i in range(1000001))
+    assert "1000000" in lists.load(too_many, want=400)["errors"][0]["detail"]
 
 
 def test_a_token_of_a_scope_stays_in_it(lists, relay):
@@ -383,8 +383,8 @@ def meanwhile(work, ask):
 
 
 def test_others_are_not_held_up(lists, relay):
-    """Reading and comparing as many entries as may be happens beside the threads that answer
-    others. Only the writer is busy for a while: mail that arrives then waits for its 250."""
+    """Reading and comparing very many entries happens beside the threads that answer others; they
+    are written in steps, and mail that arrives goes between."""
     count = 20000 if SANITIZED else 100000
     text = "".join("user%d@example%d.test note=\"entry %d\"\n" % (i, i % 1000, i)
                    for i in range(count))
@@ -399,4 +399,5 @@ def test_others_are_not_held_up(lists, relay):
             lambda: client.send("shop@example.com", ["nobody@else.test"], b"Subject: x\r\n\r\n"))
     assert done["added"] == count
     print("import of %d: %.2f s; mail meanwhile %s" % (count, sum(times), told))
-    assert SANITIZED or times[-1] < 20
+    assert len(times) > 20  # it is one after the other: in one piece they all wait for the first
+    assert SANITIZED or times[-1] < 5

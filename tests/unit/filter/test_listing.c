@@ -277,7 +277,7 @@ START_TEST(limits)
 			 ERR_OK);
 	ck_assert_uint_eq(told.count, 1);
 	ck_assert_uint_eq(told.line, 4);
-	buf_init(&text, LISTING_BYTES_MAX + 2);
+	buf_init(&text, LISTING_BYTES_MAX + 64);
 	for (int i = 0; i < 500; i++)
 		(void)buf_append_text(&text, "no pattern\n");
 	ck_assert_ptr_null(listing_of(LISTING_TEXT, buf_span(&text), false, &told));

@@ -46,6 +46,47 @@ static size_t size_of(struct whitelist *list)
 	return size;
 }
 
+static void publish_ahead(struct whitelist *list, const struct whitelist_change *changes,
+			  size_t count, int64_t revision)
+{
+	struct whitelist_prepared *prepared = whitelist_prepare(list, changes, count);
+
+	whitelist_publish_prepared(list, &prepared, revision);
+	ck_assert_ptr_null(prepared);
+}
+
+/* Made ready by somebody else, it says the same as one that is published in one go. */
+START_TEST(a_change_that_was_prepared)
+{
+	struct whitelist *list = whitelist_new();
+	struct whitelist_prepared *prepared;
+	struct whitelist_change changes[] = {{.operation = ENTRY_REPLACE},
+					     {.operation = ENTRY_REMOVE},
+					     {.operation = ENTRY_ADD}};
+	struct pattern patterns[2];
+
+	publish_row(list, ENTRY_ADD, &(struct list_row){"a@x.test", .id = 1}, 1);
+	publish_row(list, ENTRY_ADD, &(struct list_row){"b@x.test", .id = 2}, 2);
+	changes[0].entry = list_entry(&(struct list_row){"aa@x.test", .id = 1}, &patterns[0]);
+	changes[1].entry.id = 2;
+	changes[2].entry = list_entry(&(struct list_row){"c@x.test", .id = 3}, &patterns[1]);
+	prepared = whitelist_prepare(list, changes, 4);
+	ck_assert_int_eq(entry_for(list, "b@x.test", REASON_ALLOWED), 2);
+	whitelist_prepared_free(&prepared);
+	ck_assert_int_eq(entry_for(list, "b@x.test", REASON_ALLOWED), 2);
+	publish_ahead(list, changes, 4, 3); /* 9: a row that never was in force */
+	ck_assert_uint_eq(size_of(list), 2);
+	entry_for(list, "a@x.test", REASON_NOT_LISTED);
+	entry_for(list, "b@x.test", REASON_NOT_LISTED);
+	ck_assert_int_eq(entry_for(list, "aa@x.test", REASON_ALLOWED), 1);
+	ck_assert_int_eq(entry_for(list, "c@x.test", REASON_ALLOWED), 3);
+	remove_id(list, 3, 4);
+	entry_for(list, "c@x.test", REASON_NOT_LISTED);
+	ck_assert_uint_eq(size_of(list), 1);
+	whitelist_free(&list);
+}
+END_TEST
+
 /* S154, S155: what is removed matches nothing from the next verdict on */
 START_TEST(changes_are_in_force_at_once)
 {
@@ -421,7 +462,7 @@ START_TEST(load_beside_a_merge)
 }
 END_TEST
 
-UNIT_MAIN("filter/whitelist", a_preview_is_in_force_nowhere, changes_are_in_force_at_once,
-	  several_lines_for_one_id, bad_rows_never_match, a_bad_row_that_may_deny_denies_everything,
-	  allow_all_is_seen_through_layers, hits_are_counted_once, readers_see_whole_versions,
-	  load_beside_a_merge)
+UNIT_MAIN("filter/whitelist", a_change_that_was_prepared, a_preview_is_in_force_nowhere,
+	  changes_are_in_force_at_once, several_lines_for_one_id, bad_rows_never_match,
+	  a_bad_row_that_may_deny_denies_everything, allow_all_is_seen_through_layers,
+	  hits_are_counted_once, readers_see_whole_versions, load_beside_a_merge)

@@ -199,6 +199,8 @@ static const struct {
 	{"UPDATE recipient SET state = 9, due_at = NULL, login = '' WHERE id = 65536",
 	 "a finished recipient that keeps a login for its next hop"},
 	{"UPDATE tally SET number = 7 WHERE kind = 2", " recipients in state 2, 7 were counted"},
+	{"INSERT INTO intake_line VALUES(1, 1, 1, 'a@b.test', 1, 1, '', NULL, NULL, 0)",
+	 "a line of the whitelist is on its way for nobody"},
 };
 
 START_TEST(contradictions_are_named)
