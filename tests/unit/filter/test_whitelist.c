@@ -62,7 +62,8 @@ START_TEST(a_change_that_was_prepared)
 	struct whitelist_prepared *prepared;
 	struct whitelist_change changes[] = {{.operation = ENTRY_REPLACE},
 					     {.operation = ENTRY_REMOVE},
-					     {.operation = ENTRY_ADD}};
+					     {.operation = ENTRY_ADD},
+					     {.operation = ENTRY_REMOVE, .entry = {.id = 9}}};
 	struct pattern patterns[2];
 
 	publish_row(list, ENTRY_ADD, &(struct list_row){"a@x.test", .id = 1}, 1);
