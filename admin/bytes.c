@@ -129,6 +129,12 @@ static bool is_recipient(const struct message_view *view, const char *text)
 	return false;
 }
 
+/* What is asked for. */
+struct sent {
+	const struct new_message *m;
+	const char *recipient; /* whose copy; NULL: that of whoever is on its way */
+};
+
 /* The chunks that hold the header section. */
 static int read_section(struct call *call, const struct new_message *m, struct buf *out,
 			struct err *why)
@@ -148,44 +154,74 @@ static int read_section(struct call *call, const struct new_message *m, struct b
 	return code;
 }
 
-/* With the tags of the rules in force. */
-static struct policy_options policy_for(struct call *call, const struct new_message *m,
-					struct span section, const struct policy_options *policy)
+/* What the rules in force say of it; NULL: there are none. They live in the call. */
+static const struct rule_matches *ask_rules(struct call *call, const struct new_message *m,
+					    struct span section, const struct edition **edition_out)
 {
 	struct rules *rules = call->api->env.rules;
-	const struct edition *edition;
-	struct policy_options tagged;
 	struct rule_facts facts;
 	struct address sender;
 
+	*edition_out = NULL;
 	if (rules == NULL || !rules_are_on(rules))
-		return *policy;
+		return NULL;
 	facts = act_facts(m, &sender);
 	facts.section = section;
-	edition = rules_acquire(rules);
-	tagged = rule_policy(rule_match(edition, &facts, call->arena), policy, call->arena);
-	published_release(&edition);
-	return tagged;
+	*edition_out = rules_acquire(rules);
+	return rule_match(*edition_out, &facts, call->arena);
+}
+
+/* Who gets it by a rule; `recipient`, when there is one, as if it was on its way. */
+static int find_let_out(struct call *call, const struct sent *sent, struct outbound_case *at,
+			const struct rule_matches *rules, struct err *why)
+{
+	const struct judge_case judge = {
+		.list = at->list, .scope = at->scope, .now = at->now, .rules = rules};
+	const struct addressee *rows = NULL;
+	struct addressee *all;
+	size_t count = 0;
+	int code;
+
+	if (!let_out_may_be(rules))
+		return ERR_OK;
+	code = queue_message_addressees(call_reader(call), &sent->m->id, call->arena, &rows, &count,
+					why);
+	if (code != ERR_OK)
+		return code;
+	all = arena_array(call->arena, count + 1, sizeof(*all));
+	for (size_t i = 0; i < count; i++)
+		all[i] = rows[i];
+	if (sent->recipient != NULL)
+		all[count++] = (struct addressee){.address = sent->recipient, .released = true};
+	at->let_out = let_out_find(&judge, all, count, call->arena);
+	return ERR_OK;
 }
 
 /* As relay/deliver/worker.c writes it. */
-static int write_header(struct call *call, const struct new_message *m, struct span section,
-			struct buf *out)
+static int write_header(struct call *call, const struct sent *sent, struct span section,
+			struct buf *out, struct err *why)
 {
 	const struct admin_env *env = &call->api->env;
 	const struct policy_options *in_force = env->ops->policy_acquire(env->ctx);
-	const struct policy_options policy = policy_for(call, m, section, in_force);
+	const struct edition *edition;
+	const struct rule_matches *rules = ask_rules(call, sent->m, section, &edition);
+	const struct policy_options policy =
+		rules != NULL ? rule_policy(rules, in_force, call->arena) : *in_force;
 	struct outbound_case at = {.policy = &policy,
 				   .list = whitelist_acquire(env->whitelist),
-				   .scope = span_of(m->scope),
+				   .scope = span_of(sent->m->scope),
 				   .now = clock_steady_wall_ms(),
-				   .header_parsed = m->header_parsed};
+				   .header_parsed = sent->m->header_parsed};
 	struct outbound_count count;
-	int code = buf_append_text(out, m->received_field);
+	int code = find_let_out(call, sent, &at, rules, why);
 
-	if (code == ERR_OK)
-		code = outbound_header(&at, span_of(m->added_fields), section, out, &count);
+	if (code == ERR_OK &&
+	    (buf_append_text(out, sent->m->received_field) != ERR_OK ||
+	     outbound_header(&at, span_of(sent->m->added_fields), section, out, &count) != ERR_OK))
+		code = err_set(why, ERR_LIMIT, "the header section grows too large");
 	whitelist_release(&at.list);
+	if (edition != NULL)
+		published_release(&edition);
 	env->ops->policy_release(env->ctx, in_force);
 	return code;
 }
@@ -209,18 +245,18 @@ static int look_at_end(struct call *call, const struct new_message *m, struct bu
 	return code;
 }
 
-static int prepare(struct call *call, const struct new_message *m, struct bytes *bytes,
-		   struct err *why)
+static int prepare(struct call *call, const struct sent *sent, struct bytes *bytes, struct err *why)
 {
+	const struct new_message *m = sent->m;
 	struct buf section;
 	int code;
 
 	buf_init(&section, OUTBOUND_SECTION_MAX + BODY_CHUNK_BYTES);
 	code = read_section(call, m, &section, why);
-	if (code == ERR_OK &&
-	    write_header(call, m, span_first(buf_span(&section), (size_t)m->header_size),
-			 &bytes->front) != ERR_OK)
-		code = err_set(why, ERR_LIMIT, "the header section grows too large");
+	if (code == ERR_OK)
+		code = write_header(call, sent,
+				    span_first(buf_span(&section), (size_t)m->header_size),
+				    &bytes->front, why);
 	if (code == ERR_OK)
 		code = look_at_end(call, m, &section, &bytes->ends_line, why);
 	buf_release(&section);
@@ -247,7 +283,7 @@ void handle_message_sent(struct call *call)
 		return;
 	}
 	bytes = bytes_new(call, &view.m, view.m.header_size);
-	code = prepare(call, &view.m, bytes, &why);
+	code = prepare(call, &(struct sent){&view.m, recipient}, bytes, &why);
 	if (code == ERR_OK) {
 		reply_bytes(call, bytes);
 		return;

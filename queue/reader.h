@@ -79,6 +79,18 @@ struct message_view {
 int queue_message_show(struct store_reader *reader, const struct ulid *id, struct arena *arena,
 		       struct message_view *view_out, struct err *why);
 
+/*
+ * Who of a message has it or is on the way to it (queued, deferred,
+ * delivering, delivered). Also ERR_OK when there is no such message: nobody.
+ */
+struct addressee {
+	const char *address;
+	bool released; /* a person let it go */
+};
+int queue_message_addressees(struct store_reader *reader, const struct ulid *id,
+			     struct arena *arena, const struct addressee **rows_out,
+			     size_t *count_out, struct err *why);
+
 /* Newest first, keyset: give the last id seen as `before` for the next page. Limits: 0 means 100,
  * at most 10,000. */
 struct message_query {

@@ -89,8 +89,31 @@ static int look_for_8bit(struct worker *w, struct err *why)
 	return code;
 }
 
-/* By the list that is in force now (DESIGN 5). */
-static int write_header(struct worker *w)
+/*
+ * Who gets the message because a rule overrides the list. What the rules said
+ * while they were other ones does not count (relay/deliver/guard.c).
+ */
+static int find_let_out(struct worker *w, const struct whitelist_snapshot *list,
+			struct arena *arena, const struct let_out **set_out, struct err *why)
+{
+	const struct job *job = w->order.job;
+	struct judge_case at = job_case(job->options, job->message, list, clock_steady_wall_ms());
+	const struct addressee *rows;
+	size_t count;
+	int code;
+
+	*set_out = NULL;
+	at.rules = job->rules.matches;
+	if (!let_out_may_be(at.rules) || !job_rules_hold(&job->rules, w->rules))
+		return ERR_OK;
+	code = queue_message_addressees(w->reader, &job->message->id, arena, &rows, &count, why);
+	if (code == ERR_OK)
+		*set_out = let_out_find(&at, rows, count, arena);
+	return code;
+}
+
+/* By the list and the rules that are in force now (DESIGN 5). */
+static int write_header(struct worker *w, struct err *why)
 {
 	struct job *job = w->order.job;
 	const struct claimed_message *m = job->message;
@@ -100,12 +123,15 @@ static int write_header(struct worker *w)
 				   .scope = span_of(m->scope),
 				   .now = clock_steady_wall_ms(),
 				   .header_parsed = m->header_parsed};
-	int code = buf_append_text(&job->header, m->received_field);
+	struct arena *scratch = arena_new();
+	int code = find_let_out(w, at.list, scratch, &at.let_out, why);
 
-	if (code == ERR_OK)
-		code = outbound_header(&at, span_of(m->added_fields),
-				       span_first(buf_span(&w->chunk), w->at), &job->header,
-				       &job->rewritten);
+	if (code == ERR_OK &&
+	    (buf_append_text(&job->header, m->received_field) != ERR_OK ||
+	     outbound_header(&at, span_of(m->added_fields), span_first(buf_span(&w->chunk), w->at),
+			     &job->header, &job->rewritten) != ERR_OK))
+		code = err_set(why, ERR_LIMIT, "the header section grows too large");
+	arena_free(&scratch);
 	w->revision = whitelist_revision(at.list);
 	w->header_at_ms = clock_mono_ms();
 	whitelist_release(&at.list);
@@ -116,6 +142,7 @@ static bool is_fresh(struct worker *w)
 {
 	const struct whitelist_snapshot *list = whitelist_acquire(w->whitelist);
 	bool fresh = whitelist_revision(list) == w->revision &&
+		     job_rules_hold(&w->order.job->rules, w->rules) &&
 		     clock_mono_ms() - w->header_at_ms < HEADER_FRESH_MS;
 
 	whitelist_release(&list);
@@ -128,10 +155,12 @@ static bool is_fresh(struct worker *w)
  */
 static int write_header_again(struct worker *w)
 {
+	struct err ignored;
+
 	if (is_fresh(w))
 		return ERR_OK;
 	buf_clear(&w->order.job->header);
-	return write_header(w);
+	return write_header(w, &ignored);
 }
 
 /* Read as far as the header section goes and write the header of the copy that leaves. */
@@ -160,8 +189,9 @@ static int prepare(struct worker *w, struct err *why)
 	w->at = (size_t)m->header_size;
 	w->left = m->size - m->header_size;
 	job_rules_prepare(&job->rules, w->rules, m, span_first(buf_span(&w->chunk), w->at));
-	if (write_header(w) < 0)
-		return err_set(why, ERR_LIMIT, "the header section grows too large");
+	code = write_header(w, why);
+	if (code != ERR_OK)
+		return code;
 	job->body_size = w->left;
 	atomic_store(&job->header_ready, true);
 	return ERR_OK;

@@ -90,7 +90,8 @@ bool defang_allows(const struct defang *at, const struct address *address)
 		return (address->form == ADDRESS_PLAIN || address->form == ADDRESS_LISTED_ONLY) &&
 		       is_harmless_local(span_of(address->local));
 	verdict_judge(at->list, address, at->scope, at->now, &verdict);
-	return verdict.kind == VERDICT_DELIVER;
+	return verdict.kind == VERDICT_DELIVER ||
+	       (verdict_is_unlisted(&verdict) && let_out_holds(at->let_out, address));
 }
 
 /* What cannot even be an envelope address is not on any list. */

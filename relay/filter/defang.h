@@ -8,6 +8,7 @@
 
 #include "base/buf.h"
 #include "base/span.h"
+#include "relay/filter/let_out.h"
 #include "relay/filter/whitelist.h"
 #include "relay/mail/address.h"
 
@@ -19,6 +20,7 @@
 /* Who is asked, and what becomes of what is not allowed. */
 struct defang {
 	const struct whitelist_snapshot *list;
+	const struct let_out *let_out; /* NULL: nobody */
 	struct span scope;
 	int64_t now; /* clock_steady_wall_ms() */
 	bool strip;  /* it is taken away; else it is rewritten */
@@ -50,7 +52,10 @@ int defang_mailto(const struct defang *at, struct span name, struct span body, b
 
 /* --- for defang.c and mailto.c ---------------------------------------------------------- */
 
-/* The list allows it, or it is harmless: at DEFANG_DOMAIN. */
+/*
+ * The list allows it, it is harmless (at DEFANG_DOMAIN), or it gets the
+ * message by a rule; what the list denies does not, whatever a rule said before.
+ */
 bool defang_allows(const struct defang *at, const struct address *address);
 /*
  * "local=domain@blocked.invalid", with a hash in front of the `@` where that is too long or not

@@ -204,6 +204,7 @@ static int write_covered(struct copy *copy, const struct field *field)
 {
 	const struct outbound_case *at = copy->at;
 	const struct defang defang = {.list = at->list,
+				      .let_out = at->let_out,
 				      .scope = at->scope,
 				      .now = at->now,
 				      .strip = at->policy->header_policy == HEADER_POLICY_STRIP};

@@ -8,6 +8,7 @@
 
 #include "base/buf.h"
 #include "base/span.h"
+#include "relay/filter/let_out.h"
 #include "relay/filter/policy.h"
 #include "relay/filter/whitelist.h"
 
@@ -30,6 +31,8 @@ struct outbound_case {
 	 * policy; for a message that is quoted in another.
 	 */
 	const struct whitelist_snapshot *list;
+	/* Who gets this message without an entry of the list; NULL: nobody. */
+	const struct let_out *let_out;
 	struct span scope;
 	int64_t now;	    /* clock_steady_wall_ms() */
 	bool header_parsed; /* false: no address field of it is believed (DESIGN 4.8) */

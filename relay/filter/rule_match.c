@@ -423,6 +423,17 @@ bool rule_decide(const struct rule_matches *matches, const struct address *recip
 	return false;
 }
 
+bool rule_may_override(const struct rule_matches *matches)
+{
+	for (size_t i = 0; i < matches->rules->count; i++) {
+		const struct rule_item *item = edition_item(matches->rules, i);
+
+		if (item->rule.overrides_whitelist && matches->truths[i] == TRUTH_YES)
+			return true;
+	}
+	return false;
+}
+
 bool rule_may_allow(const struct rule_matches *matches, const struct address *recipient)
 {
 	for (size_t i = 0; i < matches->rules->count; i++) {

@@ -67,6 +67,8 @@ const struct rule_matches *rule_match_only(const struct edition *rules, size_t i
 bool rule_decide(const struct rule_matches *matches, const struct address *recipient, bool released,
 		 struct verdict *verdict);
 
+/* The message meets what some rule that overrides_whitelist asks of it. */
+bool rule_may_override(const struct rule_matches *matches);
 /* A rule that overrides_whitelist may let it leave, as far as is known. */
 bool rule_may_allow(const struct rule_matches *matches, const struct address *recipient);
 

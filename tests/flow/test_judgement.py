@@ -1,13 +1,35 @@
 """One judgement for every way in and out (DESIGN P1): what is judged, of whom, and what it says."""
 
+import threading
+
 import pytest
 
 from daemon import Smtp, wait_for
+from nexthop import Conversation, NextHop
 
 ALICE = "alice@example.com"
 BOB = "bob@else.test"
 SENDER = "app@shop.test"
 BODY = b"Subject: order\r\n\r\nhello\r\n"
+
+
+class Waiting(NextHop):
+    """It says nothing to DATA before `go` is set."""
+
+    def __init__(self):
+        self.asked = threading.Event()
+        self.go = threading.Event()
+        super().__init__()
+
+    def converse(self, connection, number):
+        return WaitingConversation(self, connection, number)
+
+
+class WaitingConversation(Conversation):
+    def on_data(self):
+        self.hop.asked.set()
+        self.hop.go.wait(30)
+        super().on_data()
 
 
 def send(relay, recipients, content=BODY):
@@ -39,3 +61,86 @@ def test_s113_a_source_route_does_not_keep_the_plain_form_from_being_judged(rela
     answer = relay.post("/messages/%s/release" % number, want=(409,)).json
     assert "already" in answer["detail"] or "delivered" in answer["detail"], answer
     assert hop.offered == [ALICE]
+
+
+# --- who is let out by a rule ------------------------------------------------------------------
+
+PASS = b"X-Pass: 1\r\n"
+
+
+def override(relay, **members):
+    return relay.post("/rules", {"name": "out", "action": "deliver", "overrides_whitelist": True,
+                                 "headers": [{"name": "X-Pass"}], **members}).json["id"]
+
+
+def as_sent(relay, number, recipient=None):
+    path = "/api/v1/messages/%s/sent" % number
+    answer = relay.request("GET", path + ("?recipient=" + recipient if recipient else ""))
+    assert answer.status == 200, answer.body
+    return answer.body
+
+
+def test_who_is_let_out_by_a_rule_is_an_addressee(relay, hop):
+    """P5: that very mailbox keeps its name in the header of that message, and nobody else does."""
+    relay.allow(ALICE)
+    override(relay, recipient="else.test")
+    to = (b" Alice <alice@example.com>,\r\n Bob <bob@ELSE.test>, <carl@else.test>, eve@evil.test,\r\n"
+          b" \"bob\"@else.test, Bob@else.test\r\n")
+    fields = b"From: x@shop.test\r\nTo:" + to
+    both = [ALICE, BOB]
+    number = send(relay, both, PASS + fields + BODY)
+    relay.wait_states(number, {ALICE: "delivered", BOB: "delivered"})
+    copy, = hop.snapshot()
+    written = copy.content.split(b"\r\nX-Stagepost-Original-To")[0].split(b"\r\nTo:")[1]
+    assert b"alice@example.com" in written and b"<bob@ELSE.test>" in written
+    # By the rule he might get it; he does not. Nor does another spelling of the mailbox.
+    for stranger in (b"carl@else", b"eve@evil", b'"bob"@else', b"Bob@else"):
+        assert stranger not in written, written
+    assert as_sent(relay, number) == copy.content == as_sent(relay, number, BOB)
+    # All are addressees: nothing is changed.
+    plain = b"From: x@shop.test\r\nTo: bob@else.test, alice@example.com\r\n"
+    number = send(relay, both, PASS + plain + BODY)
+    relay.wait_states(number, {ALICE: "delivered", BOB: "delivered"})
+    assert hop.snapshot()[-1].content.endswith(b"\r\n" + PASS + plain + BODY)
+
+
+def test_only_while_the_rule_is_there_and_only_in_that_message(relay, hop):
+    relay.allow(ALICE)
+    number = override(relay, recipient="else.test")
+    fields = b"From: x@shop.test\r\nTo: bob@else.test\r\n"
+    # Not let out in this message: the rule is not met, or he is no recipient.
+    for recipients, extra in (([ALICE, BOB], b""), ([ALICE], PASS)):
+        one = send(relay, recipients, extra + fields + BODY)
+        wait_for(lambda one=one: relay.states(one)[ALICE] == "delivered", "it to leave")
+        assert b"\r\nTo: \"bob at else.test (blocked)\"" in hop.snapshot()[-1].content
+    # A deny entry is stronger.
+    relay.post("/whitelist", {"pattern": "bob@else.test", "action": "deny"})
+    one = send(relay, [ALICE, BOB], PASS + fields + BODY)
+    relay.wait_states(one, {ALICE: "delivered", BOB: "dropped"})
+    assert b"<bob=else.test@blocked.invalid>" in hop.snapshot()[-1].content
+    relay.remove(relay.get("/whitelist?q=bob")["items"][0]["id"])
+    one = send(relay, [ALICE, BOB], PASS + fields + BODY)
+    relay.wait_states(one, {ALICE: "delivered", BOB: "delivered"})
+    assert as_sent(relay, one) == hop.snapshot()[-1].content
+    assert b"\r\nTo: bob@else.test\r\n" in as_sent(relay, one)
+    assert relay.request("DELETE", "/api/v1/rules/%d" % number).status == 204
+    assert b"bob=else.test@blocked.invalid" in as_sent(relay, one)
+
+
+def test_a_rule_that_goes_before_the_header_is_sent(make_daemon):
+    """The rules of the moment in which the next hop wants the message count."""
+    hop = Waiting()
+    try:
+        relay = make_daemon(hop.address)
+        relay.allow(ALICE)
+        rule = override(relay, recipient="else.test")
+        number = send(relay, [ALICE, BOB],
+                      PASS + b"From: x@shop.test\r\nTo: bob@else.test\r\n" + BODY)
+        assert hop.asked.wait(30)
+        assert relay.request("DELETE", "/api/v1/rules/%d" % rule).status == 204
+        hop.go.set()
+        relay.wait_states(number, {ALICE: "delivered", BOB: "delivered"})
+        assert b"bob=else.test@blocked.invalid" in hop.snapshot()[0].content
+    finally:
+        hop.go.set()
+        hop.close()

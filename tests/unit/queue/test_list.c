@@ -156,6 +156,43 @@ START_TEST(messages_come_with_numbers_and_recipients_when_asked)
 END_TEST
 
 /* Every message once, also when others arrive between two pages. */
+/* Who has it or is on the way to it; who is kept is nobody's addressee. */
+START_TEST(addressees)
+{
+	static const int states[] = {STATE_QUEUED, STATE_DELIVERING, STATE_DEFERRED,
+				     STATE_DELIVERED};
+	struct arena *arena = arena_new();
+	const struct addressee *found = NULL;
+	struct fixture f;
+	struct ulid id, other;
+	size_t count = 7;
+
+	fixture_open(&f);
+	id = accept_as(&f, STATE_COUNT, STATE_DROPPED);
+	(void)accept_as(&f, 2, STATE_QUEUED);
+	fixture_close(&f);
+	/* r1 in state 1, r2 in state 2, ... */
+	run_sql(f.dir, "UPDATE recipient SET state = CAST(substr(address, 2) AS INTEGER), released "
+		       "= id & 1"
+		       " WHERE state = 8 AND address <> 'r0@example.com'");
+	fixture_reopen(&f);
+	ck_assert_int_eq(queue_message_addressees(f.reader, &id, arena, &found, &count, NULL),
+			 ERR_OK);
+	ck_assert_uint_eq(count, 4);
+	for (size_t i = 0; i < count; i++) {
+		ck_assert_str_eq(found[i].address,
+				 arena_printf(arena, "r%d@example.com", states[i]));
+		ck_assert_int_eq(found[i].released, states[i] & 1);
+	}
+	ck_assert_int_eq(ulid_parse(span_of("00000000000000000000000001"), &other), ERR_OK);
+	ck_assert_int_eq(queue_message_addressees(f.reader, &other, arena, &found, &count, NULL),
+			 ERR_OK);
+	ck_assert_uint_eq(count, 0);
+	fixture_remove(&f);
+	arena_free(&arena);
+}
+END_TEST
+
 START_TEST(pages_by_key)
 {
 	struct message_query query = {.limit = 7};
@@ -201,5 +238,5 @@ START_TEST(pages_by_key)
 }
 END_TEST
 
-UNIT_MAIN("queue/list", every_filter, messages_come_with_numbers_and_recipients_when_asked,
-	  pages_by_key)
+UNIT_MAIN("queue/list", every_filter, addressees,
+	  messages_come_with_numbers_and_recipients_when_asked, pages_by_key)

@@ -288,6 +288,7 @@ START_TEST(S267_no_page_sorts_or_scans)
 	struct message_query messages = {.limit = 5};
 	struct whitelist_query entries = {.limit = 5};
 	struct arena *arena = arena_new();
+	const struct addressee *addressees;
 	struct recipient_row *rows;
 	struct message_view *views;
 	struct fixture f;
@@ -304,6 +305,9 @@ START_TEST(S267_no_page_sorts_or_scans)
 			 ERR_OK);
 	ck_assert_int_eq(queue_recipient_list(f.reader, &recipients, arena, &rows, &count, NULL),
 			 ERR_OK);
+	ck_assert_int_eq(queue_message_addressees(f.reader, &id, arena, &addressees, &count, NULL),
+			 ERR_OK);
+	ck_assert_uint_eq(count, 1);
 	ck_assert_int_eq(
 		queue_whitelist_list(f.reader, &entries, &revision, ignore_entry, NULL, NULL),
 		ERR_OK);
