@@ -16,21 +16,56 @@
 /* --- the judgement that release must pass (P1) ---------------------------------------------------
  */
 
-/* In the writer thread, with the list in force at that moment. */
-static bool judge_now(void *ctx, const char *text, const char *scope, struct ruling *ruling_out)
+/* NULL with `known` false: its message went, or came, meanwhile. */
+static const struct rule_matches *matches_of(const struct release_judge *judge, int64_t recipient,
+					     bool *known_out)
 {
-	struct release_judge *judge = ctx;
-	struct judge_case at = {.scope = span_of(scope), .rules = judge->rules, .released = true};
-	struct address address;
-	struct verdict verdict;
-	struct err why;
+	size_t low = 0, high = judge->count;
 
-	if (address_parse(span_of(text), &address, &why) != ERR_OK)
+	*known_out = true;
+	if (judge->rules == NULL || judge->rows == NULL)
+		return judge->of_all;
+	while (low < high) {
+		size_t at = low + (high - low) / 2;
+
+		if (judge->rows[at].recipient.id > recipient)
+			low = at + 1;
+		else
+			high = at;
+	}
+	*known_out = low < judge->count && judge->rows[low].recipient.id == recipient &&
+		     judge->of_row[low] != NULL;
+	return *known_out ? judge->of_row[low] : NULL;
+}
+
+bool release_judge_verdict(const struct release_judge *judge, const struct act_subject *subject,
+			   struct verdict *verdict_out)
+{
+	struct judge_case at = {.scope = span_of(subject->scope), .released = true};
+	struct address address;
+	struct err why;
+	bool known;
+
+	at.rules = matches_of(judge, subject->recipient, &known);
+	if (!known || address_parse(span_of(subject->address), &address, &why) != ERR_OK)
 		return false;
 	at.list = whitelist_acquire(judge->whitelist);
 	at.now = clock_steady_wall_ms();
-	judge_address(&at, &address, &verdict);
+	judge_address(&at, &address, verdict_out);
 	whitelist_release(&at.list);
+	return true;
+}
+
+/* In the writer thread, with the list in force at that moment. */
+static bool judge_now(void *ctx, const struct act_subject *subject, struct ruling *ruling_out)
+{
+	struct release_judge *judge = ctx;
+	struct verdict verdict;
+
+	if (!release_judge_verdict(judge, subject, &verdict)) {
+		ruling_out->reason = "its address or its message can't be read";
+		return false;
+	}
 	*ruling_out = judge_ruling(&verdict, judge->arena);
 	return verdict.kind == VERDICT_DELIVER;
 }
@@ -43,15 +78,103 @@ const struct act_judge *release_judge_init(struct release_judge *judge, struct w
 	return &judge->ops;
 }
 
+void release_judge_release(struct release_judge *judge)
+{
+	if (judge->rules != NULL)
+		published_release(&judge->rules);
+}
+
+/* False: there are no rules to ask. */
+static bool begin_asking(struct call *call, struct release_judge *judge)
+{
+	struct rules *rules = call->api->env.rules;
+
+	if (rules == NULL || !rules_are_on(rules))
+		return false;
+	judge->rules = rules_acquire(rules);
+	return true;
+}
+
+/* Within its limits the header lies in the first chunk. */
+static int read_section(struct call *call, const struct new_message *m, struct buf *chunk,
+			struct rule_facts *facts, struct err *why)
+{
+	int code = ERR_OK;
+
+	if (!facts->header_known || m->size == 0)
+		return ERR_OK;
+	code = queue_body_read(call_reader(call), &m->id, 0, chunk, why);
+	facts->header_known = m->header_size <= (int64_t)chunk->len;
+	facts->section = span_first(buf_span(chunk), (size_t)m->header_size);
+	return code;
+}
+
+/* What the rules say of a message; *matches_out is NULL when it is gone. */
+static int ask_about(struct call *call, struct release_judge *judge, const struct ulid *id,
+		     const struct rule_matches **matches_out, struct err *why)
+{
+	struct new_message m;
+	struct rule_facts facts;
+	struct address sender;
+	struct buf chunk;
+	int code = queue_message_read(call_reader(call), id, judge->arena, &m, why);
+
+	*matches_out = NULL;
+	if (code != ERR_OK)
+		return code == ERR_NOT_FOUND ? ERR_OK : code;
+	facts = act_facts(&m, &sender);
+	buf_init(&chunk, BODY_CHUNK_BYTES);
+	if (rules_ask_header(judge->rules))
+		code = read_section(call, &m, &chunk, &facts, why);
+	if (code == ERR_OK)
+		*matches_out = rule_match(judge->rules, &facts, judge->arena);
+	buf_release(&chunk);
+	return code == ERR_NOT_FOUND ? ERR_OK : code;
+}
+
+int release_judge_ask(struct call *call, struct release_judge *judge, const struct ulid *message,
+		      struct err *why)
+{
+	return begin_asking(call, judge) ? ask_about(call, judge, message, &judge->of_all, why)
+					 : ERR_OK;
+}
+
+int release_judge_ask_rows(struct call *call, struct release_judge *judge,
+			   const struct recipient_row *rows, size_t count, struct err *why)
+{
+	int code = ERR_OK;
+
+	if (!begin_asking(call, judge))
+		return ERR_OK;
+	judge->rows = rows;
+	judge->count = count;
+	judge->of_row = arena_array(judge->arena, count + 1, sizeof(const struct rule_matches *));
+	for (size_t i = 0; code == ERR_OK && i < count; i++) {
+		const struct ulid *id = &rows[i].recipient.message;
+
+		if (i > 0 && ulid_equal(id, &rows[i - 1].recipient.message))
+			judge->of_row[i] = judge->of_row[i - 1];
+		else
+			code = ask_about(call, judge, id, &judge->of_row[i], why);
+	}
+	return code;
+}
+
 /* --- the request
  * ------------------------------------------------------------------------------------ */
 
 struct work {
 	struct act act;
 	struct release_judge judge;
-	const struct edition
-		*rules; /* held while the job is with the store; NULL: none are asked */
 };
+
+static void forget(struct call *call)
+{
+	struct work *work = call->work;
+
+	if (work != NULL)
+		release_judge_release(&work->judge);
+}
 
 /* False: replied. A message of another scope is none at all for a caller that is limited to one. */
 static bool find_id(struct call *call, struct ulid *id_out)
@@ -138,8 +261,6 @@ static void act_done(struct call *call)
 	struct work *work = call->work;
 	const struct act *act = &work->act;
 
-	if (work->rules != NULL)
-		published_release(&work->rules);
 	if (act->job.code != ERR_OK) {
 		call_error(call, act->job.code, &act->job.why);
 		return;
@@ -162,39 +283,13 @@ struct rule_facts act_facts(const struct new_message *m, struct address *sender)
 				   .header_known = m->header_parsed};
 }
 
-/* What the rules in force say of the message; one that can't be read is found out by the job. */
-static void ask_rules(struct call *call, struct work *work)
-{
-	struct rules *rules = call->api->env.rules;
-	struct store_reader *reader;
-	struct message_view view;
-	struct rule_facts facts;
-	struct address sender;
-	struct buf chunk;
-	struct err why;
-
-	if (rules == NULL || !rules_are_on(rules))
-		return;
-	reader = call_reader(call);
-	if (queue_message_show(reader, &work->act.message, call->arena, &view, &why) != ERR_OK)
-		return;
-	facts = act_facts(&view.m, &sender);
-	buf_init(&chunk, BODY_CHUNK_BYTES);
-	/* Within its limits the header lies in the first chunk. */
-	if (view.m.size > 0 &&
-	    queue_body_read(reader, &work->act.message, 0, &chunk, &why) != ERR_OK)
-		facts.header_known = false;
-	facts.section = span_first(buf_span(&chunk), (size_t)view.m.header_size);
-	work->rules = rules_acquire(rules);
-	work->judge.rules = rule_match(work->rules, &facts, call->arena);
-	buf_release(&chunk);
-}
-
 static void act_on(struct call *call, enum transition transition)
 {
 	struct work *work = arena_zalloc(call->arena, sizeof(*work));
 
 	bool releases = transition == TRANSITION_RELEASE;
+	struct err why;
+	int code;
 
 	call_only_members(call, releases ? "recipients reason to" : "recipients reason");
 	read_recipients(call, &work->act);
@@ -207,10 +302,13 @@ static void act_on(struct call *call, enum transition transition)
 	work->act.actor = call->caller.actor;
 	work->act.now = clock_wall_ms();
 	work->act.judge = release_judge_init(&work->judge, call->api->env.whitelist, call->arena);
-	if (releases)
-		ask_rules(call, work);
 	call->work = work;
-	call_submit(call, queue_act, &work->act.job, act_done);
+	call->forget = forget;
+	code = releases ? release_judge_ask(call, &work->judge, &work->act.message, &why) : ERR_OK;
+	if (code != ERR_OK)
+		call_error(call, code, &why);
+	else
+		call_submit(call, queue_act, &work->act.job, act_done);
 }
 
 void handle_message_retry(struct call *call)

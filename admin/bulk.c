@@ -35,12 +35,25 @@ static void fail(struct call *call, struct bulk *bulk, int code, const struct er
 	finish(call, bulk, true);
 }
 
+void bulk_forget(struct bulk *bulk)
+{
+	if (bulk == NULL)
+		return;
+	release_judge_release(&bulk->judge);
+	arena_free(&bulk->judge.arena);
+}
+
+static void forget(struct call *call)
+{
+	bulk_forget(call->work);
+}
+
 static void step_done(struct call *call)
 {
 	struct bulk *bulk = call->work;
 	const struct act_step *done = &bulk->step;
 
-	arena_free(&bulk->judge.arena);
+	bulk_forget(bulk);
 	if (done->job.code != ERR_OK) {
 		fail(call, bulk, done->job.code, &done->job.why);
 		return;
@@ -61,6 +74,25 @@ static void step_done(struct call *call)
 		step(call, bulk);
 }
 
+/* The next page, and what a release of it is judged by. */
+static int take_page(struct call *call, struct bulk *bulk, size_t *count_out, struct err *why)
+{
+	struct rules *rules = call->api->env.rules;
+	struct recipient_row *rows;
+	int code;
+
+	(void)release_judge_init(&bulk->judge, call->api->env.whitelist, arena_new());
+	if (bulk->transition != TRANSITION_RELEASE || rules == NULL || !rules_are_on(rules))
+		return queue_recipient_ids(call_reader(call), &bulk->query, bulk->ids, count_out,
+					   why);
+	code = queue_recipient_list(call_reader(call), &bulk->query, bulk->judge.arena, &rows,
+				    count_out, why);
+	for (size_t i = 0; code == ERR_OK && i < *count_out; i++)
+		bulk->ids[i] = rows[i].recipient.id;
+	return code == ERR_OK ? release_judge_ask_rows(call, &bulk->judge, rows, *count_out, why)
+			      : code;
+}
+
 static void step(struct call *call, struct bulk *bulk)
 {
 	size_t left = bulk->limit > 0 ? bulk->limit - bulk->seen : ACT_STEP_MAX;
@@ -69,7 +101,9 @@ static void step(struct call *call, struct bulk *bulk)
 	int code;
 
 	bulk->query.limit = left < ACT_STEP_MAX ? left : ACT_STEP_MAX;
-	code = queue_recipient_ids(call_reader(call), &bulk->query, bulk->ids, &count, &why);
+	code = take_page(call, bulk, &count, &why);
+	if (code != ERR_OK || count == 0)
+		bulk_forget(bulk);
 	if (code != ERR_OK) {
 		fail(call, bulk, code, &why);
 		return;
@@ -78,19 +112,18 @@ static void step(struct call *call, struct bulk *bulk)
 		finish(call, bulk, false);
 		return;
 	}
-	bulk->step = (struct act_step){
-		.transition = bulk->transition,
-		.actor = call->caller.actor,
-		.reason = bulk->reason,
-		.now = clock_wall_ms(),
-		.judge = release_judge_init(&bulk->judge, call->api->env.whitelist, arena_new()),
-		.to = bulk->to,
-		.recipients = bulk->ids,
-		.count = count,
-		.states = bulk->query.states,
-		.entry = bulk->entry,
-		.about = bulk->seen == 0 ? bulk->about : NULL};
-	call->work = bulk;
+	bulk->step = (struct act_step){.transition = bulk->transition,
+				       .actor = call->caller.actor,
+				       .reason = bulk->reason,
+				       .now = clock_wall_ms(),
+				       .judge = &bulk->judge.ops,
+				       .to = bulk->to,
+				       .recipients = bulk->ids,
+				       .count = count,
+				       .states = bulk->query.states,
+				       .entry = bulk->entry,
+				       .dry = bulk->dry,
+				       .about = bulk->seen == 0 ? bulk->about : NULL};
 	call_submit(call, queue_act_step, &bulk->step.job, step_done);
 }
 
@@ -99,5 +132,8 @@ void bulk_run(struct call *call, struct bulk *bulk)
 	if (bulk->query.states == 0)
 		bulk->query.states = bulk_states(bulk->transition);
 	bulk->until_ms = clock_mono_ms() + bulk->time_ms;
+	call->work = bulk;
+	if (call->forget == NULL)
+		call->forget = forget;
 	step(call, bulk);
 }

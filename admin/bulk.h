@@ -18,6 +18,7 @@ struct bulk {
 	const char *reason;	      /* the person's own words, or NULL */
 	const char *to;		      /* RELEASE: to this mailbox instead; canonical or NULL */
 	int64_t entry;		      /* RELEASE: only what this entry lets go; 0: any */
+	bool dry;		      /* nothing is done, and what would be is counted */
 	size_t limit;		      /* at most so many are looked at; 0: all, as time permits */
 	int64_t time_ms;	      /* no new step begins after so long; there is always one */
 	const char *about;	      /* the filter as JSON, for the audit; or NULL */
@@ -37,8 +38,13 @@ struct bulk {
 	int64_t until_ms;
 };
 
-/* Acts, then calls `then`, which answers the call; perhaps before it returns. Uses call->work. */
+/*
+ * Acts, then calls `then`, which answers the call; perhaps before it returns.
+ * Uses call->work, and call->forget where the caller has not set it.
+ */
 void bulk_run(struct call *call, struct bulk *bulk);
+/* At the end of the call (call.forget), and before its judge is begun anew. NULL: nothing. */
+void bulk_forget(struct bulk *bulk);
 /* The states that a transition is for: 1U << STATE_X of each. */
 unsigned bulk_states(enum transition transition);
 

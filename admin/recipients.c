@@ -95,59 +95,100 @@ static void read_bulk(struct call *call, struct bulk *bulk)
 /* --- what would happen ---------------------------------------------------------------------------
  */
 
-static json_t *judged(const struct bulk *bulk, const struct recipient_row *row,
-		      const struct whitelist_snapshot *list)
+static json_t *judged(const struct bulk *bulk, const struct release_judge *judge,
+		      const struct recipient_row *row)
 {
-	const struct judge_case at = {
-		.list = list, .scope = span_of(row->scope), .now = clock_steady_wall_ms()};
-	const char *text = bulk->to != NULL ? bulk->to : row->recipient.address;
-	struct address address;
+	const struct act_subject subject = {.recipient = row->recipient.id,
+					    .address = bulk->to != NULL ? bulk->to
+									: row->recipient.address,
+					    .scope = row->scope};
 	struct verdict verdict;
-	struct err why;
 
-	if (address_parse(span_of(text), &address, &why) != ERR_OK)
-		return json_null();
-	judge_address(&at, &address, &verdict);
-	return view_verdict(&verdict);
+	return release_judge_verdict(judge, &subject, &verdict) ? view_verdict(&verdict)
+								: json_null();
 }
 
-static json_t *view_rows(struct call *call, const struct bulk *bulk,
-			 const struct recipient_row *rows, size_t count)
+/* The first ones; of a release with what is said of each. */
+static int view_first(struct call *call, const struct bulk *bulk, json_t **items_out,
+		      struct err *why)
 {
-	const struct whitelist_snapshot *list = whitelist_acquire(call->api->env.whitelist);
-	json_t *items = json_array();
+	struct recipient_query query = bulk->query;
+	struct release_judge judge;
+	struct recipient_row *rows;
+	size_t count = 0;
+	int code;
 
-	for (size_t i = 0; i < count; i++) {
+	(void)release_judge_init(&judge, call->api->env.whitelist, call->arena);
+	query.limit = bulk->limit > 0 && bulk->limit < SHOWN ? bulk->limit : SHOWN;
+	code = queue_recipient_list(call_reader(call), &query, call->arena, &rows, &count, why);
+	if (code == ERR_OK && bulk->transition == TRANSITION_RELEASE)
+		code = release_judge_ask_rows(call, &judge, rows, count, why);
+	*items_out = json_array();
+	for (size_t i = 0; code == ERR_OK && i < count; i++) {
 		json_t *item = view_recipient_row(&rows[i]);
 
 		if (bulk->transition == TRANSITION_RELEASE)
-			(void)json_object_set_new(item, "judged", judged(bulk, &rows[i], list));
-		(void)json_array_append_new(items, item);
+			(void)json_object_set_new(item, "judged", judged(bulk, &judge, &rows[i]));
+		(void)json_array_append_new(*items_out, item);
 	}
-	whitelist_release(&list);
-	return items;
+	release_judge_release(&judge);
+	return code;
 }
 
+static const char *next_of(const struct bulk *bulk, char next[CURSOR_TEXT_SIZE])
+{
+	cursor_format_id(CURSOR_RECIPIENTS, bulk->query.before_id, next);
+	return bulk->more ? next : NULL;
+}
+
+/* What would be done, and the first of those that were asked about. */
+static void reply_dry(struct call *call, struct bulk *bulk)
+{
+	char next[CURSOR_TEXT_SIZE];
+	json_t *items = bulk->ctx;
+
+	bulk->ctx = NULL;
+	if (bulk->code != ERR_OK) {
+		json_decref(items);
+		call_error(call, bulk->code, &bulk->why);
+		return;
+	}
+	call_reply(call, 200,
+		   json_pack("{s:b, s:I, s:I, s:s?, s:s?, s:o}", "dry_run", 1, "count",
+			     (json_int_t)(bulk->changed + bulk->wished), "refused",
+			     (json_int_t)bulk->refused, "detail",
+			     bulk->refused > 0 ? bulk->refusal.text : NULL, "next",
+			     next_of(bulk, next), "items", items));
+}
+
+static void forget_dry(struct call *call)
+{
+	struct bulk *bulk = call->work;
+
+	bulk_forget(bulk);
+	json_decref(bulk->ctx);
+}
+
+/* By the same steps, each taken back: only what would be done is counted (queue/act.h). */
 static void dry_run(struct call *call, struct bulk *bulk)
 {
-	struct recipient_row *rows;
-	int64_t total = 0;
-	size_t count = 0;
+	json_t *items = NULL;
 	struct err why;
 	int code;
 
 	bulk->query.states = bulk_states(bulk->transition);
-	bulk->query.limit = SHOWN;
-	code = queue_recipient_count(call_reader(call), &bulk->query, &total, &why);
-	if (code == ERR_OK)
-		code = queue_recipient_list(call_reader(call), &bulk->query, call->arena, &rows,
-					    &count, &why);
-	if (code != ERR_OK)
+	code = view_first(call, bulk, &items, &why);
+	if (code != ERR_OK) {
+		json_decref(items);
 		call_error(call, code, &why);
-	else
-		call_reply(call, 200,
-			   json_pack("{s:b, s:I, s:o}", "dry_run", 1, "count", (json_int_t)total,
-				     "items", view_rows(call, bulk, rows, count)));
+		return;
+	}
+	bulk->dry = true;
+	bulk->then = reply_dry;
+	bulk->ctx = items;
+	call->work = bulk;
+	call->forget = forget_dry;
+	bulk_run(call, bulk);
 }
 
 /* --- what happened -------------------------------------------------------------------------------
@@ -162,13 +203,12 @@ static void reply(struct call *call, struct bulk *bulk)
 		call_error(call, bulk->code, &bulk->why);
 		return;
 	}
-	cursor_format_id(CURSOR_RECIPIENTS, bulk->query.before_id, next);
 	call_reply(call, bulk->wished > 0 ? 202 : 200,
 		   json_pack("{s:I, s:I, s:I, s:I, s:s?, s:s?, s:o}", "changed",
 			     (json_int_t)bulk->changed, "wished", (json_int_t)bulk->wished,
 			     "refused", (json_int_t)bulk->refused, "passed",
 			     (json_int_t)bulk->passed, "detail", detail, "next",
-			     bulk->more ? next : NULL, "delivery", delivery_view(call->api)));
+			     next_of(bulk, next), "delivery", delivery_view(call->api)));
 }
 
 static void act_on(struct call *call, enum transition transition)

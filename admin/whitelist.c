@@ -214,9 +214,10 @@ static const char *part_of_address(struct call *call, const struct entry *entry)
 
 static void forget_release(struct call *call)
 {
-	const struct bulk *bulk = call->work;
+	struct bulk *bulk = call->work;
 	struct change *change = bulk->ctx;
 
+	bulk_forget(bulk);
 	whitelist_release(&change->before);
 }
 

@@ -217,7 +217,7 @@ static int ask(struct tool *tool, const struct tally *tally, const json_t *body,
 
 static void print_dry_run(const struct tool *tool, const struct tally *tally, const json_t *answer)
 {
-	long long total = tool_number(answer, "count");
+	long long total = tool_number(answer, "count") + tool_number(answer, "refused");
 	json_t *item;
 	size_t i;
 
@@ -225,7 +225,8 @@ static void print_dry_run(const struct tool *tool, const struct tally *tally, co
 		tool_print_json(tool, answer);
 		return;
 	}
-	printf("%s: %lld would be asked for\n", tally->verb, total);
+	printf("%s: %lld would be done, %lld refused\n", tally->verb, tool_number(answer, "count"),
+	       tool_number(answer, "refused"));
 	json_array_foreach(json_object_get(answer, "items"), i, item)
 	{
 		const json_t *judged = json_object_get(item, "judged");
@@ -241,6 +242,32 @@ static void print_dry_run(const struct tool *tool, const struct tally *tally, co
 		printf("and %lld more\n", total - (long long)i);
 }
 
+static void add_number(json_t *to, const json_t *from, const char *name)
+{
+	(void)json_object_set_new(to, name,
+				  json_integer(tool_number(to, name) + tool_number(from, name)));
+}
+
+/* The daemon stops after some seconds and says where: what it says from there on is added. */
+static int add_rest(struct tool *tool, const struct tally *tally, json_t *body, json_t *answer)
+{
+	int ends = TOOL_OK;
+
+	while (ends == TOOL_OK && json_is_string(json_object_get(answer, "next"))) {
+		json_t *more;
+
+		(void)set_text(body, "after", tool_text(answer, "next"));
+		ends = ask(tool, tally, body, &more);
+		if (ends != TOOL_OK)
+			break;
+		add_number(answer, more, "count");
+		add_number(answer, more, "refused");
+		(void)json_object_set(answer, "next", json_object_get(more, "next"));
+		json_decref(more);
+	}
+	return ends;
+}
+
 static int try_all(struct tool *tool, const struct source_filter *filter, struct tally *tally)
 {
 	json_t *body = write_filter(filter, tally);
@@ -250,13 +277,19 @@ static int try_all(struct tool *tool, const struct source_filter *filter, struct
 	if (body == NULL)
 		return TOOL_USAGE;
 	(void)json_object_set_new(body, "dry_run", json_true());
+	if (filter->limit != 0)
+		(void)json_object_set_new(body, "limit", json_integer((json_int_t)filter->limit));
 	ends = ask(tool, tally, body, &answer);
+	if (ends == TOOL_OK) {
+		if (filter->limit == 0)
+			ends = add_rest(tool, tally, body, answer);
+		if (ends == TOOL_OK) {
+			print_dry_run(tool, tally, answer);
+			ends = tool_number(answer, "count") > 0 ? TOOL_OK : TOOL_NO;
+		}
+		json_decref(answer);
+	}
 	json_decref(body);
-	if (ends != TOOL_OK)
-		return ends;
-	print_dry_run(tool, tally, answer);
-	ends = tool_number(answer, "count") > 0 ? TOOL_OK : TOOL_NO;
-	json_decref(answer);
 	return ends;
 }
 
@@ -373,7 +406,7 @@ static int run_cancel(struct tool *tool, int argc, char **argv)
 #define ACT_HELP                                                                                   \
 	"  --all           every recipient it can be done to, that the filters below let\n"        \
 	"                  through\n" FILTER_HELP "  --limit N       at most N, newest first\n"    \
-	"  --dry-run       how many these are, and the first ones; nothing is done\n"              \
+	"  --dry-run       how many it would be done to, and the first ones; nothing is done\n"    \
 	"\nExit status 1 when a recipient refuses (its state does not allow it) or none "          \
 	"matches.\n"
 

@@ -11,13 +11,20 @@
 #include "queue/state.h"
 #include "queue/store.h"
 
+/* Who would get a message that is released, and what is known of that message. */
+struct act_subject {
+	int64_t recipient;   /* its number (queue_recipient_ids) */
+	const char *address; /* of the recipient, or act.to */
+	const char *scope;
+};
+
 /*
  * The judgement that release must pass before anything moves. Called in the
  * writer thread for each recipient; fills the ruling (strings live as long
  * as ctx says) and returns true when it may be queued. NULL judge: release is refused.
  */
 struct act_judge {
-	bool (*judge)(void *ctx, const char *address, const char *scope, struct ruling *ruling_out);
+	bool (*judge)(void *ctx, const struct act_subject *subject, struct ruling *ruling_out);
 	void *ctx;
 };
 
@@ -53,7 +60,8 @@ void queue_act(struct store *store, struct store_job *job);
  * what is asked of many. A step is one short stretch of the writer, so that
  * accepting goes on in between. Each is looked at again here: one that is in
  * none of `states` any more is passed by, and a release is judged now.
- * ERR_OK also when nothing changed.
+ * ERR_OK also when nothing changed. Dry: nothing is done, and what would have
+ * been is counted.
  */
 #define ACT_STEP_MAX 128
 struct act_step {
@@ -67,7 +75,8 @@ struct act_step {
 	const int64_t *recipients;
 	size_t count;	 /* at most ACT_STEP_MAX */
 	unsigned states; /* 1U << STATE_X, several; 0: any */
-	int64_t entry;	 /* RELEASE only what this entry of the list lets go; 0: any */
+	bool dry;
+	int64_t entry; /* RELEASE only what this entry of the list lets go; 0: any */
 	const char
 		*about; /* what was asked, as JSON, for the audit: with the first step; or NULL */
 	/* out */

@@ -66,9 +66,8 @@ static int write_audit(struct store *store, const struct act_step *step, struct 
 	return step->about != NULL ? audit_add(store, &line, why) : ERR_OK;
 }
 
-static int run_step(struct store *store, struct store_job *job)
+static int do_step(struct store *store, struct act_step *step, struct err *why)
 {
-	struct act_step *step = (struct act_step *)job;
 	struct order order = {.transition = step->transition,
 			      .actor = step->actor,
 			      .reason = step->reason,
@@ -77,20 +76,56 @@ static int run_step(struct store *store, struct store_job *job)
 			      .entry = step->entry,
 			      .to = step->to};
 
-	step->changed = step->wished = step->refused = step->passed = 0;
-	step->refusal.text[0] = '\0';
 	for (size_t i = 0; i < step->count; i++) {
 		enum effect effect;
-		struct err why = {""};
-		int code = act_on(store, step, &order, step->recipients[i], &effect, &why);
+		struct err refusal = {""};
+		int code = act_on(store, step, &order, step->recipients[i], &effect, &refusal);
 
 		if (code != ERR_OK) {
-			job->why = why;
+			*why = refusal;
 			return code;
 		}
-		count(step, effect, &why);
+		count(step, effect, &refusal);
 	}
-	return write_audit(store, step, &job->why);
+	return ERR_OK;
+}
+
+/*
+ * By the very same way, and then taken back: what is told is what would
+ * happen, also where one of a message decides what becomes of another.
+ */
+static int try_step(struct store *store, struct act_step *step, struct err *why)
+{
+	const struct queue_stats change = store->counters.change;
+	const int64_t passed = store->counters.passed;
+	const bool due = store->due, ask = store->ask;
+	struct err ignored;
+	int code = db_exec(&store->db, "SAVEPOINT try", why);
+
+	if (code != ERR_OK)
+		return code;
+	code = do_step(store, step, why);
+	store->counters.change = change;
+	store->counters.passed = passed;
+	store->due = due;
+	store->ask = ask;
+	if (db_exec(&store->db, "ROLLBACK TO try; RELEASE try", code == ERR_OK ? why : &ignored) !=
+	    ERR_OK)
+		return code == ERR_OK ? ERR_FATAL : code;
+	return code;
+}
+
+static int run_step(struct store *store, struct store_job *job)
+{
+	struct act_step *step = (struct act_step *)job;
+	int code;
+
+	step->changed = step->wished = step->refused = step->passed = 0;
+	step->refusal.text[0] = '\0';
+	if (step->dry)
+		return try_step(store, step, &job->why);
+	code = do_step(store, step, &job->why);
+	return code == ERR_OK ? write_audit(store, step, &job->why) : code;
 }
 
 static const struct store_verb verb_step = {.name = "act_step", .run = run_step};

@@ -143,13 +143,13 @@ static int write_move(struct store *store, const struct order *order, const stru
 }
 
 /* The same check that everything else passes (DESIGN P1): release is no way around the list. */
-static int judge(const struct order *order, const char *address, const char *scope,
+static int judge(const struct order *order, const struct act_subject *subject,
 		 struct ruling *ruling, struct err *why)
 {
 	if (order->judge == NULL)
 		return err_set(why, ERR_CONFLICT, "a release needs a judgement");
-	if (!order->judge->judge(order->judge->ctx, address, scope, ruling))
-		return err_set(why, ERR_CONFLICT, "%s is not allowed: %s", address,
+	if (!order->judge->judge(order->judge->ctx, subject, ruling))
+		return err_set(why, ERR_CONFLICT, "%s is not allowed: %s", subject->address,
 			       ruling->reason != NULL ? ruling->reason : "no reason was given");
 	return ERR_OK;
 }
@@ -353,10 +353,13 @@ static int release_once(struct store *store, struct order *order, const struct s
 static int release_one(struct store *store, struct order *order, const struct subject *subject,
 		       const char *scope, enum effect *effect_out, struct err *why)
 {
-	const char *address = order->to != NULL ? order->to : subject->address;
+	const struct act_subject judged = {.recipient = subject->id,
+					   .address = order->to != NULL ? order->to
+									: subject->address,
+					   .scope = scope};
 	struct ruling ruling = {.verdict = NULL};
 
-	if (judge(order, address, scope, &ruling, why) != ERR_OK ||
+	if (judge(order, &judged, &ruling, why) != ERR_OK ||
 	    (order->entry != 0 && ruling.entry != order->entry)) {
 		if (order->entry != 0)
 			*effect_out = EFFECT_PASSED;

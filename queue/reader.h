@@ -78,6 +78,9 @@ struct message_view {
 /* ERR_NOT_FOUND. Everything lives in `arena`. */
 int queue_message_show(struct store_reader *reader, const struct ulid *id, struct arena *arena,
 		       struct message_view *view_out, struct err *why);
+/* The same without recipients, and without what became of them. */
+int queue_message_read(struct store_reader *reader, const struct ulid *id, struct arena *arena,
+		       struct new_message *message_out, struct err *why);
 
 /*
  * Who of a message has it or is on the way to it (queued, deferred,

@@ -159,6 +159,18 @@ static int read_message(struct db *db, const struct ulid *id, struct arena *aren
 	return ERR_OK;
 }
 
+int queue_message_read(struct store_reader *reader, const struct ulid *id, struct arena *arena,
+		       struct new_message *message_out, struct err *why)
+{
+	struct message_view view = {0};
+	int64_t number;
+	int code = read_message(reader_db(reader), id, arena, &view, &number, why);
+
+	if (code == ERR_OK)
+		*message_out = view.m;
+	return code;
+}
+
 int queue_message_show(struct store_reader *reader, const struct ulid *id, struct arena *arena,
 		       struct message_view *view_out, struct err *why)
 {

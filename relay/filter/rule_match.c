@@ -275,7 +275,7 @@ const struct address *rule_sender(const char *text, struct address *address_out)
 	return NULL;
 }
 
-static bool looks_at_header(const struct edition *rules)
+bool rules_ask_header(const struct edition *rules)
 {
 	for (size_t i = 0; i < rules->count; i++) {
 		const struct rule_item *item = edition_item(rules, i);
@@ -290,13 +290,14 @@ const struct rule_matches *rule_match(const struct edition *rules, const struct 
 				      struct arena *arena)
 {
 	struct rule_matches *matches = arena_zalloc(arena, sizeof(*matches));
+	struct arena *scratch = arena_new(); /* the header is not needed any more then */
 	struct index *index = NULL;
 	bool whole = false;
 
 	matches->rules = rules;
 	matches->truths = arena_array(arena, rules->count, sizeof(*matches->truths));
-	if (facts->header_known && looks_at_header(rules))
-		index = index_new(facts->section, arena, &whole);
+	if (facts->header_known && rules_ask_header(rules))
+		index = index_new(facts->section, scratch, &whole);
 	if (!whole)
 		index = NULL;
 	for (size_t i = 0; i < rules->count; i++) {
@@ -312,6 +313,7 @@ const struct rule_matches *rule_match(const struct edition *rules, const struct 
 		}
 		matches->truths[i] = envelope;
 	}
+	arena_free(&scratch);
 	return matches;
 }
 
@@ -323,7 +325,7 @@ const struct rule_matches *rule_match_only(const struct edition *rules, size_t i
 
 	assert(index < rules->count);
 	matches->rules = rules;
-	matches->truths = arena_array(arena, rules->count + 1, sizeof(*matches->truths));
+	matches->truths = arena_array(arena, rules->count, sizeof(*matches->truths));
 	for (size_t i = 0; i < rules->count; i++)
 		matches->truths[i] = TRUTH_NO;
 	matches->truths[index] = truth_of(item->base.enabled);

@@ -44,9 +44,12 @@ const struct address *rule_sender(const char *text, struct address *address_out)
  */
 struct rule_matches;
 
-/* In `arena`. `rules` and the strings of `facts` must outlive it. Pure. */
+/* In `arena`. `rules` must outlive it. Pure. */
 const struct rule_matches *rule_match(const struct edition *rules, const struct rule_facts *facts,
 				      struct arena *arena);
+
+/* Some enabled rule asks for the header: without one facts.header_known need not be true. */
+bool rules_ask_header(const struct edition *rules);
 
 /*
  * For the self-test: as for a message that meets what the enabled rule

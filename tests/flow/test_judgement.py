@@ -144,3 +144,99 @@ def test_a_rule_that_goes_before_the_header_is_sent(make_daemon):
     finally:
         hop.go.set()
         hop.close()
+
+
+# --- release by filter ------------------------------------------------------------------------
+
+
+def preview(relay, **members):
+    """What a release would do, and what it then does."""
+    seen = relay.post("/recipients/release", {**members, "dry_run": True}).json
+    assert seen["next"] is None
+    states = sorted((r["message"], r["address"], r["state"])
+                    for r in relay.get("/recipients?limit=1000")["items"])
+    assert relay.post("/recipients/release", {**members, "dry_run": True}).json == seen
+    assert states == sorted((r["message"], r["address"], r["state"])
+                            for r in relay.get("/recipients?limit=1000")["items"])
+    done = relay.post("/recipients/release", members).json
+    assert (seen["count"], seen["refused"]) == (done["changed"], done["refused"]), (seen, done)
+    return seen
+
+
+def test_a_release_by_filter_asks_as_acceptance_does(relay, hop):
+    """List, scope and rules; the preview counts exactly what is then let go."""
+    sent = {name: send(relay, ["%s@example.com" % name], line + BODY) for name, line in (
+        ("plain", b""), ("kept", b"X-Env: prod\r\n"), ("folded", b"X-Env:\r\n prod\r\n"),
+        ("looked", b"X-Look: 1\r\n"), ("away", b"X-Away: 1\r\n"), ("passed", PASS))}
+    relay.allow("example.com")
+    relay.post("/whitelist", {"pattern": "plain@example.com", "action": "deny"})
+
+    def rule(name, action, field, **members):
+        relay.post("/rules", {"name": name, "action": action,
+                              "headers": [{"name": field, **members.pop("header", {})}], **members})
+
+    rule("prod", "drop", "X-Env", header={"value": "prod"})
+    rule("look", "hold", "X-Look")
+    rule("away", "redirect", "X-Away", redirect_to="qa@example.com")
+    relay.post("/delivery/pause")
+    seen = preview(relay, state="dropped")
+    # A person has answered the rule that holds; the others stand.
+    assert (seen["count"], seen["refused"]) == (2, 4), seen
+    judged = {r["address"].partition("@")[0]: (r["judged"]["verdict"], r["judged"]["rule"])
+              for r in seen["items"]}
+    assert judged == {"plain": ("drop", None), "kept": ("drop", "prod"),
+                      "folded": ("drop", "prod"), "looked": ("deliver", None),
+                      "away": ("redirect", "away"), "passed": ("deliver", None)}
+    assert {name: relay.states(number)["%s@example.com" % name]
+            for name, number in sent.items()} == {
+                "plain": "dropped", "kept": "dropped", "folded": "dropped", "looked": "queued",
+                "away": "dropped", "passed": "queued"}
+    relay.post("/delivery/resume")
+    wait_for(lambda: sorted(hop.offered) == ["looked@example.com", "passed@example.com"],
+             "both to leave")
+
+
+def test_a_release_by_filter_by_a_rule_that_overrides(relay, hop):
+    number = send(relay, [BOB, "carl@third.test"], PASS + BODY)
+    other = send(relay, [BOB])
+    override(relay, recipient="else.test")
+    assert preview(relay, state="dropped")["count"] == 1
+    relay.wait_states(number, {BOB: "delivered", "carl@third.test": "dropped"})
+    assert relay.states(other) == {BOB: "dropped"}
+    assert hop.offered == [BOB]
+
+
+def test_a_release_by_filter_in_the_scope_of_the_message(relay, hop):
+    """An entry of one scope lets go what came in with that scope."""
+    outside = send(relay, [ALICE])
+    relay.stop()
+    relay.start("-o", "listeners.0.scope=shop")
+    shop = send(relay, [ALICE])
+    relay.post("/whitelist", {"pattern": ALICE, "scope": "shop"})
+    seen = preview(relay, state="dropped")
+    assert (seen["count"], seen["refused"]) == (1, 1)
+    relay.wait_states(shop, {ALICE: "delivered"})
+    assert relay.states(outside) == {ALICE: "dropped"}
+    assert hop.offered == [ALICE]
+
+
+def test_a_twin_is_previewed_as_it_is_released(relay, hop):
+    number = send(relay, ["@hop.test:" + ALICE, ALICE])
+    relay.allow(ALICE)
+    seen = preview(relay, state="dropped")
+    assert (seen["count"], seen["refused"]) == (1, 1)
+    wait_for(lambda: "delivered" in [state for state, _ in by_form(relay, number)], "it to leave")
+    assert hop.offered == [ALICE]
+
+
+def test_to_somebody_else_as_the_rules_say_of_the_message(relay, hop):
+    kept = send(relay, [BOB], b"X-Env: prod\r\n" + BODY)
+    sent = send(relay, [BOB, "carl@else.test"])
+    relay.allow(ALICE)
+    relay.post("/rules", {"name": "prod", "action": "drop", "headers": [{"name": "X-Env"}]})
+    seen = preview(relay, state="dropped", to=ALICE)
+    assert (seen["count"], seen["refused"]) == (2, 1)
+    relay.wait_states(sent, {BOB: "redirected", "carl@else.test": "redirected",
+                             ALICE: "delivered"})
+    assert relay.states(kept) == {BOB: "dropped"}
+    assert hop.offered == [ALICE]

@@ -52,7 +52,10 @@ START_TEST(release_by_filter)
 	dropped(&fixture, 150);
 	allow(&fixture, "ok.test");
 	json = ask(&fixture, 200, "POST", RELEASE, "{\"state\":\"dropped\",\"dry_run\":true}");
-	ck_assert_int_eq(number_of(json, "count"), 300);
+	ck_assert_int_eq(number_of(json, "count"), 150);
+	ck_assert_int_eq(number_of(json, "refused"), 150);
+	ck_assert_str_eq(text_of(json, "detail"), "b@no.test is not allowed: no entry allows it");
+	ck_assert(json_is_null(json_object_get(json, "next")));
 	ck_assert_uint_eq(json_array_size(json_object_get(json, "items")), 10);
 	item = json_array_get(json_object_get(json, "items"), 0);
 	ck_assert_str_eq(text_of(item, "address"), "b@no.test");

@@ -157,7 +157,7 @@ START_TEST(the_others_are_delivered)
 }
 END_TEST
 
-static bool allow(void *ctx, const char *address, const char *scope, struct ruling *ruling_out)
+static bool allow(void *ctx, const struct act_subject *subject, struct ruling *ruling_out)
 {
 	return false;
 }

@@ -7,19 +7,17 @@
 #include "tests/unit/queue/fixture.h"
 #include "tests/unit/unit.h"
 
-static bool allow(void *ctx, const char *address, const char *scope, struct ruling *ruling_out)
+static bool allow(void *ctx, const struct act_subject *subject, struct ruling *ruling_out)
 {
-	(void)address;
-	(void)scope;
+	(void)subject;
 	*ruling_out = (struct ruling){"deliver", "allowed by *", 9, 12, NULL, NULL};
 	++*(int *)ctx;
 	return true;
 }
 
-static bool refuse(void *ctx, const char *address, const char *scope, struct ruling *ruling_out)
+static bool refuse(void *ctx, const struct act_subject *subject, struct ruling *ruling_out)
 {
-	(void)address;
-	(void)scope;
+	(void)subject;
 	*ruling_out = (struct ruling){"drop", "no entry allows it", 0, 12, NULL, NULL};
 	++*(int *)ctx;
 	return false;

@@ -8,12 +8,11 @@
 #include "tests/unit/unit.h"
 
 /* Says yes to everything that begins as ctx says; NULL: to everything. */
-static bool judge_prefix(void *ctx, const char *address, const char *scope,
-			 struct ruling *ruling_out)
+static bool judge_prefix(void *ctx, const struct act_subject *subject, struct ruling *ruling_out)
 {
-	bool yes = ctx == NULL || strncmp(address, ctx, strlen(ctx)) == 0;
+	bool yes = ctx == NULL || strncmp(subject->address, ctx, strlen(ctx)) == 0;
 
-	(void)scope;
+	ck_assert_int_gt(subject->recipient, 0);
 	*ruling_out = (struct ruling){.verdict = yes ? "deliver" : "drop",
 				      .reason = yes ? "allowed by *" : "no entry allows it",
 				      .entry = yes ? 9 : 0,
@@ -88,6 +87,52 @@ START_TEST(by_filter_and_each_once)
 					" 'recipients.release' AND json_extract(after, '$.state')"
 					" = 'dropped' AND actor = 'token:test'"),
 			 1);
+	fixture_remove(&f);
+}
+END_TEST
+
+/* Tried: what is told is what then happens, and nothing of it happened before. */
+START_TEST(a_try_tells_what_will_be)
+{
+	static const char sql_marks[] =
+		"SELECT total(events) + 1000 * count(*) + 10000 * (SELECT count(*) FROM audit) +"
+		" 100000 * (SELECT count(*) FROM history) FROM recipient";
+	struct recipient_query query = {.message = {.state = STATE_DROPPED}, .limit = 100};
+	struct act_judge judge = {judge_prefix, NULL};
+	struct queue_stats before, after;
+	char only[] = "r1@";
+	struct act_step step;
+	struct fixture f;
+	int64_t ids[ACT_STEP_MAX];
+
+	fixture_open(&f);
+	accept_as(&f, 3, STATE_DROPPED);
+	accept_as(&f, 2, STATE_DROPPED);
+	fixture_close(&f);
+	/* Two of the first message are one mailbox: the second would be refused. */
+	run_sql(f.dir, "UPDATE recipient SET address = 'r1@EXAMPLE.com'"
+		       " WHERE address = 'r2@example.com'");
+	fixture_reopen(&f);
+	for (int to = 0; to < 2; to++) {
+		const int64_t marks = ask_sql(f.dir, sql_marks);
+
+		judge.ctx = to == 1 ? NULL : only;
+		step = step_on(&f, TRANSITION_RELEASE, &query, &judge, ids);
+		step.about = "{}";
+		step.to = to == 1 ? "qa@team.test" : NULL;
+		step.dry = true;
+		store_stats(f.store, &before);
+		run(&f, &step);
+		ck_assert_uint_eq(step.changed, to == 1 ? 3 : 2);
+		ck_assert_uint_eq(step.refused, to == 1 ? 0 : 3);
+		store_stats(f.store, &after);
+		ck_assert(memcmp(&before, &after, sizeof(before)) == 0);
+		ck_assert_int_eq(ask_sql(f.dir, sql_marks), marks);
+		step.dry = false;
+		run(&f, &step);
+		ck_assert_uint_eq(step.changed, to == 1 ? 3 : 2);
+		ck_assert_uint_eq(step.refused, to == 1 ? 0 : 3);
+	}
 	fixture_remove(&f);
 }
 END_TEST
@@ -396,7 +441,7 @@ START_TEST(of_twins_one_is_released)
 }
 END_TEST
 
-UNIT_MAIN("queue/act_step", by_filter_and_each_once, the_list_is_asked_for_each,
-	  hold_retry_and_cancel, filters_of_the_page, in_flight_by_entry,
-	  one_copy_for_all_of_a_message, nobody_gets_it_twice, to_one_of_its_own,
-	  a_target_that_is_not_allowed, a_twin_is_seen, of_twins_one_is_released)
+UNIT_MAIN("queue/act_step", by_filter_and_each_once, a_try_tells_what_will_be,
+	  the_list_is_asked_for_each, hold_retry_and_cancel, filters_of_the_page,
+	  in_flight_by_entry, one_copy_for_all_of_a_message, nobody_gets_it_twice,
+	  to_one_of_its_own, a_target_that_is_not_allowed, a_twin_is_seen, of_twins_one_is_released)

@@ -107,11 +107,10 @@ static void read_about_list(struct fixture *f)
 	ck_assert_int_eq(queue_seen_each(f->reader, &seen, ignore_seen, NULL, NULL), ERR_OK);
 }
 
-static bool let_go(void *ctx, const char *address, const char *scope, struct ruling *ruling_out)
+static bool let_go(void *ctx, const struct act_subject *subject, struct ruling *ruling_out)
 {
 	(void)ctx;
-	(void)address;
-	(void)scope;
+	(void)subject;
 	*ruling_out = (struct ruling){"deliver", "test", 1, 1, NULL, NULL};
 	return true;
 }
