@@ -63,7 +63,7 @@ const struct edition *rules_acquire(struct rules *rules);
 struct rule_view {
 	const struct rule *rule; /* lives as long as the edition */
 	enum published_source source;
-	uint64_t matches; /* messages and recipients it decided on when they came in */
+	uint64_t matches; /* recipients it decided on, or messages it tags, when they came in */
 };
 void rule_view(const struct edition *rules, size_t index, struct rule_view *view_out);
 

@@ -465,12 +465,19 @@ bool rules_may_allow(struct rules *rules, const struct rule_facts *facts,
 	return may;
 }
 
+static bool tags_it(const struct rule_matches *matches, size_t i)
+{
+	const struct rule_item *item = edition_item(matches->rules, i);
+
+	return item->rule.action == RULE_TAG && matches->truths[i] == TRUTH_YES;
+}
+
 void rule_tags(const struct rule_matches *matches, struct buf *tags)
 {
 	for (size_t i = 0; i < matches->rules->count; i++) {
 		const struct rule_item *item = edition_item(matches->rules, i);
 
-		if (item->rule.action == RULE_TAG && matches->truths[i] == TRUTH_YES)
+		if (tags_it(matches, i))
 			(void)buf_append_text(tags, item->rule.tag);
 	}
 }
@@ -499,5 +506,15 @@ void rule_count(const struct rule_matches *matches, const struct verdict *verdic
 			atomic_fetch_add(&item->base.counter->matches, 1);
 			return;
 		}
+	}
+}
+
+void rule_count_tags(const struct rule_matches *matches)
+{
+	for (size_t i = 0; i < matches->rules->count; i++) {
+		const struct rule_item *item = edition_item(matches->rules, i);
+
+		if (tags_it(matches, i))
+			atomic_fetch_add(&item->base.counter->matches, 1);
 	}
 }

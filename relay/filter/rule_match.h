@@ -92,5 +92,7 @@ struct policy_options rule_policy(const struct rule_matches *matches,
 
 /* Count that the rule named in the verdict decided. Not for a dry run. */
 void rule_count(const struct rule_matches *matches, const struct verdict *verdict);
+/* Count the rules that tag the message: once each, the copy that leaves is one for all. */
+void rule_count_tags(const struct rule_matches *matches);
 
 #endif

@@ -170,6 +170,7 @@ static void decide(struct intake_mail *m, int64_t size)
 	if (rules != NULL) {
 		at.rules = rule_match(rules, &facts, scratch);
 		envelope_judge(&m->envelope, &at);
+		rule_count_tags(at.rules);
 	}
 	envelope_redirect(&m->envelope, &at);
 	whitelist_release(&at.list);

@@ -268,6 +268,7 @@ def test_tags_go_in_front_of_the_subject(relay, hop):
     assert b"\r\nSubject: order\r\n" in second
     assert relay.request("GET", "/api/v1/messages/%s/sent" % number).body == first
     assert relay.request("GET", "/api/v1/messages/%s/sent" % other).body == second
+    assert [r["matches"] for r in relay.get("/rules")["items"]] == [1, 2, 1]
 
 
 @pytest.mark.parametrize("size,want", [(10, "delivered"), (3000, "dropped")])

@@ -803,24 +803,27 @@ START_TEST(the_rule_that_decided_is_counted)
 {
 	const struct rule rows[] = {{.name = "not", .action = RULE_DROP, .sender = "other.test"},
 				    {.name = "first", .action = RULE_HOLD},
-				    {.name = "second", .action = RULE_DROP}};
-	static const uint64_t want[] = {0, 0, 1};
+				    {.name = "second", .action = RULE_DROP},
+				    {.name = "tag", .action = RULE_TAG, .tag = "[x]"},
+				    {.name = "no", .action = RULE_TAG, .tag = "[x]", .user = "z"}};
+	static const uint64_t want[] = {0, 0, 1, 1, 0};
 	struct verdict verdict = {.rule = NULL};
 	const struct rule_matches *matches;
 	const struct edition *edition;
 	struct trial t;
 
 	begin(&t);
-	publish(&t, rows, 3);
+	publish(&t, rows, 5);
 	edition = rules_acquire(t.rules);
 	matches = rule_match(edition, &t.facts, t.arena);
+	rule_count_tags(matches);
 	rule_count(matches, &verdict);
 	/* Another edition's verdict: here that rule is not about the message. */
 	verdict.rule = "not";
 	rule_count(matches, &verdict);
 	verdict.rule = "second";
 	rule_count(matches, &verdict);
-	for (size_t i = 0; i < 3; i++) {
+	for (size_t i = 0; i < 5; i++) {
 		struct rule_view view;
 
 		rule_view(edition, i, &view);
