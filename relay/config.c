@@ -139,6 +139,26 @@ static size_t count_words(const char *const *words)
 	return count;
 }
 
+/* Before the users file is read, which is not needed then. */
+static void finish_hook_auth(struct config_reader *reader, struct config *config,
+			     const struct document_node *root)
+{
+	const struct hook_options *hook = &config->hook;
+	const struct document_node *policy = document_find(root, span_of("policy"));
+	const struct document_node *node =
+		document_find(document_find(policy, span_of("hook")), span_of("auth"));
+	enum sasl_mechanism mechanism;
+
+	if (hook->auth_count == 0)
+		return;
+	if (hook->url == NULL || hook->url[0] == '\0' || hook->dialect != HOOK_NGINX)
+		config_report_add(reader->report, false, node, "policy.hook.auth",
+				  "logins are asked about with a url, and dialect: nginx, only");
+	for (size_t i = 0; i < hook->auth_count; i++)
+		if (sasl_mechanism_find(span_of(hook->auth[i]), &mechanism))
+			config->asked_mechanisms |= 1U << mechanism;
+}
+
 static void finish_hook(struct config *config)
 {
 	struct hook_options *hook = &config->hook;
@@ -165,6 +185,7 @@ static void finish(struct config_reader *reader, struct config *config,
 	}
 	check_redirect(reader, config, root);
 	config_check_rows(reader, config, root);
+	finish_hook_auth(reader, config, root);
 	config_read_users(reader, config, root);
 	config->smtp.hostname = config->hostname;
 	config->smtp.data_grace_ms = DATA_GRACE_MS;

@@ -44,6 +44,7 @@ struct config {
 	struct users *users; /* NULL: no listener wants them */
 	struct policy_options policy;
 	struct hook_options hook;
+	unsigned asked_mechanisms;  /* smtp_settings: hook.auth */
 	const struct fault *faults; /* failures on demand, in their order */
 	size_t fault_count;
 	const struct rule *rules; /* on what messages say of themselves, in their order */

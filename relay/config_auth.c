@@ -57,9 +57,12 @@ void config_read_users(struct config_reader *reader, struct config *config,
 
 	for (size_t i = 0; i < config->listener_count; i++)
 		check_listener(reader, &config->listeners[i], list, i);
+	telling.file = document_find(document_find(root, span_of("users")), span_of("file"));
 	if (!wants_users(config) || config->users_file == NULL)
 		return;
-	telling.file = document_find(document_find(root, span_of("users")), span_of("file"));
+	/* It is not the file that says who may log in: it may have their scopes. */
+	if (config->asked_mechanisms != 0 && telling.file == NULL)
+		return;
 	if (users_load(config->users_file, tell, &telling, &config->users) == ERR_OK &&
 	    users_count(config->users) == 0)
 		config_report_add(reader->report, true, telling.file, "users.file",

@@ -44,6 +44,7 @@ config_check_fn config_check_address_or_empty;
 /* http://, https:// or unix:/path:/uri, or nothing. */
 config_check_fn config_check_hook_url;
 /* The name and the value of a header field of HTTP (RFC 9110 5.1, 5.5). */
+config_check_fn config_check_hook_auth;
 config_check_fn config_check_hook_header;
 config_check_fn config_check_hook_value;
 

@@ -12,6 +12,15 @@ int config_check_hook_url(struct span text, struct err *why)
 	return text.len == 0 ? ERR_OK : hook_check_url(text, why);
 }
 
+int config_check_hook_auth(struct span text, struct err *why)
+{
+	enum sasl_mechanism mechanism;
+
+	if (sasl_mechanism_find(text, &mechanism) && (LOGIN_MECHANISMS & 1U << mechanism) != 0)
+		return ERR_OK;
+	return err_set(why, ERR_SYNTAX, "plain, login, cram-md5 or external was expected");
+}
+
 /* Those that the request itself needs, in either dialect. */
 static bool is_ours(struct span name)
 {

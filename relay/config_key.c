@@ -184,6 +184,8 @@ static const struct config_key hook_keys[] = {
 	{.name = "headers", .type = CONFIG_MAP, .fallback = "{}",
 	 LIST(hook.headers, hook.header_count), .range = {0, 20},
 	 .keys = hook_header_keys, .item_size = sizeof(struct hook_header)},
+	TEXTS("auth", "[]", LIST(hook.auth, hook.auth_count), .range = {0, 4},
+	      .check = config_check_hook_auth),
 	CHOICE("on_error", "retry", AT(hook.on_error), .choices = hook_on_errors),
 	END
 };

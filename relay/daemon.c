@@ -180,8 +180,27 @@ static struct smtp_settings settings_of(const struct config *config)
 		.listeners = config->listeners,
 		.listener_count = config->listener_count,
 		.users = config->users,
+		.asked_mechanisms = config->asked_mechanisms,
 		.backend = &config->policy,
 	};
+}
+
+/* In a loop thread. Before the hook is there, and after it: nobody can tell. */
+static void ask_login(void *ctx, struct login_ask *ask)
+{
+	struct daemon *daemon = ctx;
+	bool asked;
+
+	pthread_mutex_lock(&daemon->deliver_lock);
+	asked = daemon->hook != NULL;
+	if (asked)
+		hook_login(daemon->hook, ask);
+	pthread_mutex_unlock(&daemon->deliver_lock);
+	if (asked)
+		return;
+	ask->answer = (struct login_answer){.verdict = LOGIN_UNKNOWN,
+					    .text = "the policy hook is not there yet"};
+	ask->done(ask);
 }
 
 static int start_tls(struct daemon *daemon, struct err *why)
@@ -196,6 +215,8 @@ static int start_smtp(struct daemon *daemon, struct err *why)
 		.loops = daemon->loops,
 		.loop_count = daemon->loop_count,
 		.backend = &intake_ops,
+		.ask_login = ask_login,
+		.ask_ctx = daemon,
 		.budget = &daemon->budget,
 		.given = daemon->activation.given,
 		.given_count = daemon->activation.count,
@@ -306,6 +327,9 @@ static void stop(struct daemon *daemon)
 	if (daemon->deliver != NULL)
 		deliver_retire(daemon->deliver, DELIVER_GRACE_MS);
 	/* An API client that dawdles must not keep the SMTP clients waiting for their 421. */
+	/* Nor may a slow script, whom a login waits for. */
+	if (daemon->hook != NULL)
+		hook_refuse_logins(daemon->hook);
 	if (daemon->front != NULL)
 		smtp_front_close(daemon->front, SMTP_GRACE_MS);
 	/* It reads the front's numbers, which are there until the front is freed. */

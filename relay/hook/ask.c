@@ -136,14 +136,6 @@ static bool find_in_cache(struct ask *ask)
 	return found;
 }
 
-static void count_request(struct hook *hook, bool cached)
-{
-	pthread_mutex_lock(&hook->lock);
-	hook->status.requests += cached ? 0 : 1;
-	hook->status.cached += cached ? 1 : 0;
-	pthread_mutex_unlock(&hook->lock);
-}
-
 bool ask_begin(struct ask *ask)
 {
 	struct hook *hook = ask->hook;
@@ -158,13 +150,14 @@ bool ask_begin(struct ask *ask)
 		ask->recipients[i] = ask->asked[i].recipient;
 	code = write_question(ask, &why);
 	if (code == ERR_OK && find_in_cache(ask)) {
-		count_request(hook, true);
+		hook_count_request(hook, true);
 		return false;
 	}
 	if (code == ERR_OK)
-		code = request_begin(&ask->request, hook->multi, hook->options, ask, &why);
+		code = request_begin(&ask->request, hook->multi, hook->options, &ask->transfer,
+				     &why);
 	if (code == ERR_OK) {
-		count_request(hook, false);
+		hook_count_request(hook, false);
 		return true;
 	}
 	decide_all(ask, why.text);
@@ -229,7 +222,7 @@ static bool was_unsent(CURLcode code)
 bool ask_answered(struct ask *ask, CURLcode code)
 {
 	ask->sent = !was_unsent(code);
-	if (code != CURLE_OK) {
+	if (!request_is_answered(&ask->request, code)) {
 		fail(ask, code);
 		/* What is too long is an answer, too. */
 		return ask->request.too_long;

@@ -77,7 +77,21 @@ void hook_reload(struct hook *hook, const struct hook_options *options, void (*d
 static void arrive_stop(struct hook *hook, struct hook_event *event)
 {
 	(void)event;
-	hook->stopping = true;
+	hook->stopping = hook->refuses_logins = true;
+	logins_drop(hook);
+}
+
+static void arrive_refuse(struct hook *hook, struct hook_event *event)
+{
+	(void)event;
+	hook->refuses_logins = true;
+	logins_drop(hook);
+}
+
+void hook_refuse_logins(struct hook *hook)
+{
+	if (!atomic_exchange(&hook->refuse_sent, true))
+		hook_send(hook, &hook->refuse_event);
 }
 
 static void release(struct hook *hook)
@@ -119,6 +133,7 @@ int hook_start(const struct hook_env *env, const struct hook_options *options,
 	hook->cache = cache_new();
 	hook->wake_event.arrive = arrive_wake;
 	hook->stop_event.arrive = arrive_stop;
+	hook->refuse_event.arrive = arrive_refuse;
 	hook->maybe_due = true;
 	hook->status.reachable = true;
 	pthread_mutex_init(&hook->lock, NULL);
@@ -141,6 +156,14 @@ void hook_stop(struct hook **hook)
 	pthread_join((*hook)->thread, NULL);
 	release(*hook);
 	*hook = NULL;
+}
+
+void hook_count_request(struct hook *hook, bool cached)
+{
+	pthread_mutex_lock(&hook->lock);
+	hook->status.requests += cached ? 0 : 1;
+	hook->status.cached += cached ? 1 : 0;
+	pthread_mutex_unlock(&hook->lock);
 }
 
 void hook_note_error(struct hook *hook, const char *error)

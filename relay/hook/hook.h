@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "queue/store.h"
 #include "relay/filter/whitelist.h"
+#include "relay/wire/login.h"
 
 enum hook_dialect {
 	HOOK_JSON, /* one POST a message (relay/hook/json.h) */
@@ -38,6 +39,8 @@ struct hook_options {
 	enum hook_commands commands;
 	const struct hook_header *headers;
 	size_t header_count;
+	const char *const *auth; /* names of SASL mechanisms: such logins are asked about */
+	size_t auth_count;
 	enum hook_on_error on_error;
 	const int64_t *schedule_ms; /* delivery.schedule: when it is asked again */
 	size_t schedule_count;
@@ -70,7 +73,14 @@ void hook_reload(struct hook *hook, const struct hook_options *options, void (*d
 		 void *ctx);
 /* Any thread: there may be something to ask about (store_options.on_ask). */
 void hook_wake(struct hook *hook);
-/* What is being asked is asked again after the next start. Joins. */
+/*
+ * Any thread: is this login right (nginx's dialect; MTA 1.2, C12)? `ask` stays the caller's, who
+ * leaves it alone until done was called, in the hook's thread. Whatever fails: LOGIN_UNKNOWN.
+ */
+void hook_login(struct hook *hook, struct login_ask *ask);
+/* Any thread, from now on and also of those under way: LOGIN_UNKNOWN. */
+void hook_refuse_logins(struct hook *hook);
+/* What is being asked is asked again after the next start. No login may be under way. Joins. */
 void hook_stop(struct hook **hook);
 
 /* Numbers are since the start; of recipients but for `requests` and `cached`. */

@@ -20,6 +20,24 @@ struct hook_event {
 	void (*arrive)(struct hook *hook, struct hook_event *event);
 };
 
+/* Of libcurl's: who began it, first in it, and what is called when it is over. */
+struct transfer {
+	void (*finish)(struct hook *hook, struct transfer *transfer, CURLcode code);
+};
+
+/* A login that is asked about. */
+struct login {
+	struct transfer transfer; /* first */
+	struct hook_event event;
+	struct login *next;
+	struct hook *hook;
+	struct login_ask *ask;
+	struct request request;
+	uint64_t reloads;
+	int64_t begun_ms;      /* monotonic, as is */
+	int64_t not_before_ms; /* while it waits for its turn */
+};
+
 /* The memory of one claim: lives until its last ask is settled. */
 struct batch {
 	struct arena *arena;
@@ -36,7 +54,8 @@ struct asked {
 
 /* One question, its request, and what came of it. */
 struct ask {
-	struct ask *next; /* waiting, running, or unsettled ones */
+	struct transfer transfer; /* first */
+	struct ask *next;	  /* waiting, running, or unsettled ones */
 	struct hook *hook;
 	struct batch *batch;
 	const struct screened_message *message;
@@ -93,8 +112,13 @@ struct hook {
 	int failures;
 	int64_t rest_until_ms; /* monotonic */
 
-	struct hook_event wake_event, stop_event;
-	atomic_bool wake_sent, stop_sent;
+	struct login *logins_waiting; /* in their order */
+	struct login *logins_running;
+	size_t logins_running_count, login_count;
+	bool refuses_logins;
+
+	struct hook_event wake_event, stop_event, refuse_event;
+	atomic_bool wake_sent, stop_sent, refuse_sent;
 	bool stopping;
 
 	pthread_mutex_t lock;
@@ -106,6 +130,12 @@ void hook_send(struct hook *hook, struct hook_event *event);
 
 /* screening.c: claims become questions */
 void *screening_run(void *arg);
+
+/* login.c: logins, beside them */
+void logins_start(struct hook *hook);
+/* Until one may be asked about; 0: now. INT64_MAX: none waits for that. */
+int64_t logins_wait_ms(const struct hook *hook);
+void logins_drop(struct hook *hook);
 
 /* ask.c: one question */
 struct ask *ask_new(struct hook *hook, struct batch *batch, const struct screened_message *message,
@@ -121,6 +151,7 @@ void ask_conclude(struct ask *ask);
 void ask_settle(struct ask *ask);
 
 /* Under the lock inside. */
+void hook_count_request(struct hook *hook, bool cached);
 void hook_note_error(struct hook *hook, const char *error);
 
 #endif

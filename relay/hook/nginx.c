@@ -1,6 +1,8 @@
 /* relay/hook/nginx.c - the question as nginx's auth_http puts it, and how it reads the answer */
 #include "relay/hook/nginx.h"
 
+#include <stdio.h>
+
 #include "relay/hook/certificate.h"
 
 #define WAIT_MAX_S 86400
@@ -127,6 +129,15 @@ static int put_tls(struct buf *out, const struct new_message *m, const struct ho
 	return code | put_certificate(out, m->certificate, options->pass_client_certificate);
 }
 
+static int put_headers(struct buf *out, const struct hook_options *options)
+{
+	int code = ERR_OK;
+
+	for (size_t i = 0; i < options->header_count; i++)
+		code |= put(out, options->headers[i].name, options->headers[i].value);
+	return code;
+}
+
 static int put_extensions(struct buf *out, const struct question *question, bool for_key)
 {
 	const struct new_message *m = &question->message->m;
@@ -165,9 +176,38 @@ int nginx_write(const struct question *question, const struct hook_options *opti
 	code |= put_command(out, "Auth-SMTP-To", "RCPT TO:", recipient->command, recipient->address,
 			    options->commands);
 	code |= put_tls(out, m, options);
-	for (size_t i = 0; i < options->header_count; i++)
-		code |= put(out, options->headers[i].name, options->headers[i].value);
+	code |= put_headers(out, options);
 	code |= put_extensions(out, question, for_key);
+	return code == ERR_OK ? ERR_OK : ERR_LIMIT;
+}
+
+static const char *method_of(enum sasl_mechanism mechanism)
+{
+	switch (mechanism) {
+	case SASL_CRAM_MD5: return "cram-md5";
+	case SASL_EXTERNAL: return "external";
+	default: return "plain"; /* LOGIN, too */
+	}
+}
+
+int nginx_write_login(const struct login_question *question, const struct hook_options *options,
+		      struct buf *out)
+{
+	const struct new_message client = {.tls = question->tls,
+					   .certificate = question->certificate,
+					   .certificate_verdict = question->certificate_verdict};
+	int code = put(out, "Auth-Method", method_of(question->mechanism));
+
+	code |= put_escaped(out, "Auth-User", span_of(question->user));
+	code |= put_escaped(out, "Auth-Pass", span_of(question->password));
+	code |= put_fact(out, "Auth-Salt", question->salt);
+	code |= put(out, "Auth-Protocol", "smtp");
+	code |= put_number(out, "Auth-Login-Attempt", question->attempt);
+	code |= put(out, "Client-IP", ip_of(question->client_address));
+	code |= put(out, "Client-Host", host_of(question->client_name));
+	code |= put_proxied(out, question->proxied, false);
+	code |= put_tls(out, &client, options);
+	code |= put_headers(out, options);
 	return code == ERR_OK ? ERR_OK : ERR_LIMIT;
 }
 
@@ -336,4 +376,57 @@ void nginx_read(struct span head, bool allow_route, struct decision *decision_ou
 	} else {
 		allow(&answer, allow_route, decision_out);
 	}
+}
+
+/* --- the answer about a login ------------------------------------------------------------- */
+
+/* "550 5.7.1" or "550"; nginx says 535 5.7.0 where there is none. */
+static void take_code(struct span code, struct login_answer *answer)
+{
+	struct span number = span_cut(&code, ' ');
+	uint64_t value = 0;
+
+	answer->code = 535;
+	snprintf(answer->enhanced, sizeof(answer->enhanced), "5.7.0");
+	if (number.len != 3 || span_to_u64(number, 599, &value) != ERR_OK || value < 500)
+		return;
+	answer->code = (int)value;
+	code = span_trim(code);
+	if (code.len >= 5 && code.len < sizeof(answer->enhanced) && code.data[0] == '5' &&
+	    code.data[1] == '.')
+		snprintf(answer->enhanced, sizeof(answer->enhanced), "%.*s", SPAN_ARG(code));
+}
+
+static void take_text(struct span text, struct login_answer *answer)
+{
+	size_t len = text.len < sizeof(answer->text) ? text.len : sizeof(answer->text) - 1;
+
+	for (size_t i = 0; i < len; i++)
+		answer->text[i] =
+			(char)(text.data[i] >= ' ' && text.data[i] < 0x7f ? text.data[i] : '?');
+	answer->text[len] = '\0';
+}
+
+bool nginx_read_login(struct span head, struct login_answer *answer_out, int64_t *wait_ms_out)
+{
+	struct decision decision;
+	struct answer answer;
+
+	nginx_read(head, false, &decision);
+	*answer_out = (struct login_answer){.verdict = LOGIN_UNKNOWN};
+	if (decision.later) {
+		*wait_ms_out = decision.wait_ms;
+		return true;
+	}
+	take_text(span_of(decision.reason), answer_out);
+	if (decision.kind == DECISION_ALLOW)
+		answer_out->verdict = LOGIN_RIGHT;
+	if (decision.kind != DECISION_DROP)
+		return false;
+	take_head(head, &answer);
+	answer_out->verdict = LOGIN_WRONG;
+	answer_out->wait_ms = wait_ms(&answer);
+	take_code(answer.error_code, answer_out);
+	take_text(answer.status, answer_out);
+	return false;
 }

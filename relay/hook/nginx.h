@@ -25,4 +25,14 @@ int nginx_write(const struct question *question, const struct hook_options *opti
  */
 void nginx_read(struct span head, bool allow_route, struct decision *decision_out);
 
+/* The same about a login (MTA 1.2): there is no message yet, and nothing of ours comes behind it.
+ */
+int nginx_write_login(const struct login_question *question, const struct hook_options *options,
+		      struct buf *out);
+/*
+ * True: it wants to be asked again, after *wait_ms_out. False: *answer_out is
+ * filled. What allows a recipient allows a login, but for the next hop.
+ */
+bool nginx_read_login(struct span head, struct login_answer *answer_out, int64_t *wait_ms_out);
+
 #endif

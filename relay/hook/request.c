@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "base/mem.h"
+#include "base/secret.h"
 #include "relay/hook/json.h"
 #include "relay/hook/nginx.h"
 
@@ -21,9 +22,10 @@ void request_init(struct request *request)
 void request_release(struct request *request)
 {
 	assert(request->easy == NULL);
-	buf_release(&request->content);
-	buf_release(&request->head);
-	buf_release(&request->body);
+	/* There may be logins in all of them. */
+	buf_wipe(&request->content);
+	buf_wipe(&request->head);
+	buf_wipe(&request->body);
 }
 
 /* --- the URL -------------------------------------------------------------------------- */
@@ -117,12 +119,32 @@ static size_t on_body(char *bytes, size_t size, size_t count, void *ctx)
 	return take(request, &request->body, bytes, size * count);
 }
 
-/* Read to its end and forgotten: only the fields count. */
+/* Read to its end, within limits, and forgotten: only the fields count. */
 static size_t on_ignored(char *bytes, size_t size, size_t count, void *ctx)
 {
+	struct request *request = ctx;
+
 	(void)bytes;
-	(void)ctx;
-	return size * count;
+	request->body_bytes += size * count;
+	return request->body_bytes <= HOOK_ANSWER_MAX ? size * count : 0;
+}
+
+/* The last one's: what says 100 Continue, or the like, has not answered yet. */
+static bool head_is_whole(const struct request *request)
+{
+	struct span head = buf_span(&request->head);
+
+	if (request_status(request) < 200 || head.len < 4)
+		return false;
+	return span_is(span_skip(head, head.len - 2), "\n\n") ||
+	       span_is(span_skip(head, head.len - 3), "\n\r\n");
+}
+
+bool request_is_answered(const struct request *request, CURLcode code)
+{
+	if (code == CURLE_OK)
+		return true;
+	return request->head_only && !request->too_long && head_is_whole(request);
 }
 
 /* --- the question --------------------------------------------------------------------- */
@@ -201,6 +223,7 @@ static void set_dialect(struct request *request, const struct target *target,
 
 	if (options->dialect == HOOK_NGINX) {
 		add_nginx(request, target);
+		request->head_only = true;
 		curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_0);
 		curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_ignored);
 	} else {
@@ -241,6 +264,8 @@ void request_end(struct request *request, CURLM *multi)
 		curl_easy_cleanup(request->easy);
 		request->easy = NULL;
 	}
+	for (struct curl_slist *field = request->fields; field != NULL; field = field->next)
+		secret_wipe(field->data, strlen(field->data));
 	curl_slist_free_all(request->fields);
 	request->fields = NULL;
 }

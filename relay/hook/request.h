@@ -17,6 +17,8 @@ struct request {
 	struct buf head;    /* the answer's: status line and fields */
 	struct buf body;    /* JSON's answer; nginx's is not looked at */
 	bool too_long;	    /* the answer: its rest was not read */
+	bool head_only;	    /* its body is not looked at; `body_bytes` of it came */
+	size_t body_bytes;
 	char error[CURL_ERROR_SIZE];
 };
 
@@ -32,6 +34,11 @@ int request_begin(struct request *request, CURLM *multi, const struct hook_optio
 		  void *ctx, struct err *why);
 /* It is done, or nobody waits for it. */
 void request_end(struct request *request, CURLM *multi);
+/*
+ * The transfer is over: is there an answer? With HOOK_NGINX a header section that is
+ * whole is one, whatever became of the body, at which nobody looks.
+ */
+bool request_is_answered(const struct request *request, CURLcode code);
 /* Once done: the status of the answer; 0: there was none. */
 long request_status(const struct request *request);
 

@@ -228,21 +228,6 @@ static bool may_start(const struct hook *hook)
 	return !hook->stopping && hook->running_count < hook->options->concurrency;
 }
 
-static void start_requests(struct hook *hook)
-{
-	while (hook->waiting > 0 && may_start(hook)) {
-		struct ask *ask = take(hook);
-
-		if (!ask_begin(ask)) {
-			ask_conclude(ask);
-			continue;
-		}
-		ask->next = hook->running;
-		hook->running = ask;
-		hook->running_count++;
-	}
-}
-
 static void unlink_running(struct hook *hook, const struct ask *ask)
 {
 	struct ask **at = &hook->running;
@@ -288,12 +273,11 @@ static void note_failure(struct hook *hook, const struct ask *ask)
 	hook->rest_until_ms = now_ms + (rest < REST_MAX_MS ? rest : REST_MAX_MS);
 }
 
-static void finish(struct hook *hook, CURL *easy, CURLcode code)
+static void finish(struct hook *hook, struct transfer *transfer, CURLcode code)
 {
-	struct ask *ask = NULL;
+	struct ask *ask = (struct ask *)transfer;
 	bool answered;
 
-	curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&ask);
 	unlink_running(hook, ask);
 	answered = ask_answered(ask, code);
 	if (answered)
@@ -307,6 +291,22 @@ static void finish(struct hook *hook, CURL *easy, CURLcode code)
 	ask_conclude(ask);
 }
 
+static void start_requests(struct hook *hook)
+{
+	while (hook->waiting > 0 && may_start(hook)) {
+		struct ask *ask = take(hook);
+
+		if (!ask_begin(ask)) {
+			ask_conclude(ask);
+			continue;
+		}
+		ask->transfer.finish = finish;
+		ask->next = hook->running;
+		hook->running = ask;
+		hook->running_count++;
+	}
+}
+
 static void run_requests(struct hook *hook)
 {
 	int running = 0, left = 0;
@@ -314,9 +314,14 @@ static void run_requests(struct hook *hook)
 
 	if (curl_multi_perform(hook->multi, &running) != CURLM_OK)
 		return;
-	while ((message = curl_multi_info_read(hook->multi, &left)) != NULL)
-		if (message->msg == CURLMSG_DONE)
-			finish(hook, message->easy_handle, message->data.result);
+	while ((message = curl_multi_info_read(hook->multi, &left)) != NULL) {
+		struct transfer *transfer = NULL;
+
+		if (message->msg != CURLMSG_DONE)
+			continue;
+		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&transfer);
+		transfer->finish(hook, transfer, message->data.result);
+	}
 }
 
 /* --- the thread ----------------------------------------------------------------------------- */
@@ -375,6 +380,7 @@ static void turn(struct hook *hook)
 		drop_questions(hook);
 	claim(hook);
 	start_requests(hook);
+	logins_start(hook);
 	run_requests(hook);
 	show(hook);
 }
@@ -392,6 +398,7 @@ static int64_t patience(const struct hook *hook)
 	int64_t rest = rests(hook) ? hook->rest_until_ms - clock_mono_ms() : 0;
 	int64_t again = hook->settle_again_ms - clock_mono_ms();
 	int64_t wait = due > rest ? due : rest;
+	int64_t logins = logins_wait_ms(hook);
 
 	if (may_claim(hook, now) || (hook->waiting > 0 && may_start(hook)))
 		return 0;
@@ -400,6 +407,8 @@ static int64_t patience(const struct hook *hook)
 		wait = IDLE_MS;
 	if (hook->unsettled != NULL && wait > again)
 		wait = again > 0 ? again : 0;
+	if (wait > logins)
+		wait = logins;
 	return wait < IDLE_MS ? wait : IDLE_MS;
 }
 

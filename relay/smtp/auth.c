@@ -8,13 +8,15 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/secret.h"
+#include "relay/smtp/auth_ask.h"
 #include "relay/smtp/auth_pool.h"
 #include "relay/smtp/command.h"
 #include "relay/smtp/users.h"
 #include "relay/wire/base64.h"
 #include "relay/wire/sasl.h"
 
-#define TRIES_MAX 3 /* wrong ones in a connection */
+#define TRIES_MAX	  3	      /* wrong ones in a connection */
+#define ASKED_WAIT_MAX_MS (60 * 1000) /* Auth-Wait of a refusal */
 
 /*
  * An exchange under way. While a thread of the pool works on it, it and what
@@ -25,6 +27,8 @@ struct session_auth {
 	struct smtp_session *session;
 	const struct users *users; /* may be NULL */
 	bool any;		   /* every password is right */
+	bool asks;		   /* somebody else decides: `asked` is what he is told */
+	struct auth_ask asked;
 	enum sasl_mechanism mechanism;
 	struct sasl *sasl;
 	atomic_bool abandoned; /* nobody waits for the answer any more */
@@ -58,8 +62,12 @@ static bool can(const struct smtp_session *session, enum sasl_mechanism mechanis
 
 	if (auth == LISTENER_AUTH_OFF)
 		return false;
+	if (mechanism == SASL_EXTERNAL && certified_name(session)[0] == '\0')
+		return false;
+	if (auth_ask_is_on(session))
+		return auth_ask_can(session, mechanism);
 	if (mechanism == SASL_EXTERNAL)
-		return certified_name(session)[0] != '\0';
+		return true;
 	/* The others need to know the password. */
 	if (auth == LISTENER_AUTH_ANY)
 		return mechanism == SASL_PLAIN || mechanism == SASL_LOGIN;
@@ -85,8 +93,10 @@ void auth_add_mechanisms(const struct smtp_session *session, struct buf *out)
 
 static bool check(void *ctx, struct span name, struct span password)
 {
-	const struct session_auth *auth = ctx;
+	struct session_auth *auth = ctx;
 
+	if (auth->asks) /* later; here it is only read */
+		return password.len > 0 && auth_ask_take(&auth->asked, name, password);
 	return auth->any || users_check(auth->users, name, password);
 }
 
@@ -108,7 +118,12 @@ static bool password(void *ctx, struct span name, struct buf *password_out)
 /* In the loop thread: no step of EXTERNAL is slow. */
 static bool external(void *ctx, struct span name, struct buf *name_out)
 {
-	struct span own = span_of(certified_name(((const struct session_auth *)ctx)->session));
+	struct session_auth *auth = ctx;
+	struct span own = span_of(certified_name(auth->session));
+
+	if (auth->asks)
+		return auth_ask_take(&auth->asked, name.len > 0 ? name : own, span_of("")) &&
+		       buf_append_span(name_out, buf_span(&auth->asked.user)) == ERR_OK;
 
 	return (name.len == 0 || span_equal(name, own)) && buf_append_span(name_out, own) == ERR_OK;
 }
@@ -138,6 +153,25 @@ static void run_step(struct auth_job *job)
 	wipe(&auth->input);
 }
 
+/* Of CRAM-MD5 the library would want the password: what it said is kept, and who is asked compares.
+ */
+static void run_here(struct session_auth *auth)
+{
+	bool is_cram = auth->asks && auth->mechanism == SASL_CRAM_MD5;
+
+	if (is_cram && auth->asked.salt.len > 0) {
+		buf_clear(&auth->output);
+		auth->result = auth_ask_take_cram(&auth->asked, buf_span(&auth->input))
+				       ? SASL_DONE
+				       : SASL_MALFORMED;
+		wipe(&auth->input);
+		return;
+	}
+	run_step(&auth->job);
+	if (is_cram && buf_append_span(&auth->asked.salt, buf_span(&auth->output)) != ERR_OK)
+		auth->result = SASL_MALFORMED;
+}
+
 static void on_checked(struct loop_task *task);
 
 static void begin(struct smtp_session *session, enum sasl_mechanism mechanism)
@@ -151,6 +185,8 @@ static void begin(struct smtp_session *session, enum sasl_mechanism mechanism)
 	auth->session = session;
 	auth->users = session->version->settings.users;
 	auth->any = listener_of(session)->auth == LISTENER_AUTH_ANY;
+	auth->asks = auth_ask_is_on(session);
+	auth_ask_init(&auth->asked);
 	auth->mechanism = mechanism;
 	auth->sasl = sasl_server_new(session->house->sasl, mechanism, &server_ops, auth);
 	buf_init(&auth->input, AUTH_BASE64_MAX);
@@ -175,6 +211,7 @@ void auth_drop(struct smtp_session *session)
 	wipe(&auth->output);
 	buf_release(&auth->input);
 	buf_release(&auth->output);
+	auth_ask_release(&auth->asked);
 	mem_free(auth);
 }
 
@@ -218,6 +255,8 @@ static void take_user(struct smtp_session *session, const char *user, enum sessi
 
 static enum session_login login_by(const struct session_auth *auth)
 {
+	if (auth->asks)
+		return LOGIN_ASKED;
 	if (auth->mechanism == SASL_EXTERNAL)
 		return LOGIN_TOLD;
 	return auth->any ? LOGIN_ANY : LOGIN_LISTED;
@@ -226,7 +265,7 @@ static enum session_login login_by(const struct session_auth *auth)
 static void succeed(struct smtp_session *session)
 {
 	const struct session_auth *auth = session->auth;
-	const char *user = sasl_user(auth->sasl);
+	const char *user = auth->asks ? auth->asked.user.data : sasl_user(auth->sasl);
 
 	take_user(session, user, login_by(auth));
 	log_info("login", LOG_S("session", session->client.session),
@@ -238,6 +277,23 @@ static void succeed(struct smtp_session *session)
 }
 
 /* The answer waits, longer each time: trying costs more than knowing. */
+static int64_t refusal_wait_ms(const struct smtp_session *session)
+{
+	int64_t wait = options_of(session)->auth_delay_ms * (int64_t)session->auth_failures;
+	int64_t wanted = session->auth->asked.ask.answer.wait_ms;
+
+	if (wanted > ASKED_WAIT_MAX_MS)
+		wanted = ASKED_WAIT_MAX_MS;
+	return wanted > wait ? wanted : wait;
+}
+
+static const char *claim_of(const struct session_auth *auth)
+{
+	const char *asked = auth->asked.user.data;
+
+	return auth->asks && asked != NULL ? asked : sasl_claim(auth->sasl);
+}
+
 static void fail(struct smtp_session *session)
 {
 	session->auth_failures++;
@@ -245,17 +301,67 @@ static void fail(struct smtp_session *session)
 		 LOG_S("client", session->client.address),
 		 LOG_S("reason", "wrong user or password"),
 		 LOG_S("mechanism", sasl_mechanism_name(session->auth->mechanism)),
-		 LOG_S("user", sasl_claim(session->auth->sasl)));
+		 LOG_S("user", claim_of(session->auth)));
 	session->phase = PHASE_CHECK;
-	loop_timer_set(&session->clock,
-		       options_of(session)->auth_delay_ms * (int64_t)session->auth_failures);
+	loop_timer_set(&session->clock, refusal_wait_ms(session));
 }
 
 void auth_on_clock(struct smtp_session *session)
 {
+	struct login_answer told;
+
 	if (session->awaits_check || session->auth == NULL)
 		return;
-	refuse(session, 535, "5.7.8", "Authentication failed");
+	told = session->auth->asked.ask.answer;
+	if (told.verdict == LOGIN_WRONG)
+		refuse(session, told.code, told.enhanced, told.text);
+	else
+		refuse(session, 535, "5.7.8", "Authentication failed");
+}
+
+/* --- somebody else is asked ----------------------------------------------------------- */
+
+static void take_told(struct smtp_session *session)
+{
+	const struct login_answer *told = &session->auth->asked.ask.answer;
+
+	switch (told->verdict) {
+	case LOGIN_RIGHT: succeed(session); break;
+	case LOGIN_WRONG: fail(session); break;
+	case LOGIN_UNKNOWN:
+		log_refused(session, told->text);
+		refuse(session, 454, "4.7.0", "Temporary authentication failure");
+		break;
+	}
+}
+
+/* Whoever worked on it has given it back. */
+static void come_back(struct smtp_session *session, void (*then)(struct smtp_session *session))
+{
+	session->awaits_check = false;
+	if (session->phase == PHASE_GONE)
+		auth_drop(session);
+	else
+		then(session);
+	session_pump(session);
+}
+
+static void on_told(struct loop_task *task)
+{
+	struct auth_ask *asked =
+		(struct auth_ask *)((char *)task - offsetof(struct auth_ask, told));
+	struct session_auth *auth =
+		(struct session_auth *)((char *)asked - offsetof(struct session_auth, asked));
+
+	come_back(auth->session, take_told);
+}
+
+static void ask(struct smtp_session *session)
+{
+	session->awaits_check = true;
+	session->phase = PHASE_CHECK;
+	stream_deadline(session->stream, 0);
+	auth_ask_send(&session->auth->asked, session, session->auth->mechanism, on_told);
 }
 
 /* 334 with the server's words; they are never cut. */
@@ -287,6 +393,8 @@ static void go_on(struct smtp_session *session)
 		/* RFC 4954 4: the last word of the server goes out in a 334, too. */
 		if (auth->output.len > 0)
 			challenge(session);
+		else if (auth->asks)
+			ask(session);
 		else
 			succeed(session);
 		break;
@@ -304,14 +412,8 @@ static void on_checked(struct loop_task *task)
 {
 	struct session_auth *auth =
 		(struct session_auth *)((char *)task - offsetof(struct auth_job, done));
-	struct smtp_session *session = auth->session;
 
-	session->awaits_check = false;
-	if (session->phase == PHASE_GONE)
-		auth_drop(session);
-	else
-		go_on(session);
-	session_pump(session);
+	come_back(auth->session, go_on);
 }
 
 /* auth->input is what the client says. */
@@ -319,8 +421,9 @@ static void step(struct smtp_session *session)
 {
 	struct session_auth *auth = session->auth;
 
-	if (!sasl_is_slow(auth->sasl)) {
-		run_step(&auth->job);
+	/* Where somebody else is asked nothing is hashed here. */
+	if (auth->asks || !sasl_is_slow(auth->sasl)) {
+		run_here(auth);
 		go_on(session);
 		return;
 	}
@@ -442,6 +545,8 @@ static bool is_still_right(const struct smtp_session *session)
 {
 	const struct users *users = session->version->settings.users;
 
+	if (session->login == LOGIN_ASKED)
+		return auth_ask_is_on(session);
 	if (session->login == LOGIN_LISTED)
 		return users != NULL && users_has(users, span_of(session->client.user));
 	return session->login == LOGIN_TOLD || listener_of(session)->auth == LISTENER_AUTH_ANY;

@@ -10,6 +10,7 @@
 #include "relay/loop/loop.h"
 #include "relay/loop/stream.h"
 #include "relay/smtp/smtp.h"
+#include "relay/wire/login.h"
 
 /*
  * One version of the configuration. The struct is copied; what it points to
@@ -20,7 +21,13 @@ struct smtp_settings {
 	const struct listener_options *listeners; /* the same number in every version */
 	size_t listener_count;
 	const struct users *users; /* relay/smtp/users.h; NULL: none */
-	const void *backend;	   /* for the backend: smtp_session_backend_options() */
+	/*
+	 * Not the users file but env.ask_login knows who may log in, by these mechanisms (1 << enum
+	 * sasl_mechanism, of LOGIN_MECHANISMS); the file, if there is one, has the scopes. 0: the
+	 * file.
+	 */
+	unsigned asked_mechanisms;
+	const void *backend; /* for the backend: smtp_session_backend_options() */
 };
 
 struct reverse_source;
@@ -36,6 +43,9 @@ struct smtp_front_env {
 	const struct smtp_backend_ops *backend;
 	void *backend_ctx;
 	const struct reverse_source *names; /* for resolve_client; NULL: the system's */
+	/* From a loop thread, and must not block; may be NULL where no settings ask. */
+	void (*ask_login)(void *ctx, struct login_ask *ask);
+	void *ask_ctx;
 	struct budget *budget; /* smtp.memory; shared with the backend. NULL: no ceiling */
 	/* For these listeners nothing is bound: all loops share the one socket (DESIGN 4.1). */
 	const struct smtp_given *given;

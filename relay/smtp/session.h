@@ -35,6 +35,8 @@ struct session_house {
 	struct budget *budget; /* may be NULL */
 	const struct sasl_library *sasl;
 	struct auth_pool *auth_pool;
+	void (*ask_login)(void *ctx, struct login_ask *ask); /* smtp_front_env */
+	void *ask_ctx;
 	struct version *version; /* in force; sessions adopt it between transactions */
 	struct session_counters *counters;
 	struct census *census;

@@ -37,6 +37,7 @@ enum session_stage {
 enum session_login {
 	LOGIN_TOLD,   /* a certificate, or XCLIENT: not the users file's matter. Also: nobody */
 	LOGIN_LISTED, /* the users file */
+	LOGIN_ASKED,  /* somebody else was asked, as smtp_settings.asked_mechanisms say */
 	LOGIN_ANY     /* nothing was checked: auth is `any` */
 };
 
@@ -97,6 +98,7 @@ struct smtp_session {
 	/* A login under way (auth.c), else NULL. */
 	struct session_auth *auth;
 	unsigned auth_failures;
+	unsigned auth_asked; /* how often somebody else was asked (auth_ask.c) */
 	/* A thread works on `auth`: not freed before. */
 	bool awaits_check;
 	/* Of who logged in; "": no own one. */

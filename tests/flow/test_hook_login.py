@@ -1,15 +1,20 @@
 """policy.hook and logins: those it gives for a next hop (C9), and those it is asked about (C12)."""
 
 import base64
+import hmac
 import sqlite3
+import ssl
 import subprocess
+import time
 
 import pytest
 
-from daemon import STAGEPOST, Smtp, wait_for
+from certificates import Authority
+from daemon import STAGEPOST, STAGEPOSTD, Smtp, wait_for
 from hook import OK, Hook, decisions, nginx
 from nexthop import Conversation, NextHop
 from test_hook import MESSAGE, SENDER, recipient, send
+from tlsclient import SecureSmtp
 
 SECRET = "hop-s3cret-pass"
 
@@ -237,3 +242,230 @@ def test_C9_the_cache_keeps_it(routed, hops):
         relay.wait_states(message, {"a@ok.test": "delivered"})
     assert len(hook.requests) == 1
     assert hops[1].users_of == [("blue", "a@ok.test")] * 2
+
+
+# --- C12: what the script is asked about ------------------------------------------------------
+
+
+YES = nginx(Auth_Status="OK")
+TEXT = base64.b64encode(b"\0shop\0pa ss%").decode()
+
+
+@pytest.fixture
+def door(make_daemon, tmp_path):
+    """door(answer): a listener whose logins a script knows."""
+    made = []
+
+    def start(answer, auth="[plain, login, cram-md5, external]", listener="auth: required",
+              users="", more="", url=None):
+        made.append(Hook(answer))
+        relay = make_daemon(start=False)
+        text = relay.config.read_text()
+        old = 'listeners: [{address: "127.0.0.1:%d"}]\n' % relay.smtp_port
+        assert old in text
+        relay.config.write_text(text.replace(
+            old, 'listeners: [{address: "127.0.0.1:%d", auth_without_tls: true, %s}]\n'
+            % (relay.smtp_port, listener)) + 'policy: {hook: {url: "%s", dialect: nginx, auth: %s%s}}\n%s'
+            % (url or made[-1].url, auth, more, users))
+        relay.start()
+        return relay, made[-1]
+
+    yield start
+    for hook in made:
+        hook.close()
+
+
+def test_C12_the_login_form(door):
+    """MTA 1.2: PLAIN and LOGIN are plain, escaped; no Auth-SMTP-*; attempts of the session."""
+    relay, hook = door(lambda r: nginx(Auth_Status="wrong") if r["Auth-Login-Attempt"] == "1"
+                       else YES, more=", headers: {X-Key: k}", auth="[plain, login]")
+    with Smtp(relay.smtp_port) as client:
+        assert "AUTH PLAIN LOGIN" in client.command("EHLO client.test")[1]
+        assert client.command("MAIL FROM:<%s>" % SENDER) == (530, "5.7.0 Authentication required")
+        assert client.command("AUTH PLAIN " + TEXT) == (535, "5.7.0 wrong")
+        assert client.command("AUTH LOGIN")[0] == 334
+        assert client.command(base64.b64encode(b"shop").decode())[0] == 334
+        assert client.command(base64.b64encode(b"other").decode())[0] == 235
+        assert client.command("AUTH PLAIN " + TEXT)[0] == 503
+        assert client.command("MAIL FROM:<%s>" % SENDER)[0] == 250
+    assert [r.head.decode() for r in hook.requests] == [
+        "GET /auth HTTP/1.0\r\nHost: 127.0.0.1\r\nAuth-Method: plain\r\nAuth-User: shop\r\n"
+        "Auth-Pass: %s\r\nAuth-Protocol: smtp\r\nAuth-Login-Attempt: %d\r\n"
+        "Client-IP: 127.0.0.1\r\nClient-Host: [UNAVAILABLE]\r\nX-Key: k" % (password, attempt)
+        for attempt, password in ((1, "pa%20ss%25"), (2, "other"))]
+    assert "pa ss" not in relay.log() and TEXT not in relay.log() and "pa%20" not in relay.log()
+    assert "mechanism=LOGIN" in relay.log()
+
+
+def test_C12_cram_md5(door):
+    """The script gets challenge and digest, and knows the password."""
+    relay, hook = door(lambda r: YES if hmac.new(
+        b"s3cret", r["Auth-Salt"].encode(), "md5").hexdigest() == r["Auth-Pass"]
+        else nginx(Auth_Status="no", Auth_Error_Code="550 5.1.1"))
+    with Smtp(relay.smtp_port) as client:
+        for password, want in ((b"wrong", (550, "5.1.1 no")), (b"s3cret", None)):
+            code, text = client.command("AUTH CRAM-MD5")
+            salt = base64.b64decode(text)
+            assert code == 334 and salt.startswith(b"<") and salt.endswith(b">")
+            digest = hmac.new(password, salt, "md5").hexdigest()
+            answer = client.command(base64.b64encode(b"my shop " + digest.encode()).decode())
+            assert answer == want or answer[0] == 235
+            assert hook.requests[-1]["Auth-Salt"] == salt.decode()
+    assert [(r["Auth-Method"], r["Auth-User"]) for r in hook.requests] == [
+        ("cram-md5", "my%20shop")] * 2
+    with Smtp(relay.smtp_port) as client:
+        for nonsense in (b"shop", b"shop x", b"shop " + b"g" * 32, b" " + b"0" * 32, b"0" * 32):
+            assert client.command("AUTH CRAM-MD5")[0] == 334
+            assert client.command(base64.b64encode(nonsense).decode())[0] == 501
+    assert len(hook.requests) == 2
+
+
+# What is answered, and what the client is told.
+LOGINS = {
+    "ok": (YES, 235),
+    "as-for-a-backend": (nginx(Auth_Server="127.0.0.1", Auth_Port="25"), 235),
+    "denied": (nginx(Auth_Status="Invalid login"), 535),
+    "denied-5yz": (nginx(Auth_Status="no", Auth_Error_Code="554 5.7.9"), 554),
+    "database-down": (nginx(Auth_Status="later", Auth_Error_Code="451 4.3.0"), 454),
+    "nothing": (b"HTTP/1.0 200 OK\r\n\r\n", 454),
+    "not-found": (b"HTTP/1.0 404 Not Found\r\n\r\n", 454),
+    "no-header": (b"220 smtp.test ready\r\n", 454),
+    "closed": (None, 454),
+    "cut-off": (b"HTTP/1.0 200 OK\r\nAuth-Status: OK\r\n", 454),
+    "cut-off-body": (b"HTTP/1.0 200 OK\r\nAuth-Status: OK\r\nContent-Length: 9\r\n\r\nx", 235),
+    "too-long": (nginx(Auth_Status="OK", X_Pad="x" * 20000), 454),
+    "early-hints": (b"HTTP/1.1 103 Early Hints\r\nAuth-Status: OK\r\n\r\n", 454),
+    "lines": (nginx(Auth_Status="no\r250 2.0.0 Ok"), 535),
+}
+
+
+def test_C12_answers(door):
+    """Whatever is no yes lets nobody in; without an answer it is 454 4.7.0."""
+    relay, hook = door(lambda r: LOGINS[r["Auth-User"]][0], auth="[plain]")
+    for name, (_, want) in LOGINS.items():
+        with Smtp(relay.smtp_port) as client:
+            code, text = client.command("AUTH PLAIN " + base64.b64encode(
+                b"\0%s\0p" % name.encode()).decode())
+            assert code == want, (name, code, text)
+            assert (code, text) == (want, "4.7.0 Temporary authentication failure") or code != 454
+            assert client.command("NOOP")[0] == 250, name
+            assert client.command("MAIL FROM:<%s>" % SENDER)[0] == (250 if want == 235 else 530)
+    assert len(hook.requests) == len(LOGINS)
+
+
+def test_C12_wait_is_asked_again_with_the_same_attempt(door):
+    answers = [nginx(Auth_Status="WAIT", Auth_Wait="0"), nginx(Auth_Status="WAIT"), YES]
+    relay, hook = door(lambda r: answers.pop(0))
+    with Smtp(relay.smtp_port) as client:
+        assert client.command("AUTH PLAIN " + TEXT)[0] == 235
+    assert [r["Auth-Login-Attempt"] for r in hook.requests] == ["1"] * 3
+    answers = [nginx(Auth_Status="WAIT", Auth_Wait="60"), YES]
+    with Smtp(relay.smtp_port) as client:
+        assert client.command("AUTH PLAIN " + TEXT)[0] == 454
+
+
+def test_C12_auth_wait_delays_the_refusal(door):
+    """C7: and the session goes on."""
+    relay, hook = door(lambda r: nginx(Auth_Status="no", Auth_Wait="2"))
+    with Smtp(relay.smtp_port) as client:
+        before = time.monotonic()
+        assert client.command("AUTH PLAIN " + TEXT) == (535, "5.7.0 no")
+        assert time.monotonic() - before >= 2
+        assert client.command("NOOP")[0] == 250
+
+
+def test_C12_P6_a_slow_script_holds_up_nobody(door):
+    """As many logins as like to wait; other sessions on the same threads go on."""
+    relay, hook = door(lambda r: "hang" if r["Auth-User"] == "slow" else YES,
+                       more=", timeout: 10m, concurrency: 4")
+    slow = [Smtp(relay.smtp_port) for _ in range(8)]
+    try:
+        for client in slow[:3]:
+            client.write(b"AUTH PLAIN " + base64.b64encode(b"\0slow\0p") + b"\r\n")
+        wait_for(lambda: hook.running == 3, "the slow questions")
+        with Smtp(relay.smtp_port) as client:
+            assert client.command("AUTH PLAIN " + TEXT)[0] == 235
+        for client in slow[3:]:
+            client.write(b"AUTH PLAIN " + base64.b64encode(b"\0slow\0p") + b"\r\n")
+        wait_for(lambda: hook.running == 4, "the hook to be busy")
+        with Smtp(relay.smtp_port) as client:
+            assert client.command("NOOP")[0] == 250
+        # One that goes away while it is asked about, and a stop that waits for none of them.
+        slow.pop(0).socket.close()
+        assert relay.stop() == 0
+        for client in slow:
+            assert client.reply()[0] in (421, 454)
+    finally:
+        for client in slow:
+            client.socket.close()
+
+
+def test_C12_a_reload_while_it_is_asked(door):
+    """The old script has nothing to say any more; who logged in by it is logged out."""
+    relay, hook = door(lambda r: "hang" if r["Auth-User"] == "slow" else YES)
+    with Smtp(relay.smtp_port) as client, Smtp(relay.smtp_port) as other:
+        assert other.command("AUTH PLAIN " + TEXT)[0] == 235
+        client.write(b"AUTH PLAIN " + base64.b64encode(b"\0slow\0p") + b"\r\n")
+        wait_for(lambda: hook.running == 1, "the question")
+        relay.config.write_text(relay.config.read_text().replace(
+            "auth: [plain, login, cram-md5, external]", "auth: []").replace(
+                "auth: required", "auth: any"))
+        relay.hup()
+        wait_for(lambda: "the new configuration is in force" in relay.log(), "the reload")
+        hook.released.set()
+        assert client.reply()[0] == 454
+        assert client.command("AUTH PLAIN " + TEXT)[0] == 235
+        assert other.command("MAIL FROM:<%s>" % SENDER)[0] == 250
+    assert "not a login by the new configuration" in relay.log()
+
+
+def test_C12_external(door, tmp_path):
+    """The script sees the certificate, and who the client would like to be."""
+    ca = Authority(tmp_path / "ca")
+    certificate, key = ca.sign("relay", "/CN=relay")
+    relay, hook = door(
+        lambda r: YES, listener='auth: required, tls: implicit, tls_certificate: "%s",'
+        ' tls_key: "%s", tls_client_ca: "%s", tls_client: optional'
+        % (certificate, key, ca.certificate))
+    context = ssl.create_default_context(cafile=str(ca.certificate))
+    context.load_cert_chain(*ca.sign("client", "/CN=client one"))
+    for claim in ("=", base64.b64encode(b"bob").decode()):
+        with SecureSmtp(relay.smtp_port, context, b"", "localhost") as client:
+            assert "EXTERNAL" in client.command("EHLO client.test")[1]
+            assert client.command("AUTH EXTERNAL " + claim)[0] == 235
+    assert [(r["Auth-Method"], r["Auth-User"], r["Auth-Pass"]) for r in hook.requests] == [
+        ("external", "CN=client%20one", ""), ("external", "bob", "")]
+    assert {r["Auth-SSL-Subject"] for r in hook.requests} == {"CN=client one"}
+    assert {r["Auth-SSL-Verify"] for r in hook.requests} == {"SUCCESS"}
+
+
+def test_C12_the_users_file_has_the_scopes(door, tmp_path):
+    """A name in it has its scope, and its password there counts for nothing."""
+    users = tmp_path / "users"
+    users.write_text("shop:{PLAIN}never:blue\n")
+    users.chmod(0o600)
+    relay, hook = door(lambda r: YES if r["Auth-Method"] == "plain" else OK,
+                       users='users: {file: "%s"}\n' % users)
+    relay.request("POST", "/api/v1/whitelist", {"pattern": "ok.test", "scope": "blue"})
+    with Smtp(relay.smtp_port) as client:
+        assert client.command("AUTH PLAIN " + TEXT)[0] == 235
+        message = client.send(SENDER, ["a@ok.test"], MESSAGE)
+    found = relay.message(message)
+    assert found["client"]["user"] == "shop"
+    # What the scope's list allows the hook is asked about.
+    request = wait_for(lambda: next((r for r in hook.requests if r.recipient), None), "the hook")
+    assert request["X-Relay-Login"] == "shop" and request["Auth-Method"] == "none"
+
+
+@pytest.mark.parametrize("keys, error", [
+    ('url: "", dialect: nginx, auth: [plain]', "with a url, and dialect: nginx, only"),
+    ('url: "http://x/", auth: [plain]', "with a url, and dialect: nginx, only"),
+    ('url: "http://x/", dialect: nginx, auth: [scram-sha-256]', "plain, login, cram-md5"),
+    ('url: "http://x/", dialect: nginx, auth: [digest]', "plain, login, cram-md5"),
+])
+def test_C12_configuration(tmp_path, keys, error):
+    config = tmp_path / "stagepost.yaml"
+    config.write_text("data_dir: %s\npolicy: {hook: {%s}}\n" % (tmp_path / "data", keys))
+    done = subprocess.run([STAGEPOSTD, "--check-config", "-c", config], capture_output=True,
+                          timeout=60)
+    assert done.returncode == 78 and error in done.stderr.decode()

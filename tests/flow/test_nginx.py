@@ -1,16 +1,16 @@
 """policy.hook against the real thing: nginx's own requests, and scripts that were made for it."""
 
 import re
-import socket
 import ssl
 
 import pytest
 
 from certificates import Authority
-from daemon import PATIENCE, Smtp, free_port, wait_for
+from daemon import Smtp, free_port, wait_for
 from hook import Hook, nginx
 from nginx import Processes
 from test_hook import MESSAGE, SENDER, settings
+from tlsclient import SecureSmtp
 
 # As nginx's manual and many an example have it.
 PHP = r"""<?php
@@ -74,19 +74,6 @@ def test_our_request_is_nginxs_own(make_daemon, processes, hop):
         assert ours.head.startswith(theirs.head + b"\r\nX-Relay-Rcpt: "), (theirs.head, ours.head)
     finally:
         hook.close()
-
-
-class SecureSmtp(Smtp):
-    """By TLS from the start, behind what a proxy says first."""
-
-    def __init__(self, port, context, first):
-        self.socket = socket.create_connection(("127.0.0.1", port), PATIENCE)
-        if first:
-            self.socket.sendall(first)
-        if context:
-            self.socket = context.wrap_socket(self.socket)
-        self.reader = self.socket.makefile("rb")
-        self.greeting = self.reply()
 
 
 # What comes first, the certificate that is shown, and what both tell of it.

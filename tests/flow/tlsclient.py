@@ -1,9 +1,10 @@
 """Clients of smtplib that come by TLS, and what listeners are told for it."""
 
 import smtplib
+import socket
 import ssl
 
-from daemon import PATIENCE
+from daemon import PATIENCE, Smtp
 
 
 def pair(certificate, key):
@@ -21,3 +22,14 @@ def connect(port, context, implicit, name="localhost"):
     client = smtplib.SMTP("localhost", port, timeout=PATIENCE, local_hostname=name)
     client.starttls(context=context)
     return client
+
+
+class SecureSmtp(Smtp):
+    """By TLS from the start, behind `first`, which a proxy says in clear."""
+
+    def __init__(self, port, context, first=b"", name=None):
+        self.socket = socket.create_connection(("127.0.0.1", port), PATIENCE)
+        self.socket.sendall(first)
+        self.socket = context.wrap_socket(self.socket, server_hostname=name)
+        self.reader = self.socket.makefile("rb")
+        self.greeting = self.reply()
