@@ -58,8 +58,7 @@ static bool sample(const struct pattern *pattern, struct address *address_out)
 	for (char *c = text; *c != '\0'; c++)
 		if (*c == '*')
 			*c = 'x';
-	return address_parse(span_of(text), address_out, NULL) == ERR_OK &&
-	       (address_out->form == ADDRESS_PLAIN || address_out->form == ADDRESS_LISTED_ONLY);
+	return address_parse(span_of(text), address_out, NULL) == ERR_OK;
 }
 
 static void search(struct covering *covering)
@@ -169,11 +168,11 @@ static void warn_of_width(const struct pattern *pattern, struct warnings *warnin
 static void warn_of_others(const struct lint_case *at, struct warnings *warnings)
 {
 	struct covering covering = {.at = at};
-	const char *text;
 
 	search(&covering);
 	if (covering.deny != NULL) {
-		text = layer_item_text(covering.deny).data;
+		const char *text = layer_item_text(covering.deny).data;
+
 		if (at->action == ENTRY_ALLOW)
 			warn(warnings, LINT_DENIED, covering.deny->id,
 			     "it allows nothing: %s denies all of it", text);

@@ -16,7 +16,7 @@
 static_assert(SLOTS >= 2 * HEADER_FIELDS_MAX, "chains stay short");
 
 /* In this order: of several conditions the least certain counts. */
-enum truth { TRUTH_NO, TRUTH_MAYBE, TRUTH_YES };
+enum truth { TRUTH_NO = 0, TRUTH_MAYBE, TRUTH_YES }; /* memory of zeros says no */
 
 struct rule_matches {
 	const struct edition *rules;
@@ -326,8 +326,6 @@ const struct rule_matches *rule_match_only(const struct edition *rules, size_t i
 	assert(index < rules->count);
 	matches->rules = rules;
 	matches->truths = arena_array(arena, rules->count, sizeof(*matches->truths));
-	for (size_t i = 0; i < rules->count; i++)
-		matches->truths[i] = TRUTH_NO;
 	matches->truths[index] = truth_of(item->base.enabled);
 	return matches;
 }

@@ -39,7 +39,6 @@ void touched_add(struct touched *touched, struct span name)
 /* Folds and blanks mean nothing between the parts of a tag that matter here (RFC 6376 3.2). */
 static struct span without_blanks(struct span text, struct buf *out)
 {
-	buf_clear(out);
 	for (size_t i = 0; i < text.len; i++)
 		if ((unsigned char)text.data[i] > ' ')
 			(void)buf_append_char(out, text.data[i]);

@@ -20,7 +20,7 @@ static bool is_tagged(struct span tag, struct span body)
 	bool tagged;
 
 	/* A byte that is no character becomes three. */
-	buf_init(&shown, 4 * body.len + 4);
+	buf_init(&shown, 4 * body.len);
 	header_decode_display(body, &shown);
 	tagged = contains(buf_span(&shown), tag);
 	buf_release(&shown);

@@ -133,5 +133,19 @@ START_TEST(what_is_hidden_does_not_count)
 }
 END_TEST
 
-UNIT_MAIN("filter/extent", what_is_hidden_does_not_count, each_kind_is_counted, what_is_empty,
-	  a_change_and_an_expiry_are_seen)
+/* One of two kinds is no less than one. */
+START_TEST(two_kinds_do_not_cancel_each_other)
+{
+	for (unsigned kinds = 1; kinds < 16; kinds++) {
+		const struct extent extent = {.addresses = kinds & 1,
+					      .domains = kinds >> 1 & 1,
+					      .subdomains = kinds >> 2 & 1,
+					      .patterns = kinds >> 3 & 1};
+
+		ck_assert_msg(!extent_is_empty(&extent), "%u", kinds);
+	}
+}
+END_TEST
+
+UNIT_MAIN("filter/extent", two_kinds_do_not_cancel_each_other, what_is_hidden_does_not_count,
+	  each_kind_is_counted, what_is_empty, a_change_and_an_expiry_are_seen)

@@ -65,16 +65,36 @@ START_TEST(a_rule_is_checked_member_by_member)
 		{RULE(FAULT_REJECT, .code = 450, .enhanced = "5.7.1"), "enhanced "},
 		{RULE(FAULT_REJECT, .enhanced = "5.7.1000"), "enhanced "},
 		{RULE(FAULT_REJECT, .enhanced = "5.7"), "enhanced "},
+		{RULE(FAULT_REJECT, .enhanced = "5.999.999"), ""},
+		{RULE(FAULT_REJECT, .enhanced = "55.7.1"), "enhanced "},
+		{RULE(FAULT_REJECT, .enhanced = "5.7000.1"), "enhanced "},
+		{RULE(FAULT_REJECT, .enhanced = "5.x.1"), "enhanced "},
+		{RULE(FAULT_REJECT, .enhanced = "5.1.x"), "enhanced "},
+		{RULE(FAULT_REJECT, .enhanced = ".7.1"), "enhanced "},
+		{RULE(FAULT_DELAY, .delay_ms = 1, .enhanced = "5.7.1"), "enhanced "},
+		{RULE(FAULT_REJECT, .code = 400, .enhanced = "4.0.0"), ""},
+		{RULE(FAULT_REJECT, .code = 599), ""},
+		{RULE(FAULT_REJECT, .code = 600), "code "},
 		{RULE(FAULT_REJECT, .reply = "two\r\nlines"), "text "},
 		{RULE(FAULT_REJECT, .delay_ms = 600000), ""},
 		{RULE(FAULT_REJECT, .delay_ms = 600001), "delay "},
+		{RULE(FAULT_REJECT, .delay_ms = -1), "delay "},
 		{RULE(FAULT_REJECT, .attempts = 2), "attempts "},
 		{RULE(FAULT_DELAY), "delay "},
 		{RULE(FAULT_DELAY, .delay_ms = 1, .code = 550), "code "},
 		{RULE(FAULT_DISCONNECT, .reply = "bye"), "text "},
 		{RULE(FAULT_DISCONNECT, .stage = FAULT_AT_DATA), ""},
 		{RULE(FAULT_BOUNCE, .code = 450), "code "},
+		{RULE(FAULT_BOUNCE, .code = 499), "code "},
+		{RULE(FAULT_BOUNCE, .code = 500), ""},
 		{RULE(FAULT_BOUNCE, .code = 552), ""},
+		{RULE(FAULT_BOUNCE, .code = 599), ""},
+		{RULE(FAULT_BOUNCE, .code = 600), "code "},
+		{RULE(FAULT_DEFER, .code = 399), "code "},
+		{RULE(FAULT_DEFER, .code = 400), ""},
+		{RULE(FAULT_DEFER, .code = 499), ""},
+		{RULE(FAULT_DEFER, .code = 500), "code "},
+		{RULE(FAULT_DEFER, .attempts = 1000), ""},
 		{RULE(FAULT_BOUNCE, .stage = FAULT_AT_END), "stage "},
 		{RULE(FAULT_DEFER, .attempts = 3), ""},
 		{RULE(FAULT_DEFER, .attempts = 0), "attempts "},
@@ -82,6 +102,10 @@ START_TEST(a_rule_is_checked_member_by_member)
 		{RULE(FAULT_DEFER, .code = 550), "code "},
 		{RULE(FAULT_REJECT, .every = 0, .times = 2000000000, .skip = 2000000000),
 		 "after every times "},
+		{RULE(FAULT_REJECT, .every = 1000000000, .times = 1000000000, .skip = 1000000000),
+		 ""},
+		{RULE(FAULT_REJECT, .every = 1000000001), "every "},
+		{RULE((enum fault_action)6, .stage = (enum fault_stage)0), "action stage "},
 		{RULE(FAULT_REJECT, .name = ""), "name "},
 		{RULE(FAULT_REJECT, .name = "a b"), "name "},
 		{RULE((enum fault_action)0, .stage = (enum fault_stage)9), "action stage "},
@@ -113,6 +137,20 @@ START_TEST(names_are_read_back)
 		ck_assert_int_eq(fault_stage_parse(span_of(fault_stage_name(s)), &back), ERR_OK);
 		ck_assert_int_eq(back, s);
 	}
+}
+END_TEST
+
+START_TEST(other_names_are_unknown)
+{
+	enum fault_action action;
+	enum fault_stage stage;
+
+	ck_assert_str_eq(fault_action_name((enum fault_action)0), "unknown");
+	ck_assert_str_eq(fault_action_name((enum fault_action)(FAULT_DEFER + 1)), "unknown");
+	ck_assert_str_eq(fault_stage_name((enum fault_stage)0), "unknown");
+	ck_assert_str_eq(fault_stage_name((enum fault_stage)(FAULT_AT_END + 1)), "unknown");
+	ck_assert_int_eq(fault_action_parse(span_of("drop"), &action), ERR_NOT_FOUND);
+	ck_assert_int_eq(fault_stage_parse(span_of("rset"), &stage), ERR_NOT_FOUND);
 }
 END_TEST
 
@@ -196,6 +234,8 @@ START_TEST(a_rule_looks_at_whom_it_names)
 	ck_assert(strikes(&fault, FAULT_AT_RCPT, "", ""));
 	fault.sender = "<>";
 	ck_assert(!strikes(&fault, FAULT_AT_RCPT, "", ""));
+	fault.sender = "other.test";
+	ck_assert(!strikes(&fault, FAULT_AT_RCPT, "", ""));
 	fault.sender = "";
 	fault.user = "app-*";
 	ck_assert(!strikes(&fault, FAULT_AT_RCPT, "", ""));
@@ -211,6 +251,39 @@ START_TEST(a_rule_looks_at_whom_it_names)
 	fault.scope = "";
 	fault.enabled = false;
 	ck_assert(!strikes(&fault, FAULT_AT_RCPT, "", ""));
+}
+END_TEST
+
+/* RFC 3463: 421 says that the service goes away, 5.1.1 that there is no such mailbox. */
+START_TEST(what_is_usual_fits_the_code_and_the_stage)
+{
+	static const struct {
+		enum fault_stage stage;
+		size_t code;
+		const char *enhanced;
+	} rows[] = {
+		{FAULT_AT_RCPT, 0, "5.1.1"},   {FAULT_AT_RCPT, 550, "5.1.1"},
+		{FAULT_AT_RCPT, 551, "5.3.0"}, {FAULT_AT_RCPT, 421, "4.3.2"},
+		{FAULT_AT_RCPT, 499, "4.3.0"}, {FAULT_AT_MAIL, 550, "5.3.0"},
+		{FAULT_AT_END, 450, "4.3.0"},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct fault fault = rule("x", FAULT_REJECT);
+		struct fault_effect effect;
+		struct trial t;
+
+		fault.stage = rows[i].stage;
+		fault.code = rows[i].code;
+		setup(&t, &fault, 1);
+		effect = judge(&t, rows[i].stage);
+		ck_assert_ptr_nonnull(effect.by);
+		ck_assert_int_eq(effect.fate.code, rows[i].code != 0 ? (int)rows[i].code : 550);
+		ck_assert_str_eq(effect.fate.enhanced, rows[i].enhanced);
+		faults_free(&t.faults);
+		ck_assert_ptr_null(t.faults);
+		faults_free(&t.faults);
+	}
 }
 END_TEST
 
@@ -234,6 +307,35 @@ START_TEST(the_null_sender_and_a_recipient_behind_data)
 	t.sender = (struct address){.form = ADDRESS_NULL};
 	judge(&t, FAULT_AT_MAIL);
 	ck_assert_str_eq(t.struck, "null ");
+	faults_free(&t.faults);
+}
+END_TEST
+
+/* A recipient that can't be read is nobody's, and hides no other. */
+START_TEST(recipients_that_cannot_be_read)
+{
+	const struct new_recipient taken[] = {{.address = "not an address"},
+					      {.address = "bob@example.com"}};
+	struct fault fault = rule("end", FAULT_REJECT);
+	struct fault_effect effect;
+	struct trial t;
+
+	fault.stage = FAULT_AT_END;
+	fault.recipient = "example.com";
+	setup(&t, &fault, 1);
+	for (size_t count = 0; count <= 2; count++) {
+		const struct fault_case at = {.stage = FAULT_AT_END,
+					      .sender = &t.sender,
+					      .recipients = taken,
+					      .recipient_count = count,
+					      .user = "",
+					      .scope = ""};
+		const struct edition *set = faults_acquire(t.faults);
+
+		fault_judge(set, &at, on_struck, &t, &effect);
+		ck_assert_int_eq(effect.by != NULL, count == 2);
+		published_release(&set);
+	}
 	faults_free(&t.faults);
 }
 END_TEST
@@ -426,6 +528,13 @@ START_TEST(what_is_no_fate_is_refused)
 		"bounce 1 550 555.555.555.555 x text",
 		"bounce 99999 550 5.1.1 x text",
 		"bounce 1 550 5.1.1 x two\r\nlines",
+		"bounce 1 550 5.1.1 x caf\xc3\xa9",
+		"bounce 1 550 5.1.1 x del\x7f",
+		"bounce x 550 5.1.1 x text",
+		"bounce 1 550 5.1.1  text",
+		"bounce 1 600 5.1.1 x text",
+		"drop 1 550 5.1.1 x text",
+		NULL,
 	};
 	struct fate fate;
 
@@ -435,7 +544,9 @@ START_TEST(what_is_no_fate_is_refused)
 END_TEST
 
 UNIT_MAIN("filter/fault", a_rule_is_checked_member_by_member, names_are_read_back,
-	  a_rule_looks_at_whom_it_names, the_null_sender_and_a_recipient_behind_data,
-	  after_every_and_times_repeat_exactly, delays_add_up_and_the_first_end_is_the_last,
+	  recipients_that_cannot_be_read, other_names_are_unknown,
+	  what_is_usual_fits_the_code_and_the_stage, a_rule_looks_at_whom_it_names,
+	  the_null_sender_and_a_recipient_behind_data, after_every_and_times_repeat_exactly,
+	  delays_add_up_and_the_first_end_is_the_last,
 	  a_set_is_replaced_source_by_source_and_goes_on_counting,
 	  sessions_judge_while_rules_change, a_fate_is_kept_as_text, what_is_no_fate_is_refused)

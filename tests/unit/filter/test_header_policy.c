@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "relay/filter/signature.h"
 #include "tests/unit/filter/copy.h"
 
 /* --- nothing to do ------------------------------------------------------------------------ */
@@ -236,6 +237,40 @@ START_TEST(signatures)
 }
 END_TEST
 
+static bool breaks(const char *name, struct span body)
+{
+	struct touched touched;
+	bool broken;
+
+	touched_init(&touched);
+	touched_add(&touched, span_of(name));
+	broken = signature_breaks(body, &touched);
+	touched_release(&touched);
+	return broken;
+}
+
+/* What is not looked through any more is taken to be broken: to the octet. */
+START_TEST(signatures_at_the_limits)
+{
+	static char text[2 + 65536 + 1];
+	char name[256 + 2] = "";
+
+	ck_assert(breaks("x", span_of("h=x")));
+	ck_assert(breaks("x", span_of("a=b; h = y : X")));
+	ck_assert(!breaks("x", span_of("h=y")));
+	ck_assert(!breaks("x", span_of("h=xx; b=x")));
+	ck_assert(breaks("x", span_of("b=x")));
+	memset(text, 'a', sizeof(text));
+	memcpy(text, "h=", 2);
+	ck_assert(!breaks("x", span_make(text, sizeof(text) - 1)));
+	ck_assert(breaks("x", span_make(text, sizeof(text))));
+	memset(name, 'a', 256);
+	ck_assert(!breaks(name, span_of("h=y")));
+	name[256] = 'a';
+	ck_assert(breaks(name, span_of("h=y")));
+}
+END_TEST
+
 /* More names than anybody looks through: then every signature is taken to be broken. */
 START_TEST(very_many_changes)
 {
@@ -328,4 +363,5 @@ START_TEST(ceiling_leaves_all_as_it_was)
 END_TEST
 
 UNIT_MAIN("filter/header policy", all_allowed, keep, header_over_the_limits, every_field, strip,
-	  signatures, very_many_changes, worst_case_fits, ceiling_leaves_all_as_it_was)
+	  signatures, signatures_at_the_limits, very_many_changes, worst_case_fits,
+	  ceiling_leaves_all_as_it_was)

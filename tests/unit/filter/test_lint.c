@@ -117,13 +117,25 @@ START_TEST(inclusion_holds_for_every_short_address)
 END_TEST
 
 static const struct list_row present[] = {
-	{"example.com", 1, false, NULL, 0},	  {"boss@example.com", 2, true, NULL, 0},
-	{".denied.test", 3, true, NULL, 0},	  {"shop.test", 4, false, "shop", 0},
-	{"over.test", 5, false, NULL, NOW - 1},	  {"qa-*@glob.test", 6, false, NULL, 0},
-	{"nobody.test", 7, true, "shop", 0},	  {"listed.test", 8, false, NULL, 0},
-	{"later.test", 9, false, NULL, NOW + 10}, {"a%c@listed.test", 10, false, NULL, 0},
-	{"two.test", 13, false, NULL, 0},	  {"tw*@two.test", 12, false, NULL, 0},
-	{"t*@two.test", 14, false, NULL, 0},	  {NULL, 0, false, NULL, 0},
+	{"example.com", 1, false, NULL, 0},
+	{"boss@example.com", 2, true, NULL, 0},
+	{".denied.test", 3, true, NULL, 0},
+	{"shop.test", 4, false, "shop", 0},
+	{"over.test", 5, false, NULL, NOW - 1},
+	{"qa-*@glob.test", 6, false, NULL, 0},
+	{"nobody.test", 7, true, "shop", 0},
+	{"listed.test", 8, false, NULL, 0},
+	{"later.test", 9, false, NULL, NOW + 10},
+	{"a%c@listed.test", 10, false, NULL, 0},
+	{"two.test", 13, false, NULL, 0},
+	{"tw*@two.test", 12, false, NULL, 0},
+	{"t*@two.test", 14, false, NULL, 0},
+	{"abx@sample.test", 15, false, NULL, 0},
+	{"s@one.test", 16, false, NULL, 0},
+	{"*", 17, false, "all", 0},
+	{"*", 18, true, "none", 0},
+	{"now.test", 19, false, NULL, NOW},
+	{NULL, 0, false, NULL, 0},
 };
 
 static const struct {
@@ -176,6 +188,12 @@ static const struct {
 	{"a%b@x.denied.test", false, "", "denied 3"},
 	{"a%c@listed.test", false, "shop", "covered 10"},
 	{"a@later.test", false, "", "covered 9"},
+	/* What covers one address of many does not cover them. */
+	{"ab*@sample.test", false, "", ""},
+	{"s@one.test", false, "shop", "covered 16"},
+	{"*", false, "all", "everything covered 17"},
+	{"*", false, "none", "everything denied 18"},
+	{"a@now.test", false, "", ""},
 	/* Of several the oldest. */
 	{"two@two.test", false, "", "covered 12"},
 };
@@ -245,24 +263,53 @@ START_TEST(an_entry_does_not_cover_itself_and_may_be_over)
 }
 END_TEST
 
+#define BALLAST 200
+
+/* So long a list that a change is not merged into it at once. */
+static struct whitelist *long_list(void)
+{
+	static char texts[BALLAST][32];
+	struct list_row rows[BALLAST + 3] = {{"example.com", 1}, {"later.test", 9}};
+
+	for (size_t i = 0; i < BALLAST; i++) {
+		snprintf(texts[i], sizeof(texts[i]), "b%zu@ballast.test", i);
+		rows[i + 2] = (struct list_row){texts[i], 1000 + (int64_t)i};
+	}
+	return list_of(rows);
+}
+
+static void expect_now(struct whitelist *list, const char *text, const char *want)
+{
+	struct pattern pattern;
+	struct lint_case at = {.before = whitelist_acquire(list),
+			       .pattern = &pattern,
+			       .action = ENTRY_ALLOW,
+			       .now = NOW};
+	char found[300];
+
+	parse(text, &pattern);
+	warnings_of(&at, found);
+	ck_assert_msg(strcmp(found, want) == 0, "%s: %s", text, found);
+	whitelist_release(&at.before);
+}
+
 START_TEST(what_is_buried_covers_nothing)
 {
-	struct whitelist *list = list_of(present);
+	struct whitelist *list = long_list();
 	struct whitelist_change change = {.operation = ENTRY_REMOVE, .entry = {.id = 1}};
-	struct pattern pattern;
-	struct lint_case at = {.pattern = &pattern, .action = ENTRY_ALLOW, .now = NOW};
-	char text[300];
+	struct pattern added;
 
+	expect_now(list, "a@example.com", "covered 1");
 	whitelist_publish(list, &change, 1, 2);
-	at.before = whitelist_acquire(list);
-	parse("a@example.com", &pattern);
-	warnings_of(&at, text);
-	ck_assert_str_eq(text, "");
-	/* What lies beside it in the same layer still does. */
-	parse("a@later.test", &pattern);
-	warnings_of(&at, text);
-	ck_assert_str_eq(text, "covered 9");
-	whitelist_release(&at.before);
+	expect_now(list, "a@example.com", "");
+	/* What lies beside it in the same layer still does, and what was added since then. */
+	expect_now(list, "a@later.test", "covered 9");
+	change.operation = ENTRY_ADD;
+	change.entry = list_entry(&(struct list_row){"added.test", 20}, &added);
+	whitelist_publish(list, &change, 1, 3);
+	expect_now(list, "a@added.test", "covered 20");
+	expect_now(list, "a@later.test", "covered 9");
+	expect_now(list, "a@example.com", "");
 	whitelist_free(&list);
 }
 END_TEST
@@ -371,6 +418,9 @@ START_TEST(what_it_means_for_recipients_seen)
 	expect_summary(&tally, 3,
 		       "matches 3 of the 3 recipients seen in the last 30 days; stops 1 "
 		       "address that mail has been going to");
+	/* Without a scope it is about all of them. */
+	tally_of(with_scope, "shop.test", false, "", &tally);
+	ck_assert_uint_eq(tally.matches, 1);
 	tally_of(with_scope, "shop.test", false, "x", &tally);
 	ck_assert_uint_eq(tally.matches, 1);
 	ck_assert_uint_eq(tally.allows, 1);
@@ -453,8 +503,63 @@ START_TEST(the_lists_of_domains_are_in_order)
 }
 END_TEST
 
-UNIT_MAIN("filter/lint", one_pattern_inside_another, inclusion_holds_for_every_short_address,
-	  warnings, an_entry_does_not_cover_itself_and_may_be_over, patterns_at_the_limits,
+static void expect_all(const char *const *list, size_t count, const char *want)
+{
+	struct whitelist *empty = list_of((const struct list_row[]){{NULL}});
+	struct pattern pattern;
+	struct lint_case at = {.before = whitelist_acquire(empty),
+			       .pattern = &pattern,
+			       .action = ENTRY_ALLOW,
+			       .now = NOW};
+	char text[300];
+
+	for (size_t i = 0; i < count; i++) {
+		char domain[ADDRESS_DOMAIN_MAX + 2];
+
+		snprintf(domain, sizeof(domain), ".%s", list[i]);
+		parse(domain, &pattern);
+		warnings_of(&at, text);
+		ck_assert_msg(strcmp(text, want) == 0, "%s: %s", list[i], text);
+	}
+	whitelist_release(&at.before);
+	whitelist_free(&empty);
+}
+
+START_TEST(each_of_these_domains_is_found)
+{
+	expect_all(domains_public, domains_public_count, "public-domain");
+	expect_all(domains_registry, domains_registry_count, "wide");
+}
+END_TEST
+
+START_TEST(whoever_denies_is_named)
+{
+	struct whitelist *list = list_of(present);
+	struct pattern pattern;
+	struct lint_case at = {.before = whitelist_acquire(list),
+			       .pattern = &pattern,
+			       .action = ENTRY_ALLOW,
+			       .now = NOW};
+	struct lint_warning told[LINT_WARNINGS_MAX];
+
+	parse("a@x.denied.test", &pattern);
+	ck_assert_uint_eq(lint_warnings(&at, told), 1);
+	ck_assert_str_eq(told[0].text, "it allows nothing: .denied.test denies all of it");
+	at.action = ENTRY_DENY;
+	ck_assert_uint_eq(lint_warnings(&at, told), 1);
+	ck_assert_str_eq(told[0].text, ".denied.test denies all of it already");
+	at.action = ENTRY_ALLOW;
+	parse("a@example.com", &pattern);
+	ck_assert_uint_eq(lint_warnings(&at, told), 1);
+	ck_assert_str_eq(told[0].text, "example.com allows all of it already");
+	whitelist_release(&at.before);
+	whitelist_free(&list);
+}
+END_TEST
+
+UNIT_MAIN("filter/lint", each_of_these_domains_is_found, whoever_denies_is_named,
+	  one_pattern_inside_another, inclusion_holds_for_every_short_address, warnings,
+	  an_entry_does_not_cover_itself_and_may_be_over, patterns_at_the_limits,
 	  what_it_means_for_recipients_seen, what_it_means_for_the_list_as_a_whole,
 	  what_the_list_as_a_whole_lets_go, what_is_buried_covers_nothing,
 	  the_lists_of_domains_are_in_order)

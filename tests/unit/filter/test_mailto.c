@@ -48,6 +48,9 @@ static const struct copy_row rows[] = {
 	{"List-Post: <mailto:b@ok.example?b%20cc%00=x@evil.example>\r\n",
 	 "List-Post: <mailto:b@ok.example,x=evil.example@blocked.invalid>\r\n"
 	 "X-Stagepost-Original-List-Post: <mailto:b@ok.example?b%20cc%00=x@evil.example>\r\n"},
+	{"List-Post: <mailto:b@ok.example?t%C3%A9o%7f=x@evil.example>\r\n",
+	 "List-Post: <mailto:b@ok.example,x=evil.example@blocked.invalid>\r\n"
+	 "X-Stagepost-Original-List-Post: <mailto:b@ok.example?t%C3%A9o%7f=x@evil.example>\r\n"},
 	{NULL, NULL},
 };
 

@@ -1,4 +1,6 @@
 /* tests relay/filter/subject.c, byte for byte: the tag in front (DESIGN 5; CASES S188) */
+#include "relay/filter/subject.h"
+#include "relay/mail/header.h"
 #include "tests/unit/filter/copy.h"
 
 static const struct copy_row tagged[] = {
@@ -36,6 +38,12 @@ static const struct copy_row tagged_with_escape[] = {
 	{NULL, NULL},
 };
 
+static const struct copy_row tagged_short[] = {
+	{"Subject: x\r\n", NULL},
+	{"Subject: y\r\n", "Subject: xy\r\n"},
+	{NULL, NULL},
+};
+
 static const struct copy_row tagged_close[] = {
 	{"Subject: hi\r\n", "Subject: [x]hi\r\n"},
 	{"Subject: =?utf-8?q?x?=\r\n", "Subject: [x] =?utf-8?q?x?=\r\n"},
@@ -53,6 +61,8 @@ START_TEST(subject)
 	copy_check_rows(&how, tagged_in_words);
 	how.tag = "[x]";
 	copy_check_rows(&how, tagged_close);
+	how.tag = "x";
+	copy_check_rows(&how, tagged_short);
 	how.tag = "=?";
 	copy_check_rows(&how, tagged_with_escape);
 }
@@ -89,4 +99,49 @@ START_TEST(lines_stay_short)
 }
 END_TEST
 
-UNIT_MAIN("filter/subject", subject, lines_stay_short)
+/* However it is cut into encoded words: people see all of it. */
+START_TEST(a_tag_of_any_length_is_shown_whole)
+{
+	for (size_t len = 2; len <= SUBJECT_TAG_MAX; len++) {
+		struct buf out, shown, want;
+		char tag[SUBJECT_TAG_MAX + 1] = "\xc3\xa4";
+		bool is_tagged = false;
+
+		memset(tag + 2, 'a', len - 2);
+		buf_init(&out, 2000);
+		buf_init(&shown, 2000);
+		buf_init(&want, 2000);
+		ck_assert_int_eq(subject_tag(tag, span_of("S"), span_of(" hi"), &out, &is_tagged),
+				 ERR_OK);
+		ck_assert(is_tagged);
+		header_decode_display(span_skip(buf_span(&out), 2), &shown);
+		ck_assert_int_eq(buf_printf(&want, "%s hi", tag), ERR_OK);
+		ck_assert_msg(span_equal(span_trim(buf_span(&shown)), buf_span(&want)), "%s",
+			      out.data);
+		buf_release(&out);
+		buf_release(&shown);
+		buf_release(&want);
+	}
+}
+END_TEST
+
+START_TEST(without_room_or_need_nothing_is_written)
+{
+	struct buf out;
+	bool is_tagged = true;
+
+	buf_init(&out, 12);
+	ck_assert_int_eq(buf_append_text(&out, "A: b\r\n"), ERR_OK);
+	ck_assert_int_eq(subject_tag("[x] ", span_of("S"), span_of(" a [x] b"), &out, &is_tagged),
+			 ERR_OK);
+	ck_assert(!is_tagged);
+	ck_assert_str_eq(out.data, "A: b\r\n");
+	ck_assert_int_eq(subject_tag("[x] ", span_of("S"), span_of(" a"), &out, &is_tagged),
+			 ERR_LIMIT);
+	ck_assert_str_eq(out.data, "A: b\r\n");
+	buf_release(&out);
+}
+END_TEST
+
+UNIT_MAIN("filter/subject", subject, lines_stay_short, a_tag_of_any_length_is_shown_whole,
+	  without_room_or_need_nothing_is_written)

@@ -4,6 +4,8 @@
 #include <stdio.h>
 
 #include "base/mem.h"
+#include "relay/filter/hits.h"
+#include "relay/filter/published.h"
 #include "tests/unit/filter/list.h"
 #include "tests/unit/unit.h"
 
@@ -35,6 +37,18 @@ static int64_t entry_for(struct whitelist *list, const char *text, enum verdict_
 	ck_assert_msg(verdict.reason == want, "%s: reason %d", text, verdict.reason);
 	whitelist_release(&snapshot);
 	return verdict.entry;
+}
+
+static enum verdict_reason verdict_at(struct whitelist *list, const char *text, int64_t now)
+{
+	const struct whitelist_snapshot *snapshot = whitelist_acquire(list);
+	struct address address;
+	struct verdict verdict;
+
+	ck_assert_int_eq(address_parse(span_of(text), &address, NULL), ERR_OK);
+	verdict_judge(snapshot, &address, span_of(""), now, &verdict);
+	whitelist_release(&snapshot);
+	return verdict.reason;
 }
 
 static size_t size_of(struct whitelist *list)
@@ -330,6 +344,41 @@ START_TEST(hits_are_counted_once)
 }
 END_TEST
 
+/* S170: what has expired stays so, also where the clock is back before its time. */
+START_TEST(once_over_it_stays_over)
+{
+	struct list_row row = {"a@x.test", 1, .expires_at = 1000};
+	struct whitelist *list = whitelist_new();
+	struct pattern pattern;
+	struct entry entry = list_entry(&row, &pattern);
+	size_t bad;
+
+	for (int i = 0; i < 2; i++) {
+		entry.expired_at = i == 0 ? 0 : 1001;
+		whitelist_load_begin(list);
+		whitelist_load_add(list, &entry);
+		whitelist_load_end(list, 1, &bad);
+		ck_assert_uint_eq(bad, 0);
+		ck_assert_int_eq(verdict_at(list, "a@x.test", 500),
+				 i == 0 ? REASON_ALLOWED : REASON_EXPIRED);
+	}
+	whitelist_free(&list);
+}
+END_TEST
+
+/* x_free accepts NULL. */
+START_TEST(nothing_is_let_go_of)
+{
+	struct published *published = NULL;
+	struct hits *hits = NULL;
+
+	published_free(&published);
+	hits_free(&hits);
+	ck_assert_ptr_null(published);
+	ck_assert_ptr_null(hits);
+}
+END_TEST
+
 /* --- publish and merge beside readers ------------------------------------------------------- */
 
 #define MOVES	5000
@@ -466,4 +515,5 @@ END_TEST
 UNIT_MAIN("filter/whitelist", a_change_that_was_prepared, a_preview_is_in_force_nowhere,
 	  changes_are_in_force_at_once, several_lines_for_one_id, bad_rows_never_match,
 	  a_bad_row_that_may_deny_denies_everything, allow_all_is_seen_through_layers,
-	  hits_are_counted_once, readers_see_whole_versions, load_beside_a_merge)
+	  hits_are_counted_once, once_over_it_stays_over, nothing_is_let_go_of,
+	  readers_see_whole_versions, load_beside_a_merge)

@@ -522,6 +522,7 @@ START_TEST(host_names)
 		 ERR_OK, "xn--strae-oqa.example"},
 		{DOMAIN_253, ERR_OK, DOMAIN_253},
 		{DOMAIN_253 "x", ERR_LIMIT, NULL},
+		{DOMAIN_253 "xyz", ERR_LIMIT, NULL},
 		{LABEL_63 "x.test", ERR_LIMIT, NULL},
 		{"example.com.", ERR_SYNTAX, NULL},
 		{".example.com", ERR_SYNTAX, NULL},
