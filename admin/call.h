@@ -97,6 +97,8 @@ bool call_refused(struct call *call);
 /* Query parameters, decoded. NULL: not given. */
 const char *call_param(const struct call *call, const char *name);
 size_t call_param_limit(struct call *call);
+/* `true` or `false`; `otherwise` when not given. */
+bool call_param_flag(struct call *call, const char *name, bool otherwise);
 int64_t call_param_time(struct call *call, const char *name);
 /* `after`, 0 when not given. */
 int64_t call_param_cursor(struct call *call, int kind);

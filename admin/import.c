@@ -36,17 +36,6 @@ struct import {
 
 /* --- what is asked for --- */
 
-static bool param_flag(struct call *call, const char *name)
-{
-	const char *text = call_param(call, name);
-
-	if (text == NULL || strcmp(text, "false") == 0)
-		return false;
-	if (strcmp(text, "true") != 0)
-		call_mistake(call, name, "neither true nor false");
-	return true;
-}
-
 /* Said, or what the body is called. */
 static void read_format(struct call *call, struct import *import)
 {
@@ -308,8 +297,8 @@ void handle_whitelist_import(struct call *call)
 	read_format(call, import);
 	read_mode(call, import);
 	read_scope(call, import);
-	import->dry_run = param_flag(call, "dry_run");
-	import->options.allow_all = param_flag(call, "allow_all");
+	import->dry_run = call_param_flag(call, "dry_run", false);
+	import->options.allow_all = call_param_flag(call, "allow_all", false);
 	start(call, import);
 }
 
@@ -321,6 +310,6 @@ void handle_whitelist_replace(struct call *call)
 	import->plan.kind = PLAN_REPLACE;
 	import->options.scope = call->caller.scope;
 	import->options.only_scope = call->caller.scope[0] != '\0';
-	import->dry_run = param_flag(call, "dry_run");
+	import->dry_run = call_param_flag(call, "dry_run", false);
 	start(call, import);
 }

@@ -18,6 +18,17 @@ const char *call_param(const struct call *call, const char *name)
 	return NULL;
 }
 
+bool call_param_flag(struct call *call, const char *name, bool otherwise)
+{
+	const char *text = call_param(call, name);
+
+	if (text == NULL)
+		return otherwise;
+	if (strcmp(text, "true") != 0 && strcmp(text, "false") != 0)
+		call_mistake(call, name, "neither true nor false");
+	return strcmp(text, "true") == 0;
+}
+
 size_t call_param_limit(struct call *call)
 {
 	const char *text = call_param(call, "limit");

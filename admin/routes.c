@@ -28,7 +28,8 @@ static const struct route routes[] = {
 	 handle_delivery_resume},
 	{"GET", API "/whitelist", ROLE_READER, false, 0, false, "q scope action limit after",
 	 handle_whitelist_list},
-	{"POST", API "/whitelist", ROLE_OPERATOR, false, 16 * KIB, true, "", handle_whitelist_add},
+	{"POST", API "/whitelist", ROLE_OPERATOR, false, 16 * KIB, true, "lint",
+	 handle_whitelist_add},
 	{"PUT", API "/whitelist", ROLE_OPERATOR, false, LISTING_BYTES_MAX, true, "dry_run",
 	 handle_whitelist_replace},
 	/* In front of {id}: the first that fits counts. */
@@ -39,7 +40,7 @@ static const struct route routes[] = {
 	{"GET", API "/whitelist/export", ROLE_READER, false, 0, false, "format scope",
 	 handle_whitelist_export},
 	{"GET", API "/whitelist/{id}", ROLE_READER, false, 0, false, "", handle_whitelist_get},
-	{"PATCH", API "/whitelist/{id}", ROLE_OPERATOR, false, 16 * KIB, true, "",
+	{"PATCH", API "/whitelist/{id}", ROLE_OPERATOR, false, 16 * KIB, true, "lint",
 	 handle_whitelist_patch},
 	{"DELETE", API "/whitelist/{id}", ROLE_OPERATOR, false, 0, false, "",
 	 handle_whitelist_delete},

@@ -123,6 +123,7 @@ struct change {
 		entry;	  /* what is asked for: the store may point `line` at strings of its own */
 	bool conditional; /* If-Match was given */
 	int rounds;
+	bool lint;				 /* the answer tells what the change means */
 	const struct whitelist_snapshot *before; /* the list as it was; NULL: nobody asks */
 	int64_t release_since; /* what was dropped since then goes by the new entry; 0: nothing */
 };
@@ -143,7 +144,7 @@ static void submit_change(struct call *call, struct change *change, void (*then)
 	change->apply.expect_list_revision = -1;
 	change->apply.actor = call->caller.actor;
 	call->work = change;
-	if (change->line.operation != ENTRY_REMOVE) {
+	if (change->lint) {
 		change->before = whitelist_acquire(call->api->env.whitelist);
 		call->forget = forget_change;
 	}
@@ -158,8 +159,9 @@ static void reply_changed(struct call *call, int status, struct change *change, 
 	change->entry.id = change->line.entry.id;
 	change->entry.expired_at = change->line.entry.expired_at;
 	json = view_entry(&change->entry);
-	(void)json_object_set_new(json, "lint",
-				  advice_of_entry(call, &change->entry, change->before));
+	(void)json_object_set_new(
+		json, "lint",
+		change->lint ? advice_of_entry(call, &change->entry, change->before) : json_null());
 	if (released != NULL)
 		(void)json_object_set_new(json, "released", released);
 	whitelist_release(&change->before);
@@ -285,6 +287,7 @@ void handle_whitelist_add(struct call *call)
 	bool allow_all = call_bool(call, "allow_all");
 
 	change->line.operation = ENTRY_ADD;
+	change->lint = call_param_flag(call, "lint", true);
 	change->apply.now = clock_steady_wall_ms();
 	entry->action = ENTRY_ALLOW;
 	entry->created_at = change->apply.now;
@@ -348,6 +351,7 @@ void handle_whitelist_patch(struct call *call)
 	struct change *change = arena_zalloc(call->arena, sizeof(*change));
 
 	change->line.operation = ENTRY_REPLACE;
+	change->lint = call_param_flag(call, "lint", true);
 	call_only_members(call, ENTRY_MEMBERS);
 	patch_round(call, change);
 }

@@ -324,6 +324,16 @@ def test_the_tool_tells_what_an_entry_means(relay):
     assert tool.json("whitelist", "add", "a*@shop.example")["lint"]["warnings"][0]["kind"] == "wide"
 
 
+def test_who_is_in_a_hurry_asks_for_no_lint(relay):
+    added = relay.post("/whitelist?lint=false", {"pattern": "a*@shop.example"}).json
+    path = "/api/v1/whitelist/%d" % added["id"]
+    assert added["lint"] is None
+    assert relay.request("PATCH", path + "?lint=false", {"note": "x"}).json["lint"] is None
+    assert relay.request("PATCH", path, {"note": "y"}).json["lint"]["warnings"]
+    assert relay.request("PATCH", path + "?lint=no", {"note": "z"}).status == 400
+    assert relay.get("/whitelist/%d" % added["id"])["note"] == "y"
+
+
 def test_a_dry_run_tells_what_an_import_would_mean(relay):
     """Without making it: numbers and warnings are those of the list that would be."""
     send(relay, "amy@shop.example", "ben@shop.example")

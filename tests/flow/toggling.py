@@ -64,7 +64,8 @@ class Switch:
         return response, text, (asked, time.monotonic())
 
     def turn_on(self):
-        response, text, times = self.ask("POST", "/api/v1/whitelist", {"pattern": PATTERN})
+        response, text, times = self.ask("POST", "/api/v1/whitelist?lint=false",
+                                         {"pattern": PATTERN})
         assert response.status == 201, text
         revision = int(re.search(r"\d+", response.headers["ETag"]).group())
         assert self.revision is None or revision == self.revision + 1
