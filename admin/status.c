@@ -109,16 +109,14 @@ static void add_text(void *list, const char *text)
 	(void)json_array_append_new(list, view_text(text));
 }
 
-static json_t *view_whitelist(struct whitelist *whitelist, json_t *warnings)
+static json_t *view_whitelist(struct whitelist *whitelist)
 {
 	const struct whitelist_snapshot *snapshot = whitelist_acquire(whitelist);
-	bool allows_all = whitelist_allows_all(snapshot);
-	json_t *json = json_pack(
-		"{s:I, s:I, s:b}", "revision", (json_int_t)whitelist_revision(snapshot), "entries",
-		(json_int_t)whitelist_size(snapshot), "allows_all", allows_all ? 1 : 0);
+	json_t *json = json_pack("{s:I, s:I, s:b}", "revision",
+				 (json_int_t)whitelist_revision(snapshot), "entries",
+				 (json_int_t)whitelist_size(snapshot), "allows_all",
+				 whitelist_allows_all(snapshot) ? 1 : 0);
 
-	if (allows_all)
-		add_text(warnings, "the whitelist holds \"*\": every plain address is delivered");
 	whitelist_release(&snapshot);
 	return json;
 }
@@ -245,8 +243,7 @@ void handle_status(struct call *call)
 		view_time(api->env.started_at), "now", view_time(clock_wall_ms()), "delivering",
 		!store_is_paused(store, NULL) && !store_is_failed(store) ? 1 : 0, "store_failed",
 		store_is_failed(store) ? 1 : 0, "store_behind", store_is_behind(store) ? 1 : 0,
-		"queue", view_queue(store), "whitelist",
-		view_whitelist(api->env.whitelist, warnings));
+		"queue", view_queue(store), "whitelist", view_whitelist(api->env.whitelist));
 
 	(void)json_object_set_new(json, "delivery", delivery_view(api));
 	(void)json_object_set_new(json, "faults", view_faults(api->env.faults));

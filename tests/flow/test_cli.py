@@ -153,7 +153,9 @@ def test_status(tool, relay, hop):
     assert "nothing can leave" in text and relay.smtp_address in text
     assert tool.json("status")["whitelist"]["entries"] == 0
     tool("whitelist", "add", "*", "--allow-all")
-    assert "EVERYTHING can leave" in tool.text("status")
+    text = tool.text("status")
+    assert "EVERYTHING can leave" in text and text.count("every plain address leaves") == 1
+    assert not any('"*"' in warning for warning in tool.json("status")["warnings"])
 
 
 def test_over_tcp_with_a_token(relay):
