@@ -206,20 +206,27 @@ END_TEST
  * taken away. */
 START_TEST(a_bad_row_that_may_deny_denies_everything)
 {
-	static const struct entry bad[] = {
+	static char scope[UINT16_MAX + 2];
+	const struct entry bad[] = {
 		{.id = 5, .pattern = "X@evil.test", .kind = ENTRY_EXACT, .action = ENTRY_DENY},
 		{.id = 5, .pattern = "evil.test", .kind = ENTRY_EXACT, .action = ENTRY_DENY},
 		{.id = 5, .pattern = NULL, .kind = ENTRY_EXACT, .action = ENTRY_DENY},
 		{.id = 5, .pattern = "evil.test", .kind = ENTRY_DOMAIN},
 		{.id = 5, .pattern = "evil.test", .kind = 77, .action = 77},
+		{.id = 5,
+		 .pattern = "evil.test",
+		 .kind = ENTRY_DOMAIN,
+		 .action = ENTRY_DENY,
+		 .scope = scope},
 	};
 
+	memset(scope, 's', sizeof(scope) - 1);
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		struct whitelist *list = whitelist_new();
 		struct whitelist_change change = {.operation = ENTRY_REPLACE, .entry = bad[i]};
 		size_t bad_rows;
 
-		change.entry.scope = "";
+		change.entry.scope = bad[i].scope != NULL ? bad[i].scope : "";
 		whitelist_load_begin(list);
 		whitelist_load_add(list, &(struct entry){.id = 1,
 							 .pattern = "ok.test",
