@@ -7,6 +7,7 @@
 #include "relay/filter/policy.h"
 #include "relay/filter/rule_item.h"
 #include "relay/filter/subject.h"
+#include "relay/mail/encoded_word.h"
 #include "relay/mail/header.h"
 
 #define SLOTS	    2048 /* of fields, a power of two */
@@ -29,6 +30,7 @@ struct field {
 	struct span body;
 	struct span value; /* decoded, once somebody asked */
 	bool is_decoded;
+	bool is_foreign; /* then: a word of it is in a charset that we do not know */
 	bool malformed;
 	uint32_t next; /* with the same slot, NO_FIELD: none */
 };
@@ -87,6 +89,19 @@ static struct index *index_new(struct span section, struct arena *arena, bool *w
 	return index;
 }
 
+/* What decoding left as it was written. */
+static bool has_encoded_word(struct span text)
+{
+	struct encoded_word word;
+
+	while (text.len > 0) {
+		if (encoded_word_parse(text, &word))
+			return true;
+		text = span_skip(text, 1);
+	}
+	return false;
+}
+
 static struct span value_of(struct index *index, struct field *field)
 {
 	struct buf text;
@@ -95,6 +110,7 @@ static struct span value_of(struct index *index, struct field *field)
 		buf_init(&text, DISPLAY_MAX);
 		header_decode_display(field->body, &text);
 		field->value = span_make(arena_span_dup(index->arena, buf_span(&text)), text.len);
+		field->is_foreign = has_encoded_word(field->value);
 		field->is_decoded = true;
 		buf_release(&text);
 	}
@@ -122,12 +138,15 @@ static enum truth compare(struct index *index, struct field *field,
 	struct span value = value_of(index, field);
 	/* A glob may look at each octet of the value once for each of its own. */
 	size_t work = value.len * (condition->match == RULE_GLOB ? wanted.len : 1);
+	bool fits;
 
 	if (!pay(index, work))
 		return TRUTH_MAYBE;
-	if (condition->match == RULE_EXACT)
-		return span_equal(value, wanted) ? TRUTH_YES : TRUTH_NO;
-	return glob_matches(wanted, value) ? TRUTH_YES : TRUTH_NO;
+	fits = condition->match == RULE_EXACT ? span_equal(value, wanted)
+					      : glob_matches(wanted, value);
+	if (!fits && field->is_foreign)
+		return TRUTH_MAYBE;
+	return fits ? TRUTH_YES : TRUTH_NO;
 }
 
 static enum truth match_field(struct index *index, struct field *field,

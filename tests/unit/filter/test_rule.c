@@ -588,6 +588,43 @@ START_TEST(what_a_dry_run_does_not_say_is_not_known)
 }
 END_TEST
 
+/* It may say anything: what keeps mail is taken to be met, what lets go is not. */
+START_TEST(a_word_in_a_charset_that_nobody_knows_is_not_known)
+{
+	static const char foreign[] = "Subject: re =?x-none?q?other?=\r\nX-Env: a =?b?= c\r\n\r\n";
+	static const struct {
+		struct rule_header condition;
+		bool drops;
+		bool leaves;
+	} rows[] = {
+		{{"Subject", RULE_GLOB, "*invoice*"}, true, false},
+		{{"Subject", RULE_EXACT, "invoice"}, true, false},
+		{{"Subject", RULE_GLOB, "re *"}, true, true},
+		{{"Subject", RULE_PRESENT, ""}, true, true},
+		/* No word at all. */
+		{{"X-Env", RULE_GLOB, "*invoice*"}, false, false},
+		{{"X-Env", RULE_EXACT, "a =?b?= c"}, true, true},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct rule rule = {.action = RULE_DROP, HEADERS(rows[i].condition)};
+		struct trial t;
+
+		begin(&t);
+		t.facts.section = span_make(foreign, sizeof(foreign) - 1);
+		publish(&t, &rule, 1);
+		ck_assert_str_eq(verdict_on(&t, "alice@example.com"),
+				 rows[i].drops ? BY_RULE : ALLOWED);
+		rule.name = "let";
+		rule.action = RULE_DELIVER;
+		rule.overrides_whitelist = true;
+		publish(&t, &rule, 1);
+		ck_assert_str_eq(verdict_on(&t, "x@else.test"), rows[i].leaves ? BY_LET : UNLISTED);
+		finish(&t);
+	}
+}
+END_TEST
+
 START_TEST(a_header_over_the_limits_is_not_known)
 {
 	struct rule drop = {.action = RULE_DROP, HEADERS({"X-None", RULE_PRESENT, ""})};
@@ -1284,7 +1321,8 @@ UNIT_MAIN("filter/rule", mistakes_are_told_by_member, names, each_condition,
 	  what_is_not_known_never_leaves_because_of_that, what_is_known_lets_it_leave,
 	  what_a_rule_is_not_about_does_not_matter, a_rule_that_is_switched_off_does_nothing,
 	  a_bad_row_that_may_keep_mail_keeps_all, a_stored_sender_is_read_back,
-	  what_a_dry_run_does_not_say_is_not_known, a_header_over_the_limits_is_not_known,
+	  what_a_dry_run_does_not_say_is_not_known,
+	  a_word_in_a_charset_that_nobody_knows_is_not_known, a_header_over_the_limits_is_not_known,
 	  the_first_that_decides_counts, a_rule_only_narrows_unless_it_overrides,
 	  what_a_rule_may_allow_later, where_no_rule_decides_the_policy_does, one_rule_alone,
 	  no_rule_decides_on_what_is_denied, what_the_rules_in_force_may_allow,
