@@ -35,7 +35,7 @@ static bool on_row(void *ctx, const struct entry *entry)
 	switch (listing_write(parcel->format, entry, parcel->is_first, &parcel->block)) {
 	case ERR_OK: parcel->is_first = false; break;
 	case ERR_LIMIT: return false; /* the next page begins with it */
-	default: break;		      /* malformed: in force it never matches either */
+	default: break; /* malformed, and denies nothing: in force it never matches either */
 	}
 	parcel->last_id = entry->id;
 	return true;

@@ -1,7 +1,8 @@
 /* base/when.c - times and durations as people write them */
 #include "base/when.h"
 
-#define DAY_MS ((int64_t)24 * 60 * 60 * 1000)
+#define DAY_MS	((int64_t)24 * 60 * 60 * 1000)
+#define LAST_MS 253402300799999 /* 9999-12-31T23:59:59.999Z: RFC 3339 has four digits */
 
 /* Exactly `digits` digits off the front. */
 static bool take_number(struct span *rest, size_t digits, int64_t *number_out)
@@ -111,7 +112,10 @@ int when_parse(struct span text, int64_t *wall_ms_out, struct err *why)
 	    !take_clock(&rest, &ms) || !take_offset(&rest, &offset) || rest.len > 0)
 		return err_set(why, ERR_SYNTAX,
 			       "not a time like 2026-11-21T10:20:30.456Z (RFC 3339)");
-	*wall_ms_out = days * DAY_MS + ms - offset;
+	ms += days * DAY_MS - offset;
+	if (ms > LAST_MS)
+		return err_set(why, ERR_SYNTAX, "lies behind the year 9999");
+	*wall_ms_out = ms;
 	return ERR_OK;
 }
 

@@ -467,6 +467,23 @@ bool lines_next(struct lines *lines, struct span *line_out)
 	return true;
 }
 
+/* Where the first octet stands that is no UTF-8, or `text.len`. */
+static size_t find_not_utf8(struct span text)
+{
+	size_t at = 0;
+
+	while (at < text.len) {
+		size_t len = 1;
+
+		while (len <= 4 && !span_is_utf8(span_first(span_skip(text, at), len)))
+			len++;
+		if (len > 4)
+			break;
+		at += len;
+	}
+	return at < text.len ? at : text.len;
+}
+
 static void tell_not_utf8(struct reading *reading, struct span text)
 {
 	struct lines lines = {text, 0};
@@ -474,7 +491,8 @@ static void tell_not_utf8(struct reading *reading, struct span text)
 
 	while (lines_next(&lines, &line) && !reading_is_over(reading))
 		if (!span_is_utf8(line))
-			reading_mistake(reading, (struct place){lines.number, 0, NULL},
+			reading_mistake(reading,
+					(struct place){lines.number, find_not_utf8(line) + 1, NULL},
 					"not UTF-8");
 }
 

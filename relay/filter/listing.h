@@ -99,8 +99,9 @@ void listing_compare(const struct listing *now, const struct listing *wanted,
 /*
  * Write `entry` into `out` in a format that is written: begin, each entry,
  * end. Reading it back gives the same list. ERR_LIMIT: no room in `out`;
- * ERR_SYNTAX: the row is malformed (a foreign hand was in the database) and
- * was left out.
+ * ERR_SYNTAX: the row is malformed (a foreign hand was in the database), and
+ * as it denies nothing it was left out. One that may deny is written as what it
+ * is in force, a denial of everything in its scope.
  */
 int listing_begin(enum listing_format format, struct buf *out);
 int listing_write(enum listing_format format, const struct entry *entry, bool is_first,

@@ -11,6 +11,8 @@ struct list {
 	struct tokens tokens;
 	size_t index;
 	bool allow_all; /* said for the whole list */
+	bool has_allow_all;
+	unsigned members; /* of the entry so far, a bit for each field */
 	struct draft draft;
 	char pointer[POINTER_SIZE]; /* of the entry */
 };
@@ -60,6 +62,21 @@ static bool take_member(struct list *list, enum listing_field field, const char 
 	return token != TOKEN_BROKEN;
 }
 
+/* Null or not: which of the two is meant nobody knows (RFC 8259 4). */
+static bool refuse_second(struct list *list, struct span name, const char *pointer)
+{
+	char text[32];
+	enum token token;
+
+	(void)snprintf(text, sizeof(text), "%.*s", (int)name.len, name.data);
+	token = tokens_next(&list->tokens);
+	if (token == TOKEN_BROKEN)
+		return false;
+	reading_mistake(list->reading, place_of(list, pointer), "%s is given twice", text);
+	list->draft.refused = true;
+	return tokens_skip(&list->tokens, token);
+}
+
 /* Behind TOKEN_NAME. False: the text is broken. */
 static bool read_member(struct list *list)
 {
@@ -69,8 +86,13 @@ static bool read_member(struct list *list)
 
 	point_to(list->pointer, name, pointer);
 	/* Names of JSON have a case. */
-	if (field != FIELD_COUNT && span_is(name, field_name(field)))
-		return take_member(list, field, pointer);
+	if (field != FIELD_COUNT && span_is(name, field_name(field))) {
+		bool is_first = (list->members >> field & 1) == 0;
+
+		list->members |= 1U << field;
+		return is_first ? take_member(list, field, pointer)
+				: refuse_second(list, name, pointer);
+	}
 	if (!field_is_passed_over(name)) {
 		reading_mistake(list->reading, place_of(list, pointer), "unknown member");
 		list->draft.refused = true;
@@ -87,6 +109,7 @@ static bool read_entry(struct list *list, enum token token)
 		       list->index);
 	place = place_of(list, list->pointer);
 	draft_begin(&list->draft, place);
+	list->members = 0;
 	if (token == TOKEN_STRING) {
 		draft_set(list->reading, &list->draft, FIELD_PATTERN, tokens_text(&list->tokens),
 			  place);
@@ -138,6 +161,10 @@ static bool read_allow_all(struct list *list)
 {
 	enum token token = tokens_next(&list->tokens);
 
+	if (list->has_allow_all && token != TOKEN_BROKEN)
+		reading_mistake(list->reading, place_of(list, "/allow_all"),
+				"allow_all is given twice");
+	list->has_allow_all = true;
 	list->allow_all = token == TOKEN_TRUE;
 	if (token != TOKEN_TRUE && token != TOKEN_FALSE && token != TOKEN_BROKEN)
 		reading_mistake(list->reading, place_of(list, "/allow_all"),

@@ -18,6 +18,7 @@ static bool is_whole(const struct entry *entry)
 	struct pattern pattern;
 
 	return pattern_parse(text, &pattern, NULL) == ERR_OK && span_is(text, pattern.text) &&
+	       pattern.kind == entry->kind &&
 	       (entry->action == ENTRY_ALLOW || entry->action == ENTRY_DENY) &&
 	       listing_is_scope(span_of(entry->scope));
 }
@@ -176,16 +177,13 @@ int listing_begin(enum listing_format format, struct buf *out)
 	return ERR_UNSUPPORTED;
 }
 
-int listing_write(enum listing_format format, const struct entry *entry, bool is_first,
-		  struct buf *out)
+/* False: only a note that a foreign hand made is so long, and half an entry is none. */
+static bool write_whole(enum listing_format format, const struct entry *entry, bool is_first,
+			struct buf *out)
 {
 	char expires[CLOCK_RFC3339_SIZE] = "";
 	size_t before = out->len;
 
-	if (!is_whole(entry))
-		return ERR_SYNTAX;
-	if (out->max - out->len < LISTING_WRITTEN_MAX)
-		return ERR_LIMIT;
 	if (entry->expires_at != 0)
 		clock_format_rfc3339(entry->expires_at, expires);
 	if (format == LISTING_TEXT)
@@ -194,12 +192,46 @@ int listing_write(enum listing_format format, const struct entry *entry, bool is
 		write_csv(entry, expires, out);
 	else
 		write_json(entry, expires, is_first, out);
-	/* Only a note that a foreign hand made long comes so far: half an entry is none. */
-	if (out->len - before > LISTING_WRITTEN_MAX - 64) {
-		buf_truncate(out, before);
-		return ERR_SYNTAX;
+	if (out->len - before <= LISTING_WRITTEN_MAX - 64)
+		return true;
+	buf_truncate(out, before);
+	return false;
+}
+
+/* As it is in force: what can't be read and may deny denies all of its scope (layer_build.c). */
+static bool make_denial(const struct entry *entry, struct entry *denial_out)
+{
+	struct span scope = span_of(entry->scope);
+
+	*denial_out = (struct entry){
+		.pattern = "*", .kind = ENTRY_ALL, .action = ENTRY_DENY, .scope = entry->scope};
+	if (scope.len > UINT16_MAX)
+		denial_out->scope = "";
+	else if (!listing_is_scope(scope))
+		return false; /* of no mail */
+	return entry->action != ENTRY_ALLOW;
+}
+
+int listing_write(enum listing_format format, const struct entry *entry, bool is_first,
+		  struct buf *out)
+{
+	struct entry instead;
+
+	if (!is_whole(entry)) {
+		if (!make_denial(entry, &instead))
+			return ERR_SYNTAX;
+		entry = &instead;
 	}
-	return ERR_OK;
+	if (out->max - out->len < LISTING_WRITTEN_MAX)
+		return ERR_LIMIT;
+	if (write_whole(format, entry, is_first, out))
+		return ERR_OK;
+	instead = *entry;
+	instead.note = NULL;
+	instead.owner = NULL;
+	return entry->action == ENTRY_DENY && write_whole(format, &instead, is_first, out)
+		       ? ERR_OK
+		       : ERR_SYNTAX;
 }
 
 int listing_end(enum listing_format format, struct buf *out)

@@ -97,6 +97,23 @@ static void check_same(const struct entry *a, const struct entry *b)
 	ck_assert_int_eq(a->expires_at, b->expires_at);
 }
 
+/* Byte for byte what was read. */
+static void write_again(enum listing_format format, const struct listing *listing,
+			const struct buf *text)
+{
+	struct entry *entries = mem_array(listing_count(listing) + 1, sizeof(*entries));
+	struct buf again;
+
+	for (size_t i = 0; i < listing_count(listing); i++)
+		entries[i] = *listing_entry(listing, i);
+	buf_init(&again, 1024 * 1024);
+	write_all(format, entries, listing_count(listing), &again);
+	ck_assert_uint_eq(again.len, text->len);
+	ck_assert_mem_eq(again.data, text->data, text->len);
+	buf_release(&again);
+	mem_free(entries);
+}
+
 START_TEST(export_and_import_are_inverse)
 {
 	for (int which = LISTING_TEXT; which <= LISTING_JSON; which++) {
@@ -128,10 +145,51 @@ START_TEST(export_and_import_are_inverse)
 			ck_assert_uint_eq(listing_count(listing), count);
 			for (size_t i = 0; i < count; i++)
 				check_same(listing_entry(listing, i), &entries[i]);
+			write_again(format, listing, &text);
 			listing_free(&listing);
 			buf_release(&text);
 			arena_free(&arena);
 		}
+	}
+}
+END_TEST
+
+/* A row that denies and can't be read denies everything: where the list is read again, too (P1). */
+START_TEST(malformed_rows_that_deny_deny_everything)
+{
+	static const struct entry rows[] = {
+		{.pattern = "A@x.test", .kind = ENTRY_EXACT, .action = ENTRY_DENY, .scope = "s"},
+		{.pattern = "a b", .kind = ENTRY_EXACT, .action = ENTRY_DENY, .scope = "s"},
+		{.pattern = "a@x.test", .kind = ENTRY_DOMAIN, .action = ENTRY_DENY, .scope = "s"},
+		{.pattern = "a@x.test",
+		 .kind = ENTRY_EXACT,
+		 .action = (enum entry_action)7,
+		 .scope = "s",
+		 .note = "who knows",
+		 .expires_at = 5},
+	};
+	/* A scope that no mail can have: it denies nothing. */
+	const struct entry nowhere = {
+		.pattern = "a b", .kind = ENTRY_EXACT, .action = ENTRY_DENY, .scope = "s t"};
+	size_t count = sizeof(rows) / sizeof(rows[0]);
+
+	for (enum listing_format format = LISTING_TEXT; format <= LISTING_JSON; format++) {
+		struct listing *listing;
+		struct told told;
+		struct buf out;
+
+		buf_init(&out, 100000);
+		write_all(format, rows, count, &out);
+		listing = listing_of(format, buf_span(&out), false, &told);
+		ck_assert_msg(listing != NULL, "%s\n%s", told.text, out.data);
+		ck_assert_uint_eq(listing_count(listing), 1);
+		ck_assert_int_eq(listing_entry(listing, 0)->kind, ENTRY_ALL);
+		ck_assert_int_eq(listing_entry(listing, 0)->action, ENTRY_DENY);
+		ck_assert_str_eq(listing_entry(listing, 0)->scope, "s");
+		ck_assert_int_eq(listing_entry(listing, 0)->expires_at, 0);
+		listing_free(&listing);
+		ck_assert_int_eq(listing_write(format, &nowhere, true, &out), ERR_SYNTAX);
+		buf_release(&out);
 	}
 }
 END_TEST
@@ -157,11 +215,11 @@ START_TEST(malformed_rows_are_left_out)
 				ERR_SYNTAX);
 			ck_assert_uint_eq(out.len, 0);
 			entry.pattern = "a@x.test";
-			entry.action = (enum entry_action)0;
+			entry.kind = ENTRY_DOMAIN;
 			ck_assert_int_eq(
 				listing_write((enum listing_format)format, &entry, true, &out),
 				ERR_SYNTAX);
-			entry.action = ENTRY_ALLOW;
+			entry.kind = ENTRY_EXACT;
 			entry.scope = "a b";
 			ck_assert_int_eq(
 				listing_write((enum listing_format)format, &entry, true, &out),
@@ -217,6 +275,11 @@ START_TEST(room_is_told_before_it_ends)
 		code = listing_write(LISTING_TEXT, &entry, true, &out);
 		ck_assert(code == ERR_OK || (code == ERR_SYNTAX && out.len == 0));
 		ck_assert(code != ERR_OK || out.data[out.len - 1] == '\n');
+		buf_clear(&out);
+		entry.action = ENTRY_DENY; /* never left out for its note */
+		ck_assert_int_eq(listing_write(LISTING_TEXT, &entry, true, &out), ERR_OK);
+		ck_assert(span_starts_fold(buf_span(&out), "deny a@x.test"));
+		entry.action = ENTRY_ALLOW;
 		buf_release(&out);
 	}
 	ck_assert_int_eq(listing_begin(LISTING_MAILDEV, &out), ERR_UNSUPPORTED);
@@ -226,4 +289,5 @@ START_TEST(room_is_told_before_it_ends)
 END_TEST
 
 UNIT_MAIN("filter/listing write", export_and_import_are_inverse, malformed_rows_are_left_out,
-	  what_no_note_can_hold_is_replaced, room_is_told_before_it_ends)
+	  malformed_rows_that_deny_deny_everything, what_no_note_can_hold_is_replaced,
+	  room_is_told_before_it_ends)
