@@ -235,46 +235,61 @@ static void check_redirect(const struct verdict *verdict, const struct address *
 	assert(!address_equal(&target, address));
 }
 
-static void check_one(const struct edition *edition, const struct input *input,
-		      const struct someone *someone, bool may_override)
-{
-	const struct rule_matches *known = rule_match(edition, &input->facts, input->arena);
-	struct rule_facts facts = input->facts;
+/* The rules in force, and how they stand with and without what is known of a message. */
+struct standing {
+	const struct edition *edition;
+	const struct rule_matches *known;
 	const struct rule_matches *unknown;
+	bool may_override;
+};
+
+static void check_one(const struct standing *now, const struct someone *someone)
+{
 	struct verdict verdict, before;
 	struct address address;
 
-	facts.header_known = false;
-	facts.size = -1;
-	unknown = rule_match(edition, &facts, input->arena);
 	assert(address_parse(span_of(someone->address), &address, NULL) == ERR_OK);
 	judge_by(NULL, &address, &verdict);
 	assert((verdict.kind == VERDICT_DELIVER) == someone->allowed);
-	judge_by(known, &address, &verdict);
-	judge_by(unknown, &address, &before);
+	judge_by(now->known, &address, &verdict);
+	judge_by(now->unknown, &address, &before);
 	if (verdict.kind == VERDICT_REDIRECT)
 		check_redirect(&verdict, &address);
 	/* Less is known: nothing leaves because of that. */
 	assert(before.kind != VERDICT_DELIVER || verdict.kind == VERDICT_DELIVER);
 	if (someone->allowed || verdict.kind != VERDICT_DELIVER)
 		return;
-	assert(may_override && someone->overridable);
+	assert(now->may_override && someone->overridable);
 	assert(verdict.reason == REASON_RULE);
-	assert(has_rule(edition, verdict.rule, RULE_DELIVER, true));
+	assert(has_rule(now->edition, verdict.rule, RULE_DELIVER, true));
 	/* So it was not to be refused when nothing but its envelope was known. */
-	assert(rule_may_allow(unknown, &address));
+	assert(rule_may_allow(now->unknown, &address));
 }
 
-static void check_tag(const struct edition *edition, const struct input *input)
+static void check_tag(const struct standing *now, struct arena *arena)
 {
 	const struct policy_options policy = {.subject_tag = "[x] "};
-	struct policy_options tagged = rule_policy(rule_match(edition, &input->facts, input->arena),
-						   &policy, input->arena);
+	struct policy_options tagged = rule_policy(now->known, &policy, arena);
 	struct span tag = span_of(tagged.subject_tag);
 
 	assert(tag.len <= SUBJECT_TAG_MAX && span_starts_fold(tag, "[x] "));
 	for (size_t i = 0; i < tag.len; i++)
 		assert(tag.data[i] >= ' ' && tag.data[i] <= '~');
+}
+
+static void check_all(const struct input *input, struct rules *rules, bool may_override)
+{
+	struct standing now = {.edition = rules_acquire(rules), .may_override = may_override};
+	struct rule_facts facts = input->facts;
+
+	now.known = rule_match(now.edition, &facts, input->arena);
+	facts.header_known = false;
+	facts.size = -1;
+	now.unknown = rule_match(now.edition, &facts, input->arena);
+	for (size_t i = 0; i < PEOPLE; i++)
+		check_one(&now, &people[i]);
+	check_tag(&now, input->arena);
+	published_release(&now.edition);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -284,14 +299,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	take_input(&input, span_make((const char *)data, size));
 	for (int may_override = 0; may_override < 2; may_override++) {
-		const struct edition *edition;
-
 		publish(&input, may_override != 0, rules);
-		edition = rules_acquire(rules);
-		for (size_t i = 0; i < PEOPLE; i++)
-			check_one(edition, &input, &people[i], may_override != 0);
-		check_tag(edition, &input);
-		published_release(&edition);
+		check_all(&input, rules, may_override != 0);
 	}
 	rules_free(&rules);
 	arena_free(&input.arena);

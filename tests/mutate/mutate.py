@@ -284,23 +284,21 @@ class Jury:
     def __init__(self, bench, path):
         self.bench = bench
         self.tests = FILES[path]
-        self.seconds = 60  # of processor time, for each step
+        self.seconds = {test: 60 for test in self.tests}  # of processor time
         self.measure(path)
 
     def measure(self, path):
         program = self.bench.work / "program"
         self.bench.link([], program)
-        longest = 0.0
         for test in self.tests:
             before = spent()
             noticed = self.ask(program, test)
-            longest = max(longest, spent() - before)
+            self.seconds[test] = int(SLACK * (spent() - before)) + 1
             assert noticed is None, "%s fails without a mutant of %s" % (test, path)
-        self.seconds = int(SLACK * longest) + 2
 
-    def limit(self):
+    def limit(self, test):
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-        resource.setrlimit(resource.RLIMIT_CPU, (self.seconds, self.seconds + 1))
+        resource.setrlimit(resource.RLIMIT_CPU, (self.seconds[test], self.seconds[test] + 1))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
     def is_noticed(self, program):
@@ -318,7 +316,8 @@ class Jury:
                 done = subprocess.run(
                     [program, "judge" if test == "oracle.py" else test], stdin=questions,
                     stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment,
-                    timeout=10 * self.seconds, preexec_fn=self.limit, check=False)
+                    timeout=10 * self.seconds[test], preexec_fn=lambda: self.limit(test),
+                    check=False)
             except subprocess.TimeoutExpired:
                 return "time"
         if done.returncode in (-signal.SIGXCPU, -signal.SIGKILL):
