@@ -441,6 +441,7 @@ START_TEST(what_is_wrong)
 		{"<>", "a recipient cannot be the null address"},
 		{"a@b.test", "no angle brackets around the address"},
 	};
+	static const char *const unended[] = {"\"", "\"abc", "\"abc\\"};
 	struct address address;
 	struct err why;
 
@@ -452,6 +453,12 @@ START_TEST(what_is_wrong)
 	}
 	ck_assert_int_eq(address_parse(span_of(""), &address, &why), ERR_SYNTAX);
 	ck_assert_str_eq(why.text, "the address is empty");
+	/* Without a bracket behind it. */
+	for (size_t i = 0; i < COUNT(unended); i++) {
+		ck_assert_int_eq(address_parse(at_the_edge(span_of(unended[i])), &address, &why),
+				 ERR_SYNTAX);
+		ck_assert_str_eq(why.text, "a quoted local part has no end");
+	}
 	ck_assert_int_eq(address_parse(span_of("a"), &address, &why), ERR_SYNTAX);
 	ck_assert_str_eq(why.text, "no @ and domain behind the local part");
 }
