@@ -105,6 +105,7 @@ void admin_stop(struct admin **admin, int64_t grace_ms)
 
 	if (a == NULL)
 		return;
+	atomic_store(&a->api.stopping, true);
 	if (a->server != NULL) {
 		http_stop(&a->server, grace_ms);
 		(void)unlink(a->socket_path);

@@ -3,6 +3,7 @@
 #define STAGEPOST_ADMIN_CALL_H
 
 #include <jansson.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -26,7 +27,8 @@ struct api {
 	struct admin_env env;
 	struct readers *readers;
 	struct auth_failures *failures;
-	struct crew *crew; /* one thread, for what takes long */
+	struct crew *crew;     /* one thread, for what takes long */
+	_Atomic bool stopping; /* what takes long ends early */
 };
 
 struct route;

@@ -197,27 +197,34 @@ static void was_applied(struct call *call)
 	}
 }
 
+static int take_step(struct call *call, struct whitelist_intake *intake,
+		     void (*submit)(struct store *, struct store_job *), struct err *why)
+{
+	if (atomic_load(&call->api->stopping))
+		return err_set(why, ERR_CLOSED, "the relay is stopping");
+	return store_wait(call->api->env.store, submit, &intake->job, why);
+}
+
 /* In labour: steps that others go in between, however many there are. */
 static int take_in(struct call *call, struct whitelist_intake *intake, struct err *why)
 {
-	struct store *store = call->api->env.store;
 	struct whitelist *list = call->api->env.whitelist;
 	struct whitelist_prepared *prepared = NULL;
 	int code = ERR_OK;
 
 	while (code == ERR_OK && intake->written < intake->count)
-		code = store_wait(store, queue_whitelist_write, &intake->job, why);
+		code = take_step(call, intake, queue_whitelist_write, why);
 	if (code == ERR_OK)
 		prepared = whitelist_prepare(list, intake->changes, intake->count);
 	intake->prepared = prepared;
 	do {
 		if (code == ERR_OK)
-			code = store_wait(store, queue_whitelist_commit, &intake->job, why);
+			code = take_step(call, intake, queue_whitelist_commit, why);
 	} while (code == ERR_OK && intake->again);
 	if (code != ERR_OK) {
 		whitelist_prepared_free(&prepared);
 		/* Where that fails too the next start gives it up. */
-		(void)store_wait(store, queue_whitelist_give_up, &intake->job, NULL);
+		(void)store_wait(call->api->env.store, queue_whitelist_give_up, &intake->job, NULL);
 	}
 	return code;
 }
