@@ -253,17 +253,33 @@ static void read_item(const json_t *json, bool allow_route, struct decision *dec
 	}
 }
 
-/* Twice is as good as not at all, unless both say the same. */
-static void read_recipient(const json_t *items, const char *address, bool allow_route,
-			   struct decision *decision)
+/* Another spelling will do, unless it is that of somebody else who is asked about (DESIGN P1). */
+static bool is_about(const json_t *item, const struct question *question, const char *address)
 {
+	struct span named = span_of(text_at(item, "address"));
+
+	if (span_is(named, address))
+		return true;
+	if (!span_equal_fold(named, span_of(address)))
+		return false;
+	for (size_t i = 0; i < question->count; i++)
+		if (span_is(named, question->recipients[i]->address))
+			return false;
+	return true;
+}
+
+/* Twice is as good as not at all, unless both say the same. */
+static void read_recipient(const json_t *items, const struct question *question, size_t index,
+			   bool allow_route, struct decision *decision)
+{
+	const char *address = question->recipients[index]->address;
 	const json_t *found = NULL;
 	size_t at;
 	const json_t *item;
 
 	json_array_foreach(items, at, item)
 	{
-		if (!span_equal_fold(span_of(text_at(item, "address")), span_of(address)))
+		if (!is_about(item, question, address))
 			continue;
 		if (found != NULL && !json_equal(found, item)) {
 			decision_none(decision, "it says two things about this recipient");
@@ -295,8 +311,7 @@ void hook_json_read(struct span body, const struct question *question, bool allo
 		else if (!json_is_array(items))
 			decision_none(&decisions_out[i], "its answer has no list of recipients");
 		else
-			read_recipient(items, question->recipients[i]->address, allow_route,
-				       &decisions_out[i]);
+			read_recipient(items, question, i, allow_route, &decisions_out[i]);
 	}
 	json_decref(json);
 }

@@ -380,6 +380,21 @@ void nginx_read(struct span head, bool allow_route, struct decision *decision_ou
 
 /* --- the answer about a login ------------------------------------------------------------- */
 
+/* RFC 3463 2, of class 5: nothing else is said to a client. */
+static bool is_enhanced(struct span code)
+{
+	size_t dots = 0;
+
+	for (size_t i = 0; i < code.len; i++) {
+		if (code.data[i] == '.')
+			dots++;
+		else if (!ascii_is_digit(code.data[i]))
+			return false;
+	}
+	return dots == 2 && code.len >= 5 && code.data[0] == '5' && code.data[1] == '.' &&
+	       code.data[2] != '.' && code.data[code.len - 1] != '.';
+}
+
 /* "550 5.7.1" or "550"; nginx says 535 5.7.0 where there is none. */
 static void take_code(struct span code, struct login_answer *answer)
 {
@@ -392,8 +407,7 @@ static void take_code(struct span code, struct login_answer *answer)
 		return;
 	answer->code = (int)value;
 	code = span_trim(code);
-	if (code.len >= 5 && code.len < sizeof(answer->enhanced) && code.data[0] == '5' &&
-	    code.data[1] == '.')
+	if (code.len < sizeof(answer->enhanced) && is_enhanced(code))
 		snprintf(answer->enhanced, sizeof(answer->enhanced), "%.*s", SPAN_ARG(code));
 }
 

@@ -326,6 +326,8 @@ LOGINS = {
     "as-for-a-backend": (nginx(Auth_Server="127.0.0.1", Auth_Port="25"), 235),
     "denied": (nginx(Auth_Status="Invalid login"), 535),
     "denied-5yz": (nginx(Auth_Status="no", Auth_Error_Code="554 5.7.9"), 554),
+    "odd-code": (nginx(Auth_Status="no", Auth_Error_Code="554 5.7.\r9"), 554),
+    "no-code": (nginx(Auth_Status="no", Auth_Error_Code="554-5.7.9"), 535),
     "database-down": (nginx(Auth_Status="later", Auth_Error_Code="451 4.3.0"), 454),
     "nothing": (b"HTTP/1.0 200 OK\r\n\r\n", 454),
     "not-found": (b"HTTP/1.0 404 Not Found\r\n\r\n", 454),
@@ -348,6 +350,7 @@ def test_C12_answers(door):
                 b"\0%s\0p" % name.encode()).decode())
             assert code == want, (name, code, text)
             assert (code, text) == (want, "4.7.0 Temporary authentication failure") or code != 454
+            assert name != "odd-code" or text == "5.7.0 no"
             assert client.command("NOOP")[0] == 250, name
             assert client.command("MAIL FROM:<%s>" % SENDER)[0] == (250 if want == 235 else 530)
     assert len(hook.requests) == len(LOGINS)

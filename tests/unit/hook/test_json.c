@@ -133,6 +133,28 @@ START_TEST(reads_answers)
 }
 END_TEST
 
+/* RFC 5321 2.4: local parts that differ in case are two mailboxes, where both are recipients. */
+START_TEST(spellings_of_two_recipients)
+{
+	static const char one[] =
+		"{\"recipients\":[{\"address\":\"A@ok\",\"verdict\":\"deliver\"}]}";
+	static const char both[] =
+		"{\"recipients\":[{\"address\":\"A@ok\",\"verdict\":\"deliver\"},"
+		"{\"address\":\"a@ok\",\"verdict\":\"drop\"}]}";
+	struct decision d[2];
+	struct sample s;
+
+	sample_init(&s, 2); /* a@ok, B@ok */
+	s.recipients[1].address = "A@ok";
+	hook_json_read(span_of(one), &s.question, true, d);
+	ck_assert_int_eq(d[0].kind, DECISION_NONE);
+	ck_assert_int_eq(d[1].kind, DECISION_ALLOW);
+	hook_json_read(span_of(both), &s.question, true, d);
+	ck_assert_int_eq(d[0].kind, DECISION_DROP);
+	ck_assert_int_eq(d[1].kind, DECISION_ALLOW);
+}
+END_TEST
+
 START_TEST(each_recipient_its_own)
 {
 	struct sample s;
@@ -151,4 +173,5 @@ START_TEST(each_recipient_its_own)
 }
 END_TEST
 
-UNIT_MAIN("hook/json", question, same_question_same_key, reads_answers, each_recipient_its_own)
+UNIT_MAIN("hook/json", question, same_question_same_key, reads_answers, spellings_of_two_recipients,
+	  each_recipient_its_own)
