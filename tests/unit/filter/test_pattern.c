@@ -326,6 +326,11 @@ START_TEST(globs)
 		ck_assert_msg(glob_matches(span_of(rows[i].glob), span_of(rows[i].text)) ==
 				      rows[i].matches,
 			      "%s on %s", rows[i].glob, rows[i].text);
+	/* What stands behind its last octet is no part of a glob. */
+	ck_assert(!glob_matches(span_make("a*", 1), span_of("ab")));
+	ck_assert(glob_matches(span_make("a*", 1), span_of("a")));
+	ck_assert(glob_matches(span_make("*aa", 2), span_of("aa")));
+	ck_assert(glob_matches(span_make("*a*", 2), span_of("aa")));
 	/* S151: what makes naive matchers run for years */
 	memset(text, 'a', sizeof(text) - 1);
 	text[sizeof(text) - 1] = '\0';
