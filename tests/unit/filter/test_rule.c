@@ -837,6 +837,66 @@ START_TEST(no_rule_decides_on_what_is_denied)
 }
 END_TEST
 
+static uint64_t matches_of(struct rules *rules, size_t index)
+{
+	const struct edition *edition = rules_acquire(rules);
+	struct rule_view view;
+
+	rule_view(edition, index, &view);
+	published_release(&edition);
+	return view.matches;
+}
+
+static bool may_override(struct trial *t)
+{
+	const struct edition *edition = rules_acquire(t->rules);
+	bool may = rule_may_override(rule_match(edition, &t->facts, t->arena));
+
+	published_release(&edition);
+	return may;
+}
+
+START_TEST(whether_any_rule_may_override)
+{
+	struct rule rows[] = {{.name = "a", .action = RULE_DELIVER, .overrides_whitelist = true},
+			      {.name = "b", .action = RULE_DELIVER}};
+	struct trial t;
+
+	begin(&t);
+	ck_assert(!may_override(&t));
+	publish(&t, rows, 2);
+	ck_assert(may_override(&t));
+	publish(&t, &rows[1], 1);
+	ck_assert(!may_override(&t));
+	rows[0].sender = "other.test";
+	publish(&t, rows, 2);
+	ck_assert(!may_override(&t));
+	finish(&t);
+}
+END_TEST
+
+START_TEST(each_rule_that_tags_is_counted)
+{
+	const struct rule rows[] = {
+		{.name = "a", .action = RULE_TAG, .tag = "[a] "},
+		{.name = "b", .action = RULE_TAG, .tag = "[b] ", .sender = "other.test"},
+		{.name = "c", .action = RULE_HOLD},
+		{.name = "d", .action = RULE_TAG, .tag = "[d] "}};
+	static const uint64_t want[] = {1, 0, 0, 1};
+	const struct edition *edition;
+	struct trial t;
+
+	begin(&t);
+	publish(&t, rows, 4);
+	edition = rules_acquire(t.rules);
+	rule_count_tags(rule_match(edition, &t.facts, t.arena));
+	published_release(&edition);
+	for (size_t i = 0; i < 4; i++)
+		ck_assert_uint_eq(matches_of(t.rules, i), want[i]);
+	finish(&t);
+}
+END_TEST
+
 static bool may_allow(struct trial *t, const char *recipient)
 {
 	struct address address;
@@ -1062,16 +1122,6 @@ START_TEST(what_is_published_is_kept)
 	rules_free(&t.rules);
 }
 END_TEST
-
-static uint64_t matches_of(struct rules *rules, size_t index)
-{
-	const struct edition *edition = rules_acquire(rules);
-	struct rule_view view;
-
-	rule_view(edition, index, &view);
-	published_release(&edition);
-	return view.matches;
-}
 
 /* Each of these is another rule than the one before: what that did is not counted for it. */
 START_TEST(a_rule_that_says_something_else_counts_anew)
@@ -1325,6 +1375,7 @@ UNIT_MAIN("filter/rule", mistakes_are_told_by_member, names, each_condition,
 	  a_word_in_a_charset_that_nobody_knows_is_not_known, a_header_over_the_limits_is_not_known,
 	  the_first_that_decides_counts, a_rule_only_narrows_unless_it_overrides,
 	  what_a_rule_may_allow_later, where_no_rule_decides_the_policy_does, one_rule_alone,
+	  whether_any_rule_may_override, each_rule_that_tags_is_counted,
 	  no_rule_decides_on_what_is_denied, what_the_rules_in_force_may_allow,
 	  tags_stand_behind_that_of_the_policy, the_rule_that_decided_is_counted,
 	  editions_are_whole_and_counted, what_is_published_is_kept,
