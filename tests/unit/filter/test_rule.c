@@ -1117,6 +1117,15 @@ START_TEST(what_is_published_is_kept)
 	published_release(&edition);
 	ck_assert_str_eq(verdict_on(&t, "alice@example.com"),
 			 "redirect: rule kept redirects it to qa@xn--bcher-kva.test");
+	/* Also where there is none. */
+	rule = filled(&(struct rule){.action = RULE_DROP, .redirect_to = buffers[0]});
+	buffers[0][0] = '\0';
+	ck_assert_uint_eq(rules_publish(t.rules, PUBLISHED_FROM_STORE, &rule, 1), 0);
+	buffers[0][0] = 'x';
+	edition = rules_acquire(t.rules);
+	rule_view(edition, 0, &view);
+	ck_assert_str_eq(view.rule->redirect_to, "");
+	published_release(&edition);
 	finish(&t);
 	ck_assert_ptr_null(t.rules);
 	rules_free(&t.rules);
@@ -1350,7 +1359,8 @@ START_TEST(many_names_are_found_without_looking_at_all)
 
 		for (size_t k = 0; k < RULE_HEADERS_MAX; k++)
 			headers[k] = (struct rule_header){
-				arena_printf(t.arena, "asked-for-%zu-%zu", i, k), RULE_ABSENT, ""};
+				arena_printf(t.arena, "Field-asked-for-%zu-%zu", i, k), RULE_ABSENT,
+				""};
 		rows[i] = (struct rule){.name = arena_printf(t.arena, "n%zu", i),
 					.action = RULE_DELIVER,
 					.overrides_whitelist = true,
