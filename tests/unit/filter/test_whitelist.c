@@ -377,8 +377,11 @@ END_TEST
 START_TEST(nothing_is_let_go_of)
 {
 	struct published *published = NULL;
+	struct whitelist_prepared *prepared = NULL;
 	struct hits *hits = NULL;
 
+	whitelist_prepared_free(&prepared);
+	ck_assert_ptr_null(prepared);
 	published_free(&published);
 	hits_free(&hits);
 	ck_assert_ptr_null(published);
