@@ -157,6 +157,37 @@ void rows_tell(void *ctx, const char *member, const char *sentence)
 	call_mistake(call, arena_printf(call->arena, "/%s", member), "%s", sentence);
 }
 
+static const char *name_at(const void *row, size_t offset)
+{
+	const char *name;
+
+	memcpy(&name, (const char *)row + offset, sizeof(name));
+	return name;
+}
+
+/*
+ * A name stands for one of them wherever it is told as the reason. False: the
+ * configuration has it, and 409 was replied; that one can't be changed here.
+ */
+static bool is_free(struct call *call, const struct work *work)
+{
+	const struct row_kind *kind = work->kind;
+	const struct edition *edition = kind->acquire(call->api);
+	const char *name = name_at(work->change.row, kind->name_at);
+	bool taken = false;
+
+	for (size_t i = 0; !taken && i < edition->count; i++) {
+		const struct published_item *item = edition_item(edition, i);
+
+		taken = item->source == PUBLISHED_FROM_CONFIG &&
+			strcmp(name_at(row_at(edition, i), kind->name_at), name) == 0;
+	}
+	published_release(&edition);
+	if (taken)
+		call_problem(call, 409, "a %s of the configuration has this name", kind->noun);
+	return !taken;
+}
+
 static bool is_in_force(struct call *call, const struct row_kind *kind, int64_t id)
 {
 	const struct edition *edition = kind->acquire(call->api);
@@ -244,7 +275,7 @@ static void add(struct call *call, const struct row_kind *kind)
 	call_only_members(call, kind->members);
 	read_place(call, work);
 	kind->read(call, &work->change);
-	if (!call_refused(call))
+	if (!call_refused(call) && is_free(call, work))
 		submit(call, work, add_done);
 }
 
@@ -286,7 +317,7 @@ static void patch_round(struct call *call, struct work *work)
 	change->change->expect_revision = revision;
 	read_place(call, work);
 	work->kind->read(call, change);
-	if (!call_refused(call))
+	if (!call_refused(call) && (!call_has_member(call, "name") || is_free(call, work)))
 		submit(call, work, patch_done);
 }
 

@@ -35,7 +35,7 @@ struct row_kind {
 	void (*submit)(struct store *store, struct store_job *job);
 	size_t apply_size; /* of what submit takes: its job first, its row and change */
 	size_t row_at, change_at;
-	size_t id_at, revision_at; /* in the row */
+	size_t id_at, revision_at, name_at; /* in the row */
 };
 
 /* Of struct fault, which queue_fault_apply changes by a struct fault_apply. */
@@ -43,7 +43,7 @@ struct row_kind {
 	.submit = queue_##noun##_apply, .apply_size = sizeof(struct noun##_apply),                 \
 	.row_at = offsetof(struct noun##_apply, noun),                                             \
 	.change_at = offsetof(struct noun##_apply, change), .id_at = offsetof(struct noun, id),    \
-	.revision_at = offsetof(struct noun, revision)
+	.revision_at = offsetof(struct noun, revision), .name_at = offsetof(struct noun, name)
 
 /* GET of all or of one, POST, PATCH, DELETE: as the route of the call says. */
 void rows_handle(struct call *call, const struct row_kind *kind);

@@ -93,6 +93,7 @@ static const char sql_read[] =
 	" attempts, in_doubt, waiting_since, notify, orcpt, fault, reason,"
 	" reply_code, reply_enhanced, reply_text, kind, lane, delay_told, permit, hop, login, "
 	"released,"
+	" CASE WHEN verdict = 'deliver' AND coalesce(entry, 0) = 0 THEN rule END,"
 	" proof IS NULL, proof"
 	" FROM recipient WHERE id = ?1";
 
@@ -131,6 +132,7 @@ static int read_due(struct taking *t, int64_t id, struct due *due, struct err *w
 	due->recipient.hop = query_take_copy(&query, arena);
 	due->recipient.login = query_take_copy(&query, arena);
 	due->recipient.released = query_take_bool(&query);
+	due->recipient.let_out_by = query_take_copy(&query, arena);
 	due->is_damaged = !is_proved(t->store, &due->recipient, &query);
 	query_end(&query);
 	return ERR_OK;

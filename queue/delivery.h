@@ -26,9 +26,10 @@ struct claimed_recipient {
 	const char *orcpt;
 	const char *fault; /* new_recipient.fault */
 	enum permit permit;
-	const char *hop;   /* new_recipient.hop */
-	const char *login; /* screen_outcome.login: a secret */
-	bool released;	   /* a person let it go: no rule holds it again */
+	const char *hop;	/* new_recipient.hop */
+	const char *login;	/* screen_outcome.login: a secret */
+	bool released;		/* a person let it go: no rule holds it again */
+	const char *let_out_by; /* the rule that let it leave when no entry did; NULL: none */
 	/* how it came to wait: of the last attempt, or why it was put off; NULL and 0: nothing yet
 	 */
 	const char *last_reason;

@@ -270,6 +270,16 @@ static void tell_redirect(const struct config *config, const struct whitelist_sn
 	row(row_ctx, sentence);
 }
 
+/* Both were there when the relay started; a reload does not take over such a name. */
+static void tell_names(const struct daemon *daemon, const struct config *config,
+		       void (*row)(void *row_ctx, const char *sentence), void *row_ctx)
+{
+	struct err why;
+
+	if (daemon_check_names(daemon, config, &why) != ERR_OK)
+		row(row_ctx, why.text);
+}
+
 /* Mail that waits for a person. */
 static void tell_pause(struct daemon *daemon, void (*row)(void *row_ctx, const char *sentence),
 		       void *row_ctx)
@@ -358,6 +368,7 @@ void daemon_tell_warnings(void *ctx, void (*row)(void *row_ctx, const char *sent
 	tell_bad_entries(daemon, row, row_ctx);
 	(void)tell_rules(daemon, row, row_ctx);
 	tell_faults(daemon, row, row_ctx);
+	tell_names(daemon, config, row, row_ctx);
 	tell_redirect(config, snapshot, row, row_ctx);
 	tell_descriptors(daemon, config, row, row_ctx);
 	if (config->delivery.capture_only)

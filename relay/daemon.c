@@ -444,6 +444,7 @@ static void reload(struct daemon *daemon)
 		log_error("reload", LOG_S("result", "kept the old configuration"),
 			  LOG_I("mistakes", report.mistakes));
 	} else if (config_reloadable(daemon->config, next, &why) != ERR_OK ||
+		   daemon_check_names(daemon, next, &why) != ERR_OK ||
 		   daemon_prepare_certificate(next, &why) != ERR_OK) {
 		log_error("reload", LOG_S("result", "kept the old configuration"),
 			  LOG_S("reason", why.text));

@@ -89,6 +89,8 @@ void daemon_on_intake(void *ctx, void *prepared, const struct whitelist_change *
 void daemon_on_faults(void *ctx, const struct fault *faults, size_t count);
 void daemon_on_rules(void *ctx, const struct rule *rules, size_t count);
 void daemon_publish_rows(struct daemon *daemon, const struct config *config);
+/* ERR_CONFLICT: a rule or fault rule of `config` has the name of one of the store. */
+int daemon_check_names(const struct daemon *daemon, const struct config *config, struct err *why);
 
 /* What the API asks, with the daemon as ctx (relay/answer.c). */
 extern const struct admin_ops daemon_admin_ops;

@@ -2,6 +2,8 @@
  */
 #include <config.h>
 
+#include <string.h>
+
 #include "base/log.h"
 #include "base/mem.h"
 #include "queue/reader.h"
@@ -72,6 +74,57 @@ void daemon_publish_rows(struct daemon *daemon, const struct config *config)
 {
 	publish_faults(daemon, PUBLISHED_FROM_CONFIG, config->faults, config->fault_count);
 	publish_rules(daemon, PUBLISHED_FROM_CONFIG, config->rules, config->rule_count);
+}
+
+/* --- names -------------------------------------------------------------------------------------
+ */
+
+static bool has_fault(const struct edition *faults, const char *name)
+{
+	struct fault_view view;
+
+	for (size_t i = 0; i < faults->count; i++) {
+		fault_set_view(faults, i, &view);
+		if (view.source == PUBLISHED_FROM_STORE && strcmp(view.fault->name, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool has_rule(const struct edition *rules, const char *name)
+{
+	struct rule_view view;
+
+	for (size_t i = 0; i < rules->count; i++) {
+		rule_view(rules, i, &view);
+		if (view.source == PUBLISHED_FROM_STORE && strcmp(view.rule->name, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+static int taken(const char *list, size_t index, const char *name, struct err *why)
+{
+	return err_set(why, ERR_CONFLICT,
+		       "%s.%zu.name: one that was added by the API is called %.63s too", list,
+		       index, name);
+}
+
+int daemon_check_names(const struct daemon *daemon, const struct config *config, struct err *why)
+{
+	const struct edition *faults = faults_acquire(daemon->faults);
+	const struct edition *rules = rules_acquire(daemon->rules);
+	int code = ERR_OK;
+
+	for (size_t i = 0; code == ERR_OK && i < config->fault_count; i++)
+		if (has_fault(faults, config->faults[i].name))
+			code = taken("faults", i, config->faults[i].name, why);
+	for (size_t i = 0; code == ERR_OK && i < config->rule_count; i++)
+		if (has_rule(rules, config->rules[i].name))
+			code = taken("rules", i, config->rules[i].name, why);
+	published_release(&faults);
+	published_release(&rules);
+	return code;
 }
 
 /* --- the start ---------------------------------------------------------------------------------

@@ -106,11 +106,24 @@ struct judge_case job_case(const struct delivery_options *options,
 				   .accepted = true};
 }
 
+/* What is different from when it was accepted, in front of why it is refused now. */
+static void say_change(const struct claimed_recipient *claimed, const struct verdict *verdict,
+		       char *text_out, size_t size)
+{
+	if (verdict->rule != NULL)
+		text_out[0] = '\0'; /* the rule says it all */
+	else if (claimed->let_out_by != NULL)
+		snprintf(text_out, size,
+			 "rule %s does not let it leave any more: ", claimed->let_out_by);
+	else
+		snprintf(text_out, size, "whitelist changed: ");
+}
+
 bool job_judge_again(const struct judge_case *at, struct job_recipient *recipient)
 {
 	struct judge_case own = *at;
 	struct verdict verdict;
-	char sentence[320], reason[360];
+	char change[120], sentence[320], reason[sizeof(change) + sizeof(sentence)];
 
 	own.permitted = recipient->claimed->permit == PERMIT_OVERRIDE;
 	judge_address(&own, &recipient->address, &verdict);
@@ -119,8 +132,8 @@ bool job_judge_again(const struct judge_case *at, struct job_recipient *recipien
 		rule(recipient, &verdict, sentence);
 		return true;
 	}
-	snprintf(reason, sizeof(reason), "%s%s", verdict.rule == NULL ? "whitelist changed: " : "",
-		 sentence);
+	say_change(recipient->claimed, &verdict, change, sizeof(change));
+	snprintf(reason, sizeof(reason), "%s%s", change, sentence);
 	refuse(recipient, &verdict, reason);
 	return false;
 }

@@ -414,6 +414,8 @@ static void rule_over(const struct rule_item *item, const struct address *recipi
 	if (rule->action == RULE_DELIVER && verdict->kind == VERDICT_DELIVER)
 		return;
 	verdict->reason = REASON_RULE;
+	if (rule->action == RULE_DELIVER)
+		verdict->entry = 0; /* one that has expired has no part in it */
 	switch (rule->action) {
 	case RULE_DELIVER: verdict->kind = VERDICT_DELIVER; break;
 	case RULE_HOLD: verdict->kind = VERDICT_HOLD; break;

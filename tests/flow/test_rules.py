@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from daemon import STAGEPOST, Smtp, wait_for
+from daemon import STAGEPOST, STAGEPOSTD, Smtp, wait_for
 from hook import OK, Hook, nginx
 
 ALICE = "alice@example.com"
@@ -131,7 +131,8 @@ def test_what_is_queued_is_judged_by_the_rules_of_then(relay, hop):
     relay.wait_states(listed, {ALICE: "dropped"})
     relay.wait_states(let, {"x@else.test": "dropped"})
     assert (only(relay, listed)["reason"], only(relay, listed)["rule"]) == ("rule late", "late")
-    assert only(relay, let)["reason"].startswith("whitelist changed: no entry allows it")
+    assert only(relay, let)["reason"].startswith(
+        "rule out does not let it leave any more: no entry allows it")
     assert hop.offered == []
 
 
@@ -227,6 +228,34 @@ def test_the_configuration_comes_first_and_can_be_read_again(make_daemon, hop):
     wait_for(lambda: "kept the old configuration" in relay.log(), "the reload")
     assert "rules.0.headers.0.match" in relay.log()
     assert relay.get("/rules")["items"][0]["action"] == "hold"
+
+
+def test_a_name_stands_for_one_rule(make_daemon, hop):
+    relay = make_daemon(hop.address, CONFIG)
+    answer = relay.post("/rules", {"name": "from-file", "action": "hold"}, want=(409,)).json
+    assert answer["detail"] == "a rule of the configuration has this name", answer
+    number = rule(relay, "mine", "hold", recipient=ALICE)
+    path = "/api/v1/rules/%d" % number
+    assert relay.request("PATCH", path, {"name": "from-file"}).status == 409
+    assert relay.request("PATCH", path, {"name": "mine", "note": "same"}).status == 200
+    assert "of the configuration has this name" in subprocess.run(
+        [STAGEPOST, "--data-dir", relay.data_dir, "rule", "add", "from-file", "drop"],
+        capture_output=True, text=True, timeout=60, check=False).stderr
+    # The other way: the configuration is left as it was.
+    relay.write_config(CONFIG + "  - {name: mine, action: drop}\n")
+    relay.hup()
+    wait_for(lambda: "kept the old configuration" in relay.log(), "the reload")
+    assert "rules.1.name: one that was added by the API is called mine too" in relay.log()
+    assert [r["name"] for r in relay.get("/rules")["items"]] == ["from-file", "mine"]
+    # Both are there at a start: mail goes on, and it is said.
+    relay.restart()
+    assert any("is called mine too" in w for w in relay.get("/status")["warnings"])
+    undo(relay, number)
+    assert not any("is called mine too" in w for w in relay.get("/status")["warnings"])
+    relay.write_config(CONFIG + "  - {name: mine, action: drop}\n  - {name: mine, action: tag}\n")
+    done = subprocess.run([STAGEPOSTD, "-c", relay.config, "--check-config"], capture_output=True,
+                          text=True, timeout=60, check=False)
+    assert done.returncode == 78 and "already that of rules.1" in done.stderr
 
 
 def test_a_rule_survives_a_kill(relay, hop):
