@@ -101,6 +101,7 @@ const char *call_param(const struct call *call, const char *name);
 size_t call_param_limit(struct call *call);
 /* `true` or `false`; `otherwise` when not given. */
 bool call_param_flag(struct call *call, const char *name, bool otherwise);
+/* A time or an age ("2h"); 0 when it is not given. */
 int64_t call_param_time(struct call *call, const char *name);
 /* `after`, 0 when not given. */
 int64_t call_param_cursor(struct call *call, int kind);

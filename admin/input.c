@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "admin/value.h"
+#include "base/clock.h"
 #include "base/when.h"
 #include "relay/filter/listing.h"
 
@@ -48,7 +49,8 @@ int64_t call_param_time(struct call *call, const char *name)
 	int64_t wall_ms = 0;
 	struct err why;
 
-	if (text != NULL && when_parse(span_of(text), &wall_ms, &why) != ERR_OK)
+	if (text != NULL &&
+	    when_parse_past(span_of(text), clock_wall_ms(), &wall_ms, &why) != ERR_OK)
 		call_mistake(call, name, "%s", why.text);
 	return wall_ms;
 }

@@ -27,7 +27,8 @@ static int64_t read_time(struct call *call, const char *name, const char *pointe
 	int64_t wall_ms = 0;
 	struct err why;
 
-	if (text != NULL && when_parse(span_of(text), &wall_ms, &why) != ERR_OK)
+	if (text != NULL &&
+	    when_parse_past(span_of(text), clock_wall_ms(), &wall_ms, &why) != ERR_OK)
 		call_mistake(call, pointer, "%s", why.text);
 	return wall_ms;
 }

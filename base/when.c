@@ -122,15 +122,19 @@ int when_parse(struct span text, int64_t *wall_ms_out, struct err *why)
 int when_parse_duration(struct span text, int64_t *ms_out, struct err *why)
 {
 	static const struct {
-		char unit;
+		const char *unit;
 		int64_t ms;
-	} units[] = {{'s', 1000}, {'m', 60 * 1000}, {'h', 60 * 60 * 1000}, {'d', DAY_MS}};
+	} units[] = {
+		{"ms", 1}, {"s", 1000}, {"m", 60 * 1000}, {"h", 60 * 60 * 1000}, {"d", DAY_MS}};
+	size_t digits = 0;
 	uint64_t number;
 
+	while (digits < text.len && ascii_is_digit(text.data[digits]))
+		digits++;
 	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
-		if (text.len < 2 || text.data[text.len - 1] != units[i].unit)
+		if (!span_is(span_skip(text, digits), units[i].unit))
 			continue;
-		switch (span_to_u64(span_first(text, text.len - 1),
+		switch (span_to_u64(span_first(text, digits),
 				    (uint64_t)(36525 * DAY_MS / units[i].ms), &number)) {
 		case ERR_OK:
 			if (number == 0)
@@ -142,4 +146,19 @@ int when_parse_duration(struct span text, int64_t *ms_out, struct err *why)
 		}
 	}
 	return err_set(why, ERR_SYNTAX, "not a duration like 30s, 5m, 4h or 7d");
+}
+
+int when_parse_past(struct span text, int64_t now_ms, int64_t *wall_ms_out, struct err *why)
+{
+	int64_t ago_ms;
+
+	if (when_parse(text, wall_ms_out, NULL) == ERR_OK)
+		return ERR_OK;
+	if (when_parse_duration(text, &ago_ms, NULL) != ERR_OK)
+		return err_set(why, ERR_SYNTAX,
+			       "neither a time like 2026-11-21T10:20:30.456Z (RFC 3339) nor an age "
+			       "like 30m, 2h or 7d");
+	/* Before 1970 there was nothing; 0 would mean that no time was given. */
+	*wall_ms_out = ago_ms < now_ms ? now_ms - ago_ms : 1;
+	return ERR_OK;
 }

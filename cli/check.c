@@ -90,7 +90,7 @@ static int set_message(json_t *request, const struct given *given)
 	int ends = rows_set_texts(message, texts, sizeof(texts) / sizeof(texts[0]));
 
 	if (ends == TOOL_OK)
-		ends = rows_set_number(message, "size", "--size", given->size);
+		ends = rows_set_size(message, "size", "--size", given->size);
 	for (size_t i = 0; ends == TOOL_OK && i < given->header_count; i++)
 		ends = add_field(fields, given->headers[i]);
 	if (given->header_count > 0)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/when.h"
 #include "cli/commands.h"
 #include "cli/rows.h"
 
@@ -118,30 +119,18 @@ struct add_options {
 	bool off;
 };
 
-/* "1500ms", "5s", "2m". */
 static int set_delay(json_t *rule, const char *value)
 {
-	static const struct {
-		const char *unit;
-		uint64_t ms;
-	} units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}};
-	struct span text = span_of(value);
-	uint64_t number;
+	struct err why;
+	int64_t ms;
 
 	if (value == NULL)
 		return TOOL_OK;
-	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
-		size_t len = strlen(units[i].unit);
-
-		if (!span_ends_fold(text, span_of(units[i].unit)) ||
-		    span_to_u64(span_first(text, text.len - len), 100000000, &number) != ERR_OK)
-			continue;
-		(void)json_object_set_new(
-			rule, "delay_ms",
-			json_integer((json_int_t)number * (json_int_t)units[i].ms));
-		return TOOL_OK;
-	}
-	return tool_fail(TOOL_USAGE, "--delay: \"%s\" is no time like 300ms, 5s or 2m", value);
+	if (when_parse_duration(span_of(value), &ms, &why) != ERR_OK)
+		return tool_fail(TOOL_USAGE, "--delay: \"%s\" is no time like 300ms, 5s or 2m",
+				 value);
+	(void)json_object_set_new(rule, "delay_ms", json_integer((json_int_t)ms));
+	return TOOL_OK;
 }
 
 static int set_texts(json_t *rule, const struct add_options *given)

@@ -12,7 +12,6 @@ int filter_read(const struct tool *tool, const struct filter_options *options, s
 {
 	enum state state;
 	uint64_t limit = usual_limit;
-	int64_t ago = 0;
 	int64_t since = 0;
 	struct err why;
 
@@ -21,13 +20,10 @@ int filter_read(const struct tool *tool, const struct filter_options *options, s
 	if (options->limit != NULL &&
 	    span_to_u64(span_of(options->limit), LIMIT_MAX, &limit) != ERR_OK)
 		return tool_misuse(tool, "--limit is a number, 0 for all");
-	if (options->since != NULL) {
-		if (when_parse_duration(span_of(options->since), &ago, &why) == ERR_OK)
-			since = clock_wall_ms() - ago;
-		else if (when_parse(span_of(options->since), &since, &why) != ERR_OK)
-			return tool_misuse(tool, "--since is an age like 4h or a time like "
-						 "2026-11-21T10:00:00Z");
-	}
+	if (options->since != NULL &&
+	    when_parse_past(span_of(options->since), clock_wall_ms(), &since, &why) != ERR_OK)
+		return tool_misuse(tool, "--since is an age like 4h or a time like "
+					 "2026-11-21T10:00:00Z");
 	*filter_out = (struct source_filter){.state = options->state,
 					     .to = options->to,
 					     .from = options->from,

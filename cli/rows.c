@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/size.h"
 #include "base/err.h"
 #include "cli/client.h"
 #include "cli/text.h"
@@ -165,6 +166,19 @@ int rows_set_texts(json_t *row, const struct rows_text *texts, size_t count)
 	for (size_t i = 0; i < count && ends == TOOL_OK; i++)
 		ends = rows_set_text(row, texts[i].name, texts[i].value);
 	return ends;
+}
+
+int rows_set_size(json_t *row, const char *name, const char *option, const char *value)
+{
+	struct err why;
+	int64_t octets;
+
+	if (value == NULL)
+		return TOOL_OK;
+	if (size_parse(span_of(value), &octets, &why) != ERR_OK)
+		return tool_fail(TOOL_USAGE, "%s: \"%s\" is %s", option, value, why.text);
+	(void)json_object_set_new(row, name, json_integer((json_int_t)octets));
+	return TOOL_OK;
 }
 
 int rows_set_number(json_t *row, const char *name, const char *option, const char *value)

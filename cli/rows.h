@@ -43,6 +43,8 @@ int rows_remove(struct tool *tool, const struct rows *rows, int argc, char **arg
 int rows_set_text(json_t *row, const char *name, const char *value);
 int rows_set_texts(json_t *row, const struct rows_text *texts, size_t count);
 /* What numbers are possible is the daemon's to say. */
+/* Octets: 512, 64K, 10M. */
+int rows_set_size(json_t *row, const char *name, const char *option, const char *value);
 int rows_set_number(json_t *row, const char *name, const char *option, const char *value);
 
 /* Two parts of one cell, a blank between them. */

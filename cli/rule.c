@@ -192,10 +192,10 @@ static int set_texts(json_t *rule, const struct given *given)
 
 static int set_rest(json_t *rule, const struct given *given)
 {
-	int ends = rows_set_number(rule, "min_size", "--min-size", given->min_size);
+	int ends = rows_set_size(rule, "min_size", "--min-size", given->min_size);
 
 	if (ends == TOOL_OK)
-		ends = rows_set_number(rule, "max_size", "--max-size", given->max_size);
+		ends = rows_set_size(rule, "max_size", "--max-size", given->max_size);
 	if (ends == TOOL_OK)
 		ends = rows_set_number(rule, "before", "--before", given->before);
 	if (given->header_count > 0 || given->no_headers) {
@@ -275,8 +275,8 @@ static int read_options(struct tool *tool, struct given *given, int argc, char *
 	"  --header CONDITION   may be given several times:\n"                                     \
 	"                       \"Subject: *invoice*\" (a glob), \"X-Env=prod\" (exactly),\n"      \
 	"                       \"List-Id\" (there is one), \"!List-Id\" (there is none)\n"        \
-	"  --min-size N --max-size N\n"                                                            \
-	"                       octets\n"                                                          \
+	"  --min-size SIZE --max-size SIZE\n"                                                      \
+	"                       octets, or 64K, 10M: with all of the header\n"                     \
 	"  --before ID          look at it before that rule; else it comes last\n"                 \
 	"  --note TEXT          why it is here\n"
 

@@ -1,10 +1,11 @@
 """One judgement for every way in and out (DESIGN P1): what is judged, of whom, and what it says."""
 
+import subprocess
 import threading
 
 import pytest
 
-from daemon import Smtp, wait_for
+from daemon import STAGEPOST, Smtp, wait_for
 from nexthop import Conversation, NextHop
 
 ALICE = "alice@example.com"
@@ -240,3 +241,46 @@ def test_to_somebody_else_as_the_rules_say_of_the_message(relay, hop):
                              ALICE: "delivered"})
     assert relay.states(kept) == {BOB: "dropped"}
     assert hop.offered == [ALICE]
+
+
+# --- sizes and times ---------------------------------------------------------------------------
+
+
+def tool(relay, *arguments, want=0):
+    done = subprocess.run([STAGEPOST, "--data-dir", relay.data_dir, *arguments],
+                          capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == want, (arguments, done.stdout, done.stderr)
+    return done.stdout + done.stderr
+
+
+def test_sizes_have_units(relay):
+    tool(relay, "rule", "add", "big", "drop", "--min-size", "1k", "--max-size", "2M")
+    found, = relay.get("/rules")["items"]
+    assert (found["min_size"], found["max_size"]) == (1024, 2 * 1024 * 1024)
+    tool(relay, "rule", "change", "big", "--min-size", "0", "--max-size", "1G")
+    assert relay.get("/rules")["items"][0]["max_size"] == 1 << 30
+    assert "rule big" in tool(relay, "check", ALICE, "--size", "1M", want=1)
+    for size in ("1kb", "-1", "k", "1.5M", "99999999T"):
+        assert size in tool(relay, "rule", "change", "big", "--min-size=" + size, want=64)
+    tool(relay, "fault", "add", "slow", "delay", "--delay", "250ms")
+    assert relay.get("/faults")["items"][0]["delay_ms"] == 250
+    assert "no time" in tool(relay, "fault", "add", "x", "delay", "--delay", "5", want=64)
+
+
+def test_since_and_until_are_times_or_ages(relay):
+    number = send(relay, [BOB])
+    relay.wait_states(number, {BOB: "dropped"})
+    received = relay.message(number)["received_at"]
+    for path in ("/messages?", "/recipients?"):
+        for query, want in (("since=1h", 1), ("since=" + received, 1), ("until=1h", 0),
+                            ("since=2h&until=1h", 0), ("until=2200-01-01T00:00:00Z", 1),
+                            ("since=36525d", 1), ("since=2200-01-01T00:00:00Z", 0)):
+            assert len(relay.get(path + query)["items"]) == want, (path, query)
+        for bad in ("since=h", "until=2h%20ago", "since=-1h", "until=0s"):
+            assert relay.request("GET", "/api/v1" + path + bad).status == 400, bad
+    assert relay.get("/whitelist/history?since=1h")["items"] == []
+    relay.allow(BOB)
+    for filters, want in (({"until": "30m"}, 0), ({"since": "30m"}, 1)):
+        asked = relay.post("/recipients/release", {**filters, "dry_run": True}).json
+        assert asked["count"] == want, (filters, asked)
+    relay.post("/recipients/release", {"since": "2 hours"}, want=(400,))

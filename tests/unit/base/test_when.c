@@ -1,6 +1,8 @@
 /* tests base/when.c */
 #include "base/when.h"
 
+#include "base/size.h"
+
 #include "base/clock.h"
 #include "tests/unit/unit.h"
 
@@ -68,6 +70,11 @@ START_TEST(durations)
 		int code;
 		int64_t want;
 	} cases[] = {
+		{"500ms", ERR_OK, 500},
+		{"3155760000000ms", ERR_OK, 3155760000000},
+		{"3155760000001ms", ERR_LIMIT, 0},
+		{"5ss", ERR_SYNTAX, 0},
+		{"ms", ERR_SYNTAX, 0},
 		{"30s", ERR_OK, 30000},
 		{"5m", ERR_OK, 300000},
 		{"4h", ERR_OK, 14400000},
@@ -96,4 +103,68 @@ START_TEST(durations)
 }
 END_TEST
 
-UNIT_MAIN("base/when", times, times_read_what_the_clock_writes, durations)
+START_TEST(times_and_ages)
+{
+	static const struct {
+		const char *text;
+		int64_t want; /* 0: neither */
+	} cases[] = {
+		{"1970-01-01T00:00:05Z", 5000},
+		{"30m", 10000000 - 1800000},
+		{"500ms", 9999500},
+		{"10000s", 1},
+		{"7d", 1},
+		{"0s", 0},
+		{"2h ago", 0},
+		{"", 0},
+		{"yesterday", 0},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct err why = {""};
+		int64_t got = 0;
+		int code = when_parse_past(span_of(cases[i].text), 10000000, &got, &why);
+
+		ck_assert_msg((code == ERR_OK) == (cases[i].want != 0), "%s", cases[i].text);
+		ck_assert_int_eq(got, cases[i].want);
+		ck_assert_int_eq(why.text[0] != '\0', cases[i].want == 0);
+	}
+}
+END_TEST
+
+START_TEST(sizes)
+{
+	static const struct {
+		const char *text;
+		int code;
+		int64_t want;
+	} cases[] = {
+		{"0", ERR_OK, 0},
+		{"512", ERR_OK, 512},
+		{"1k", ERR_OK, 1024},
+		{"64K", ERR_OK, 65536},
+		{"10M", ERR_OK, 10485760},
+		{"1g", ERR_OK, 1073741824},
+		{"1T", ERR_OK, 1099511627776},
+		{"8388607T", ERR_OK, INT64_C(8388607) << 40},
+		{"8388608T", ERR_LIMIT, 0},
+		{"9223372036854775808", ERR_LIMIT, 0},
+		{"k", ERR_SYNTAX, 0},
+		{"", ERR_SYNTAX, 0},
+		{"-1", ERR_SYNTAX, 0},
+		{"1 k", ERR_SYNTAX, 0},
+		{"1kb", ERR_SYNTAX, 0},
+		{"1.5M", ERR_SYNTAX, 0},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		int64_t got = 0;
+
+		ck_assert_msg(size_parse(span_of(cases[i].text), &got, NULL) == cases[i].code, "%s",
+			      cases[i].text);
+		ck_assert_int_eq(got, cases[i].want);
+	}
+}
+END_TEST
+
+UNIT_MAIN("base/when", times, times_read_what_the_clock_writes, durations, times_and_ages, sizes)
