@@ -59,13 +59,19 @@ static const char *meaning_of(const struct published_kind *kind, const void *row
 	return meaning;
 }
 
-/* An item of the edition before that says the same goes on counting. */
-static struct published_counter *find_counter(const struct edition *before, const char *meaning)
+/*
+ * An item of the edition before that says the same goes on counting. It most
+ * likely stands about where it stood: a change concerns one of a thousand.
+ */
+static struct published_counter *find_counter(const struct edition *before, const char *meaning,
+					      size_t index)
 {
 	struct published_counter *counter;
+	size_t first = index > 0 ? index - 1 : 0;
 
 	for (size_t i = 0; i < before->count; i++) {
-		const struct published_item *item = edition_item(before, i);
+		const struct published_item *item =
+			edition_item(before, (first + i) % before->count);
 
 		if (strcmp(item->meaning, meaning) == 0) {
 			atomic_fetch_add(&item->counter->refs, 1);
@@ -89,7 +95,7 @@ static void edition_add(struct edition *edition, const void *row, enum published
 	item->source = source;
 	item->enabled = kind->is_enabled(copy);
 	item->meaning = meaning_of(kind, copy, source, edition->arena);
-	item->counter = find_counter(before, item->meaning);
+	item->counter = find_counter(before, item->meaning, edition->count - 1);
 }
 
 static void add_old(struct edition *edition, const struct edition *before,

@@ -19,6 +19,11 @@ static_assert(SLOTS >= 2 * HEADER_FIELDS_MAX, "chains stay short");
 /* In this order: of several conditions the least certain counts. */
 enum truth { TRUTH_NO = 0, TRUTH_MAYBE, TRUTH_YES }; /* memory of zeros says no */
 
+static enum truth truth_of(bool is_so)
+{
+	return is_so ? TRUTH_YES : TRUTH_NO;
+}
+
 struct rule_matches {
 	const struct edition *rules;
 	enum truth *truths; /* of the conditions on the message, one a rule */
@@ -30,7 +35,8 @@ struct field {
 	struct span body;
 	struct span value; /* decoded, once somebody asked */
 	bool is_decoded;
-	bool is_foreign; /* then: a word of it is in a charset that we do not know */
+	bool is_foreign;  /* then: a word of it is in a charset that we do not know */
+	bool is_doubtful; /* others may read another value */
 	bool malformed;
 	uint32_t next; /* with the same slot, NO_FIELD: none */
 };
@@ -102,6 +108,15 @@ static bool has_encoded_word(struct span text)
 	return false;
 }
 
+/* A NUL, a control, 8-bit in no charset: what stands there is U+FFFD by now. */
+static bool is_doubtful(struct span value)
+{
+	for (size_t i = 0; i < value.len; i++)
+		if (span_starts_fold(span_skip(value, i), "\xef\xbf\xbd"))
+			return true;
+	return false;
+}
+
 static struct span value_of(struct index *index, struct field *field)
 {
 	struct buf text;
@@ -112,6 +127,7 @@ static struct span value_of(struct index *index, struct field *field)
 		field->value = span_make(arena_span_dup(index->arena, buf_span(&text)), text.len);
 		field->is_foreign = has_encoded_word(field->value);
 		field->is_decoded = true;
+		field->is_doubtful = is_doubtful(field->value);
 		buf_release(&text);
 	}
 	return span_trim(field->value);
@@ -142,11 +158,11 @@ static enum truth compare(struct index *index, struct field *field,
 
 	if (!pay(index, work))
 		return TRUTH_MAYBE;
-	fits = condition->match == RULE_EXACT ? span_equal(value, wanted)
+	fits = condition->match == RULE_EXACT ? span_equal(value, span_trim(wanted))
 					      : glob_matches(wanted, value);
-	if (!fits && field->is_foreign)
+	if (field->is_doubtful || (!fits && field->is_foreign))
 		return TRUTH_MAYBE;
-	return fits ? TRUTH_YES : TRUTH_NO;
+	return truth_of(fits);
 }
 
 static enum truth match_field(struct index *index, struct field *field,
@@ -201,11 +217,6 @@ static enum truth match_headers(const struct rule_item *item, struct index *inde
 
 /* --- the other conditions on the message -------------------------------------------------------
  */
-
-static enum truth truth_of(bool is_so)
-{
-	return is_so ? TRUTH_YES : TRUTH_NO;
-}
 
 static enum truth match_sender(const struct rule_item *item, const struct address *sender)
 {

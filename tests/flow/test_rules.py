@@ -64,6 +64,20 @@ def test_a_field_decides(relay, hop):
     assert len(hop.snapshot()) == 1
 
 
+@pytest.mark.parametrize("line", [b"X-Env: prod\0uction", b"X-Env: pr\xf6duction",
+                                  b"X-En\0v: production"])
+def test_in_doubt_nothing_leaves(relay, hop, line):
+    """Whoever reads it behind us may see something else."""
+    relay.allow(ALICE)
+    body = line + b"\r\n" + mail()
+    drops = rule(relay, "prod", "drop", headers=[field("X-Env", "production", "exact")])
+    assert relay.states(send(relay, [ALICE], body)) == {ALICE: "dropped"}
+    undo(relay, drops)
+    rule(relay, "out", "deliver", overrides_whitelist=True, headers=[field("X-Env", "*")])
+    assert relay.states(send(relay, ["x@else.test"], body)) == {"x@else.test": "dropped"}
+    assert hop.offered == []
+
+
 def test_hold_until_a_person_lets_it_go(relay, hop):
     relay.allow(ALICE)
     rule(relay, "look", "hold", headers=[field("Subject", "*ORDER*")])

@@ -9,6 +9,10 @@
 #include "tests/unit/filter/list.h"
 #include "tests/unit/unit.h"
 
+#define SPAN(text)                                                                                 \
+	{                                                                                          \
+		text, sizeof(text) - 1                                                             \
+	}
 #define HEADERS(...)                                                                               \
 	.headers = (const struct rule_header[]){__VA_ARGS__},                                      \
 	.header_count =                                                                            \
@@ -625,6 +629,120 @@ START_TEST(a_word_in_a_charset_that_nobody_knows_is_not_known)
 }
 END_TEST
 
+static int64_t thread_us(void)
+{
+	struct timespec at;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &at);
+	return (int64_t)at.tv_sec * 1000000 + at.tv_nsec / 1000;
+}
+
+/* NUL and 8-bit: a rule that keeps mail strikes, one that lets it leave does not. */
+START_TEST(values_that_can_be_read_in_two_ways)
+{
+	static const struct {
+		struct span section;
+		bool kept, let;
+	} rows[] = {
+		{SPAN("X-Env: production\r\n"), true, true},
+		{SPAN("X-Env:\r\n\t=?utf-8?q?pro?=\r\n =?utf-8?b?ZHVjdGlvbg==?= \r\n"), true, true},
+		{SPAN("X-Env: test\r\nx-ENV: production\r\n"), true, true},
+		{SPAN("X-Env: test\r\n"), false, false},
+		{SPAN("X-Env: t\xc3\xa4"
+		      "st\r\n"),
+		 false, false},
+		{SPAN(""), false, false},
+		{SPAN("X-Env: prod\0uction\r\n"), true, false},
+		{SPAN("X-Env: production\0\r\n"), true, false},
+		{SPAN("X-Env: pro\bduction\r\n"), true, false},
+		{SPAN("X-Env: pr\xf6"
+		      "duction\r\n"),
+		 true, false},
+		{SPAN("X-Env: =?x-unknown?q?production?=\r\n"), true, false},
+		{SPAN("X-Env: =?utf-8?q?prod=FFuction?=\r\n"), true, false},
+		{SPAN("X-Env: =?utf-8?q?production\r\n"), false, false},
+		{SPAN("X-Env: \xff"
+		      "\r\nX-Env: production\r\n"),
+		 true, true},
+		{SPAN("X-\0Env: production\r\n"), true, false},
+		{SPAN("X-Env\r\n : production\r\n"), true, false},
+		{SPAN("X-Env : production\r\n"), true, true},
+	};
+	static const struct rule_header exact[] = {{"X-Env", RULE_EXACT, " production "}};
+	static const struct rule_header glob[] = {{"X-Env", RULE_GLOB, "prod*n"}};
+	const struct rule_header *const conditions[] = {exact, glob};
+
+	for (size_t i = 0; i < 2 * sizeof(rows) / sizeof(rows[0]); i++) {
+		struct rule rule = {
+			.action = RULE_DROP, .headers = conditions[i % 2], .header_count = 1};
+		const char *got;
+		struct trial t;
+
+		begin(&t);
+		t.facts.section = rows[i / 2].section;
+		publish(&t, &rule, 1);
+		got = verdict_on(&t, "alice@example.com");
+		ck_assert_msg(strcmp(got, rows[i / 2].kept ? BY_RULE : ALLOWED) == 0, "row %zu: %s",
+			      i / 2, got);
+		rule.action = RULE_DELIVER;
+		rule.overrides_whitelist = true;
+		publish(&t, &rule, 1);
+		got = verdict_on(&t, "x@else.test");
+		ck_assert_msg(strcmp(got, rows[i / 2].let
+						  ? "deliver: rule r overrides the whitelist"
+						  : UNLISTED) == 0,
+			      "row %zu: %s", i / 2, got);
+		finish(&t);
+	}
+}
+END_TEST
+
+/* What says the same goes on counting, wherever it stands; and a change of one is not work for all.
+ */
+START_TEST(a_change_among_many_is_quick)
+{
+	static char named[RULE_ROWS_MAX][16];
+	static struct rule rules[RULE_ROWS_MAX];
+	const struct edition *edition;
+	struct verdict verdict = {.rule = "n7"};
+	struct rule_view view;
+	struct trial t;
+	int64_t begun;
+
+	for (size_t i = 0; i < RULE_ROWS_MAX; i++) {
+		snprintf(named[i], sizeof(named[i]), "n%zu", i);
+		rules[i] = (struct rule){.name = named[i], .action = RULE_DROP, .sender = "x.test"};
+	}
+	begin(&t);
+	rules[7].sender = NULL;
+	publish(&t, rules, RULE_ROWS_MAX);
+	edition = rules_acquire(t.rules);
+	rule_count(rule_match(edition, &t.facts, t.arena), &verdict);
+	published_release(&edition);
+	/* One is changed, then the first goes: it is found at once, or a place farther on. */
+	for (size_t gone = 0; gone < 2; gone++) {
+		rules[500].user = "u";
+		begun = thread_us();
+		publish(&t, &rules[gone], RULE_ROWS_MAX - gone);
+		printf("# a change among %d rules: %lld us\n", RULE_ROWS_MAX,
+		       (long long)(thread_us() - begun));
+		edition = rules_acquire(t.rules);
+		rule_view(edition, 7 - gone, &view);
+		ck_assert_str_eq(view.rule->name, "n7");
+		ck_assert_uint_eq(view.matches, 1);
+		published_release(&edition);
+	}
+	/* From one end to the other. */
+	publish(&t, &rules[8], RULE_ROWS_MAX - 8);
+	publish(&t, rules, 8);
+	edition = rules_acquire(t.rules);
+	rule_view(edition, 7, &view);
+	ck_assert_uint_eq(view.matches, 0); /* it was away */
+	published_release(&edition);
+	finish(&t);
+}
+END_TEST
+
 START_TEST(a_header_over_the_limits_is_not_known)
 {
 	struct rule drop = {.action = RULE_DROP, HEADERS({"X-None", RULE_PRESENT, ""})};
@@ -1179,14 +1297,6 @@ START_TEST(a_rule_that_says_something_else_counts_anew)
 }
 END_TEST
 
-static int64_t thread_us(void)
-{
-	struct timespec at;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &at);
-	return (int64_t)at.tv_sec * 1000000 + at.tv_nsec / 1000;
-}
-
 /* As many rules as there may be, and a header that is as bad as it gets: the loop goes on. */
 START_TEST(the_work_is_bounded)
 {
@@ -1377,7 +1487,8 @@ START_TEST(many_names_are_found_without_looking_at_all)
 }
 END_TEST
 
-UNIT_MAIN("filter/rule", mistakes_are_told_by_member, names, each_condition,
+UNIT_MAIN("filter/rule", values_that_can_be_read_in_two_ways, a_change_among_many_is_quick,
+	  mistakes_are_told_by_member, names, each_condition,
 	  what_is_not_known_never_leaves_because_of_that, what_is_known_lets_it_leave,
 	  what_a_rule_is_not_about_does_not_matter, a_rule_that_is_switched_off_does_nothing,
 	  a_bad_row_that_may_keep_mail_keeps_all, a_stored_sender_is_read_back,
