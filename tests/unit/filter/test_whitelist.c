@@ -373,6 +373,21 @@ START_TEST(once_over_it_stays_over)
 }
 END_TEST
 
+START_TEST(what_it_holds_is_told)
+{
+	struct whitelist *list =
+		list_of((const struct list_row[]){{"someone@x.test", 1}, {"y.test", 2}, {NULL}});
+	const struct whitelist_snapshot *snapshot = whitelist_acquire(list);
+	size_t bytes, strings;
+
+	whitelist_bytes(snapshot, &bytes, &strings);
+	ck_assert_uint_ge(strings, strlen("someone@x.test") + strlen("y.test"));
+	ck_assert_uint_gt(bytes, strings);
+	whitelist_release(&snapshot);
+	whitelist_free(&list);
+}
+END_TEST
+
 /* x_free accepts NULL. */
 START_TEST(nothing_is_let_go_of)
 {
@@ -526,4 +541,4 @@ UNIT_MAIN("filter/whitelist", a_change_that_was_prepared, a_preview_is_in_force_
 	  changes_are_in_force_at_once, several_lines_for_one_id, bad_rows_never_match,
 	  a_bad_row_that_may_deny_denies_everything, allow_all_is_seen_through_layers,
 	  hits_are_counted_once, once_over_it_stays_over, nothing_is_let_go_of,
-	  readers_see_whole_versions, load_beside_a_merge)
+	  what_it_holds_is_told, readers_see_whole_versions, load_beside_a_merge)
