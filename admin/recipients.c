@@ -156,7 +156,7 @@ static void reply_dry(struct call *call, struct bulk *bulk)
 	}
 	call_reply(call, 200,
 		   json_pack("{s:b, s:I, s:I, s:s?, s:s?, s:o}", "dry_run", 1, "count",
-			     (json_int_t)(bulk->changed + bulk->wished), "refused",
+			     (json_int_t)bulk->changed + (json_int_t)bulk->wished, "refused",
 			     (json_int_t)bulk->refused, "detail",
 			     bulk->refused > 0 ? bulk->refusal.text : NULL, "next",
 			     next_of(bulk, next), "items", items));

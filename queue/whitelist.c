@@ -306,7 +306,7 @@ static int run_apply(struct store *store, struct store_job *job)
 {
 	struct whitelist_apply *apply = (struct whitelist_apply *)job;
 	struct applying a = {.store = store, .apply = apply, .why = &job->why};
-	struct list_state present;
+	struct list_state present = {0};
 	int code = list_state_read(&store->db, &present, &job->why);
 
 	if (code != ERR_OK)
@@ -527,7 +527,7 @@ static int match_one(struct db *db, const char *sql, const struct whitelist_matc
 int queue_whitelist_match(struct store_reader *reader, const struct whitelist_match *match,
 			  int64_t *revision_out, struct err *why)
 {
-	struct list_state state;
+	struct list_state state = {0};
 	int code = reader_begin(reader, why);
 
 	if (code == ERR_OK)

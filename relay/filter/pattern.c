@@ -290,7 +290,7 @@ bool pattern_includes(const struct pattern *outer, const struct pattern *inner)
  */
 static bool globs_meet(struct span a, struct span b)
 {
-	bool meets[2][ADDRESS_LOCAL_MAX + 1];
+	bool meets[2][ADDRESS_LOCAL_MAX + 1] = {{false}};
 
 	for (size_t i = a.len + 1; i-- > 0;) {
 		bool *row = meets[i % 2];
