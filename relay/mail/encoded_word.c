@@ -4,6 +4,7 @@
 #include <assert.h>
 
 #include "base/err.h"
+#include "relay/mail/transfer.h"
 
 #define CHARSET_NAME_MAX 40 /* RFC 2978 2.3 */
 
@@ -72,45 +73,24 @@ static size_t q_decode(struct span text, char *to)
 	return len;
 }
 
-static int base64_value(char c)
+static void q_append(struct span text, struct buf *out)
 {
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26;
-	if (ascii_is_digit(c))
-		return c - '0' + 52;
-	return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
+	char *to = buf_reserve(out, text.len);
 
-/* RFC 2045 6.8: what is not in the alphabet is skipped, and the first `=` ends it. */
-static size_t base64_decode(struct span text, char *to)
-{
-	unsigned bits = 0;
-	unsigned count = 0;
-	size_t len = 0;
-
-	for (size_t i = 0; i < text.len && text.data[i] != '='; i++) {
-		int value = base64_value(text.data[i]);
-
-		if (value < 0)
-			continue;
-		bits = (bits << 6 | (unsigned)value) & 0xffff;
-		count += 6;
-		if (count >= 8) {
-			count -= 8;
-			to[len++] = (char)(unsigned char)(bits >> count);
-		}
-	}
-	return len;
+	assert(to != NULL);
+	buf_fill(out, q_decode(text, to));
 }
 
 void encoded_word_append(const struct encoded_word *word, struct buf *out)
 {
-	char *to = buf_reserve(out, word->text.len);
+	struct transfer base64;
 
-	assert(to != NULL);
-	buf_fill(out, word->base64 ? base64_decode(word->text, to) : q_decode(word->text, to));
+	if (!word->base64) {
+		q_append(word->text, out);
+		return;
+	}
+	transfer_init(&base64, TRANSFER_BASE64);
+	transfer_decode(&base64, word->text, out);
 }
 
 /* What a phrase allows unencoded, the narrowest place of all (RFC 2047 5 (3)). */
