@@ -173,7 +173,9 @@ static void put_char(struct charset_writer *writer, uint32_t c)
 {
 	char text[4];
 
-	if (c == '\t')
+	if (writer->lines && (c == '\t' || c == '\r' || c == '\n'))
+		; /* as it is */
+	else if (c == '\t')
 		c = ' ';
 	else if (c < 0x20 || (c >= 0x7f && c < 0xa0))
 		c = REPLACEMENT;
@@ -205,17 +207,21 @@ static void write_utf8(struct charset_writer *writer, struct span text)
 	}
 }
 
-/* One call's worth of output; false when the input is used up. */
-static bool decode_some(struct charset_writer *writer, char **in, size_t *left)
+/*
+ * One call's worth of output; false when the input is used up. With `more` to
+ * come, a character that is not whole yet is left.
+ */
+static bool decode_some(struct charset_writer *writer, char **in, size_t *left, bool more)
 {
 	char chunk[512];
 	char *out = chunk;
 	size_t room = sizeof(chunk);
 	size_t result = iconv(writer->decoder, in, left, &out, &room);
 	bool full = result == (size_t)-1 && errno == E2BIG && room < sizeof(chunk);
+	bool is_cut = result == (size_t)-1 && errno == EINVAL && more && *left <= CHARSET_HELD_MAX;
 
 	write_utf8(writer, span_make(chunk, sizeof(chunk) - room));
-	if (result != (size_t)-1)
+	if (result != (size_t)-1 || is_cut)
 		return false;
 	if (full)
 		return true;
@@ -238,21 +244,29 @@ static void decoder_flush(struct charset_writer *writer)
 	write_utf8(writer, span_make(chunk, sizeof(chunk) - room));
 }
 
-static void write_iconv(struct charset_writer *writer, struct span bytes)
+/* Returns how many bytes at the end are left for the next call. */
+static size_t decode(struct charset_writer *writer, struct span bytes, bool more)
 {
 	struct buf copy; /* iconv's input is not const */
 	size_t left = bytes.len;
 	char *in;
 
-	buf_init(&copy, bytes.len);
-	if (left > 0 && buf_append_span(&copy, bytes) == ERR_OK) {
-		iconv(writer->decoder, NULL, NULL, NULL, NULL);
-		in = copy.data;
-		while (!writer->full && decode_some(writer, &in, &left))
-			;
-		decoder_flush(writer);
-	}
+	if (left == 0)
+		return 0;
+	buf_init(&copy, left);
+	(void)buf_append_span(&copy, bytes);
+	in = copy.data;
+	while (!writer->full && decode_some(writer, &in, &left, more))
+		;
 	buf_release(&copy);
+	return left;
+}
+
+static void write_iconv(struct charset_writer *writer, struct span bytes)
+{
+	iconv(writer->decoder, NULL, NULL, NULL, NULL);
+	(void)decode(writer, bytes, false);
+	decoder_flush(writer);
 }
 
 static void write_table(struct charset_writer *writer, const struct table *table, struct span bytes)
@@ -275,4 +289,85 @@ void charset_write(struct charset_writer *writer, struct span charset, struct sp
 		write_table(writer, table, bytes);
 	else if (decoder_open(writer, charset))
 		write_iconv(writer, bytes);
+}
+
+/* --- a text in pieces --------------------------------------------------------------------------
+ */
+
+/* How many octets at the end are the front of a character, 0..3. */
+static size_t utf8_tail(struct span text)
+{
+	for (size_t len = 1; len <= 3 && len <= text.len; len++) {
+		unsigned char c = (unsigned char)text.data[text.len - len];
+		size_t whole = c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : c >= 0xc0 ? 2 : 1;
+
+		if (c >= 0xc0)
+			return whole > len ? len : 0;
+		if (c < 0x80)
+			return 0;
+	}
+	return 0;
+}
+
+void charset_stream_init(struct charset_stream *stream, struct span charset, struct buf *out)
+{
+	*stream = (struct charset_stream){.writer = {.out = out, .lines = true}};
+	if (charset.len == 0 || charset.len >= sizeof(stream->charset) ||
+	    span_is_fold(charset, "us-ascii") || span_is_fold(charset, "ascii") ||
+	    !charset_is_known(&stream->writer, charset))
+		charset = span_of("utf-8");
+	memcpy(stream->charset, charset.data, charset.len);
+}
+
+/* Returns how many bytes at the end are left. */
+static size_t convert(struct charset_stream *stream, struct span bytes, bool more)
+{
+	struct span charset = span_of(stream->charset);
+	size_t left = 0;
+
+	if (is_utf8(charset)) {
+		left = more ? utf8_tail(bytes) : 0;
+		write_utf8(&stream->writer, span_first(bytes, bytes.len - left));
+	} else if (table_find(charset) != NULL) {
+		write_table(&stream->writer, table_find(charset), bytes);
+	} else {
+		left = decode(&stream->writer, bytes, more);
+		if (!more)
+			decoder_flush(&stream->writer);
+	}
+	return left;
+}
+
+static void convert_with_held(struct charset_stream *stream, struct span bytes, bool more)
+{
+	struct buf all;
+	size_t left;
+
+	buf_init(&all, stream->held_len + bytes.len);
+	(void)buf_append(&all, stream->held, stream->held_len);
+	(void)buf_append_span(&all, bytes);
+	left = convert(stream, buf_span(&all), more);
+	if (left > sizeof(stream->held)) /* only when `out` is full */
+		left = 0;
+	if (left > 0)
+		memcpy(stream->held, all.data + all.len - left, left);
+	stream->held_len = left;
+	buf_release(&all);
+}
+
+void charset_stream_write(struct charset_stream *stream, struct span bytes)
+{
+	if (bytes.len > 0)
+		convert_with_held(stream, bytes, true);
+}
+
+void charset_stream_end(struct charset_stream *stream)
+{
+	convert_with_held(stream, span_make(NULL, 0), false);
+	charset_stream_release(stream);
+}
+
+void charset_stream_release(struct charset_stream *stream)
+{
+	charset_writer_release(&stream->writer);
 }
