@@ -10,9 +10,24 @@
 
 #define REPLY_MAX ((size_t)64 * 1024 * 1024)
 
+/*
+ * A `<` stands inside of strings only, and is written so that nothing in an answer can end a
+ * script or begin a tag, wherever it is pasted (S322).
+ */
 static int append_json(const char *bytes, size_t len, void *out)
 {
-	return buf_append(out, bytes, len) == ERR_OK ? 0 : -1;
+	struct span rest = span_make(bytes, len);
+	int code = ERR_OK;
+
+	while (code == ERR_OK && rest.len > 0) {
+		size_t plain = span_find(rest, '<');
+
+		code = buf_append_span(out, span_first(rest, plain));
+		if (code == ERR_OK && plain < rest.len)
+			code = buf_append_text(out, "\\u003c");
+		rest = span_skip(rest, plain + 1);
+	}
+	return code == ERR_OK ? 0 : -1;
 }
 
 /* Takes `json`. */

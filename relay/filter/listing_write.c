@@ -139,12 +139,21 @@ static void write_csv(const struct entry *entry, const char *expires, struct buf
 
 /* --- JSON --- */
 
+/* No `<`: the text may end up in a page, where it could end a script. */
+static void put_json(struct buf *out, struct span c)
+{
+	if (c.data[0] == '<')
+		(void)buf_append_text(out, "\\u003c");
+	else
+		put_escaped(out, c);
+}
+
 static void json_member(const char *name, const char *value, struct buf *out)
 {
 	if (value == NULL || value[0] == '\0')
 		return;
 	(void)buf_printf(out, ", \"%s\": \"", name);
-	each_character(value, put_escaped, out);
+	each_character(value, put_json, out);
 	(void)buf_append_char(out, '"');
 }
 
@@ -152,7 +161,7 @@ static void write_json(const struct entry *entry, const char *expires, bool is_f
 		       struct buf *out)
 {
 	(void)buf_append_text(out, is_first ? "\n  {\"pattern\": \"" : ",\n  {\"pattern\": \"");
-	each_character(entry->pattern, put_escaped, out);
+	each_character(entry->pattern, put_json, out);
 	(void)buf_printf(out, "\", \"action\": \"%s\"",
 			 entry->action == ENTRY_DENY ? "deny" : "allow");
 	json_member("scope", entry->scope, out);

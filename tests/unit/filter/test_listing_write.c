@@ -33,6 +33,8 @@ static const char *draw_text(struct arena *arena)
 					     "]",
 					     "//",
 					     "%",
+					     "<",
+					     "</script>",
 					     "\xef\xbb\xbf"};
 	struct buf text;
 	const char *copy;
@@ -255,6 +257,25 @@ START_TEST(what_no_note_can_hold_is_replaced)
 }
 END_TEST
 
+/* S322 */
+START_TEST(json_ends_no_script)
+{
+	struct entry entry = {.pattern = "a@x.test",
+			      .kind = ENTRY_EXACT,
+			      .action = ENTRY_ALLOW,
+			      .scope = "",
+			      .note = "</script>\xe2\x80\xa8<",
+			      .owner = "<!--"};
+	struct buf out;
+
+	buf_init(&out, 100000);
+	write_all(LISTING_JSON, &entry, 1, &out);
+	ck_assert_uint_eq(span_find(buf_span(&out), '<'), out.len);
+	ck_assert_ptr_nonnull(strstr(out.data, "\"\\u003c/script>"));
+	buf_release(&out);
+}
+END_TEST
+
 START_TEST(room_is_told_before_it_ends)
 {
 	struct entry entry = {
@@ -290,4 +311,4 @@ END_TEST
 
 UNIT_MAIN("filter/listing write", export_and_import_are_inverse, malformed_rows_are_left_out,
 	  malformed_rows_that_deny_deny_everything, what_no_note_can_hold_is_replaced,
-	  room_is_told_before_it_ends)
+	  json_ends_no_script, room_is_told_before_it_ends)
