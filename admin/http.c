@@ -21,7 +21,7 @@
 #define REPLY_HEADERS_MAX     8
 #define DOORS_MAX	      2 /* TCP and the unix socket */
 
-/* On every reply, whatever its status. */
+/* On every reply, whatever its status, that has not one of its own. */
 static const char *const security_headers[][2] = {
 	{"Cache-Control", "no-store"},
 	{"Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"},
@@ -354,13 +354,22 @@ void http_reply_header(struct http_request *request, const char *name, const cha
 	request->headers[request->header_count++].value = mem_strdup(value);
 }
 
+static bool has_own_header(const struct http_request *request, const char *name)
+{
+	for (size_t i = 0; i < request->header_count; i++)
+		if (span_is_fold(span_of(request->headers[i].name), name))
+			return true;
+	return false;
+}
+
 static void add_headers(struct http_request *request, const char *type)
 {
 	struct MHD_Response *response = request->response;
 
 	for (size_t i = 0; i < sizeof(security_headers) / sizeof(security_headers[0]); i++)
-		(void)MHD_add_response_header(response, security_headers[i][0],
-					      security_headers[i][1]);
+		if (!has_own_header(request, security_headers[i][0]))
+			(void)MHD_add_response_header(response, security_headers[i][0],
+						      security_headers[i][1]);
 	if (type != NULL)
 		(void)MHD_add_response_header(response, "Content-Type", type);
 	for (size_t i = 0; i < request->header_count; i++)

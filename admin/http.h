@@ -89,7 +89,10 @@ void *http_data(const struct http_request *request);
 void http_suspend(struct http_request *request, void (*then)(void *ctx, struct http_request *));
 void http_resume(struct http_request *request);
 
-/* A header of the reply; before the reply. Copied. */
+/*
+ * A header of the reply; before the reply. Copied. It takes the place of the
+ * one of that name which every reply has (Content-Security-Policy, …).
+ */
 void http_reply_header(struct http_request *request, const char *name, const char *value);
 /* Exactly one of these two answers a request. The bytes are taken out of `body` (NULL: none). */
 void http_reply(struct http_request *request, int status, const char *type, struct buf *body);
