@@ -41,6 +41,7 @@ struct call {
 	struct caller caller;
 	struct arena *arena; /* dies with the call: what a store job borrows goes here */
 	struct span id;	     /* what stands for {…} in the route's pattern */
+	struct span part;    /* and for the second one, where there are two */
 	struct {
 		const char *name;
 		const char *value;

@@ -50,11 +50,17 @@ void handle_check(struct call *call);
 
 /* admin/messages.c */
 void handle_message_list(struct call *call);
-void handle_message_get(struct call *call);
 void handle_recipient_list(struct call *call);
 struct message_view;
 /* The message of the path, if the caller may know of it, in the call's arena. False: replied. */
 bool message_find(struct call *call, struct message_view *view_out);
+
+/* admin/parts.c */
+void handle_message_get(struct call *call);
+void handle_message_parts(struct call *call);
+void handle_message_part(struct call *call);
+void handle_message_text(struct call *call);
+void handle_message_html(struct call *call);
 
 /* admin/bytes.c */
 void handle_message_raw(struct call *call);

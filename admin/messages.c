@@ -7,7 +7,6 @@
 #include "admin/value.h"
 #include "admin/view.h"
 #include "queue/reader.h"
-#include "relay/mail/header.h"
 
 #define FILTER_MAX	   512 /* octets of a text filter */
 #define RECIPIENT_PAGE_MAX 20  /* messages in a page that shows recipients, up to 1,000 each */
@@ -146,34 +145,6 @@ bool message_find(struct call *call, struct message_view *view_out)
 	else
 		return true;
 	return false;
-}
-
-/* The header section: the first chunk holds it, or as much as the limits let us show. */
-static json_t *read_header(struct call *call, const struct new_message *m)
-{
-	struct buf chunk;
-	struct err why;
-	json_t *json;
-
-	buf_init(&chunk, BODY_CHUNK_BYTES);
-	if (queue_body_read(call_reader(call), &m->id, 0, &chunk, &why) != ERR_OK)
-		buf_clear(&chunk);
-	json = view_header(span_first(buf_span(&chunk), (size_t)m->header_size));
-	buf_release(&chunk);
-	return json;
-}
-
-void handle_message_get(struct call *call)
-{
-	struct message_view view;
-	json_t *json;
-
-	if (!message_find(call, &view))
-		return;
-	json = view_message(&view, true);
-	(void)json_object_set_new(json, "header", read_header(call, &view.m));
-	(void)json_object_set_new(json, "delivery", delivery_view(call->api));
-	call_reply(call, 200, json);
 }
 
 /* --- recipients

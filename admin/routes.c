@@ -1,6 +1,7 @@
 /* admin/routes.c - the table of what the API answers, and the way of a request through it */
 #include "admin/routes.h"
 
+#include <assert.h>
 #include <stdio.h>
 
 #include "admin/handlers.h"
@@ -61,6 +62,11 @@ static const struct route routes[] = {
 	{"GET", API "/messages/{id}/raw", ROLE_READER, false, 0, false, "", handle_message_raw},
 	{"GET", API "/messages/{id}/sent", ROLE_READER, false, 0, false, "recipient",
 	 handle_message_sent},
+	{"GET", API "/messages/{id}/parts", ROLE_READER, false, 0, false, "", handle_message_parts},
+	{"GET", API "/messages/{id}/parts/{part}", ROLE_READER, false, 0, false, "",
+	 handle_message_part},
+	{"GET", API "/messages/{id}/text", ROLE_READER, false, 0, false, "", handle_message_text},
+	{"GET", API "/messages/{id}/html", ROLE_READER, false, 0, false, "", handle_message_html},
 	{"POST", API "/messages/{id}/retry", ROLE_OPERATOR, false, 512 * KIB, false, "",
 	 handle_message_retry},
 	{"POST", API "/messages/{id}/hold", ROLE_OPERATOR, false, 512 * KIB, false, "",
@@ -107,9 +113,10 @@ static bool is_segment(struct span text)
 	return text.len > 0;
 }
 
-static bool path_matches(const char *pattern, struct span path, struct span *id_out)
+static bool path_matches(const char *pattern, struct span path, struct span ids_out[ROUTES_IDS])
 {
 	struct span left = span_of(pattern);
+	size_t ids = 0;
 
 	/* An empty last segment leaves no trace in span_cut: no path of ours has one. */
 	if (path.len == 0 || path.data[path.len - 1] == '/')
@@ -121,7 +128,8 @@ static bool path_matches(const char *pattern, struct span path, struct span *id_
 		if (want.len > 0 && want.data[0] == '{') {
 			if (!is_segment(have))
 				return false;
-			*id_out = have;
+			assert(ids < ROUTES_IDS);
+			ids_out[ids++] = have;
 		} else if (!span_equal(want, have)) {
 			return false;
 		}
@@ -129,8 +137,8 @@ static bool path_matches(const char *pattern, struct span path, struct span *id_
 	return left.len == 0 && path.len == 0;
 }
 
-const struct route *routes_find(struct span method, struct span path, struct span *id_out,
-				char *allow_out)
+const struct route *routes_find(struct span method, struct span path,
+				struct span ids_out[ROUTES_IDS], char *allow_out)
 {
 	size_t len = 0;
 
@@ -138,12 +146,12 @@ const struct route *routes_find(struct span method, struct span path, struct spa
 		method = span_of("GET");
 	allow_out[0] = '\0';
 	for (size_t i = 0; i < ROUTE_COUNT; i++) {
-		struct span id = {NULL, 0};
+		struct span ids[ROUTES_IDS] = {{NULL, 0}};
 
-		if (!path_matches(routes[i].pattern, path, &id))
+		if (!path_matches(routes[i].pattern, path, ids))
 			continue;
 		if (span_is(method, routes[i].method)) {
-			*id_out = id;
+			memcpy(ids_out, ids, sizeof(ids));
 			return &routes[i];
 		}
 		len += (size_t)snprintf(allow_out + len, ROUTES_ALLOW_SIZE - len, "%s%s%s",
@@ -167,10 +175,14 @@ static bool find_route(struct call *call)
 					    "DELETE", "OPTIONS", "TRACE", "CONNECT"};
 	struct span method = http_method(call->http);
 	char allow[ROUTES_ALLOW_SIZE];
+	struct span ids[ROUTES_IDS];
 
-	call->route = routes_find(method, http_path(call->http), &call->id, allow);
-	if (call->route != NULL)
+	call->route = routes_find(method, http_path(call->http), ids, allow);
+	if (call->route != NULL) {
+		call->id = ids[0];
+		call->part = ids[1];
 		return true;
+	}
 	if (allow[0] == '\0') {
 		call_problem(call, 404, "there is nothing at this path");
 		return false;

@@ -14,7 +14,7 @@
 
 struct route {
 	const char *method;
-	const char *pattern; /* "/api/v1/whitelist/{id}": at most one {…}, a whole segment */
+	const char *pattern; /* "/api/v1/whitelist/{id}": at most ROUTES_IDS {…}, whole segments */
 	enum role role;	     /* the least that may; ROUTE_NO_TOKEN: anybody */
 	bool whole_relay;    /* not for tokens that are limited to a scope */
 	size_t body_limit;   /* 0: no body */
@@ -27,14 +27,15 @@ struct route {
 const struct route *routes_all(size_t *count_out);
 
 /*
- * The route for `method` and `path`, and what stands for its {…}. NULL: no
+ * The route for `method` and `path`, and what stands for its {…} in order. NULL: no
  * such route; *allow_out (a buffer of ROUTES_ALLOW_SIZE) then lists the methods
  * that the path does have, "" when there is no such path. HEAD is answered by GET.
  * Nothing is decoded: a path with a '%' in it is no path of ours.
  */
 #define ROUTES_ALLOW_SIZE 64
-const struct route *routes_find(struct span method, struct span path, struct span *id_out,
-				char *allow_out);
+#define ROUTES_IDS	  2
+const struct route *routes_find(struct span method, struct span path,
+				struct span ids_out[ROUTES_IDS], char *allow_out);
 
 /* For http_start; its ctx is a struct api. */
 extern const struct http_ops routes_http_ops;

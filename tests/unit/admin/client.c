@@ -82,10 +82,56 @@ static char *read_head(int fd)
 	return NULL;
 }
 
+/* `want` bytes more of the body; false: the peer went before. */
+static bool read_bytes(int fd, size_t want, struct client_reply *reply)
+{
+	size_t end = reply->body_len + want;
+
+	reply->body = realloc(reply->body, end + 1);
+	while (reply->body_len < end) {
+		ssize_t got = receive(fd, reply->body + reply->body_len, end - reply->body_len);
+
+		if (got <= 0)
+			break;
+		reply->body_len += (size_t)got;
+	}
+	reply->body[reply->body_len] = '\0';
+	return reply->body_len == end;
+}
+
+/* A line of hexadecimal digits and the line end behind it. */
+static bool read_size(int fd, size_t *size_out)
+{
+	char line[20] = "";
+	size_t len = 0;
+
+	while (len + 1 < sizeof(line) && receive(fd, line + len, 1) == 1)
+		if (line[len++] == '\n')
+			break;
+	*size_out = strtoul(line, NULL, 16);
+	return len > 2 && line[len - 1] == '\n';
+}
+
+/* RFC 9112 7.1, without trailers. */
+static bool read_chunks(int fd, struct client_reply *reply)
+{
+	size_t size;
+
+	do {
+		if (!read_size(fd, &size) || !read_bytes(fd, size + 2, reply))
+			return false;
+		reply->body_len -= 2;
+		if (memcmp(reply->body + reply->body_len, "\r\n", 2) != 0)
+			return false;
+		reply->body[reply->body_len] = '\0';
+	} while (size > 0);
+	return true;
+}
+
 void client_read(int fd, struct client_reply *reply_out, bool head_only)
 {
 	const char *length;
-	size_t want;
+	const char *coding;
 
 	memset(reply_out, 0, sizeof(*reply_out));
 	do {
@@ -96,17 +142,11 @@ void client_read(int fd, struct client_reply *reply_out, bool head_only)
 			return;
 	} while (reply_out->status == 100);
 	length = client_header(reply_out, "Content-Length");
-	want = length != NULL && !head_only ? strtoul(length, NULL, 10) : 0;
-	reply_out->body = calloc(1, want + 1);
-	while (reply_out->body_len < want) {
-		ssize_t got = receive(fd, reply_out->body + reply_out->body_len,
-				      want - reply_out->body_len);
-
-		if (got <= 0)
-			break;
-		reply_out->body_len += (size_t)got;
-	}
-	reply_out->cut = reply_out->body_len < want;
+	reply_out->cut = !read_bytes(
+		fd, length != NULL && !head_only ? strtoul(length, NULL, 10) : 0, reply_out);
+	coding = client_header(reply_out, "Transfer-Encoding");
+	if (coding != NULL && strcmp(coding, "chunked") == 0 && !head_only)
+		reply_out->cut = !read_chunks(fd, reply_out);
 }
 
 void client_reply_free(struct client_reply *reply)

@@ -13,16 +13,24 @@
 
 static const char sample_id[] = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
 
-/* The pattern with something in place of {…}. */
+/* The pattern with something in place of each {…}. */
 static void fill(const char *pattern, const char *id, char *path_out, size_t size)
 {
-	const char *open = strchr(pattern, '{');
-	const char *close = open != NULL ? strchr(open, '}') : NULL;
+	struct span rest = span_of(pattern);
+	struct buf path;
 
-	if (open == NULL)
-		snprintf(path_out, size, "%s", pattern);
-	else
-		snprintf(path_out, size, "%.*s%s%s", (int)(open - pattern), pattern, id, close + 1);
+	buf_init(&path, size - 1);
+	while (rest.len > 0) {
+		size_t open = span_find(rest, '{');
+
+		ck_assert_int_eq(buf_append_span(&path, span_first(rest, open)), ERR_OK);
+		if (open < rest.len)
+			ck_assert_int_eq(buf_append_text(&path, id), ERR_OK);
+		rest = span_skip(rest, open);
+		rest = span_skip(rest, span_find(rest, '}') + 1);
+	}
+	memcpy(path_out, path.data, path.len + 1);
+	buf_release(&path);
 }
 
 START_TEST(every_route_is_found_and_nothing_else)
@@ -48,7 +56,7 @@ START_TEST(every_route_is_found_and_nothing_else)
 					      "/healthz%00"}; /* CASES S295 */
 	char allow[ROUTES_ALLOW_SIZE];
 	const struct route *all;
-	struct span id;
+	struct span ids[ROUTES_IDS];
 	size_t count;
 
 	all = routes_all(&count);
@@ -56,15 +64,15 @@ START_TEST(every_route_is_found_and_nothing_else)
 		char path[100];
 
 		fill(all[i].pattern, sample_id, path, sizeof(path));
-		ck_assert_ptr_eq(routes_find(span_of(all[i].method), span_of(path), &id, allow),
+		ck_assert_ptr_eq(routes_find(span_of(all[i].method), span_of(path), ids, allow),
 				 &all[i]);
 		if (strchr(all[i].pattern, '{') != NULL)
-			ck_assert(span_is(id, sample_id));
-		ck_assert_ptr_null(routes_find(span_of("PROPFIND"), span_of(path), &id, allow));
+			ck_assert(span_is(ids[0], sample_id));
+		ck_assert_ptr_null(routes_find(span_of("PROPFIND"), span_of(path), ids, allow));
 		ck_assert_ptr_nonnull(strstr(allow, all[i].method));
 	}
 	for (size_t i = 0; i < sizeof(nothing) / sizeof(nothing[0]); i++) {
-		ck_assert_ptr_null(routes_find(span_of("GET"), span_of(nothing[i]), &id, allow));
+		ck_assert_ptr_null(routes_find(span_of("GET"), span_of(nothing[i]), ids, allow));
 		ck_assert_msg(allow[0] == '\0', "%s has methods", nothing[i]);
 	}
 }
@@ -240,7 +248,7 @@ START_TEST(every_path_with_every_method)
 	char allow[ROUTES_ALLOW_SIZE];
 	struct fixture fixture;
 	const struct route *all;
-	struct span id;
+	struct span ids[ROUTES_IDS];
 	size_t count;
 
 	fixture_start(&fixture);
@@ -251,7 +259,7 @@ START_TEST(every_path_with_every_method)
 			char path[100];
 
 			fill(all[i].pattern, sample_id, path, sizeof(path));
-			if (routes_find(span_of(methods[m]), span_of(path), &id, allow) != NULL)
+			if (routes_find(span_of(methods[m]), span_of(path), ids, allow) != NULL)
 				continue;
 			ask_with(&fixture, fixture.token, methods[m], path, NULL, "", &answer);
 			ck_assert_msg(answer.status == 405 || answer.status == 501, "%s %s: %d",

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "admin/call.h"
+#include "admin/content.h"
 #include "admin/openapi.h"
 #include "admin/problem.h"
 #include "tests/unit/unit.h"
@@ -158,7 +159,8 @@ START_TEST(messages_and_recipients)
 	ck_assert_int_eq(json_object_size(json_object_get(json, "states")), 1);
 	json_object_set_new(json, "header", json_array()); /* the handler reads it */
 	same_members(json_incref(json_object_get(json, "client")), "Client", "");
-	same_members(json, "MessageWhole", "delivery"); /* is the handler's */
+	json_object_set_new(json, "content", json_object()); /* as well */
+	same_members(json, "MessageWhole", "delivery");	     /* is the handler's */
 	message.recipients = NULL;
 	same_members(view_message(&message, false), "Message", "recipients");
 	same_members(view_token(&(struct token){.name = "a", .role = ROLE_ADMIN, .scope = ""}),
@@ -166,6 +168,26 @@ START_TEST(messages_and_recipients)
 	same_members(view_audit(&(struct audit_row){
 			     .actor = "a", .action = "b", .before = "{\"x\":1}", .after = "{"}),
 		     "Audit", "");
+}
+END_TEST
+
+START_TEST(contents)
+{
+	static const char text[] = "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n"
+				   "Content-Type: image/png\r\n\r\n--b--\r\n";
+	struct mime *mime = mime_new();
+	json_t *json;
+
+	mime_feed(mime, span_of(text));
+	mime_end(mime, (int64_t)strlen(text));
+	json = content_view(mime);
+	same_members(json_incref(json_array_get(json_object_get(json, "attachments"), 0)),
+		     "Attachment", "");
+	same_members(json, "Content", "");
+	json = content_view_parts(mime);
+	same_members(json_incref(json_object_get(json, "root")), "Part", "");
+	same_members(json, "Parts", "");
+	mime_free(&mime);
 }
 END_TEST
 
@@ -249,4 +271,4 @@ START_TEST(bodies)
 END_TEST
 
 UNIT_MAIN("admin/view", bytes_become_text, times, entries, fault_rules, messages_and_recipients,
-	  headers, problems, bodies)
+	  contents, headers, problems, bodies)
