@@ -5,6 +5,8 @@
 
 #include <stdio.h>
 
+#include "admin/content.h"
+#include "admin/rendering.h"
 #include "admin/view.h"
 #include "base/mem.h"
 #include "queue/reader.h"
@@ -127,6 +129,22 @@ static json_t *read_header(struct store_reader *reader, const struct new_message
 	return json;
 }
 
+/* As GET /api/v1/messages/{id} shows it, but for what only a daemon knows. */
+static int view_whole(struct store_reader *reader, const struct message_view *view,
+		      json_t **message_out, struct err *why)
+{
+	struct mime *mime;
+	int code = content_walk(reader, &view->m, NULL, span_make(NULL, 0), &mime, why);
+
+	if (code != ERR_OK)
+		return code;
+	*message_out = view_message(view, true);
+	(void)json_object_set_new(*message_out, "header", read_header(reader, &view->m));
+	(void)json_object_set_new(*message_out, "content", content_view(mime));
+	mime_free(&mime);
+	return ERR_OK;
+}
+
 int offline_message(struct tool *tool, const struct ulid *id, json_t **message_out)
 {
 	struct store_reader *reader;
@@ -140,10 +158,8 @@ int offline_message(struct tool *tool, const struct ulid *id, json_t **message_o
 		return ends;
 	arena = arena_new();
 	code = queue_message_show(reader, id, arena, &view, &why);
-	if (code == ERR_OK) {
-		*message_out = view_message(&view, true);
-		(void)json_object_set_new(*message_out, "header", read_header(reader, &view.m));
-	}
+	if (code == ERR_OK)
+		code = view_whole(reader, &view, message_out, &why);
 	arena_free(&arena);
 	return close_reader(&reader, code, &why);
 }
@@ -184,6 +200,120 @@ int offline_body(struct tool *tool, const struct ulid *id)
 	if (code == ERR_OK)
 		code = write_body(reader, id, &why);
 	return close_reader(&reader, code, &why);
+}
+
+/* --- what is in it ----------------------------------------------------------- */
+
+/* Which part, and how: MIME_NONE with a sentence, or its index. */
+struct choice {
+	size_t (*choose)(const struct mime *mime, const char *number,
+			 enum rendering_form *form_out);
+	const char *number;
+	const char *missing;
+};
+
+static int read_chunk(void *ctx, const struct ulid *id, int64_t sequence, struct buf *out)
+{
+	struct err ignored;
+
+	return queue_body_read(ctx, id, sequence, out, &ignored);
+}
+
+static int write_rendering(struct rendering *rendering, struct err *why)
+{
+	char block[16384];
+	size_t len;
+
+	while ((len = rendering_read(rendering, block, sizeof(block))) != HTTP_SOURCE_END) {
+		if (len == 0)
+			return err_set(why, ERR_IO, "the message could not be read to its end");
+		if (fwrite(block, 1, len, stdout) != len)
+			return err_set(why, ERR_IO, "the output could not be written");
+	}
+	return ERR_OK;
+}
+
+static int write_choice(struct store_reader *reader, const struct new_message *m,
+			const struct choice *choice, struct err *why)
+{
+	struct rendering_options options = {.id = m->id, .read_chunk = read_chunk, .ctx = reader};
+	struct rendering *rendering;
+	struct mime *mime;
+	int code = content_walk(reader, m, NULL, span_make(NULL, 0), &mime, why);
+
+	if (code != ERR_OK)
+		return code;
+	options.mime = mime;
+	options.part = choice->choose(mime, choice->number, &options.form);
+	if (options.part != MIME_NONE) {
+		rendering = rendering_new(&options);
+		code = write_rendering(rendering, why);
+		rendering_free(&rendering);
+	} else {
+		code = err_set(why, ERR_NOT_FOUND, "%s", choice->missing);
+	}
+	mime_free(&mime);
+	return code;
+}
+
+static int offline_choice(struct tool *tool, const struct ulid *id, const struct choice *choice)
+{
+	struct store_reader *reader;
+	struct message_view view;
+	struct arena *arena;
+	struct err why;
+	int code;
+	int ends = open_reader(tool, &reader);
+
+	if (ends != TOOL_OK)
+		return ends;
+	arena = arena_new();
+	code = queue_message_show(reader, id, arena, &view, &why);
+	if (code == ERR_OK)
+		code = write_choice(reader, &view.m, choice, &why);
+	arena_free(&arena);
+	return close_reader(&reader, code, &why);
+}
+
+static size_t choose_text(const struct mime *mime, const char *number,
+			  enum rendering_form *form_out)
+{
+	(void)number;
+	return rendering_find_text(mime, form_out);
+}
+
+static size_t choose_html(const struct mime *mime, const char *number,
+			  enum rendering_form *form_out)
+{
+	(void)number;
+	*form_out = RENDERING_HTML;
+	return mime_find_body(mime, "text/html");
+}
+
+static size_t choose_part(const struct mime *mime, const char *number,
+			  enum rendering_form *form_out)
+{
+	*form_out = RENDERING_BYTES;
+	return mime_find(mime, span_of(number));
+}
+
+int offline_text(struct tool *tool, const struct ulid *id)
+{
+	return offline_choice(
+		tool, id,
+		&(struct choice){choose_text, NULL, "the message has neither text nor HTML"});
+}
+
+int offline_html(struct tool *tool, const struct ulid *id)
+{
+	return offline_choice(tool, id,
+			      &(struct choice){choose_html, NULL, "the message has no HTML"});
+}
+
+int offline_part(struct tool *tool, const struct ulid *id, const char *number)
+{
+	return offline_choice(
+		tool, id, &(struct choice){choose_part, number, "the message has no such part"});
 }
 
 /* --- numbers ----------------------------------------------------------------- */

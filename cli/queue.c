@@ -212,6 +212,34 @@ static void print_envelope(const json_t *message)
 	}
 }
 
+static void print_attachment(const json_t *attachment)
+{
+	const char *name = tool_text(attachment, "name");
+	char line[PAIR_SIZE];
+	char size[TEXT_SHORT_SIZE];
+
+	text_size(tool_number(attachment, "size"), size);
+	snprintf(line, sizeof(line), "part %s: %s%s%s, %s", tool_text(attachment, "part"), name,
+		 name[0] != '\0' ? ", " : "", tool_text(attachment, "type"), size);
+	tool_print_field("Attached", line);
+}
+
+/* What queue cat can show of it. */
+static void print_content(const json_t *content)
+{
+	const char *text = tool_text(content, "text");
+	const char *html = tool_text(content, "html");
+	const json_t *one;
+	char line[PAIR_SIZE];
+	size_t i;
+
+	snprintf(line, sizeof(line), "%s%s%s%s%s", text[0] != '\0' ? "text is part " : "", text,
+		 text[0] != '\0' && html[0] != '\0' ? ", " : "",
+		 html[0] != '\0' ? "HTML is part " : "", html);
+	tool_print_field("Body", line);
+	json_array_foreach(json_object_get(content, "attachments"), i, one) print_attachment(one);
+}
+
 static void add_part(char *line, size_t size, const char *before, const char *text)
 {
 	size_t len = strlen(line);
@@ -279,6 +307,7 @@ static void print_message(const json_t *message)
 	size_t i;
 
 	print_envelope(message);
+	print_content(json_object_get(message, "content"));
 	json_array_foreach(json_object_get(message, "recipients"), i, one) print_recipient(one);
 	if (json_array_size(json_object_get(message, "header")) > 0)
 		printf("\n");
@@ -315,10 +344,24 @@ const struct command command_queue_show = {
 
 /* --- cat --------------------------------------------------------------------- */
 
+/* "2.1": as the parts of a message are numbered. */
+static bool is_part_number(const char *text)
+{
+	return strlen(text) <= SOURCE_PART_MAX && text[0] != '\0' && text[0] != '.' &&
+	       text[strspn(text, "0123456789.")] == '\0';
+}
+
 static int run_cat(struct tool *tool, int argc, char **argv)
 {
 	bool as_sent = false;
-	const struct tool_option options[] = {{"--as-sent", NULL, &as_sent}, {NULL, NULL, NULL}};
+	bool text = false;
+	bool html = false;
+	const char *part = NULL;
+	const struct tool_option options[] = {{"--as-sent", NULL, &as_sent},
+					      {"--text", NULL, &text},
+					      {"--html", NULL, &html},
+					      {"--part", &part, NULL},
+					      {NULL, NULL, NULL}};
 	struct ulid id;
 	int ends = read_one_id(tool, options, argc, argv, &id);
 
@@ -326,15 +369,28 @@ static int run_cat(struct tool *tool, int argc, char **argv)
 		return ends;
 	if (tool->format != TOOL_TEXT)
 		return tool_misuse(tool, "a message is no JSON: leave out --json");
+	if (as_sent + text + html + (part != NULL) > 1)
+		return tool_misuse(tool, "--as-sent, --text, --html and --part exclude each other");
+	if (part != NULL && !is_part_number(part))
+		return tool_misuse(tool, "\"%s\" is no number of a part, such as 1 or 2.1", part);
+	if (part != NULL)
+		return source_part(tool, &id, part);
+	if (text || html)
+		return text ? source_text(tool, &id) : source_html(tool, &id);
 	return as_sent ? source_sent(tool, &id) : source_body(tool, &id);
 }
 
-const struct command command_queue_cat = {"queue cat", "[--as-sent] ID",
-					  "The stored message to standard output, byte for byte",
-					  "  --as-sent  the copy that leaves, by the whitelist and "
-					  "policy in force now; needs the daemon\n"
-					  "\nWith no daemon running the database itself is read.\n",
-					  run_cat};
+const struct command command_queue_cat = {
+	"queue cat", "[--as-sent|--text|--html|--part NUMBER] ID",
+	"The stored message to standard output, byte for byte",
+	"  --as-sent      the copy that leaves, by the whitelist and policy in force now; needs "
+	"the "
+	"daemon\n"
+	"  --text         what it says, in plain text (UTF-8)\n"
+	"  --html         its HTML (UTF-8)\n"
+	"  --part NUMBER  one part, decoded; queue show tells their numbers\n"
+	"\nWith no daemon running the database itself is read.\n",
+	run_cat};
 
 /* --- stats ------------------------------------------------------------------- */
 

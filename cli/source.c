@@ -151,6 +151,17 @@ int source_message(struct tool *tool, const struct ulid *id, json_t **message_ou
 	return ends;
 }
 
+/* How a download came out. */
+static int ended(const struct tool *tool, int code, struct client_reply *reply,
+		 const struct err *why)
+{
+	if (code != ERR_OK)
+		return client_fail(tool, code, why);
+	code = reply->status == 200 ? TOOL_OK : client_refused(reply);
+	json_decref(reply->body);
+	return code;
+}
+
 /* `offline`: to be asked while no daemon answers, or NULL. */
 static int download(struct tool *tool, const struct ulid *id, const char *tail,
 		    int (*offline)(struct tool *tool, const struct ulid *id))
@@ -164,11 +175,7 @@ static int download(struct tool *tool, const struct ulid *id, const char *tail,
 	code = client_download(tool, path, stdout, &reply, &why);
 	if (offline != NULL && falls_back(tool, code))
 		return offline(tool, id);
-	if (code != ERR_OK)
-		return client_fail(tool, code, &why);
-	code = reply.status == 200 ? TOOL_OK : client_refused(&reply);
-	json_decref(reply.body);
-	return code;
+	return ended(tool, code, &reply, &why);
 }
 
 int source_body(struct tool *tool, const struct ulid *id)
@@ -179,6 +186,32 @@ int source_body(struct tool *tool, const struct ulid *id)
 int source_sent(struct tool *tool, const struct ulid *id)
 {
 	return download(tool, id, "/sent", NULL);
+}
+
+int source_text(struct tool *tool, const struct ulid *id)
+{
+	return download(tool, id, "/text", offline_text);
+}
+
+int source_html(struct tool *tool, const struct ulid *id)
+{
+	return download(tool, id, "/html", offline_html);
+}
+
+int source_part(struct tool *tool, const struct ulid *id, const char *number)
+{
+	struct client_reply reply;
+	struct err why;
+	char path[80 + SOURCE_PART_MAX];
+	char tail[16 + SOURCE_PART_MAX];
+	int code;
+
+	snprintf(tail, sizeof(tail), "/parts/%s", number);
+	message_path(id, tail, path, sizeof(path));
+	code = client_download(tool, path, stdout, &reply, &why);
+	if (falls_back(tool, code))
+		return offline_part(tool, id, number);
+	return ended(tool, code, &reply, &why);
 }
 
 int source_stats(struct tool *tool, json_t **stats_out)

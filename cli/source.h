@@ -33,6 +33,12 @@ int source_message(struct tool *tool, const struct ulid *id, json_t **message_ou
 int source_body(struct tool *tool, const struct ulid *id);
 /* The copy that leaves. Only the daemon knows its policy: there is nothing to fall back to. */
 int source_sent(struct tool *tool, const struct ulid *id);
+/* Longer ones name no part. */
+#define SOURCE_PART_MAX 200
+/* What it says in plain text, its HTML, or one of its parts decoded, to standard output. */
+int source_text(struct tool *tool, const struct ulid *id);
+int source_html(struct tool *tool, const struct ulid *id);
+int source_part(struct tool *tool, const struct ulid *id, const char *number);
 int source_stats(struct tool *tool, json_t **stats_out);
 
 #endif

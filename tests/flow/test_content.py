@@ -12,6 +12,7 @@ import time
 import pytest
 
 from daemon import SANITIZED, Daemon, Smtp, canonical
+from test_cli import Tool
 from test_memory import memory_of
 from test_odd_content import CASES
 
@@ -252,3 +253,42 @@ def test_large(make_daemon):
     grown = memory_of(relay, "VmHWM") - before
     print("grown by %d KiB" % (grown >> 10))
     assert SANITIZED or grown < 8 << 20
+
+
+# --- the tool ----------------------------------------------------------------------------------------
+
+MESSAGE = mixed(part(b"multipart/alternative; boundary=c", b"--c\r\n" + part(
+    b"text/plain; charset=iso-8859-1", b"Gr\xfc\xdfe") + b"\r\n--c\r\n" + part(
+        b"text/html", b"<p>see <a href='https://x.test/'>this</a></p>") + b"\r\n--c--"),
+    part(b"image/png; name=\"a b.png\"", base64.b64encode(b"PNG"),
+         b"Content-Transfer-Encoding: base64"))
+
+
+def ask_tool(tool, number, plain):
+    assert tool("queue", "cat", "--text", number).stdout == "Gr\u00fc\u00dfe".encode()
+    assert tool("queue", "cat", number, "--html").stdout.startswith(b"<p>see <a")
+    assert tool("queue", "cat", "--part", "2", number).stdout == b"PNG"
+    assert tool("queue", "cat", "--text", plain).stdout == b"x\r\n"
+    failed = tool("queue", "cat", "--html", plain, want=1)
+    assert b"the message has no HTML" in failed.stderr and failed.stdout == b""
+    failed = tool("queue", "cat", "--part", "3", number, want=1)
+    assert b"part" in failed.stderr and failed.stdout == b""
+    for wrong in ("../raw", "", "1/2", "1%2f", ".1", "1" * 201):
+        tool("queue", "cat", "--part", wrong, number, want=64)
+    tool("queue", "cat", "--text", "--html", number, want=64)
+    shown = tool.text("queue", "show", number)
+    assert "text is part 1.1, HTML is part 1.2" in shown
+    assert "part 2: a b.png, image/png, 3" in shown
+    return tool.json("queue", "show", number)["content"]
+
+
+def test_tool(make_daemon):
+    """With a daemon, and from the database without one, in the same words."""
+    relay = make_daemon()
+    tool = Tool(relay)
+    number = send(relay, MESSAGE)
+    plain = send(relay, b"Subject: x\r\n\r\nx\r\n")
+    content = ask_tool(tool, number, plain)
+    assert content == relay.message(number)["content"]
+    relay.stop()
+    assert ask_tool(tool, number, plain) == content
