@@ -62,6 +62,9 @@ extern const struct command command_check;
 /* cli/dbcheck.c */
 extern const struct command command_dbcheck;
 
+/* cli/sendmail.c */
+extern const struct command command_sendmail;
+
 /* cli/sink.c */
 extern const struct command command_sink;
 

@@ -44,6 +44,7 @@ static const struct command *const commands[] = {
 	&command_resume,
 	&command_check,
 	&command_dbcheck,
+	&command_sendmail,
 	&command_sink,
 };
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
@@ -156,14 +157,38 @@ static int run(struct tool *tool, int argc, char **argv)
 	return tool->command->run(tool, argc - words, argv + words);
 }
 
+/* A link to us may have the name of one of sendmail's programs. */
+static bool run_by_name(struct tool *tool, int argc, char **argv, int *ends_out)
+{
+	static char list[] = "-bp", aliases[] = "-bi";
+	struct span path = span_of(argc > 0 ? argv[0] : "");
+	size_t slash = span_find_last(path, '/');
+	struct span name = slash < path.len ? span_skip(path, slash + 1) : path;
+	char *as_list[] = {argv[0], list, NULL};
+	char *as_aliases[] = {argv[0], aliases, NULL};
+
+	tool->command = &command_sendmail;
+	if (span_is(name, "sendmail"))
+		*ends_out = command_sendmail.run(tool, argc - 1, argv + 1);
+	else if (span_is(name, "mailq"))
+		*ends_out = command_sendmail.run(tool, 1, as_list + 1);
+	else if (span_is(name, "newaliases"))
+		*ends_out = command_sendmail.run(tool, 1, as_aliases + 1);
+	else
+		tool->command = NULL;
+	return tool->command != NULL;
+}
+
 int main(int argc, char **argv)
 {
 	const char *data_dir = getenv("STAGEPOST_DATA_DIR");
 	struct tool tool = {
 		.data_dir = data_dir != NULL && data_dir[0] != '\0' ? data_dir : DATA_DIR,
 	};
-	int ends = run(&tool, argc - 1, argv + 1);
+	int ends;
 
+	if (!run_by_name(&tool, argc, argv, &ends))
+		ends = run(&tool, argc - 1, argv + 1);
 	client_free(&tool.client);
 	/* A full disk behind ">" shows here. */
 	if (fflush(stdout) != 0 || ferror(stdout))
