@@ -36,6 +36,7 @@ static struct admin *admin_new(const struct admin_env *env, const struct admin_o
 	admin->api.env.hostname = admin->hostname = mem_strdup(env->hostname);
 	admin->api.env.version = admin->version = mem_strdup(env->version);
 	admin->api.failures = auth_failures_new();
+	admin->api.uses = token_uses_new(env->store);
 	admin->socket_path = mem_alloc(path_size);
 	(void)snprintf(admin->socket_path, path_size, "%s/admin.sock", env->data_dir);
 	admin->hosts = mem_array(options->host_count + 1, sizeof(*admin->hosts));
@@ -113,6 +114,7 @@ void admin_stop(struct admin **admin, int64_t grace_ms)
 	crew_free(&a->api.crew);
 	readers_close(&a->api.readers);
 	auth_failures_free(&a->api.failures);
+	token_uses_free(&a->api.uses);
 	for (size_t i = 0; i < a->host_count; i++)
 		mem_free(a->hosts[i]);
 	mem_free(a->hosts);

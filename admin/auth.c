@@ -73,6 +73,8 @@ int auth_bearer(struct store_reader *reader, const char *authorization, int64_t 
 		(void)snprintf(caller_out->scope, sizeof(caller_out->scope), "%s", token.scope);
 		(void)snprintf(caller_out->actor, sizeof(caller_out->actor), "token:%s",
 			       token.name);
+		caller_out->token = token.id;
+		caller_out->last_used_at = token.last_used_at;
 	}
 	arena_free(&arena);
 	return code;
@@ -85,6 +87,7 @@ int auth_peer(const struct http_peer *peer, struct caller *caller_out, struct er
 			       "this socket serves the daemon's own user and root only");
 	caller_out->role = ROLE_ADMIN;
 	caller_out->scope[0] = '\0';
+	caller_out->token = 0;
 	(void)snprintf(caller_out->actor, sizeof(caller_out->actor), "socket:%u", peer->uid);
 	return ERR_OK;
 }

@@ -20,6 +20,8 @@ struct caller {
 	enum role role;
 	char scope[AUTH_SCOPE_MAX + 1];		      /* "" = all */
 	char actor[sizeof("token:") + AUTH_NAME_MAX]; /* "token:ci", "socket:0" */
+	int64_t token;				      /* its number; 0: no token */
+	int64_t last_used_at;			      /* of the token, as far as it is noted */
 };
 
 /* "stp_", 43 characters of base 62 (256 bits), and a NUL. */

@@ -12,6 +12,7 @@
 #include "admin/auth.h"
 #include "admin/http.h"
 #include "admin/readers.h"
+#include "admin/token_use.h"
 #include "base/crew.h"
 #include "base/mem.h"
 #include "base/span.h"
@@ -27,6 +28,7 @@ struct api {
 	struct admin_env env;
 	struct readers *readers;
 	struct auth_failures *failures;
+	struct token_uses *uses;
 	struct crew *crew;     /* one thread, for what takes long */
 	_Atomic bool stopping; /* what takes long ends early */
 };

@@ -81,6 +81,7 @@ void handle_recipients_cancel(struct call *call);
 
 /* admin/tokens.c */
 void handle_token_list(struct call *call);
+void handle_token_get(struct call *call);
 void handle_token_create(struct call *call);
 void handle_token_revoke(struct call *call);
 void handle_audit_list(struct call *call);

@@ -86,8 +86,9 @@ static const struct route routes[] = {
 	 handle_recipients_release},
 	{"POST", API "/recipients/cancel", ROLE_OPERATOR, true, 16 * KIB, true, "",
 	 handle_recipients_cancel},
-	{"GET", API "/tokens", ROLE_ADMIN, true, 0, false, "", handle_token_list},
+	{"GET", API "/tokens", ROLE_ADMIN, true, 0, false, "limit after", handle_token_list},
 	{"POST", API "/tokens", ROLE_ADMIN, true, 4 * KIB, true, "", handle_token_create},
+	{"GET", API "/tokens/{id}", ROLE_ADMIN, true, 0, false, "", handle_token_get},
 	{"DELETE", API "/tokens/{id}", ROLE_ADMIN, true, 0, false, "", handle_token_revoke},
 	{"GET", API "/audit", ROLE_ADMIN, true, 0, false, "limit after", handle_audit_list},
 };
@@ -140,6 +141,7 @@ static bool path_matches(const char *pattern, struct span path, struct span ids_
 const struct route *routes_find(struct span method, struct span path,
 				struct span ids_out[ROUTES_IDS], char *allow_out)
 {
+	bool is_named = false;
 	size_t len = 0;
 
 	if (span_is(method, "HEAD"))
@@ -150,6 +152,10 @@ const struct route *routes_find(struct span method, struct span path,
 
 		if (!path_matches(routes[i].pattern, path, ids))
 			continue;
+		/* "history" is a path of its own, and no {id}. */
+		if (ids[0].data != NULL && is_named)
+			break;
+		is_named = is_named || ids[0].data == NULL;
 		if (span_is(method, routes[i].method)) {
 			memcpy(ids_out, ids, sizeof(ids));
 			return &routes[i];
@@ -238,6 +244,9 @@ static bool know_caller(struct call *call)
 		refuse_stranger(call, &why);
 	else if (code != ERR_OK)
 		call_error(call, code, &why);
+	else
+		token_uses_note(call->api->uses, call->caller.token, call->caller.last_used_at,
+				clock_steady_wall_ms());
 	return code == ERR_OK;
 }
 

@@ -10,22 +10,39 @@
 
 static bool token_row(void *ctx, const struct token *token)
 {
-	(void)json_array_append_new(ctx, view_token(token));
+	if (page_is_full(ctx))
+		return false;
+	page_add(ctx, token->id, view_token(token));
 	return true;
 }
 
 void handle_token_list(struct call *call)
 {
-	json_t *items = json_array();
+	struct page page = page_of(call, CURSOR_TOKENS);
 	struct err why;
-	int code = queue_token_list(call_reader(call), token_row, items, &why);
+	int code;
 
-	if (code != ERR_OK) {
-		json_decref(items);
-		call_error(call, code, &why);
+	if (call_refused(call))
 		return;
-	}
-	call_reply(call, 200, json_pack("{s:o, s:n}", "items", items, "next"));
+	code = queue_token_list(call_reader(call), page.after, page.limit + 1, token_row, &page,
+				&why);
+	page_reply(call, &page, -1, code, &why);
+}
+
+void handle_token_get(struct call *call)
+{
+	struct token token;
+	struct err why;
+	int64_t id;
+	int code;
+
+	if (!call_row_id(call, &id))
+		return;
+	code = queue_token_get(call_reader(call), id, call->arena, &token, &why);
+	if (code != ERR_OK)
+		call_error(call, code, &why);
+	else
+		call_reply(call, 200, view_token(&token));
 }
 
 struct creation {

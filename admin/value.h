@@ -18,7 +18,8 @@ enum cursor_kind {
 	CURSOR_MESSAGES = 'm',
 	CURSOR_RECIPIENTS = 'r',
 	CURSOR_AUDIT = 'a',
-	CURSOR_HISTORY = 'h'
+	CURSOR_HISTORY = 'h',
+	CURSOR_TOKENS = 't'
 };
 #define CURSOR_TEXT_SIZE 48
 

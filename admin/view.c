@@ -452,6 +452,7 @@ json_t *view_token(const struct token *token)
 	set(json, "created_at", view_time(token->created_at));
 	set(json, "created_by", view_text(token->created_by));
 	set(json, "expires_at", view_time(token->expires_at));
+	set(json, "last_used_at", view_time(token->last_used_at));
 	set(json, "revoked", json_boolean(token->revoked));
 	return json;
 }

@@ -56,6 +56,11 @@ extern const struct command command_rule_remove;
 extern const struct command command_pause;
 extern const struct command command_resume;
 
+/* cli/token.c */
+extern const struct command command_token_list;
+extern const struct command command_token_create;
+extern const struct command command_token_revoke;
+
 /* cli/check.c */
 extern const struct command command_check;
 

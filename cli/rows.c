@@ -19,6 +19,13 @@ void rows_add_words(char *text, size_t size, const char *words)
 		snprintf(text + len, size - len, "%s%s", len > 0 ? " " : "", words);
 }
 
+/* An age is counted by the daemon's clock, a time is passed on as it is. */
+const char *rows_expiry_member(const char *text)
+{
+	return text != NULL && span_find(span_of(text), 'T') < strlen(text) ? "expires_at"
+									    : "expires_in";
+}
+
 void rows_format_id(const json_t *row, char *text, size_t size)
 {
 	if (json_is_integer(json_object_get(row, "id")))

@@ -47,6 +47,9 @@ int rows_set_texts(json_t *row, const struct rows_text *texts, size_t count);
 int rows_set_size(json_t *row, const char *name, const char *option, const char *value);
 int rows_set_number(json_t *row, const char *name, const char *option, const char *value);
 
+/* The member that a time or an age belongs to: expires_at or expires_in. */
+const char *rows_expiry_member(const char *text);
+
 /* Two parts of one cell, a blank between them. */
 void rows_add_words(char *text, size_t size, const char *words);
 /* "config" where it stands in the configuration. */

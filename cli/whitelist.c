@@ -9,6 +9,7 @@
 #include "cli/client.h"
 #include "cli/commands.h"
 #include "cli/pages.h"
+#include "cli/rows.h"
 #include "cli/text.h"
 #include "cli/whitelist_file.h"
 #include "relay/filter/pattern.h"
@@ -135,13 +136,6 @@ static int set_text(json_t *entry, const char *name, const char *value)
 	return TOOL_OK;
 }
 
-/* An age is counted by the daemon's clock, a time is passed on as it is. */
-static const char *expiry_member(const char *text)
-{
-	return text != NULL && span_find(span_of(text), 'T') < strlen(text) ? "expires_at"
-									    : "expires_in";
-}
-
 static int make_entry(const struct add_options *given, const char *pattern, json_t *entry)
 {
 	const struct {
@@ -152,7 +146,7 @@ static int make_entry(const struct add_options *given, const char *pattern, json
 		{"note", given->note},
 		{"owner", given->owner},
 		{"scope", given->scope},
-		{expiry_member(given->expires), given->expires},
+		{rows_expiry_member(given->expires), given->expires},
 		{"action", given->deny ? "deny" : NULL},
 		{"release_dropped_since", given->release},
 	};

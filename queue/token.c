@@ -139,7 +139,52 @@ void queue_token_revoke(struct store *store, struct store_job *job)
 	writer_submit(store, job, &verb_revoke);
 }
 
+/* --- use --------------------------------------------------------------------------------- */
+
+static const char sql_use[] =
+	"UPDATE token SET last_used_at = ?2 WHERE id = ?1 AND last_used_at < ?2";
+
+static int run_use(struct store *store, struct store_job *job)
+{
+	const struct token_use *use = (const struct token_use *)job;
+	struct query query;
+	int code = query_begin(&query, &store->db, sql_use, &job->why);
+
+	if (code != ERR_OK)
+		return code;
+	query_give_int(&query, use->id);
+	query_give_int(&query, use->now);
+	return query_run(&query, &job->why);
+}
+
+static const struct store_verb verb_use = {
+	.name = "token.use", .run = run_use, .may_be_undone = true};
+
+void queue_token_use(struct store *store, struct store_job *job)
+{
+	writer_submit(store, job, &verb_use);
+}
+
 /* --- reading ----------------------------------------------------------------------------- */
+
+/* The one row of the query, kept in `arena`. */
+static int take_only(struct query *query, struct arena *arena, struct token *token_out,
+		     struct err *why)
+{
+	bool row;
+	int code = query_row(query, &row, why);
+
+	if (code != ERR_OK)
+		return code;
+	if (!row)
+		return err_set(why, ERR_NOT_FOUND, "there is no such token");
+	take_token(query, token_out);
+	token_out->name = arena_strdup(arena, token_out->name);
+	token_out->scope = arena_strdup(arena, token_out->scope);
+	token_out->created_by = arena_strdup(arena, token_out->created_by);
+	query_end(query);
+	return ERR_OK;
+}
 
 static const char sql_find[] = "SELECT" TOKEN_COLUMNS
 			       " FROM token WHERE digest = ?1 AND revoked_at IS NULL";
@@ -148,29 +193,33 @@ int queue_token_find(struct store_reader *reader, const unsigned char digest[SEC
 		     struct arena *arena, struct token *token_out, struct err *why)
 {
 	struct query query;
-	bool row;
 	int code = query_begin(&query, reader_db(reader), sql_find, why);
 
 	if (code != ERR_OK)
 		return code;
 	query_give_bytes(&query, digest, SECRET_SHA256_BYTES);
-	code = query_row(&query, &row, why);
-	if (code != ERR_OK)
-		return code;
-	if (!row)
-		return err_set(why, ERR_NOT_FOUND, "there is no such token");
-	take_token(&query, token_out);
-	token_out->name = arena_strdup(arena, token_out->name);
-	token_out->scope = arena_strdup(arena, token_out->scope);
-	token_out->created_by = arena_strdup(arena, token_out->created_by);
-	query_end(&query);
-	return ERR_OK;
+	return take_only(&query, arena, token_out, why);
 }
 
-static const char sql_list[] = "SELECT" TOKEN_COLUMNS " FROM token ORDER BY id";
+static const char sql_get[] = "SELECT" TOKEN_COLUMNS " FROM token WHERE id = ?1";
 
-int queue_token_list(struct store_reader *reader, bool (*row)(void *ctx, const struct token *token),
-		     void *ctx, struct err *why)
+int queue_token_get(struct store_reader *reader, int64_t id, struct arena *arena,
+		    struct token *token_out, struct err *why)
+{
+	struct query query;
+	int code = query_begin(&query, reader_db(reader), sql_get, why);
+
+	if (code != ERR_OK)
+		return code;
+	query_give_int(&query, id);
+	return take_only(&query, arena, token_out, why);
+}
+
+static const char sql_list[] = "SELECT" TOKEN_COLUMNS
+			       " FROM token WHERE id > ?1 ORDER BY id LIMIT ?2";
+
+int queue_token_list(struct store_reader *reader, int64_t after_id, size_t limit,
+		     bool (*row)(void *ctx, const struct token *token), void *ctx, struct err *why)
 {
 	struct query query;
 	bool more;
@@ -178,6 +227,8 @@ int queue_token_list(struct store_reader *reader, bool (*row)(void *ctx, const s
 
 	if (code != ERR_OK)
 		return code;
+	query_give_int(&query, after_id);
+	query_give_int(&query, reader_limit(limit));
 	while ((code = query_row(&query, &more, why)) == ERR_OK && more) {
 		struct token token;
 

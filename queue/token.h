@@ -21,8 +21,8 @@ struct token {
 	const char *scope; /* "" = all */
 	int64_t created_at;
 	const char *created_by;
-	int64_t expires_at; /* 0: never */
-	int64_t last_used_at;
+	int64_t expires_at;   /* 0: never */
+	int64_t last_used_at; /* 0: never; noted now and then (admin/token_use.h) */
 	bool revoked;
 };
 
@@ -44,12 +44,24 @@ struct token_revoke {
 };
 void queue_token_revoke(struct store *store, struct store_job *job);
 
+/* It was used. No change of anything, so not in the trail, and a power cut may undo it. */
+struct token_use {
+	struct store_job job; /* first */
+	int64_t id;
+	int64_t now; /* only ever moves last_used_at forward */
+};
+void queue_token_use(struct store *store, struct store_job *job);
+
 /* By the digest; ERR_NOT_FOUND also for revoked ones. Strings live in `arena`. Expiry is the
  * caller's to judge. */
 int queue_token_find(struct store_reader *reader, const unsigned char digest[SECRET_SHA256_BYTES],
 		     struct arena *arena, struct token *token_out, struct err *why);
-int queue_token_list(struct store_reader *reader, bool (*row)(void *ctx, const struct token *token),
-		     void *ctx, struct err *why);
+/* By its number, also when it is revoked. ERR_NOT_FOUND. */
+int queue_token_get(struct store_reader *reader, int64_t id, struct arena *arena,
+		    struct token *token_out, struct err *why);
+/* Those with a greater number than `after_id`, in their order; `limit` as in queue/reader.h. */
+int queue_token_list(struct store_reader *reader, int64_t after_id, size_t limit,
+		     bool (*row)(void *ctx, const struct token *token), void *ctx, struct err *why);
 int queue_token_count(struct store_reader *reader, int64_t *count_out, struct err *why);
 
 /* The audit trail is written by the verbs themselves; this reads it, newest first. */

@@ -72,6 +72,38 @@ def test_whitelist(tool):
     assert tool.json("whitelist", "list", want=1) == []
 
 
+def test_tokens(tool, relay, tmp_path):
+    made = tool("token", "create", "ci", "--role", "operator", "--scope", "shop",
+                "--expires", "12h")
+    secret = made.stdout.decode().strip()
+    assert secret.startswith("stp_") and len(secret) == 47, made
+    assert b"ci (operator, scope shop, for 11h)" in made.stderr, made.stderr
+    assert secret.encode() not in made.stderr
+    file = tmp_path / "token"
+    file.write_text(secret + "\n")
+    remote = ("--url", "http://127.0.0.1:%d" % relay.api_port, "--token-file", str(file))
+    run(*remote, "whitelist", "add", ALICE)
+    run(*remote, "token", "list", want=77)
+    tool("token", "create", "ci", want=1)
+    tool("token", "create", "x", "--role", "king", want=64)
+    tool("token", "create", "no good", want=64)
+    tool("token", "create", want=64)
+    token = wait_for(lambda: [t for t in tool.json("token", "list")
+                              if t["name"] == "ci" and t["last_used_at"]], "its use")[0]
+    assert token["role"] == "operator" and token["scope"] == "shop" and "secret" not in token
+    assert "shop" in tool.text("token", "list")
+    assert tool.json("token", "revoke", "ci") == {"id": token["id"], "revoked": True}
+    run(*remote, "whitelist", "list", want=77)
+    assert [t["name"] for t in tool.json("token", "list")] == ["admin"]
+    assert [t["revoked"] for t in tool.json("token", "list", "--all")] == [False, True]
+    tool("token", "revoke", "ci", want=1)
+    tool("token", "revoke", str(token["id"]), want=1)
+    tool("token", "revoke", "999", want=1)
+    again = tool.json("token", "create", "ci")
+    assert again["role"] == "reader" and again["secret"] != secret
+    assert "Revoked: token %d" % again["id"] in tool.text("token", "revoke", str(again["id"]))
+
+
 def test_whitelist_longer_than_a_page(tool, relay):
     for number in range(1050):
         relay.post("/whitelist", {"pattern": "p%d@example.com" % number})

@@ -2,6 +2,7 @@
 #include <config.h>
 
 #include "admin/auth.h"
+#include "admin/token_use.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -131,6 +132,103 @@ START_TEST(revoked_and_expired)
 	ck_assert_int_eq(status_of(&fixture, fixture.token, "GET", "/api/v1/status", NULL), 200);
 	clock_thaw();
 	json_decref(ask(&fixture, 404, "DELETE", "/api/v1/tokens/999", NULL));
+	fixture_stop(&fixture);
+}
+END_TEST
+
+/* The time at which the store last saw a token used, as the API tells it; "(none)" before that. */
+static void last_use(struct fixture *fixture, json_int_t id, char *time_out, size_t size)
+{
+	char path[64];
+	json_t *json;
+
+	snprintf(path, sizeof(path), "/api/v1/tokens/%lld", (long long)id);
+	json = ask(fixture, 200, "GET", path, NULL);
+	ck_assert_ptr_null(json_object_get(json, "secret"));
+	snprintf(time_out, size, "%s", text_of(json, "last_used_at"));
+	json_decref(json);
+}
+
+/* Written behind the request that used it. */
+static void wait_for_use(struct fixture *fixture, json_int_t id, const char *before, char *time_out,
+			 size_t size)
+{
+	for (int i = 0; i < 1000; i++) {
+		last_use(fixture, id, time_out, size);
+		if (strcmp(time_out, before) != 0)
+			return;
+		usleep(10000);
+	}
+	ck_abort_msg("its use was not noted");
+}
+
+START_TEST(last_used)
+{
+	int64_t now = clock_wall_ms();
+	struct fixture fixture;
+	char secret[64];
+	char before[64];
+	char after[64];
+	json_int_t id;
+
+	fixture_start(&fixture);
+	id = make(&fixture, "{\"name\":\"ci\"}", secret);
+	last_use(&fixture, id, before, sizeof(before));
+	ck_assert_str_eq(before, "(none)");
+	clock_freeze(now + 1000);
+	ck_assert_int_eq(status_of(&fixture, secret, "GET", "/api/v1/status", NULL), 200);
+	wait_for_use(&fixture, id, "(none)", before, sizeof(before));
+	/* Not for each request, */
+	clock_freeze(now + TOKEN_USE_EVERY_MS);
+	for (int i = 0; i < 5; i++)
+		ck_assert_int_eq(status_of(&fixture, secret, "GET", "/api/v1/status", NULL), 200);
+	last_use(&fixture, id, after, sizeof(after));
+	ck_assert_str_eq(before, after);
+	/* but when a while has passed. */
+	clock_freeze(now + 1000 + TOKEN_USE_EVERY_MS);
+	ck_assert_int_eq(status_of(&fixture, secret, "GET", "/api/v1/status", NULL), 200);
+	wait_for_use(&fixture, id, before, after, sizeof(after));
+	ck_assert_int_gt(strcmp(after, before), 0);
+	clock_thaw();
+	json_decref(ask(&fixture, 404, "GET", "/api/v1/tokens/999", NULL));
+	json_decref(ask(&fixture, 404, "GET", "/api/v1/tokens/x", NULL));
+	fixture_stop(&fixture);
+}
+END_TEST
+
+START_TEST(pages_of_tokens)
+{
+	struct fixture fixture;
+	char secret[64];
+	char path[128] = "/api/v1/tokens?limit=2";
+	json_int_t last = 0;
+	size_t seen = 0;
+
+	fixture_start(&fixture);
+	for (int i = 0; i < 4; i++) {
+		char body[40];
+
+		snprintf(body, sizeof(body), "{\"name\":\"t%d\"}", i);
+		make(&fixture, body, secret);
+	}
+	for (const char *next = ""; next != NULL;) {
+		json_t *page = ask(&fixture, 200, "GET", path, NULL);
+		json_t *items = json_object_get(page, "items");
+
+		ck_assert_uint_le(json_array_size(items), 2);
+		for (size_t i = 0; i < json_array_size(items); i++) {
+			ck_assert_int_gt(number_of(json_array_get(items, i), "id"), last);
+			last = number_of(json_array_get(items, i), "id");
+			seen++;
+		}
+		next = json_string_value(json_object_get(page, "next"));
+		if (next != NULL)
+			snprintf(path, sizeof(path), "/api/v1/tokens?limit=2&after=%s", next);
+		json_decref(page);
+	}
+	ck_assert_uint_eq(seen, 5);
+	json_decref(ask(&fixture, 400, "GET", "/api/v1/tokens?limit=0", NULL));
+	json_decref(ask(&fixture, 400, "GET", "/api/v1/tokens?after=1", NULL));
 	fixture_stop(&fixture);
 }
 END_TEST
@@ -319,6 +417,6 @@ START_TEST(secrets_differ_and_have_the_right_form)
 }
 END_TEST
 
-UNIT_MAIN("admin/auth", first_token, one_accepted_form, revoked_and_expired, roles,
-	  limited_to_a_scope, many_wrong_tokens, failure_windows, the_socket_is_for_us,
-	  secrets_differ_and_have_the_right_form)
+UNIT_MAIN("admin/auth", first_token, one_accepted_form, revoked_and_expired, last_used,
+	  pages_of_tokens, roles, limited_to_a_scope, many_wrong_tokens, failure_windows,
+	  the_socket_is_for_us, secrets_differ_and_have_the_right_form)

@@ -33,6 +33,23 @@ static void fill(const char *pattern, const char *id, char *path_out, size_t siz
 	buf_release(&path);
 }
 
+/* A path that stands in the table by its name is no {id} of another one. */
+START_TEST(names_come_before_ids)
+{
+	char allow[ROUTES_ALLOW_SIZE];
+	struct span ids[ROUTES_IDS];
+
+	ck_assert_ptr_null(
+		routes_find(span_of("DELETE"), span_of("/api/v1/whitelist/history"), ids, allow));
+	ck_assert_str_eq(allow, "GET, HEAD");
+	ck_assert_ptr_null(
+		routes_find(span_of("PATCH"), span_of("/api/v1/whitelist/import"), ids, allow));
+	ck_assert_str_eq(allow, "POST");
+	ck_assert_ptr_nonnull(
+		routes_find(span_of("DELETE"), span_of("/api/v1/whitelist/1"), ids, allow));
+}
+END_TEST
+
 START_TEST(every_route_is_found_and_nothing_else)
 {
 	static const char *const nothing[] = {"",
@@ -136,6 +153,8 @@ START_TEST(the_document_describes_exactly_the_table)
 		ck_assert_int_eq(json_array_size(json_object_get(operation, "security")),
 				 all[i].role == ROUTE_NO_TOKEN ? 0 : 1);
 		ck_assert_int_eq(body != NULL, all[i].body_limit > 0);
+		ck_assert_int_eq(json_integer_value(json_object_get(operation, "x-body-limit")),
+				 all[i].body_limit);
 		ck_assert(json_is_true(json_object_get(body, "required")) == all[i].body_required);
 		params_of(operation, names, sizeof(names));
 		ck_assert_str_eq(names, all[i].params);
@@ -335,7 +354,7 @@ START_TEST(every_body_that_is_no_json)
 }
 END_TEST
 
-UNIT_MAIN("admin/routes", every_route_is_found_and_nothing_else,
+UNIT_MAIN("admin/routes", every_route_is_found_and_nothing_else, names_come_before_ids,
 	  the_document_describes_exactly_the_table, references_of_the_document_resolve,
 	  every_route_without_a_token, every_route_with_an_oversized_body,
 	  every_path_with_every_method, every_write_from_another_site, every_body_that_is_no_json)

@@ -268,6 +268,7 @@ START_TEST(tokens_live_and_end)
 		.now = NOW};
 	struct token_create other;
 	struct token_revoke revoke = {.actor = "socket:0", .now = NOW};
+	struct token_use use = {.now = NOW + 5};
 	struct token token;
 	int64_t count = -1;
 
@@ -288,11 +289,23 @@ START_TEST(tokens_live_and_end)
 	ck_assert_int_eq(queue_token_find(f.reader, other.digest, arena, &token, NULL),
 			 ERR_NOT_FOUND);
 
+	use.id = create.token.id;
+	ck_assert_int_eq(store_wait(f.store, queue_token_use, &use.job, NULL), ERR_OK);
+	use.now = NOW; /* the clock went back */
+	ck_assert_int_eq(store_wait(f.store, queue_token_use, &use.job, NULL), ERR_OK);
+	ck_assert_int_eq(queue_token_get(f.reader, create.token.id, arena, &token, NULL), ERR_OK);
+	ck_assert_str_eq(token.name, "ci");
+	ck_assert_int_eq(token.last_used_at, NOW + 5);
+	ck_assert(!token.revoked);
+	ck_assert_int_eq(queue_token_get(f.reader, 99, arena, &token, NULL), ERR_NOT_FOUND);
+
 	revoke.id = create.token.id;
 	ck_assert_int_eq(store_wait(f.store, queue_token_revoke, &revoke.job, NULL), ERR_OK);
 	ck_assert_int_eq(queue_token_find(f.reader, create.digest, arena, &token, NULL),
 			 ERR_NOT_FOUND);
 	ck_assert_int_eq(store_wait(f.store, queue_token_revoke, &revoke.job, NULL), ERR_NOT_FOUND);
+	ck_assert_int_eq(queue_token_get(f.reader, create.token.id, arena, &token, NULL), ERR_OK);
+	ck_assert(token.revoked);
 	ck_assert_int_eq(store_wait(f.store, queue_token_create, &other.job, NULL), ERR_OK);
 	ck_assert_int_eq(queue_token_count(f.reader, &count, NULL), ERR_OK);
 	ck_assert_int_eq(count, 1);
