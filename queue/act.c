@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <stdio.h>
 
+#include "base/buf.h"
 #include "queue/acting.h"
 #include "queue/audit.h"
 #include "queue/remove.h"
@@ -90,19 +91,6 @@ static int check_names(const struct act *act, const struct message_found *found,
 
 /* --- the verb ------------------------------------------------------------------------ */
 
-static int write_audit(struct store *store, const struct act *act, struct err *why)
-{
-	char subject[ULID_TEXT_SIZE];
-	struct audit_line line = {.at = act->now, .actor = act->actor, .subject = subject};
-
-	ulid_format(&act->message, subject);
-	line.action =
-		arena_printf(store->scratch, "recipient.%s", transition_name(act->transition));
-	line.after = arena_printf(store->scratch, "{\"changed\":%zu,\"wished\":%zu}", act->changed,
-				  act->wished);
-	return audit_add(store, &line, why);
-}
-
 static int act_on_all(struct store *store, struct act *act, const struct message_found *found)
 {
 	struct order order = {.transition = act->transition,
@@ -129,8 +117,63 @@ static int act_on_all(struct store *store, struct act *act, const struct message
 	return code;
 }
 
+/* {"dropped": 2}: how many of those that are meant are in which state, before the act. */
+static const char *count_states(struct store *store, const struct act *act,
+				const struct message_found *found)
+{
+	size_t counts[STATE_COUNT] = {0};
+	const char *separator = "";
+	struct buf json;
+	const char *copy;
+
+	for (size_t i = 0; i < found->count; i++)
+		if (is_named(act, &found->subjects[i]) &&
+		    (unsigned)found->subjects[i].state < STATE_COUNT)
+			counts[found->subjects[i].state]++;
+	buf_init(&json, 1024);
+	for (int state = 1; state < STATE_COUNT; state++)
+		if (counts[state] > 0) {
+			(void)buf_printf(&json, "%s\"%s\":%zu", separator,
+					 state_name((enum state)state), counts[state]);
+			separator = ",";
+		}
+	copy = arena_printf(store->scratch, "{%.*s}", (int)json.len, json.len > 0 ? json.data : "");
+	buf_release(&json);
+	return copy;
+}
+
+/* The patch takes out what was not said. */
+static const char sql_audit[] =
+	"INSERT INTO audit(at, actor, action, subject, before, after)"
+	" VALUES(?1, ?2, ?3, ?4, json_object('states', json(?5)), json_patch('{}',"
+	" json_object('changed', ?6, 'wished', ?7, 'reason', ?8, 'to', ?9)))";
+
+static int write_audit(struct store *store, const struct act *act, const char *states,
+		       struct err *why)
+{
+	char subject[ULID_TEXT_SIZE];
+	struct query query;
+	int code = query_begin(&query, &store->db, sql_audit, why);
+
+	if (code != ERR_OK)
+		return code;
+	ulid_format(&act->message, subject);
+	query_give_int(&query, act->now);
+	query_give_text(&query, act->actor);
+	query_give_text(&query, arena_printf(store->scratch, "recipient.%s",
+					     transition_name(act->transition)));
+	query_give_text(&query, subject);
+	query_give_text(&query, states);
+	query_give_int(&query, (int64_t)act->changed);
+	query_give_int(&query, (int64_t)act->wished);
+	query_give_text(&query, act->reason);
+	query_give_text(&query, act->to);
+	return query_run(&query, why);
+}
+
 static int run_act(struct store *store, struct store_job *job)
 {
+	const char *states = NULL;
 	struct act *act = (struct act *)job;
 	struct message_found found = {0};
 	int code = find_message(store, &act->message, &found, &job->why);
@@ -142,12 +185,14 @@ static int run_act(struct store *store, struct store_job *job)
 		code = find_subjects(store, &found, &job->why);
 	if (code == ERR_OK)
 		code = check_names(act, &found, &job->why);
-	if (code == ERR_OK)
+	if (code == ERR_OK) {
+		states = count_states(store, act, &found);
 		code = act_on_all(store, act, &found);
+	}
 	mem_free(found.subjects);
 	if (code == ERR_OK && act->changed + act->wished == 0)
 		return ERR_CONFLICT; /* the sentence is that of the first refusal */
-	return code == ERR_OK ? write_audit(store, act, &job->why) : code;
+	return code == ERR_OK ? write_audit(store, act, states, &job->why) : code;
 }
 
 static const struct store_verb verb_act = {.name = "act", .run = run_act};

@@ -36,6 +36,29 @@ static int write_pause(struct store *store, const struct pause *pause, struct er
 	return query_run(&query, why);
 }
 
+static const char sql_json[] =
+	"SELECT json_object('paused', json('true'), 'paused_at', paused_at, 'paused_by', actor,"
+	" 'reason', reason) FROM pause WHERE route = ?1";
+
+/* How it stands, for the trail. */
+static int describe(struct store *store, const char *route, const char **json_out, struct err *why)
+{
+	struct query query;
+	bool row;
+	int code = query_begin(&query, &store->db, sql_json, why);
+
+	if (code != ERR_OK)
+		return code;
+	query_give_text(&query, route);
+	code = query_row(&query, &row, why);
+	*json_out = "{\"paused\":false}";
+	if (code == ERR_OK && row) {
+		*json_out = query_take_copy(&query, store->scratch);
+		query_end(&query);
+	}
+	return code;
+}
+
 static int run_pause(struct store *store, struct store_job *job)
 {
 	struct pause *pause = (struct pause *)job;
@@ -43,13 +66,16 @@ static int run_pause(struct store *store, struct store_job *job)
 				  .actor = pause->actor,
 				  .action = pause->paused ? "delivery.pause" : "delivery.resume",
 				  .subject = pause->route};
-	int code = write_pause(store, pause, &job->why);
+	int code = describe(store, route_of(pause), &line.before, &job->why);
 
+	if (code == ERR_OK)
+		code = write_pause(store, pause, &job->why);
 	pause->changed = code == ERR_OK && sqlite3_changes64(store->db.handle) > 0;
 	if (!pause->changed)
 		return code;
 	store->due = true; /* either way delivery has something to do at once */
-	return audit_add(store, &line, &job->why);
+	code = describe(store, route_of(pause), &line.after, &job->why);
+	return code == ERR_OK ? audit_add(store, &line, &job->why) : code;
 }
 
 static void finish_pause(struct store *store, struct store_job *job)
