@@ -162,7 +162,8 @@ class Daemon:
     def token(self):
         return (self.data_dir / "admin.token").read_text().strip()
 
-    def request(self, method, path, body=None, token="admin", headers=()):
+    def request(self, method, path, body=None, token="admin", headers=(), raw=None):
+        """`body`: becomes JSON. `raw`: bytes of the type that `headers` names."""
         connection = http.client.HTTPConnection("127.0.0.1", self.api_port, timeout=30)
         send = dict(headers)
         if token is not None:
@@ -171,7 +172,7 @@ class Daemon:
             send["Content-Type"] = "application/json"
             body = json.dumps(body)
         try:
-            connection.request(method, path, body, send)
+            connection.request(method, path, raw if raw is not None else body, send)
             return Answer(connection.getresponse())
         finally:
             connection.close()
