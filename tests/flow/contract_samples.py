@@ -191,6 +191,17 @@ SAMPLES["recipientsRelease"] = [
     lambda w: Sample(body={"address": w.allowed()[0], "state": "dropped", "note": "they asked"})]
 
 
+# Operations that are not asked here, but by tests of their own: streams, the page and its log-in,
+# copies of the database, mail that is handed in.
+ELSEWHERE = {"eventStream", "page", "pageFile", "sessionGet", "sessionOpen", "sessionClose",
+             "settings", "backupGet", "backupBegin", "backupEnd", "backupContent", "messageCreate"}
+
+
+def operations(document):
+    """Those that are asked here; one that is neither here nor there has no sample, and fails."""
+    return [operation for operation in document.operations() if operation.id not in ELSEWHERE]
+
+
 def samples_of(operation):
     assert operation.id in SAMPLES, "%s (%s) has no sample in %s" % (operation, operation.id,
                                                                     __file__)
