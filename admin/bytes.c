@@ -108,7 +108,7 @@ void handle_message_raw(struct call *call)
 {
 	struct message_view view;
 
-	if (message_find(call, &view))
+	if (message_find_content(call, &view))
 		reply_bytes(call, bytes_new(call, &view.m, 0));
 }
 
@@ -272,7 +272,7 @@ void handle_message_sent(struct call *call)
 	struct err why;
 	int code;
 
-	if (!message_find(call, &view))
+	if (!message_find_content(call, &view))
 		return;
 	if (recipient != NULL && !is_recipient(&view, recipient)) {
 		call_problem(call, 404, "the message has no such recipient");

@@ -14,7 +14,9 @@ int content_walk(struct store_reader *reader, const struct new_message *m,
 {
 	struct mime *mime = mime_new();
 	struct buf chunk;
-	int64_t left = m->size;
+	/* Retention may have taken it away: then there is nothing in it. */
+	int64_t size = m->removed_at == 0 ? m->size : 0;
+	int64_t left = size;
 	int code = ERR_OK;
 
 	buf_init(&chunk, BODY_CHUNK_BYTES);
@@ -30,7 +32,7 @@ int content_walk(struct store_reader *reader, const struct new_message *m,
 	}
 	buf_release(&chunk);
 	if (code == ERR_OK) {
-		mime_end(mime, m->size);
+		mime_end(mime, size);
 		*mime_out = mime;
 	} else {
 		mime_free(&mime);

@@ -54,6 +54,8 @@ void handle_recipient_list(struct call *call);
 struct message_view;
 /* The message of the path, if the caller may know of it, in the call's arena. False: replied. */
 bool message_find(struct call *call, struct message_view *view_out);
+/* The same, and its content is there: retention takes it away before the rest (410). */
+bool message_find_content(struct call *call, struct message_view *view_out);
 
 /* admin/parts.c */
 void handle_message_get(struct call *call);
@@ -65,6 +67,12 @@ void handle_message_html(struct call *call);
 /* admin/bytes.c */
 void handle_message_raw(struct call *call);
 void handle_message_sent(struct call *call);
+
+/* admin/backup.c */
+void handle_backup_begin(struct call *call);
+void handle_backup_get(struct call *call);
+void handle_backup_content(struct call *call);
+void handle_backup_end(struct call *call);
 
 /* admin/act.c */
 void handle_message_retry(struct call *call);

@@ -6,6 +6,7 @@
 
 #include "admin/value.h"
 #include "admin/view.h"
+#include "base/clock.h"
 #include "queue/reader.h"
 
 #define FILTER_MAX	   512 /* octets of a text filter */
@@ -144,6 +145,19 @@ bool message_find(struct call *call, struct message_view *view_out)
 		call_error(call, code, &why);
 	else
 		return true;
+	return false;
+}
+
+bool message_find_content(struct call *call, struct message_view *view_out)
+{
+	char at[CLOCK_RFC3339_SIZE];
+
+	if (!message_find(call, view_out))
+		return false;
+	if (view_out->m.removed_at == 0)
+		return true;
+	clock_format_rfc3339(view_out->m.removed_at, at);
+	call_problem(call, 410, "retention removed the content of the message at %s", at);
 	return false;
 }
 

@@ -8,6 +8,8 @@
 #include "base/log.h"
 #include "queue/act.h"
 #include "queue/reader.h"
+#include "queue/retention.h"
+#include "queue/space.h"
 
 #define TEXT_MAX ((size_t)4 << 20)
 #define TYPE	 "text/plain; version=0.0.4; charset=utf-8"
@@ -91,6 +93,46 @@ static void add_queue(struct buf *out, struct store *store)
 		age = (now - stats.oldest_due_at) / 1000;
 	number(out, "stagepost_queue_oldest_age_seconds", "gauge",
 	       "How long the oldest message with a recipient still to be delivered is here.", age);
+}
+
+static void add_space(struct buf *out, struct store *store)
+{
+	static const char full[] = "stagepost_store_full";
+	struct store_space space;
+
+	store_space(store, &space);
+	number(out, "stagepost_database_bytes", "gauge", "Size of the database.",
+	       space.database_bytes);
+	number(out, "stagepost_database_unused_bytes", "gauge",
+	       "What is free in it, and given back in time.", space.unused_bytes);
+	number(out, "stagepost_wal_bytes", "gauge", "Size of the database's log.", space.log_bytes);
+	if (space.disk_free_bytes >= 0)
+		number(out, "stagepost_disk_free_bytes", "gauge",
+		       "Free on the disk that they are on.", space.disk_free_bytes);
+	number(out, "stagepost_retention_max_bytes", "gauge",
+	       "What retention lets the database hold; 0: any number.", space.max_bytes);
+	number(out, "stagepost_retention_max_messages", "gauge",
+	       "How many messages retention lets stay; 0: any number.", space.max_messages);
+	head(out, full, "gauge", "1: new mail is refused for this reason.");
+	labelled(out, full, "limit", "disk", space.full == SPACE_DISK);
+	labelled(out, full, "limit", "max_bytes", space.full == SPACE_BYTES);
+	labelled(out, full, "limit", "max_messages", space.full == SPACE_MESSAGES);
+}
+
+static void add_retention(struct buf *out, struct store *store)
+{
+	static const char removed[] = "stagepost_retention_removed_total";
+	struct retention_status status;
+
+	store_retention(store, &status);
+	head(out, removed, "counter", "Messages that retention removed, whole or their content.");
+	labelled(out, removed, "what", "content", status.removed.contents);
+	labelled(out, removed, "what", "message", status.removed.messages);
+	number(out, "stagepost_retention_removed_bytes_total", "counter",
+	       "Octets of content of them.", status.removed.bytes);
+	number(out, "stagepost_retention_waits_seconds", "gauge",
+	       "The clock was set on: so long nothing is removed for its age.",
+	       status.waits_ms / 1000);
 }
 
 /* What kind of trouble it was that deferred or failed them. */
@@ -240,6 +282,8 @@ void handle_metrics(struct call *call)
 	buf_init(&text, TEXT_MAX);
 	add_relay(&text, call->api);
 	add_queue(&text, call->api->env.store);
+	add_space(&text, call->api->env.store);
+	add_retention(&text, call->api->env.store);
 	number(&text, "stagepost_whitelist_entries", "gauge", "Entries of the whitelist.", entries);
 	add_breaker(&text, call->api);
 	add_rewritten(&text, call->api);

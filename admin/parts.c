@@ -56,12 +56,13 @@ static void look_done(struct call *call)
 
 /* Find the message of the path, look into it, and then `answer`. */
 static void look_into(struct call *call,
+		      bool (*find)(struct call *call, struct message_view *view_out),
 		      bool (*is_enough)(const struct mime *mime, struct span wanted),
 		      void (*answer)(struct call *call, struct look *look))
 {
 	struct look *look = arena_zalloc(call->arena, sizeof(*look));
 
-	if (!message_find(call, &look->view))
+	if (!find(call, &look->view))
 		return;
 	look->is_enough = is_enough;
 	look->answer = answer;
@@ -160,7 +161,7 @@ static void answer_message(struct call *call, struct look *look)
 
 void handle_message_get(struct call *call)
 {
-	look_into(call, NULL, answer_message);
+	look_into(call, message_find, NULL, answer_message);
 }
 
 /* --- GET /messages/{id}/parts, /parts/{part}
@@ -173,7 +174,7 @@ static void answer_parts(struct call *call, struct look *look)
 
 void handle_message_parts(struct call *call)
 {
-	look_into(call, NULL, answer_parts);
+	look_into(call, message_find_content, NULL, answer_parts);
 }
 
 /* What a browser only shows, even if somebody gets it to look at it; all else is just octets. */
@@ -218,7 +219,7 @@ static bool has_part(const struct mime *mime, struct span wanted)
 
 void handle_message_part(struct call *call)
 {
-	look_into(call, has_part, answer_part);
+	look_into(call, message_find_content, has_part, answer_part);
 }
 
 /* --- GET /messages/{id}/text, /html
@@ -247,7 +248,7 @@ static void answer_text(struct call *call, struct look *look)
 
 void handle_message_text(struct call *call)
 {
-	look_into(call, has_text, answer_text);
+	look_into(call, message_find_content, has_text, answer_text);
 }
 
 static void answer_html(struct call *call, struct look *look)
@@ -266,5 +267,5 @@ static void answer_html(struct call *call, struct look *look)
 /* To the end: a picture may be the last part. */
 void handle_message_html(struct call *call)
 {
-	look_into(call, NULL, answer_html);
+	look_into(call, message_find_content, NULL, answer_html);
 }

@@ -90,6 +90,10 @@ static const struct route routes[] = {
 	{"POST", API "/tokens", ROLE_ADMIN, true, 4 * KIB, true, "", handle_token_create},
 	{"GET", API "/tokens/{id}", ROLE_ADMIN, true, 0, false, "", handle_token_get},
 	{"DELETE", API "/tokens/{id}", ROLE_ADMIN, true, 0, false, "", handle_token_revoke},
+	{"POST", API "/backup", ROLE_ADMIN, true, 0, false, "", handle_backup_begin},
+	{"GET", API "/backup", ROLE_ADMIN, true, 0, false, "", handle_backup_get},
+	{"DELETE", API "/backup", ROLE_ADMIN, true, 0, false, "", handle_backup_end},
+	{"GET", API "/backup/content", ROLE_ADMIN, true, 0, false, "", handle_backup_content},
 	{"GET", API "/audit", ROLE_ADMIN, true, 0, false, "limit after", handle_audit_list},
 };
 

@@ -6,6 +6,8 @@
 #include "admin/view.h"
 #include "base/clock.h"
 #include "queue/act.h"
+#include "queue/retention.h"
+#include "queue/space.h"
 
 #define HOSTS_SHOWN 64
 #define LEAVING_MAX 1000
@@ -192,6 +194,54 @@ static json_t *view_queue(struct store *store)
 			 "oldest_due_at", view_time(stats.oldest_due_at));
 }
 
+/* NULL: new mail is taken. */
+static const char *limit_name(enum space_limit limit)
+{
+	switch (limit) {
+	case SPACE_DISK: return "disk";
+	case SPACE_BYTES: return "max_bytes";
+	case SPACE_MESSAGES: return "max_messages";
+	case SPACE_THERE: break;
+	}
+	return NULL;
+}
+
+static json_t *view_space(struct store *store)
+{
+	struct store_space space;
+
+	store_space(store, &space);
+	return json_pack(
+		"{s:I, s:I, s:I, s:o, s:I, s:I, s:s?}", "database_bytes",
+		(json_int_t)space.database_bytes, "unused_bytes", (json_int_t)space.unused_bytes,
+		"log_bytes", (json_int_t)space.log_bytes, "disk_free_bytes",
+		space.disk_free_bytes >= 0 ? json_integer(space.disk_free_bytes) : json_null(),
+		"max_bytes", (json_int_t)space.max_bytes, "max_messages",
+		(json_int_t)space.max_messages, "full", limit_name(space.full));
+}
+
+/* In seconds; null: for ever. */
+static json_t *view_age(int64_t age_ms)
+{
+	return age_ms > 0 ? json_real((double)age_ms / 1000) : json_null();
+}
+
+static json_t *view_retention(struct store *store)
+{
+	struct retention_status status;
+
+	store_retention(store, &status);
+	return json_pack(
+		"{s:{s:o, s:o, s:o, s:o}, s:{s:I, s:I, s:I}, s:o, s:I}", "ages", "delivered",
+		view_age(status.options.delivered_ms), "dropped",
+		view_age(status.options.dropped_ms), "failed", view_age(status.options.failed_ms),
+		"metadata", view_age(status.options.metadata_ms), "removed", "contents",
+		(json_int_t)status.removed.contents, "messages",
+		(json_int_t)status.removed.messages, "bytes", (json_int_t)status.removed.bytes,
+		"removed_at", view_time(status.removed_at), "waits_seconds",
+		(json_int_t)(status.waits_ms / 1000));
+}
+
 static void set_numbers(json_t *json, const struct api *api)
 {
 	struct admin_numbers numbers = {0};
@@ -246,6 +296,8 @@ void handle_status(struct call *call)
 		"queue", view_queue(store), "whitelist", view_whitelist(api->env.whitelist));
 
 	(void)json_object_set_new(json, "delivery", delivery_view(api));
+	(void)json_object_set_new(json, "space", view_space(store));
+	(void)json_object_set_new(json, "retention", view_retention(store));
 	(void)json_object_set_new(json, "faults", view_faults(api->env.faults));
 	set_leaving(json, api);
 	set_hook(json, api);

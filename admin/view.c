@@ -396,6 +396,7 @@ json_t *view_message(const struct message_view *view, bool whole)
 	set(json, "scope", view_text(m->scope));
 	set(json, "origin", view_text(m->origin));
 	set(json, "states", view_states(view->by_state));
+	set(json, "content_removed_at", view_time(m->removed_at));
 	if (whole)
 		set_whole(json, m);
 	if (view->recipients == NULL && !whole)

@@ -333,6 +333,7 @@ static int exit_of(long status)
 	case 429: return TOOL_DENIED;
 	case 404:
 	case 409:
+	case 410:
 	case 412: return TOOL_NO;
 	default: return TOOL_UNREACHABLE;
 	}

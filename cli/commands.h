@@ -64,6 +64,9 @@ extern const struct command command_token_revoke;
 /* cli/check.c */
 extern const struct command command_check;
 
+/* cli/backup.c */
+extern const struct command command_backup;
+
 /* cli/dbcheck.c */
 extern const struct command command_dbcheck;
 

@@ -199,6 +199,10 @@ static void print_envelope(const json_t *message)
 	text_size(tool_number(message, "size"), size);
 	snprintf(line, sizeof(line), "%s (%lld octets)", size, tool_number(message, "size"));
 	tool_print_field("Size", line);
+	snprintf(line, sizeof(line), "removed by retention at %s",
+		 tool_text(message, "content_removed_at"));
+	if (tool_text(message, "content_removed_at")[0] != '\0')
+		tool_print_field("Content", line);
 	tool_print_field("Subject", tool_text(message, "subject"));
 	tool_print_field("Message-ID", tool_text(message, "message_id"));
 	if (tool_number(message, "bare_lf") + tool_number(message, "bare_cr") > 0) {

@@ -46,6 +46,7 @@ static const struct command *const commands[] = {
 	&command_token_create,
 	&command_token_revoke,
 	&command_check,
+	&command_backup,
 	&command_dbcheck,
 	&command_sendmail,
 	&command_sink,

@@ -191,6 +191,41 @@ static void print_daemon(const json_t *status)
 		print_delivery(status);
 }
 
+/* "12M of 10G, 3.1M of it unused; log 512k; 20G free on the disk" */
+static void print_space(const json_t *space)
+{
+	char used[TEXT_SHORT_SIZE], max[TEXT_SHORT_SIZE], unused[TEXT_SHORT_SIZE];
+	char log[TEXT_SHORT_SIZE], disk[TEXT_SHORT_SIZE];
+	char line[LINE_SIZE];
+
+	text_size(tool_number(space, "database_bytes"), used);
+	text_size(tool_number(space, "max_bytes"), max);
+	text_size(tool_number(space, "unused_bytes"), unused);
+	text_size(tool_number(space, "log_bytes"), log);
+	text_size(tool_number(space, "disk_free_bytes"), disk);
+	snprintf(line, sizeof(line), "%s%s%s, %s of it unused; log %s; %s free on the disk", used,
+		 tool_number(space, "max_bytes") > 0 ? " of " : "",
+		 tool_number(space, "max_bytes") > 0 ? max : "", unused, log,
+		 json_is_null(json_object_get(space, "disk_free_bytes")) ? "unknown" : disk);
+	tool_print_field("Database", line);
+}
+
+/* Nothing went yet: no line. */
+static void print_retention(const json_t *retention)
+{
+	const json_t *removed = json_object_get(retention, "removed");
+	char line[LINE_SIZE];
+	char bytes[TEXT_SHORT_SIZE];
+
+	if (tool_number(removed, "contents") + tool_number(removed, "messages") == 0)
+		return;
+	text_size(tool_number(removed, "bytes"), bytes);
+	snprintf(line, sizeof(line),
+		 "%lld messages and the content of %lld others removed since the start, %s octets",
+		 tool_number(removed, "messages"), tool_number(removed, "contents"), bytes);
+	tool_print_field("Retention", line);
+}
+
 static void print_status(const json_t *status)
 {
 	json_t *one;
@@ -203,6 +238,8 @@ static void print_status(const json_t *status)
 	tool_print_field("Can leave", tool_text(status, "can_leave"));
 	print_hook(json_object_get(status, "hook"));
 	tool_print_queue(json_object_get(status, "queue"));
+	print_space(json_object_get(status, "space"));
+	print_retention(json_object_get(status, "retention"));
 	print_routes(json_object_get(status, "routes"));
 	if (json_array_size(json_object_get(status, "warnings")) > 0)
 		printf("\n");

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "queue/body.h"
+#include "queue/finished.h"
 #include "queue/lane.h"
 #include "queue/message.h"
 #include "queue/proof.h"
@@ -136,6 +137,8 @@ static int insert_recipients(struct store *store, int64_t number, const struct n
 			     struct err *why)
 {
 	int64_t lane = lane_of(message);
+	unsigned kinds = 0;
+	bool waits = false;
 
 	if ((int64_t)message->recipient_count > MESSAGE_PARTS_MAX)
 		return err_set(why, ERR_LIMIT, "a message can't have %zu recipients",
@@ -150,8 +153,10 @@ static int insert_recipients(struct store *store, int64_t number, const struct n
 					message->received_at, &recipient, why);
 		if (code != ERR_OK)
 			return code;
+		kinds |= finished_kind(recipient.state);
+		waits |= finished_kind(recipient.state) == 0;
 	}
-	return ERR_OK;
+	return waits ? ERR_OK : finished_note(store, number, kinds, message->received_at, why);
 }
 
 static const char sql_unstage[] = "DELETE FROM staging WHERE message = ?1";
@@ -198,6 +203,8 @@ static int run_accept(struct store *store, struct store_job *job)
 
 	if (code == ERR_OK)
 		code = room_check(store, &job->why);
+	if (code == ERR_OK)
+		code = room_check_messages(store, &job->why);
 	return code == ERR_OK ? accept_store(store, accept->message, accept->body, &job->why)
 			      : code;
 }

@@ -1,6 +1,7 @@
 /* queue/acting.c - what a person does to one recipient */
 #include "queue/acting.h"
 
+#include "queue/finished.h"
 #include "queue/history.h"
 #include "queue/redirect.h"
 #include "queue/screen_inside.h"
@@ -132,7 +133,7 @@ static int write_move(struct store *store, const struct order *order, const stru
 			    to, why);
 	if (code != ERR_OK)
 		return code;
-	counters_move(&store->counters, subject->state, to);
+	finished_moved(store, subject->id, subject->state, to);
 	if (to == STATE_SCREENING)
 		store->ask = true;
 	if (!state_is_due_state(to))
@@ -370,16 +371,48 @@ static int release_one(struct store *store, struct order *order, const struct su
 	return release_once(store, order, subject, &ruling, effect_out, why);
 }
 
+static const char sql_removed[] = "SELECT removed_at IS NOT NULL FROM message WHERE id = ?1";
+
+/* Retention took the content away: there is nothing left to be sent. */
+static int look_for_content(struct store *store, const struct subject *subject, enum state to,
+			    bool *gone_out, struct err *why)
+{
+	struct query query;
+	int64_t gone = 0;
+	int code;
+
+	*gone_out = false;
+	if (finished_kind(subject->state) == 0 || finished_kind(to) != 0)
+		return ERR_OK;
+	code = query_begin(&query, &store->db, sql_removed, why);
+	if (code != ERR_OK)
+		return code;
+	query_give_int(&query, message_of(subject->id));
+	code = query_only_int(&query, 0, &gone, why);
+	*gone_out = gone != 0;
+	return code;
+}
+
 int order_apply(struct store *store, struct order *order, const struct subject *subject,
 		const char *scope, enum effect *effect_out, struct err *why)
 {
 	enum state to;
+	bool gone;
+	int code;
 
 	if (subject->state == STATE_DELIVERING)
 		return wish_one(store, order, subject, effect_out, why);
 	*effect_out = EFFECT_REFUSED;
 	if (state_move(subject->state, order->transition, &to, why) != ERR_OK)
 		return ERR_OK;
+	code = look_for_content(store, subject, to, &gone, why);
+	if (code != ERR_OK)
+		return code;
+	if (gone) {
+		err_set(why, ERR_CONFLICT,
+			"the content of the message is gone: retention removed it");
+		return ERR_OK;
+	}
 	if (order->transition == TRANSITION_RELEASE)
 		return release_one(store, order, subject, scope, effect_out, why);
 	*effect_out = EFFECT_CHANGED;

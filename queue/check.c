@@ -120,7 +120,8 @@ static const char sql_no_recipient[] =
 	"SELECT m.uid, m.id, 'has no recipient' FROM message m WHERE NOT EXISTS"
 	" (SELECT 1 FROM recipient r WHERE r.id >= m.id << 16 AND r.id < (m.id + 1) << 16)" SOME;
 static const char sql_staged[] = "SELECT m.uid, m.id, 'was accepted and is marked as unfinished'"
-				 " FROM message m JOIN staging s ON s.message = m.id" SOME;
+				 " FROM message m JOIN staging s ON s.message = m.id"
+				 " WHERE m.removed_at IS NULL" SOME;
 static const char sql_stray_chunk[] =
 	"SELECT NULL, c.id >> 16, 'has content and is not there itself' FROM chunk c"
 	" LEFT JOIN message m ON m.id = c.id >> 16 LEFT JOIN staging s ON s.message = c.id >> 16"
@@ -129,9 +130,30 @@ static const char sql_stray_chunk[] =
 static const char sql_size[] =
 	"SELECT m.uid, m.id, 'has ' || coalesce(sum(length(c.data)), 0) || ' octets of content in '"
 	" || count(c.id) || ' pieces instead of ' || m.size FROM message m LEFT JOIN chunk c"
-	" ON c.id >= m.id << 16 AND c.id < (m.id + 1) << 16 GROUP BY m.id"
+	" ON c.id >= m.id << 16 AND c.id < (m.id + 1) << 16 WHERE m.removed_at IS NULL GROUP BY "
+	"m.id"
 	" HAVING coalesce(sum(length(c.data)), 0) <> m.size"
 	" OR count(c.id) <> coalesce(max(c.id & 65535) + 1, 0)" SOME;
+/* What is left of it goes step by step, and staging says so. */
+static const char sql_kept[] =
+	"SELECT m.uid, m.id, 'has content that retention was said to have removed' FROM message m"
+	" WHERE m.removed_at IS NOT NULL AND EXISTS (SELECT 1 FROM chunk c"
+	" WHERE c.id >= m.id << 16 AND c.id < (m.id + 1) << 16)"
+	" AND NOT EXISTS (SELECT 1 FROM staging s WHERE s.message = m.id)" SOME;
+/* Retention goes by `finished`: what is there may go, what is not there stays. 6: the first state
+ * that is an end. */
+static const char sql_finished[] =
+	"SELECT m.uid, m.id, CASE WHEN f.message IS NULL"
+	" THEN 'is done with and would never go by itself'"
+	" ELSE 'is not done with and marked as if it were' END"
+	" FROM message m LEFT JOIN finished f ON f.message = m.id WHERE (f.message IS NOT NULL) ="
+	" EXISTS (SELECT 1 FROM recipient r WHERE r.id >= m.id << 16"
+	" AND r.id < (m.id + 1) << 16 AND r.state < 6)" SOME;
+static const char sql_empty[] =
+	"SELECT m.uid, f.message, CASE WHEN m.id IS NULL THEN 'is done with and is not there'"
+	" ELSE 'is not told apart from those whose content is there' END"
+	" FROM finished f LEFT JOIN message m ON m.id = f.message"
+	" WHERE m.id IS NULL OR (m.removed_at IS NULL) = (f.kinds = 8)" SOME;
 /* 1 to 11: queue/state.h; 2 and 4 are the states that wait for their time. */
 static const char sql_state[] =
 	"SELECT m.uid, r.id >> 16, 'has a recipient in state ' || r.state || ', which is none'"
@@ -199,7 +221,7 @@ static const char *const relations[] = {
 	sql_no_message, sql_no_recipient, sql_staged, sql_stray_chunk, sql_size,
 	sql_state,	sql_due,	  sql_lease,  sql_meta,	       sql_stray_history,
 	sql_events,	sql_parked,	  sql_tally,  sql_ask,	       sql_stand_in,
-	sql_login,	sql_stray_line,
+	sql_login,	sql_stray_line,	  sql_kept,   sql_finished,    sql_empty,
 };
 
 static void say_about(struct check *check, struct span uid, int64_t number, const char *text)
@@ -325,15 +347,16 @@ int queue_check(struct check *check, struct err *why)
 	struct store_reader *reader = NULL;
 	int code;
 
-	check->in_use = folder_is_locked(check->data_dir);
+	check->in_use = check->file == NULL && folder_is_locked(check->data_dir);
 	check->problems = 0;
 	memset(&check->stats, 0, sizeof(check->stats));
-	code = reader_open_untouched(check->data_dir, &reader, why);
+	code = check->file != NULL ? reader_open_file(check->file, &reader, why)
+				   : reader_open_untouched(check->data_dir, &reader, why);
 	if (code != ERR_OK)
 		return note_damage(check, "opening", code, why);
 	code = check_reader(check, reader, why);
 	store_reader_close(&reader);
-	if (code == ERR_OK && check->problems > 0 && !check->in_use &&
+	if (code == ERR_OK && check->problems > 0 && !check->in_use && check->file == NULL &&
 	    folder_is_locked(check->data_dir))
 		return err_set(why, ERR_STALE,
 			       "a daemon was started during the check: run it again");

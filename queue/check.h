@@ -10,6 +10,7 @@
 
 struct check {
 	const char *data_dir;
+	const char *file; /* instead of it: a copy that nobody uses (queue/backup.h); or NULL */
 	/* One sentence a problem; may be called many times. */
 	void (*on_problem)(void *ctx, const char *sentence);
 	void *ctx;

@@ -16,6 +16,8 @@ void reader_end(struct store_reader *reader);
  * possible. What is read is right only as long as no daemon starts meanwhile.
  */
 int reader_open_untouched(const char *data_dir, struct store_reader **reader_out, struct err *why);
+/* One file by itself, that nobody writes to. */
+int reader_open_file(const char *path, struct store_reader **reader_out, struct err *why);
 /* A page's size as SQL wants it: 0 means 100, never more than 10,000. */
 int64_t reader_limit(size_t limit);
 
@@ -31,7 +33,7 @@ void recipient_take(struct query *query, struct arena *arena, struct recipient_v
 	" m.smtputf8, m.envid, m.ret, m.bare_cr, m.bare_lf, m.listener, m.scope,"                  \
 	" m.client_address, m.client_port, m.client_name, m.helo, m.protocol, m.user, m.tls,"      \
 	" m.subject, m.message_id, m.received_field, m.origin, m.certificate_subject,"             \
-	" m.certificate_sha256, m.added_fields, m.command"
+	" m.certificate_sha256, m.added_fields, m.command, coalesce(m.removed_at, 0)"
 #define RECIPIENT_COLUMNS                                                                          \
 	" r.id, r.address, r.state, r.wish, r.verdict, r.verdict_reason, r.entry, r.revision,"     \
 	" r.nearest, coalesce(r.reason, r.verdict_reason), r.route, r.attempts,"                   \

@@ -61,7 +61,8 @@ void counters_read(struct counters *counters, struct queue_stats *stats_out)
 	pthread_mutex_unlock(&counters->lock);
 }
 
-static const char sql_count_messages[] = "SELECT count(*), coalesce(sum(size), 0) FROM message";
+static const char sql_count_messages[] = "SELECT count(*), coalesce(sum(CASE WHEN removed_at IS "
+					 "NULL THEN size END), 0) FROM message";
 static const char sql_count_states[] = "SELECT state, count(*) FROM recipient GROUP BY state";
 static const char sql_first[] =
 	"SELECT min(coalesce((SELECT min(id) FROM recipient INDEXED BY recipient_due"

@@ -90,6 +90,7 @@ struct new_message {
 	const char *added_fields;   /* more of that kind, put behind it (smtp.fixups); or NULL */
 	const char *command;	    /* MAIL as the client wrote it, or NULL */
 	const char *origin;	    /* NULL, "bounce", "redirect", "test", "selftest" */
+	int64_t removed_at;	    /* when retention took the content away; 0: it is there */
 	const struct new_recipient *recipients;
 	size_t recipient_count; /* at least 1 */
 };

@@ -181,6 +181,15 @@ int reader_open_untouched(const char *data_dir, struct store_reader **reader_out
 	return code;
 }
 
+int reader_open_file(const char *path, struct store_reader **reader_out, struct err *why)
+{
+	struct arena *arena = arena_new();
+	int code = open_alone(path, arena, reader_out, why);
+
+	arena_free(&arena);
+	return code;
+}
+
 void store_reader_close(struct store_reader **reader)
 {
 	if (*reader == NULL)

@@ -143,7 +143,7 @@ int queue_in_flight(struct store_reader *reader, int64_t entry, int64_t *count_o
 		    struct err *why);
 
 /* Chunk `sequence` (0, 1, …) of the stored bytes, in one short read. Past the end: ERR_OK and
- * nothing added. */
+ * nothing added. ERR_NOT_FOUND also when retention took the content away. */
 int queue_body_read(struct store_reader *reader, const struct ulid *id, int64_t sequence,
 		    struct buf *out, struct err *why);
 
@@ -151,7 +151,7 @@ struct queue_stats {
 	int64_t messages;
 	int64_t by_state[STATE_COUNT]; /* recipients */
 	int64_t oldest_due_at; /* received_at of the oldest still to be delivered; 0: none */
-	int64_t bytes;	       /* stored bytes of all messages */
+	int64_t bytes;	       /* stored bytes of all messages that have theirs */
 };
 /* From the counters in memory: any thread, no SQL. */
 void store_stats(struct store *store, struct queue_stats *stats_out);

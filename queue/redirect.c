@@ -2,6 +2,7 @@
 #include "queue/redirect.h"
 
 #include "queue/accept.h"
+#include "queue/finished.h"
 #include "queue/history.h"
 
 #define CHAIN_MAX 32 /* of recipients that stand for one another; a longer one is a circle */
@@ -139,6 +140,7 @@ int place_fill(struct store *store, const struct place *place,
 				    .revision = recipient->ruling.revision};
 	int code = recipient_insert(store, place->id, place->lane, now, recipient, why);
 
+	finished_touch(store, message_of(place->id));
 	return code == ERR_OK ? history_add(store, place->id, 0, &item, recipient->state, why)
 			      : code;
 }

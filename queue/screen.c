@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "queue/connection.h"
+#include "queue/finished.h"
 #include "queue/history.h"
 #include "queue/redirect.h"
 #include "queue/screen_inside.h"
@@ -340,7 +341,7 @@ static int move(struct store *store, const struct screen_outcome *decided, int64
 		code = place_fill(store, &place, outcome->redirect, now, NULL, why);
 	if (code != ERR_OK)
 		return code;
-	counters_move(&store->counters, STATE_SCREENING, to);
+	finished_moved(store, outcome->recipient, STATE_SCREENING, to);
 	if (to == STATE_SCREENING)
 		store->ask = true;
 	if (to != STATE_QUEUED)

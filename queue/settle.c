@@ -7,6 +7,7 @@
 #include "queue/accept.h"
 #include "queue/body.h"
 #include "queue/delivery.h"
+#include "queue/finished.h"
 #include "queue/history.h"
 #include "queue/redirect.h"
 #include "queue/remove.h"
@@ -219,7 +220,7 @@ static int settle_held(struct store *store, const struct settlement *settlement,
 				  : write_outcome(store, settlement, &after, now, why);
 	if (code != ERR_OK)
 		return code;
-	counters_move(&store->counters, before->state, after.state);
+	finished_moved(store, settlement->recipient, before->state, after.state);
 	if (state_is_due_state(after.state))
 		store->due = true;
 	if (after.state == STATE_SCREENING)
@@ -263,7 +264,7 @@ static int settle_late(struct store *store, const struct settlement *settlement,
 		return write_events(store, settlement->recipient, after.events, why);
 	after.attempts++;
 	after.state = STATE_DELIVERED;
-	counters_move(&store->counters, before->state, after.state);
+	finished_moved(store, settlement->recipient, before->state, after.state);
 	return write_outcome(store, settlement, &after, now, why);
 }
 

@@ -39,6 +39,7 @@ void message_take(struct query *query, struct arena *arena, struct new_message *
 	message->certificate_sha256 = query_take_copy(query, arena);
 	message->added_fields = query_take_copy(query, arena);
 	message->command = query_take_copy(query, arena);
+	message->removed_at = query_take_int(query);
 }
 
 void recipient_take(struct query *query, struct arena *arena, struct recipient_view *recipient)
@@ -195,7 +196,7 @@ int queue_message_show(struct store_reader *reader, const struct ulid *id, struc
 /* --- bytes ------------------------------------------------------------------------- */
 
 static const char sql_chunk[] =
-	"SELECT m.size, c.data, c.proof IS NULL, c.proof, c.id,"
+	"SELECT m.removed_at IS NOT NULL, m.size, c.data, c.proof IS NULL, c.proof, c.id,"
 	" (SELECT value FROM meta WHERE name = 'database')"
 	" FROM message m LEFT JOIN chunk c ON c.id = (m.id << 16) + ?2 WHERE m.uid = ?1";
 
@@ -245,7 +246,11 @@ int queue_body_read(struct store_reader *reader, const struct ulid *id, int64_t 
 		return code;
 	if (!row)
 		return err_set(why, ERR_NOT_FOUND, "there is no such message");
-	code = take_chunk(&query, sequence, out, why);
+	if (query_take_bool(&query))
+		code = err_set(why, ERR_NOT_FOUND,
+			       "the content of the message is gone: retention removed it");
+	else
+		code = take_chunk(&query, sequence, out, why);
 	query_end(&query);
 	return code;
 }

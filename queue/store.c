@@ -4,6 +4,8 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "queue/copying.h"
+#include "queue/finished.h"
 #include "queue/folder.h"
 #include "queue/intake.h"
 #include "queue/lane.h"
@@ -11,9 +13,11 @@
 #include "queue/migrate.h"
 #include "queue/pauses.h"
 #include "queue/proof.h"
+#include "queue/room.h"
 #include "queue/screen_inside.h"
 #include "queue/seen_set.h"
 #include "queue/settle.h"
+#include "queue/sweep.h"
 #include "queue/upkeep.h"
 #include "queue/writer.h"
 #include "schema/schema.h"
@@ -142,6 +146,8 @@ static int restore(struct store *store, struct err *why)
 	if (code == ERR_OK)
 		code = doomed_load(store, why);
 	if (code == ERR_OK)
+		code = sweep_restore(store, why);
+	if (code == ERR_OK)
 		code = writer_transaction(store, begin_again, why);
 	return code;
 }
@@ -167,13 +173,16 @@ static int open_all(struct store *store, struct err *why)
 		code = folder_note_database(store->data_dir, store->lock_fd, why);
 	if (code == ERR_OK)
 		code = restore(store, why);
-	if (code == ERR_OK)
-		code = writer_start(store, why);
-	return code;
+	if (code != ERR_OK)
+		return code;
+	copying_clean(store);
+	room_look_now(store);
+	return writer_start(store, why);
 }
 
 static void free_all(struct store *store)
 {
+	copying_free(&store->copying); /* it reads from the connection */
 	if (store->db.handle != NULL)
 		db_close(&store->db);
 	if (store->lock_fd >= 0)
@@ -181,6 +190,8 @@ static void free_all(struct store *store)
 	for (size_t i = 0; i < ROOM_FILES; i++)
 		mem_free(store->paths[i]);
 	doomed_free(&store->doomed);
+	finished_free(&store->finished);
+	sweep_free(&store->sweep);
 	seen_set_free(&store->seen);
 	mem_free(store->lanes);
 	pauses_free(&store->pauses);
@@ -202,6 +213,10 @@ int store_open(const struct store_options *options, struct store **store_out, st
 	store->channel = channel_new();
 	store->pauses = pauses_new();
 	store->doomed = doomed_new();
+	store->finished = finished_new();
+	store->sweep = sweep_new(options->retention);
+	store->options.retention = NULL;
+	store->copying = copying_new(store->data_dir);
 	store->seen = seen_set_new();
 	store->lanes = mem_zalloc(sizeof(*store->lanes));
 	counters_init(&store->counters);

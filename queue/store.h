@@ -16,9 +16,11 @@
  * (DESIGN 4.2). Reading goes through queue/reader.h on read-only connections.
  */
 struct store;
-struct whitelist_change; /* queue/whitelist.h */
-struct fault;		 /* queue/fault.h */
-struct rule;		 /* queue/rule.h */
+struct whitelist_change;  /* queue/whitelist.h */
+struct fault;		  /* queue/fault.h */
+struct rule;		  /* queue/rule.h */
+struct retention_options; /* queue/retention.h */
+struct retention_numbers;
 
 struct store_options {
 	const char *data_dir;	  /* holds stagepost.db and lock; made 0700 when missing */
@@ -26,6 +28,7 @@ struct store_options {
 	size_t batch_bytes;	  /* 0: 4 MiB */
 	int64_t max_queued_bytes; /* bytes of bodies waiting for the writer; 0: 64 MiB */
 	int64_t max_file_bytes;	  /* the database never grows past it (ERR_FULL); 0: no ceiling */
+	const struct retention_options *retention; /* NULL: nothing goes by itself; copied */
 	/* Called in the writer thread. Each may be NULL. They must not block. */
 	/* Once; the daemon must stop. Also in the thread of a reader that met it. */
 	void (*on_fatal)(void *ctx, const char *why);
@@ -40,6 +43,9 @@ struct store_options {
 	/* The same for the fault rules: all of them, in order. */
 	void (*on_faults)(void *ctx, const struct fault *faults, size_t count);
 	void (*on_rules)(void *ctx, const struct rule *rules, size_t count);
+	/* What retention has removed since it told last: at the end of a sweep, at most once an
+	 * hour. */
+	void (*on_swept)(void *ctx, const struct retention_numbers *numbers);
 	void *ctx;
 };
 

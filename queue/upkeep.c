@@ -3,15 +3,19 @@
 
 #include <string.h>
 
+#include "base/clock.h"
+#include "queue/copying.h"
 #include "queue/intake.h"
+#include "queue/room.h"
+#include "queue/sweep.h"
 
-#define CHECKPOINT_PAGES  4096 /* 16 MiB: DESIGN 4.2, measured best */
-#define BULK_BYTES	  ((int64_t)512 << 10)
-#define TRUNCATE_PAGES	  16384 /* 64 MiB */
-#define SWEEP_CHUNKS	  4	/* a megabyte a step keeps the next commit near */
-#define VACUUM_PAGES	  256
-#define VACUUM_LEAST_FREE 1024
-#define BUSY_TIMEOUT_MS	  5000
+#define CHECKPOINT_PAGES   4096 /* 16 MiB: DESIGN 4.2, measured best */
+#define BULK_BYTES	   ((int64_t)512 << 10)
+#define TRUNCATE_PAGES	   16384 /* 64 MiB */
+#define SWEEP_CHUNKS	   4	 /* a megabyte a step keeps the next commit near */
+#define VACUUM_LEAST_BYTES ((int64_t)4 << 20)
+#define LEISURE_FACTOR	   4
+#define BUSY_TIMEOUT_MS	   5000
 
 /* Message numbers, a growing array: taken from the end. */
 struct doomed {
@@ -44,6 +48,11 @@ void doomed_add(struct store *store, int64_t message)
 			mem_regrow(doomed->messages, doomed->room, sizeof(*doomed->messages));
 	}
 	doomed->messages[doomed->count++] = message;
+}
+
+bool doomed_any(const struct store *store)
+{
+	return store->doomed->count > 0;
 }
 
 static const char sql_staging[] = "SELECT message FROM staging";
@@ -88,7 +97,7 @@ static int remove_chunks(struct store *store, int64_t message, bool *empty_out, 
 	return code;
 }
 
-static int sweep(struct store *store, struct err *why)
+static int sweep_chunks(struct store *store, struct err *why)
 {
 	struct doomed *doomed = store->doomed;
 	int64_t message = doomed->messages[doomed->count - 1];
@@ -109,11 +118,14 @@ static int sweep(struct store *store, struct err *why)
 	return code;
 }
 
-/* Errors that are not fatal (disk full, somebody holds the lock) wait for the next time. */
+/*
+ * Errors that are not fatal (disk full, somebody holds the lock) wait for the
+ * next time, and what a power cut undoes is done again.
+ */
 static bool try_transaction(struct store *store, int (*run)(struct store *, struct err *))
 {
 	struct err why;
-	int code = writer_transaction(store, run, &why);
+	int code = writer_transaction_unsynced(store, run, &why);
 
 	if (code == ERR_FATAL)
 		writer_fail(store, &why);
@@ -183,16 +195,6 @@ static bool is_checkpoint_due(const struct store *store, bool is_awaited)
 	       (!is_awaited && store->bulk_bytes >= BULK_BYTES);
 }
 
-void upkeep_after_batch(struct store *store, bool is_awaited)
-{
-	if (store->doomed->count > 0)
-		try_transaction(store, sweep);
-	if (store->has_intake)
-		intake_step(store);
-	if (is_checkpoint_due(store, is_awaited))
-		checkpoint(store, SQLITE_CHECKPOINT_PASSIVE);
-}
-
 /* --- giving room back --------------------------------------------------------------- */
 
 static const char sql_vacuum[] = "PRAGMA incremental_vacuum(256)";
@@ -205,30 +207,91 @@ static int vacuum(struct store *store, struct err *why)
 	return code == ERR_OK ? query_run(&query, why) : code;
 }
 
-static bool has_much_room(struct store *store)
+static bool has_much_room(const struct store *store)
 {
-	int64_t pages = 0;
-	int64_t unused = 0;
-	struct err why;
+	int64_t bytes = atomic_load(&store->space.database_bytes);
+	int64_t unused = bytes - store->used_bytes;
 
-	return db_get_int(&store->db, "PRAGMA freelist_count", &unused, &why) == ERR_OK &&
-	       db_get_int(&store->db, "PRAGMA page_count", &pages, &why) == ERR_OK &&
-	       unused >= VACUUM_LEAST_FREE && unused > pages / 5;
+	return unused >= VACUUM_LEAST_BYTES && unused > bytes / 5;
+}
+
+/* --- when there is time --------------------------------------------------------------- */
+
+/*
+ * A backup, what retention has to remove, and room to give back: in steps of
+ * some milliseconds. *more_out: there was something to do. False: it failed.
+ */
+static bool tidy(struct store *store, bool *more_out)
+{
+	bool copies = copying_is_due(store);
+	bool good = true;
+
+	*more_out = true;
+	if (copies)
+		copying_step(store);
+	if (sweep_is_due(store))
+		good = sweep_step(store);
+	else if (!copies && has_much_room(store))
+		good = try_transaction(store, vacuum);
+	else
+		*more_out = copies;
+	if (*more_out)
+		room_look_now(store);
+	return good;
+}
+
+/* While others wait for the writer it is a fifth of its time, unless room gets scarce. */
+static void tidy_meanwhile(struct store *store)
+{
+	int64_t now_us = clock_mono_us();
+	int64_t began_us = now_us;
+	bool more;
+
+	if (now_us < store->leisure_us && !sweep_is_urgent(store))
+		return;
+	(void)tidy(store, &more);
+	now_us = clock_mono_us();
+	store->leisure_us = now_us + LEISURE_FACTOR * (now_us - began_us);
+}
+
+void upkeep_after_batch(struct store *store, bool is_awaited)
+{
+	if (store->doomed->count > 0)
+		try_transaction(store, sweep_chunks);
+	if (store->has_intake)
+		intake_step(store);
+	if (is_checkpoint_due(store, is_awaited))
+		checkpoint(store, SQLITE_CHECKPOINT_PASSIVE);
+	if (atomic_load(&store->failed))
+		return;
+	room_look(store);
+	tidy_meanwhile(store);
+}
+
+bool upkeep_is_due(struct store *store)
+{
+	copying_tidy(store);
+	return sweep_is_due(store) || copying_is_due(store);
 }
 
 bool upkeep_when_idle(struct store *store)
 {
+	bool more = false;
+
 	/* Sweeping and giving room back write too, for as long as nobody else does. */
 	if (store->wal_pages >= store->checkpoint_at)
 		checkpoint(store, SQLITE_CHECKPOINT_PASSIVE);
 	if (atomic_load(&store->failed))
 		return false;
 	if (store->doomed->count > 0)
-		return try_transaction(store, sweep);
+		return try_transaction(store, sweep_chunks);
 	if (store->has_intake)
 		return intake_step(store);
-	if (has_much_room(store))
-		return try_transaction(store, vacuum);
+	room_look_now(store);
+	if (!tidy(store, &more))
+		return false;
+	if (more)
+		return true;
 	if (store->wal_pages >= TRUNCATE_PAGES)
 		checkpoint_and_truncate(store);
 	else if (store->wal_pages > 0)
@@ -238,6 +301,8 @@ bool upkeep_when_idle(struct store *store)
 
 void upkeep_at_close(struct store *store)
 {
-	if (!atomic_load(&store->failed))
-		checkpoint_and_truncate(store);
+	if (atomic_load(&store->failed))
+		return;
+	sweep_at_close(store);
+	checkpoint_and_truncate(store);
 }

@@ -11,6 +11,8 @@
 void upkeep_watch_log(struct store *store);
 /* After a batch: only what must not wait. `is_awaited`: small jobs wait for the next one. */
 void upkeep_after_batch(struct store *store, bool is_awaited);
+/* Some time has passed: upkeep_when_idle has something to do again. */
+bool upkeep_is_due(struct store *store);
 /* Nothing has come for a while. Does a bounded piece; true: there is more to do. */
 bool upkeep_when_idle(struct store *store);
 /* The last thing before closing. */
@@ -20,6 +22,7 @@ void upkeep_at_close(struct store *store);
 struct doomed *doomed_new(void);
 void doomed_free(struct doomed **doomed);
 void doomed_add(struct store *store, int64_t message);
+bool doomed_any(const struct store *store);
 /* At start: all that a crash left. */
 int doomed_load(struct store *store, struct err *why);
 

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/thread.h"
+#include "queue/finished.h"
 #include "queue/line.h"
 #include "queue/proof.h"
 #include "queue/room.h"
@@ -84,6 +85,7 @@ static int begin(struct store *store, bool synced, struct err *why)
 {
 	int code = room_check_files(store, why);
 
+	finished_forget(store);
 	store->due = false;
 	store->ask = false;
 	store->changes_before = sqlite3_total_changes64(store->db.handle);
@@ -98,6 +100,7 @@ static void rollback(struct store *store)
 	struct err ignored;
 
 	counters_rollback(&store->counters);
+	finished_forget(store);
 	store->due = false;
 	store->ask = false;
 	if (sqlite3_get_autocommit(store->db.handle) == 0 &&
@@ -110,8 +113,10 @@ static int commit(struct store *store, struct err *why)
 	bool begins_log = store->log_is_copied &&
 			  sqlite3_total_changes64(store->db.handle) != store->changes_before;
 	struct oldest oldest;
-	int code = counters_oldest(&store->counters, &store->db, &oldest, why);
+	int code = finished_look(store, why);
 
+	if (code == ERR_OK)
+		code = counters_oldest(&store->counters, &store->db, &oldest, why);
 	if (code == ERR_OK && begins_log)
 		code = identity_begin_log(&store->db, why);
 	if (code == ERR_OK)
@@ -130,10 +135,10 @@ static int commit(struct store *store, struct err *why)
 	return room_check_files(store, why);
 }
 
-int writer_transaction(struct store *store, int (*run)(struct store *store, struct err *why),
-		       struct err *why)
+static int transact(struct store *store, bool synced,
+		    int (*run)(struct store *store, struct err *why), struct err *why)
 {
-	int code = begin(store, true, why);
+	int code = begin(store, synced, why);
 
 	if (code != ERR_OK)
 		return code;
@@ -143,6 +148,18 @@ int writer_transaction(struct store *store, int (*run)(struct store *store, stru
 		return code;
 	}
 	return commit(store, why);
+}
+
+int writer_transaction(struct store *store, int (*run)(struct store *store, struct err *why),
+		       struct err *why)
+{
+	return transact(store, true, run, why);
+}
+
+int writer_transaction_unsynced(struct store *store,
+				int (*run)(struct store *store, struct err *why), struct err *why)
+{
+	return transact(store, false, run, why);
 }
 
 /* --- batches ------------------------------------------------------------------ */
@@ -308,7 +325,8 @@ static int spend_idle_time(struct store *store, int slept_ms)
 		writer_fail(store, &why);
 		return -1;
 	}
-	if (slept_ms == LOOK_EVERY_MS)
+	room_look_now(store);
+	if (slept_ms == LOOK_EVERY_MS && !upkeep_is_due(store))
 		return LOOK_EVERY_MS;
 	return upkeep_when_idle(store) ? 0 : LOOK_EVERY_MS;
 }

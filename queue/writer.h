@@ -69,11 +69,22 @@ static inline int64_t store_job_weight(const struct store_job *job)
 
 struct pauses;
 struct doomed;
+struct finished;
+struct sweep;
+struct copying;
 struct lanes;
 struct seen_set;
 
 #define STORE_PAGE_BYTES 4096
 #define ROOM_FILES	 2 /* the database and its log */
+
+/* struct store_space and how much more mail there is room for, one by one. */
+struct space_seen {
+	_Atomic int64_t database_bytes, unused_bytes, log_bytes, disk_free_bytes;
+	_Atomic int64_t max_bytes, max_messages;
+	_Atomic int64_t room_bytes; /* below 0: none; INT64_MAX: not known */
+	_Atomic int full;	    /* enum space_limit */
+};
 
 struct store {
 	struct store_options options;
@@ -88,26 +99,34 @@ struct store {
 	_Atomic bool has_seen; /* queue/seen.h */
 	struct counters counters;
 	struct pauses *pauses;
+	struct sweep *sweep;	 /* queue/sweep.h */
+	struct copying *copying; /* queue/copying.h */
+	struct space_seen space; /* queue/room.c; for everybody to read */
 
 	/* The writer's own from here on. */
 	struct db db;
 	int64_t next_lease;
-	struct lanes *lanes;	 /* queue/lane.h */
-	bool due;		 /* this transaction made something claimable */
-	bool ask;		 /* … or something to ask the hook about */
-	bool untold_ask;	 /* an earlier one did, and on_ask was not called yet */
-	bool unsynced;		 /* SQLite was told synchronous=NORMAL, else FULL */
-	struct arena *scratch;	 /* strings shown to on_whitelist and done, for one batch */
-	struct doomed *doomed;	 /* messages whose chunks are to be removed in time */
-	bool has_intake;	 /* lines of the list that are on their way (queue/intake.h) */
-	int wal_pages;		 /* in the log after the last commit */
-	int copied_pages;	 /* of them in the database already */
-	bool log_is_copied;	 /* all of them: the next commit may begin the log anew */
-	int64_t changes_before;	 /* rows changed by this connection before the transaction */
-	int64_t database;	 /* queue/proof.h */
-	int checkpoint_at;	 /* pages */
-	int64_t bulk_bytes;	 /* written since the last checkpoint */
-	int64_t plenty_until_ms; /* queue/room.c */
+	struct lanes *lanes;	   /* queue/lane.h */
+	bool due;		   /* this transaction made something claimable */
+	bool ask;		   /* … or something to ask the hook about */
+	bool untold_ask;	   /* an earlier one did, and on_ask was not called yet */
+	bool unsynced;		   /* SQLite was told synchronous=NORMAL, else FULL */
+	struct arena *scratch;	   /* strings shown to on_whitelist and done, for one batch */
+	struct doomed *doomed;	   /* messages whose chunks are to be removed in time */
+	struct finished *finished; /* queue/finished.h */
+	bool nothing_finished;	   /* no message was found that retention could remove */
+	int64_t leisure_us;	   /* monotonic: when upkeep may take its next turn */
+	int64_t used_bytes;	   /* of the database, when room_look looked last */
+	int64_t room_look_ms;	   /* monotonic: when it looks again */
+	bool has_intake;	   /* lines of the list that are on their way (queue/intake.h) */
+	int wal_pages;		   /* in the log after the last commit */
+	int copied_pages;	   /* of them in the database already */
+	bool log_is_copied;	   /* all of them: the next commit may begin the log anew */
+	int64_t changes_before;	   /* rows changed by this connection before the transaction */
+	int64_t database;	   /* queue/proof.h */
+	int checkpoint_at;	   /* pages */
+	int64_t bulk_bytes;	   /* written since the last checkpoint */
+	int64_t plenty_until_ms;   /* queue/room.c */
 	char *paths[ROOM_FILES];
 	uint64_t inodes[ROOM_FILES];
 
@@ -127,6 +146,9 @@ void writer_stop(struct store *store);
 /* In the writer: a transaction of its own around `run` (upkeep). */
 int writer_transaction(struct store *store, int (*run)(struct store *store, struct err *why),
 		       struct err *why);
+/* The same for what a power cut may undo (store_verb.may_be_undone). */
+int writer_transaction_unsynced(struct store *store,
+				int (*run)(struct store *store, struct err *why), struct err *why);
 /* The database can't be trusted any more. From the writer, or a reader's thread. */
 void writer_fail(struct store *store, const struct err *why);
 

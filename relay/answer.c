@@ -9,6 +9,8 @@
 #include "base/mem.h"
 #include "queue/act.h"
 #include "queue/reader.h"
+#include "queue/retention.h"
+#include "queue/space.h"
 #include "relay/filter/judge.h"
 #include "relay/leaving.h"
 
@@ -296,6 +298,28 @@ static void tell_pause(struct daemon *daemon, void (*row)(void *row_ctx, const c
 	row(row_ctx, sentence);
 }
 
+/* S255, S279 */
+static void tell_space(struct daemon *daemon, void (*row)(void *row_ctx, const char *sentence),
+		       void *row_ctx)
+{
+	struct retention_status retention;
+	char sentence[400];
+	struct err why;
+
+	if (store_room(daemon->store, -1, &why) != ERR_OK) {
+		snprintf(sentence, sizeof(sentence), "new mail is refused: %s", why.text);
+		row(row_ctx, sentence);
+	}
+	store_retention(daemon->store, &retention);
+	if (retention.waits_ms == 0)
+		return;
+	snprintf(sentence, sizeof(sentence),
+		 "retention removes nothing for its age for another %lld minutes: the clock was "
+		 "set on, or it is new here",
+		 (long long)retention.waits_ms / 60000 + 1);
+	row(row_ctx, sentence);
+}
+
 /* S239 */
 static void tell_logins(struct daemon *daemon, void (*row)(void *row_ctx, const char *sentence),
 			void *row_ctx)
@@ -378,6 +402,7 @@ void daemon_tell_warnings(void *ctx, void (*row)(void *row_ctx, const char *sent
 	else
 		tell_senders(config, row, row_ctx);
 	tell_screening(daemon, config, row, row_ctx);
+	tell_space(daemon, row, row_ctx);
 	tell_pause(daemon, row, row_ctx);
 	tell_logins(daemon, row, row_ctx);
 	versions_release(daemon->versions, config);

@@ -185,6 +185,7 @@ static void finish(struct config_reader *reader, struct config *config,
 	}
 	check_redirect(reader, config, root);
 	config_check_rows(reader, config, root);
+	config_finish_retention(reader, config, root);
 	finish_hook_auth(reader, config, root);
 	config_read_users(reader, config, root);
 	config->smtp.hostname = config->hostname;

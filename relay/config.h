@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "admin/admin.h"
 #include "queue/fault.h"
+#include "queue/retention.h"
 #include "queue/rule.h"
 #include "relay/deliver/deliver.h"
 #include "relay/filter/policy.h"
@@ -50,6 +51,7 @@ struct config {
 	const struct rule *rules; /* on what messages say of themselves, in their order */
 	size_t rule_count;
 	struct delivery_options delivery;
+	struct retention_options retention;
 	struct admin_options admin;
 	struct arena *arena; /* private: holds all of the above, this struct too */
 };

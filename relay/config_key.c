@@ -55,7 +55,6 @@ static_assert(sizeof(enum listener_protocol) == sizeof(int), "choices are stored
 #define TEXTS(n, value, ...)  {.name = (n), .type = CONFIG_TEXTS, .fallback = (value), __VA_ARGS__}
 #define SECTION(n, table)     {.name = (n), .type = CONFIG_SECTION, .keys = (table)}
 #define LATER(n, off)         {.name = (n), .type = CONFIG_LATER, .fallback = (off)}
-#define LATER_OR(n, off, one) {.name = (n), .type = CONFIG_LATER, .fallback = (off), .later = (one)}
 #define END                   {.name = NULL}
 
 static const char *const log_formats[] = {"text", "json", NULL};
@@ -321,14 +320,15 @@ static const struct config_key rule_keys[] = {
 	END
 };
 
-/* Nothing is cleaned up yet: off, and a queue that grows until it is. */
+#define AGE(n, value, ...) TIME(n, value, .never = "off", .range = {100, 36500 * DAY}, __VA_ARGS__)
+
 static const struct config_key retention_keys[] = {
-	LATER_OR("delivered", "off", "7d"),
-	LATER_OR("dropped", "off", "7d"),
-	LATER_OR("failed", "off", "30d"),
-	LATER_OR("metadata", "off", "90d"),
-	LATER_OR("max_bytes", "0", "10G"),
-	LATER("max_messages", "0"),
+	AGE("delivered", "7d", AT(retention.delivered_ms)),
+	AGE("dropped", "7d", AT(retention.dropped_ms)),
+	AGE("failed", "30d", AT(retention.failed_ms)),
+	AGE("metadata", "90d", AT(retention.metadata_ms)),
+	SIZE("max_bytes", "10G", AT(retention.max_bytes), .range = {0, 1048576 * GIB}),
+	COUNT("max_messages", "0", AT(retention.max_messages), .range = {0, 1000000000000}),
 	END
 };
 

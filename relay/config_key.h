@@ -43,16 +43,12 @@ struct config_key {
 	bool unique;		   /* CONFIG_TEXT in items: no two may be equal */
 	struct config_range range; /* of the value; of a list: how many items */
 	struct config_range each;  /* CONFIG_TIMES: of one item */
+	const char *never;	   /* CONFIG_TIME: a word for 0, beside the times of the range */
 	const char *const *choices;
 	int first_choice;
 	config_check_fn *check;
 	const struct config_key *keys;
 	size_t item_size;
-	/*
-	 * CONFIG_LATER: a value that stands for the default of the finished
-	 * program. It is taken with a warning, since it is not in force.
-	 */
-	const char *later;
 };
 
 /* The top level; offsets are into struct config. In the order people read them. */

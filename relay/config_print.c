@@ -79,12 +79,17 @@ static void print_size_at(const char *at, struct buf *out)
 	buf_append_text(out, text);
 }
 
-static void print_time_at(const char *at, struct buf *out)
+/* `never`: a word for 0, or NULL. */
+static void print_time_at(const char *at, const char *never, struct buf *out)
 {
 	char text[CONFIG_VALUE_SIZE];
 	int64_t ms;
 
 	memcpy(&ms, at, sizeof(ms));
+	if (ms == 0 && never != NULL) {
+		buf_append_text(out, never);
+		return;
+	}
 	config_format_time(ms, text);
 	buf_append_text(out, text);
 }
@@ -118,7 +123,7 @@ static void print_list(const struct config_key *key, const char *base, struct bu
 		if (key->type == CONFIG_TEXTS)
 			print_text_at(list + i * sizeof(char *), out);
 		else if (key->type == CONFIG_TIMES)
-			print_time_at(list + i * sizeof(int64_t), out);
+			print_time_at(list + i * sizeof(int64_t), NULL, out);
 		else
 			print_text(span_of(((const struct pattern *)(const void *)list)[i].text),
 				   out);
@@ -157,7 +162,7 @@ void config_print_value(const struct config_key *key, const char *base, struct b
 	case CONFIG_COUNT: buf_printf(out, "%zu", count_at(at)); break;
 	case CONFIG_SIZE: print_size_at(at, out); break;
 	case CONFIG_DECIMAL: print_decimal_at(at, out); break;
-	case CONFIG_TIME: print_time_at(at, out); break;
+	case CONFIG_TIME: print_time_at(at, key->never, out); break;
 	case CONFIG_TEXTS:
 	case CONFIG_TIMES:
 	case CONFIG_PATTERNS: print_list(key, base, out); break;

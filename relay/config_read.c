@@ -157,6 +157,10 @@ static bool read_number(struct config_reader *reader, const struct place *at,
 
 	if (!read_bare(reader, at, is_time ? "a time" : is_size ? "a size" : "a number", &text))
 		return false;
+	if (at->key->never != NULL && span_is(text, at->key->never)) {
+		*value_out = 0;
+		return true;
+	}
 	if (is_time)
 		code = config_parse_time(text, range, value_out, &why);
 	else if (is_size)
@@ -165,7 +169,10 @@ static bool read_number(struct config_reader *reader, const struct place *at,
 		code = config_parse_decimal(text, range, value_out, &why);
 	else
 		code = config_parse_number(text, range, value_out, &why);
-	if (code != ERR_OK)
+	if (code != ERR_OK && at->key->never != NULL)
+		config_report_add(reader->report, false, at->node, at->path, "%s, or %s", why.text,
+				  at->key->never);
+	else if (code != ERR_OK)
 		complain(reader, at, why.text);
 	return code == ERR_OK;
 }
@@ -425,15 +432,9 @@ static void check_later(struct config_reader *reader, const struct place *at)
 
 	if (config_read_is_absent(at->node) || is_value(reader, at->node, key->fallback))
 		return;
-	if (is_value(reader, at->node, key->later))
-		config_report_add(
-			reader->report, true, at->node, at->path,
-			"is not supported by this version and has no effect (%s is in force)",
-			key->fallback);
-	else
-		config_report_add(reader->report, false, at->node, at->path,
-				  "is not supported by this version (leave it out or write %s)",
-				  key->fallback);
+	config_report_add(reader->report, false, at->node, at->path,
+			  "is not supported by this version (leave it out or write %s)",
+			  key->fallback);
 }
 
 static void read_value(struct config_reader *reader, const struct place *at)

@@ -52,6 +52,10 @@ void config_read_users(struct config_reader *reader, struct config *config,
 void config_read_logins(struct config_reader *reader, struct config *config,
 			const struct document_node *root);
 
+/* config_check_retention.c: report what does not go together, and fill in what has no key. */
+void config_finish_retention(struct config_reader *reader, struct config *config,
+			     const struct document_node *root);
+
 /* config_rows.c: report what in `faults:` and `rules:` does not go together. */
 void config_check_rows(struct config_reader *reader, const struct config *config,
 		       const struct document_node *root);
@@ -76,6 +80,11 @@ void config_place_add(const struct config_place *at, bool warning, const char *k
 void config_place_warn_of_end(const struct config_place *at, const char *key, int64_t expires_at);
 void config_report_add_at(struct config_report *report, bool warning, const char *file,
 			  struct document_mark mark, const char *path, const char *sentence);
+/*
+ * There is a mistake at `path` or below: its values are not all there, and what they mean
+ * together can't be said.
+ */
+bool config_report_has(const struct config_report *report, const char *path);
 /* In the order of the file; what has no place comes last. */
 void config_report_sort(struct config_report *report);
 

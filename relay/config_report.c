@@ -113,3 +113,14 @@ void config_note_format(const struct config_note *note, char *text_out, size_t s
 	snprintf(text_out, size, "%s%s%s%s", place, note->key, note->key[0] != '\0' ? ": " : "",
 		 note->text);
 }
+
+bool config_report_has(const struct config_report *report, const char *path)
+{
+	size_t len = strlen(path);
+
+	for (size_t i = 0; i < report->count; i++)
+		if (!report->notes[i].warning && strncmp(report->notes[i].key, path, len) == 0 &&
+		    (report->notes[i].key[len] == '.' || report->notes[i].key[len] == '\0'))
+			return true;
+	return false;
+}

@@ -19,18 +19,6 @@ static void tell(void *ctx, const char *member, const char *sentence)
 			  "%s", sentence);
 }
 
-/* Its values are not all there: what they mean together can't be said. */
-static bool is_reported(const struct config_report *report, const char *path)
-{
-	size_t len = strlen(path);
-
-	for (size_t i = 0; i < report->count; i++)
-		if (!report->notes[i].warning && strncmp(report->notes[i].key, path, len) == 0 &&
-		    (report->notes[i].key[len] == '.' || report->notes[i].key[len] == '\0'))
-			return true;
-	return false;
-}
-
 /* False: it has been reported already. */
 static bool begin(struct telling *telling, struct config_reader *reader,
 		  const struct document_node *root, const char *list, size_t index)
@@ -40,7 +28,7 @@ static bool begin(struct telling *telling, struct config_reader *reader,
 	telling->reader = reader;
 	telling->item = document_item(items, index);
 	telling->path = arena_printf(reader->scratch, "%s.%zu", list, index);
-	return !is_reported(reader->report, telling->path);
+	return !config_report_has(reader->report, telling->path);
 }
 
 void config_check_rows(struct config_reader *reader, const struct config *config,

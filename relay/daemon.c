@@ -55,6 +55,13 @@ static void on_ask(void *ctx)
 	pthread_mutex_unlock(&daemon->deliver_lock);
 }
 
+static void on_swept(void *ctx, const struct retention_numbers *numbers)
+{
+	(void)ctx;
+	log_info("retention", LOG_I("contents", numbers->contents),
+		 LOG_I("messages", numbers->messages), LOG_I("bytes", numbers->bytes));
+}
+
 /* --- start -------------------------------------------------------------------- */
 
 /* libesmtp looks into $HOME for keys and certificates (reference: its xdg search): it finds
@@ -92,6 +99,8 @@ static int start_store(struct daemon *daemon, struct err *why)
 		.on_intake = daemon_on_intake,
 		.on_faults = daemon_on_faults,
 		.on_rules = daemon_on_rules,
+		.on_swept = on_swept,
+		.retention = &daemon->config->retention,
 		.ctx = daemon,
 	};
 
@@ -364,6 +373,20 @@ static void stop(struct daemon *daemon)
 
 /* --- run ---------------------------------------------------------------------------- */
 
+static void on_retention(struct store_job *job)
+{
+	mem_free(job);
+}
+
+static void reload_retention(struct daemon *daemon, const struct retention_options *options)
+{
+	struct retention_set *set = mem_zalloc(sizeof(*set));
+
+	set->job.done = on_retention;
+	set->options = *options;
+	queue_retention_set(daemon->store, &set->job);
+}
+
 /* A version that one of the parts still uses after a reload. */
 struct retired {
 	struct daemon *daemon;
@@ -410,6 +433,7 @@ static void put_in_force(struct daemon *daemon, struct config *next)
 	smtp_front_keep_descriptors(daemon->front, descriptors_ceiling(&daemon->descriptors, next));
 	deliver_reload(daemon->deliver, &next->delivery, on_retired, retire(daemon, before));
 	hook_reload(daemon->hook, &next->hook, on_retired, retire(daemon, before));
+	reload_retention(daemon, &next->retention);
 	versions_release(daemon->versions, before);
 	log_info("reload", LOG_S("result", "the new configuration is in force"));
 }

@@ -2,12 +2,14 @@
 #include "relay/smtp/intake.h"
 
 #include <assert.h>
+#include <stdio.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/secret.h"
 #include "queue/message.h"
+#include "queue/space.h"
 #include "relay/filter/judge.h"
 #include "relay/mail/header.h"
 #include "relay/smtp/envelope.h"
@@ -78,6 +80,25 @@ void intake_free(struct intake **intake)
 
 /* --- MAIL, RCPT ------------------------------------------------------------ */
 
+/* The client need not send what could not be stored (S255). */
+static bool has_room(const struct intake *intake, const struct smtp_client *client,
+		     const struct smtp_mail *mail, struct smtp_answer *answer)
+{
+	char sender[ADDRESS_TEXT_SIZE];
+	char path[ADDRESS_TEXT_SIZE + 2];
+	struct err why;
+	int code = store_room(intake->store, mail->declared_size, &why);
+
+	if (code == ERR_OK)
+		return true;
+	smtp_answer_error(answer, code);
+	address_format(&mail->sender, sender);
+	(void)snprintf(path, sizeof(path), "<%s>", sender);
+	log_warning("refused", LOG_S("session", client->session), LOG_S("client", client->address),
+		    LOG_S("from", path), LOG_I("code", answer->code), LOG_S("reason", why.text));
+	return false;
+}
+
 static void *begin(void *ctx, struct smtp_session *session, const struct smtp_client *client,
 		   const struct smtp_mail *mail, struct smtp_answer *answer)
 {
@@ -90,7 +111,8 @@ static void *begin(void *ctx, struct smtp_session *session, const struct smtp_cl
 		smtp_answer_error(answer, ERR_FATAL);
 		return NULL;
 	}
-	if (!smtp_fault_pass(intake->faults, client, &at, answer, NULL))
+	if (!has_room(intake, client, mail, answer) ||
+	    !smtp_fault_pass(intake->faults, client, &at, answer, NULL))
 		return NULL;
 	m = mem_zalloc(sizeof(*m));
 	m->intake = intake;

@@ -30,9 +30,13 @@ def send_until_refused(relay, content):
     taken = []
     with Smtp(relay.smtp_port) as client:
         while True:
-            client.envelope("a@example.com", [LISTED])
-            client.write(stuff(content) + b".\r\n")
-            code, text = client.reply()
+            # At MAIL already when it is known by then (S255).
+            code, text = client.command("MAIL FROM:<a@example.com>")
+            if code == 250:
+                assert client.command("RCPT TO:<%s>" % LISTED)[0] == 250
+                assert client.command("DATA")[0] == 354
+                client.write(stuff(content) + b".\r\n")
+                code, text = client.reply()
             if code != 250:
                 assert (code, text.split(" ")[0]) == (452, "4.3.1")
                 return taken
@@ -42,7 +46,10 @@ def send_until_refused(relay, content):
 
 def accepts(relay):
     with Smtp(relay.smtp_port) as client:
-        client.envelope("a@example.com", ["b@example.com"])
+        if client.command("MAIL FROM:<a@example.com>")[0] != 250:
+            return False
+        assert client.command("RCPT TO:<b@example.com>")[0] == 250
+        assert client.command("DATA")[0] == 354
         client.write(b"Subject: x\r\n\r\n.\r\n")
         return client.reply()[0] == 250
 

@@ -26,7 +26,7 @@ static void fill(struct fixture *f, int messages)
 		 "INSERT INTO message SELECT i, randomblob(16), i, 'app@example.org', 4096, 100, 1,"
 		 " 0, 0, NULL, NULL, 0, 0, 'l', '', '192.0.2.1', 1, NULL, 'helo', 'ESMTP', NULL,"
 		 " NULL, 'subject', '<m@x>', 'Received: x', NULL, NULL, NULL, NULL, NULL, NULL,"
-		 " NULL, NULL FROM n;"
+		 " NULL, NULL, NULL FROM n;"
 		 "INSERT INTO recipient(id, address, state, accepted_state, due_at, waiting_since,"
 		 " updated_at, verdict, verdict_reason) SELECT i << 16, 'user' || i ||"
 		 " '@example.com', 2, 2, 1000000 + i, i, i, 'deliver', 'allowed by example.com'"
@@ -234,7 +234,7 @@ static int run_look(struct store *store, struct store_job *job)
 	/* Once at start. */
 	static const char *const allowed[] = {
 		"SELECT state, count(*) FROM recipient GROUP BY state",
-		"SELECT count(*), coalesce(sum(size), 0) FROM message",
+		"SELECT count(*), coalesce(sum(CASE",
 		"SELECT id, lease FROM recipient WHERE lease IS NOT NULL",
 		"SELECT kind, number FROM tally",
 		"SELECT route, paused_at, actor, reason FROM pause",

@@ -248,6 +248,21 @@ static const struct {
 	 "4:63 listeners.0.tls_client_scopes.1.scope: a name of at most 63 letters, digits, dots "
 	 "and hyphens was expected, not \"\"\n"},
 	{"- a\n", "1:1 : a mapping of keys was expected, not a list\n"},
+	/* Retention: what is known of a message outlives its content. */
+	{"retention: {delivered: 0s, dropped: never}\n",
+	 "1:24 retention.delivered: \"0s\" is out of range: from 100ms to 36500d is possible, or "
+	 "off\n"
+	 "1:37 retention.dropped: a time such as 30s, 5m, 4h or 7d was expected, not \"never\", or "
+	 "off\n"},
+	{"retention:\n  metadata: 20d\n",
+	 "2:13 retention.metadata: ends before retention.failed, which is 30d\n"},
+	{"retention:\n  failed: 1d\n  delivered: off\n  metadata: 20d\n",
+	 "4:13 retention.metadata: ends before retention.delivered, which is off\n"},
+	{"retention:\n  failed: off\n",
+	 "2:3 retention.metadata: ends before retention.failed, which is off\n"},
+	{"retention:\n  max_bytes: 100M\n",
+	 "2:14 retention.max_bytes: must have room for 4 messages of smtp.max_message_size: 200M, "
+	 "or 0 for no limit\n"},
 	/* Known names of later versions: refused unless off, and the value is never repeated. */
 	/* Logins at next hops; no value is ever repeated. */
 	{"routes:\n  - {hosts: [\"a.example:25\"], password: hunter2, auth: plain}\n",

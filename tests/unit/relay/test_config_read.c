@@ -133,17 +133,51 @@ END_TEST
 START_TEST(values_in_force_of_later_versions)
 {
 	static const char text[] = "policy: {hook: {url: \"\"}}\n"
-				   "retention: {delivered: 7d, max_messages: 0}\n"
+				   "user: \"\"\n"
 				   "listeners: [{address: \"127.0.0.1:0\", tls: none, auth: off}]\n"
 				   "webhooks: []\n";
 	struct loaded loaded;
 
 	load(&loaded, text, NULL, 0);
 	ck_assert_int_eq(loaded.code, ERR_OK);
-	ck_assert_str_eq(
-		notes_of(&loaded),
-		"2:24 warning retention.delivered: is not supported by this version and has no "
-		"effect (off is in force)\n");
+	ck_assert_str_eq(notes_of(&loaded), "");
+	loaded_release(&loaded);
+}
+END_TEST
+
+START_TEST(ages_and_caps)
+{
+	struct loaded loaded;
+	const struct retention_options *retention;
+
+	load(&loaded, NULL, NULL, 0);
+	ck_assert_int_eq(loaded.code, ERR_OK);
+	retention = &loaded.config->retention;
+	ck_assert_int_eq(retention->delivered_ms, 7 * INT64_C(86400000));
+	ck_assert_int_eq(retention->dropped_ms, 7 * INT64_C(86400000));
+	ck_assert_int_eq(retention->failed_ms, 30 * INT64_C(86400000));
+	ck_assert_int_eq(retention->metadata_ms, 90 * INT64_C(86400000));
+	ck_assert_int_eq(retention->max_bytes, INT64_C(10) << 30);
+	ck_assert_uint_eq(retention->max_messages, 0);
+	ck_assert_int_eq(retention->headroom_bytes, INT64_C(10) << 26);
+	loaded_release(&loaded);
+	load(&loaded,
+	     "retention: {delivered: off, dropped: 1h, failed: 500ms, metadata: off,\n"
+	     "  max_bytes: 0, max_messages: 1000}\n",
+	     NULL, 0);
+	ck_assert_msg(loaded.code == ERR_OK, "%s", notes_of(&loaded));
+	retention = &loaded.config->retention;
+	ck_assert_int_eq(retention->delivered_ms, 0);
+	ck_assert_int_eq(retention->dropped_ms, 3600000);
+	ck_assert_int_eq(retention->failed_ms, 500);
+	ck_assert_int_eq(retention->metadata_ms, 0);
+	ck_assert_int_eq(retention->max_bytes, 0);
+	ck_assert_uint_eq(retention->max_messages, 1000);
+	loaded_release(&loaded);
+	/* Two of the largest messages find room while it is made. */
+	load(&loaded, "smtp: {max_message_size: 10M}\nretention: {max_bytes: 64M}\n", NULL, 0);
+	ck_assert_int_eq(loaded.code, ERR_OK);
+	ck_assert_int_eq(loaded.config->retention.headroom_bytes, 20 << 20);
 	loaded_release(&loaded);
 }
 END_TEST
@@ -266,5 +300,5 @@ START_TEST(rules_on_messages)
 END_TEST
 
 UNIT_MAIN("relay/config_read", defaults_are_those_of_the_interface, every_form_is_read,
-	  values_in_force_of_later_versions, redirects, sections_without_a_value, environment,
-	  fault_rules, rules_on_messages)
+	  values_in_force_of_later_versions, ages_and_caps, redirects, sections_without_a_value,
+	  environment, fault_rules, rules_on_messages)
