@@ -11,6 +11,7 @@
 #include "queue/proof.h"
 #include "queue/room.h"
 #include "queue/seen_set.h"
+#include "queue/tell.h"
 #include "queue/upkeep.h"
 #include "queue/writer.h"
 
@@ -191,9 +192,11 @@ int accept_store(struct store *store, const struct new_message *message, const s
 		code = insert_last(store, body, why);
 	if (code == ERR_OK)
 		code = insert_recipients(store, number, message, why);
-	if (code == ERR_OK)
-		counters_message(&store->counters, 1, message->size);
-	return code;
+	if (code != ERR_OK)
+		return code;
+	counters_message(&store->counters, 1, message->size);
+	tell_accepted(store, message);
+	return ERR_OK;
 }
 
 static int run_accept(struct store *store, struct store_job *job)

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "queue/tell.h"
+
 static const char sql_add[] =
 	"INSERT INTO history(recipient, sequence, at, event, state, reason, actor, route, remote,"
 	" reply_code, reply_enhanced, reply_text, entry, revision, kind, tls)"
@@ -32,7 +34,8 @@ int history_add(struct store *store, int64_t recipient, int64_t sequence,
 	query_give_int(&query, item->revision);
 	query_give_text(&query, item->kind);
 	query_give_text(&query, item->tls);
-	return query_run(&query, why);
+	code = query_run(&query, why);
+	return code == ERR_OK ? tell_history(store, recipient, item, state, why) : code;
 }
 
 /* IS, not =: NULL equals NULL here. A newer revision alone is a new judgement too. */

@@ -1,8 +1,11 @@
 /* queue/ordered.c - rows that people keep in an order of their own: one change is one revision */
 #include "queue/ordered.h"
 
+#include <assert.h>
+
 #include "queue/audit.h"
 #include "queue/connection.h"
+#include "queue/tell.h"
 #include "queue/writer.h"
 
 /* What every step of one change needs. */
@@ -199,6 +202,31 @@ static int change_row(const struct applying *a)
 	return err_set(a->why, ERR_UNSUPPORTED, "no such operation");
 }
 
+static const char *operation_name(enum ordered_operation operation)
+{
+	switch (operation) {
+	case ORDERED_ADD: return "add";
+	case ORDERED_REPLACE: return "replace";
+	case ORDERED_REMOVE: break;
+	}
+	return "remove";
+}
+
+/* For the trail, and for who looks on. */
+static int write_down(const struct applying *a, struct audit_line *line)
+{
+	struct news news = {.at = line->at,
+			    .action = operation_name(a->change->operation),
+			    .name = line->subject,
+			    .actor = line->actor};
+	int named = news_kind_parse(span_of(a->kind->audit), &news.kind);
+
+	assert(named == ERR_OK);
+	tell(a->store, &news);
+	line->action = arena_printf(a->store->scratch, "%s.%s", a->kind->audit, news.action);
+	return audit_add(a->store, line, a->why);
+}
+
 static int change_one(const struct applying *a)
 {
 	const struct ordered_change *change = a->change;
@@ -216,12 +244,8 @@ static int change_one(const struct applying *a)
 		code = audit_read(a->store, a->kind->sql_json, change->id, &line.after, a->why);
 	if (code != ERR_OK)
 		return code;
-	line.action = arena_printf(a->store->scratch, "%s.%s", a->kind->audit,
-				   is_new    ? "add"
-				   : is_gone ? "remove"
-					     : "replace");
 	line.subject = is_gone ? name : change->name;
-	return audit_add(a->store, &line, a->why);
+	return write_down(a, &line);
 }
 
 int ordered_apply(struct store *store, const struct ordered_kind *kind,

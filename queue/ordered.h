@@ -44,7 +44,8 @@ struct ordered_change {
  */
 struct ordered_kind {
 	const char *noun;  /* "fault rule" */
-	const char *audit; /* "fault": the trail says fault.add, fault.replace, fault.remove */
+	const char *audit; /* "fault": the trail says fault.add, fault.replace, fault.remove; so
+			    * their news are called (queue/news.h) */
 	size_t rows_max;
 	/* Its own columns from ?1 on, as give() gives them; then revision, position, created_at,
 	 * created_by. */

@@ -8,6 +8,7 @@
 #include "queue/audit.h"
 #include "queue/delivery.h"
 #include "queue/pauses.h"
+#include "queue/tell.h"
 #include "queue/writer.h"
 
 static const char sql_pause[] = "INSERT INTO pause(route, paused_at, actor, reason)"
@@ -74,6 +75,12 @@ static int run_pause(struct store *store, struct store_job *job)
 	if (!pause->changed)
 		return code;
 	store->due = true; /* either way delivery has something to do at once */
+	tell(store, &(struct news){.kind = NEWS_DELIVERY,
+				   .at = pause->now,
+				   .action = pause->paused ? "pause" : "resume",
+				   .route = pause->route,
+				   .reason = pause->reason,
+				   .actor = pause->actor});
 	code = describe(store, route_of(pause), &line.after, &job->why);
 	return code == ERR_OK ? audit_add(store, &line, &job->why) : code;
 }

@@ -1,9 +1,11 @@
 /* queue/remove.c - taking a message out of the store */
 #include "queue/remove.h"
 
+#include "base/clock.h"
 #include "queue/audit.h"
 #include "queue/finished.h"
 #include "queue/message.h"
+#include "queue/tell.h"
 #include "queue/upkeep.h"
 
 #define RECIPIENTS_AT_ONCE 1000
@@ -191,6 +193,33 @@ static int find_stored(struct store *store, int64_t number, struct stored *store
 	return ERR_OK;
 }
 
+static const char sql_whose[] =
+	"SELECT uid, size, scope, sender, origin FROM message WHERE id = ?1";
+
+static int tell_deleted(struct store *store, int64_t number, const char *actor, int64_t now,
+			struct err *why)
+{
+	struct news news = {.kind = NEWS_DELETED, .at = now, .has_message = true, .actor = actor};
+	struct query query;
+	bool row;
+	int code = query_begin(&query, &store->db, sql_whose, why);
+
+	if (code != ERR_OK)
+		return code;
+	query_give_int(&query, number);
+	code = query_row(&query, &row, why);
+	if (code != ERR_OK || !row)
+		return code;
+	news.message = query_take_ulid(&query);
+	news.size = query_take_int(&query);
+	news.scope = query_take_text(&query);
+	news.sender = query_take_text(&query);
+	news.origin = query_take_text(&query);
+	tell_message(store, &news);
+	query_end(&query);
+	return ERR_OK;
+}
+
 static int remove_all(struct store *store, int64_t number, const struct stored *stored,
 		      struct err *why)
 {
@@ -212,6 +241,8 @@ int message_remove(struct store *store, int64_t number, const char *actor, int64
 	if (code != ERR_OK || !stored.found)
 		return code;
 	code = write_audit(store, number, &stored.id, actor, now, why);
+	if (code == ERR_OK)
+		code = tell_deleted(store, number, actor, now, why);
 	return code == ERR_OK ? remove_all(store, number, &stored, why) : code;
 }
 
@@ -251,7 +282,8 @@ int message_forget(struct store *store, int64_t number, int64_t *bytes_out, bool
 		return remove_recipients(store, (struct parts){part_id(number, 0), behind}, why);
 	}
 	*bytes_out = stored.bytes;
-	return remove_all(store, number, &stored, why);
+	code = tell_deleted(store, number, NULL, clock_wall_ms(), why);
+	return code == ERR_OK ? remove_all(store, number, &stored, why) : code;
 }
 
 /* --- content alone --------------------------------------------------------------------------- */

@@ -18,6 +18,7 @@
 #include "queue/seen_set.h"
 #include "queue/settle.h"
 #include "queue/sweep.h"
+#include "queue/tell.h"
 #include "queue/upkeep.h"
 #include "queue/writer.h"
 #include "schema/schema.h"
@@ -194,6 +195,7 @@ static void free_all(struct store *store)
 	sweep_free(&store->sweep);
 	seen_set_free(&store->seen);
 	mem_free(store->lanes);
+	telling_free(&store->telling);
 	pauses_free(&store->pauses);
 	counters_release(&store->counters);
 	channel_free(&store->channel);
@@ -219,6 +221,7 @@ int store_open(const struct store_options *options, struct store **store_out, st
 	store->copying = copying_new(store->data_dir);
 	store->seen = seen_set_new();
 	store->lanes = mem_zalloc(sizeof(*store->lanes));
+	store->telling = telling_new();
 	counters_init(&store->counters);
 	code = open_all(store, why);
 	if (code != ERR_OK) {

@@ -3,6 +3,7 @@
 
 #include "queue/audit.h"
 #include "queue/connection.h"
+#include "queue/tell.h"
 #include "queue/writer.h"
 
 #define TOKEN_COLUMNS                                                                              \
@@ -38,6 +39,12 @@ static int write_audit(struct store *store, struct audit_line *line, int64_t id,
 		code = audit_read(store, sql_name, id, &line->subject, why);
 	if (code == ERR_OK)
 		code = audit_add(store, line, why);
+	if (code == ERR_OK)
+		tell(store, &(struct news){.kind = NEWS_TOKEN,
+					   .at = line->at,
+					   .action = line->after != NULL ? "create" : "revoke",
+					   .name = line->subject,
+					   .actor = line->actor});
 	return code;
 }
 

@@ -4,6 +4,7 @@
 #include "queue/audit.h"
 #include "queue/connection.h"
 #include "queue/intake.h"
+#include "queue/tell.h"
 #include "queue/writer.h"
 
 #define ENTRY_COLUMNS                                                                              \
@@ -283,6 +284,19 @@ static int settle(const struct applying *a, const struct whitelist_change *chang
 	return code;
 }
 
+/* An entry that goes from one scope to another is news in both. */
+static void tell_change(const struct applying *a, const struct whitelist_change *change,
+			const struct entry *old)
+{
+	const struct whitelist_apply *apply = a->apply;
+
+	if (apply->count > TELL_LINES_MAX)
+		return;
+	tell_line(a->store, apply, change, a->revision, change->entry.scope);
+	if (old->scope != NULL && strcmp(change->entry.scope, old->scope) != 0)
+		tell_line(a->store, apply, change, a->revision, old->scope);
+}
+
 static int change_one(const struct applying *a, struct whitelist_change *change)
 {
 	bool is_new = change->operation == ENTRY_ADD;
@@ -297,7 +311,11 @@ static int change_one(const struct applying *a, struct whitelist_change *change)
 		code = audit_read(a->store, sql_json, old.id, &before, a->why);
 	if (code == ERR_OK)
 		code = change_row(a, change, &old);
-	return code == ERR_OK ? write_trail(a, change, before) : code;
+	if (code == ERR_OK)
+		code = write_trail(a, change, before);
+	if (code == ERR_OK)
+		tell_change(a, change, &old);
+	return code;
 }
 
 /* --- the change as a whole --------------------------------------------------------------- */
@@ -327,9 +345,12 @@ static int run_apply(struct store *store, struct store_job *job)
 	if (apply->count == 0)
 		return ERR_OK;
 	code = list_revision_write(&store->db, a.revision, &job->why);
-	if (code == ERR_OK)
-		apply->revision = a.revision;
-	return code;
+	if (code != ERR_OK)
+		return code;
+	apply->revision = a.revision;
+	if (apply->count > TELL_LINES_MAX)
+		tell_list(store, apply->now, apply->actor, apply->count, apply->revision);
+	return ERR_OK;
 }
 
 /* Published before anybody hears that it was done. */

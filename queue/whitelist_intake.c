@@ -2,6 +2,7 @@
  */
 #include "queue/audit.h"
 #include "queue/intake.h"
+#include "queue/tell.h"
 
 #define WRITE_LINES 500	 /* a step: some milliseconds, and mail waits no longer than that */
 #define MOVE_LINES  250	 /* the same; each is written in three tables */
@@ -461,7 +462,11 @@ static int run_commit(struct store *store, struct store_job *job)
 	if (code == ERR_OK)
 		code = run_range(store, sql_in_force,
 				 (const int64_t[]){intake->id, intake->revision, trail}, &job->why);
-	return code == ERR_OK ? list_revision_write(&store->db, intake->revision, &job->why) : code;
+	if (code == ERR_OK)
+		code = list_revision_write(&store->db, intake->revision, &job->why);
+	if (code == ERR_OK)
+		tell_list(store, intake->now, intake->actor, intake->count, intake->revision);
+	return code;
 }
 
 static void finish_commit(struct store *store, struct store_job *job)

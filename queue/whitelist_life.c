@@ -1,6 +1,7 @@
 /* queue/whitelist_life.c - what becomes of entries that nobody changes: hits, and expiry */
 #include "queue/audit.h"
 #include "queue/intake.h"
+#include "queue/tell.h"
 #include "queue/whitelist.h"
 #include "queue/writer.h"
 
@@ -51,7 +52,8 @@ static const char sql_trail_expired[] =
 	"INSERT INTO audit(at, actor, action, subject, before, after, entry)"
 	" SELECT ?1, 'relay', 'whitelist.expire', pattern, " AUDIT_ENTRY_JSON ", " AUDIT_ENTRY_JSON
 	", id FROM whitelist WHERE " IS_OVER;
-static const char sql_expire[] = "UPDATE whitelist SET expired_at = ?1 WHERE " IS_OVER;
+static const char sql_expire[] = "UPDATE whitelist SET expired_at = ?1 WHERE " IS_OVER
+				 " RETURNING id, pattern, scope, action";
 static const char sql_next_expiry[] =
 	"SELECT min(expires_at) FROM whitelist WHERE expires_at > 0 AND expired_at = 0";
 
@@ -66,6 +68,32 @@ static int run_at(struct store *store, const char *sql, int64_t now, struct err 
 	return query_run(&query, why);
 }
 
+static int expire_all(struct store *store, struct whitelist_expire *expire, struct err *why)
+{
+	struct query query;
+	bool row;
+	int code = query_begin(&query, &store->db, sql_expire, why);
+
+	if (code != ERR_OK)
+		return code;
+	query_give_int(&query, expire->now);
+	while ((code = query_row(&query, &row, why)) == ERR_OK && row) {
+		struct news news = {.kind = NEWS_WHITELIST,
+				    .at = expire->now,
+				    .action = "expire",
+				    .count = 1,
+				    .actor = "relay"};
+
+		news.entry = query_take_int(&query);
+		news.name = query_take_text(&query);
+		news.scope = query_take_text(&query);
+		news.state = query_take_int(&query) == ENTRY_DENY ? "deny" : "allow";
+		tell(store, &news);
+		expire->expired++;
+	}
+	return code;
+}
+
 static int run_expire(struct store *store, struct store_job *job)
 {
 	struct whitelist_expire *expire = (struct whitelist_expire *)job;
@@ -73,9 +101,9 @@ static int run_expire(struct store *store, struct store_job *job)
 	struct query query;
 	int code = run_at(store, sql_trail_expired, expire->now, &job->why);
 
+	expire->expired = 0;
 	if (code == ERR_OK)
-		code = run_at(store, sql_expire, expire->now, &job->why);
-	expire->expired = code == ERR_OK ? (size_t)sqlite3_changes64(store->db.handle) : 0;
+		code = expire_all(store, expire, &job->why);
 	if (code == ERR_OK)
 		code = query_begin(&query, &store->db, sql_next_expiry, &job->why);
 	if (code == ERR_OK)

@@ -10,6 +10,7 @@
 #include "queue/line.h"
 #include "queue/proof.h"
 #include "queue/room.h"
+#include "queue/tell.h"
 #include "queue/upkeep.h"
 
 #define IDLE_AFTER_MS	     100
@@ -88,6 +89,7 @@ static int begin(struct store *store, bool synced, struct err *why)
 	finished_forget(store);
 	store->due = false;
 	store->ask = false;
+	tell_forget(store);
 	store->changes_before = sqlite3_total_changes64(store->db.handle);
 	if (code == ERR_OK)
 		code = choose_sync(store, synced, why);
@@ -103,6 +105,7 @@ static void rollback(struct store *store)
 	finished_forget(store);
 	store->due = false;
 	store->ask = false;
+	tell_forget(store);
 	if (sqlite3_get_autocommit(store->db.handle) == 0 &&
 	    run_statement(store, sql_rollback, &ignored) != ERR_OK)
 		writer_fail(store, &ignored);
@@ -132,7 +135,10 @@ static int commit(struct store *store, struct err *why)
 	counters_commit(&store->counters, &oldest);
 	store->untold_ask |= store->ask;
 	/* What was written into a file that nobody finds again is not acknowledged (S257). */
-	return room_check_files(store, why);
+	code = room_check_files(store, why);
+	if (code == ERR_OK)
+		tell_committed(store);
+	return code;
 }
 
 static int transact(struct store *store, bool synced,

@@ -74,6 +74,7 @@ struct sweep;
 struct copying;
 struct lanes;
 struct seen_set;
+struct telling;
 
 #define STORE_PAGE_BYTES 4096
 #define ROOM_FILES	 2 /* the database and its log */
@@ -106,6 +107,7 @@ struct store {
 	/* The writer's own from here on. */
 	struct db db;
 	int64_t next_lease;
+	struct telling *telling;   /* queue/tell.h; its bus is for all */
 	struct lanes *lanes;	   /* queue/lane.h */
 	bool due;		   /* this transaction made something claimable */
 	bool ask;		   /* … or something to ask the hook about */

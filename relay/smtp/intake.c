@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "base/secret.h"
 #include "queue/message.h"
+#include "queue/news.h"
 #include "queue/space.h"
 #include "relay/filter/judge.h"
 #include "relay/mail/header.h"
@@ -201,6 +202,29 @@ static void decide(struct intake_mail *m, int64_t size)
 		published_release(&rules);
 }
 
+/* Nothing of it is stored: who looks on hears of it here or never. */
+static void tell_refused(const struct intake_mail *m, const char *recipient,
+			 const struct verdict *verdict)
+{
+	const struct smtp_client *client = m->client;
+	char sentence[2 * ADDRESS_TEXT_SIZE];
+
+	verdict_sentence(verdict, sentence, sizeof(sentence));
+	store_tell(m->intake->store,
+		   &(struct news){.kind = NEWS_VERDICT,
+				  .at = clock_wall_ms(),
+				  .scope = client->scope,
+				  .sender = m->message.sender,
+				  .recipient = recipient,
+				  .action = verdict_kind_name(verdict->kind),
+				  .reason = sentence,
+				  .entry = verdict->entry,
+				  .rule = verdict->rule,
+				  .listener = client->listener,
+				  .client = client->address,
+				  .user = client->user[0] != '\0' ? client->user : NULL});
+}
+
 /* False: not taken, *answer says why. */
 static bool judge(struct intake_mail *m, const struct smtp_recipient *recipient,
 		  const struct fate *fate, struct smtp_answer *answer)
@@ -226,6 +250,7 @@ static bool judge(struct intake_mail *m, const struct smtp_recipient *recipient,
 		address_format(&recipient->address, text);
 		smtp_answer_set(answer, 550, "5.7.1", "<%s>: recipient is not on the whitelist",
 				text);
+		tell_refused(m, text, &verdict);
 		return false;
 	}
 	envelope_add(&m->envelope, recipient, &verdict);
