@@ -6,6 +6,7 @@
 
 #include "admin/auth.h"
 #include "admin/call.h"
+#include "admin/feed.h"
 #include "admin/http.h"
 #include "admin/listen.h"
 #include "admin/readers.h"
@@ -25,6 +26,10 @@ struct admin {
 };
 
 #define CREW_THREADS 1
+
+/* Of requests that are answered at once. */
+#define CONNECTIONS	       256
+#define CONNECTIONS_PER_CLIENT 128
 
 static struct admin *admin_new(const struct admin_env *env, const struct admin_options *options)
 {
@@ -59,9 +64,16 @@ static int prepare_store(struct admin *admin, struct err *why)
 	return code;
 }
 
-static int serve(struct admin *admin, const char *address, struct err *why)
+static int serve(struct admin *admin, const struct admin_options *given, struct err *why)
 {
+	const size_t max[FEED_KINDS] = {
+		[FEED_STREAM] = given->max_streams, [FEED_POLL] = given->max_waits};
+	/* One client may have all streams, and still not all connections. */
+	unsigned int lasting = (unsigned int)(given->max_streams + given->max_waits);
+	const char *address = given->listen;
 	struct http_options options = {
+		.connections = CONNECTIONS + lasting,
+		.per_address = CONNECTIONS_PER_CLIENT + lasting,
 		.tcp_fd = -1,
 		.local_fd = -1,
 		.hosts = (const char *const *)admin->hosts,
@@ -79,6 +91,8 @@ static int serve(struct admin *admin, const char *address, struct err *why)
 		return err_prefix(why, code, "admin");
 	}
 	code = crew_new("admin-labour", CREW_THREADS, &admin->api.crew, why);
+	if (code == ERR_OK)
+		code = feed_start(admin->api.env.store, max, &admin->api.feed, why);
 	return code == ERR_OK ? http_start(&options, &admin->server, why) : code;
 }
 
@@ -91,7 +105,7 @@ int admin_start(const struct admin_env *env, const struct admin_options *options
 	/* Half a JSON document is no answer: what it is made of is there or ends the process. */
 	json_set_alloc_funcs(mem_alloc, mem_free);
 	if (code == ERR_OK)
-		code = serve(admin, options->listen, why);
+		code = serve(admin, options, why);
 	if (code != ERR_OK) {
 		admin_stop(&admin, 0);
 		return code;
@@ -107,10 +121,13 @@ void admin_stop(struct admin **admin, int64_t grace_ms)
 	if (a == NULL)
 		return;
 	atomic_store(&a->api.stopping, true);
+	if (a->api.feed != NULL)
+		feed_close(a->api.feed);
 	if (a->server != NULL) {
 		http_stop(&a->server, grace_ms);
 		(void)unlink(a->socket_path);
 	}
+	feed_free(&a->api.feed);
 	crew_free(&a->api.crew);
 	readers_close(&a->api.readers);
 	auth_failures_free(&a->api.failures);

@@ -20,6 +20,8 @@ struct admin_options {
 	const char *listen; /* "127.0.0.1:8025", "[::1]:8025"; "" = only data_dir/admin.sock */
 	const char *const *hosts; /* accepted names in Host, without a port (DNS rebinding) */
 	size_t host_count;
+	size_t max_streams; /* of events, at a time */
+	size_t max_waits;   /* requests that wait for something to happen */
 };
 
 /* What delivery tells of one route. A plain value. */

@@ -10,11 +10,7 @@
 
 #define REPLY_MAX ((size_t)64 * 1024 * 1024)
 
-/*
- * A `<` stands inside of strings only, and is written so that nothing in an answer can end a
- * script or begin a tag, wherever it is pasted (S322).
- */
-static int append_json(const char *bytes, size_t len, void *out)
+int call_append_json(const char *bytes, size_t len, void *out)
 {
 	struct span rest = span_make(bytes, len);
 	int code = ERR_OK;
@@ -36,7 +32,7 @@ static void reply_typed(struct call *call, int status, const char *type, json_t 
 	struct buf text;
 
 	buf_init(&text, REPLY_MAX);
-	if (json_dump_callback(json, append_json, &text, JSON_COMPACT) != 0 ||
+	if (json_dump_callback(json, call_append_json, &text, JSON_COMPACT) != 0 ||
 	    buf_append_char(&text, '\n') != ERR_OK) {
 		buf_clear(&text);
 		status = 500;
@@ -151,6 +147,12 @@ static void on_resumed(void *ctx, struct http_request *http)
 	call->at_labour = false;
 	call->then(call);
 	call_give_reader(call);
+}
+
+void call_suspend(struct call *call, void (*then)(struct call *call))
+{
+	call->then = then;
+	http_suspend(call->http, on_resumed);
 }
 
 void call_submit(struct call *call, void (*submit)(struct store *, struct store_job *),

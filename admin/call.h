@@ -23,6 +23,8 @@
 #define CALL_LIST_LIMIT 1000
 #define CALL_LIST_USUAL 100
 
+struct feed; /* admin/feed.h */
+
 /* What all requests share; read-only but for what has a lock of its own. */
 struct api {
 	struct admin_env env;
@@ -31,6 +33,7 @@ struct api {
 	struct token_uses *uses;
 	struct crew *crew;     /* one thread, for what takes long */
 	_Atomic bool stopping; /* what takes long ends early */
+	struct feed *feed;
 };
 
 struct route;
@@ -63,6 +66,12 @@ struct call {
 
 /* --- answering: exactly one of these, or call_submit --- */
 
+/*
+ * For json_dump_callback; `out` is a struct buf. A `<` stands inside of strings only, and is
+ * written so that nothing in an answer can end a script or begin a tag, wherever it is pasted
+ * (S322).
+ */
+int call_append_json(const char *bytes, size_t len, void *out);
 /* Takes `body`; NULL sends none. */
 void call_reply(struct call *call, int status, json_t *body);
 void call_problem(struct call *call, int status, const char *format, ...)
@@ -87,6 +96,11 @@ void call_submit(struct call *call, void (*submit)(struct store *, struct store_
  */
 void call_labour(struct call *call, void (*labour)(struct call *call),
 		 void (*then)(struct call *call));
+/*
+ * Suspend, and answer in `then`: the caller sees to it that http_resume is
+ * called, by somebody else's thread.
+ */
+void call_suspend(struct call *call, void (*then)(struct call *call));
 /* A reading connection for this stretch of the handler; given back when it returns. */
 struct store_reader *call_reader(struct call *call);
 void call_give_reader(struct call *call);

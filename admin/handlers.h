@@ -48,6 +48,9 @@ void handle_rules(struct call *call);
 /* admin/check.c */
 void handle_check(struct call *call);
 
+/* admin/events.c */
+void handle_events(struct call *call);
+
 /* admin/messages.c */
 void handle_message_list(struct call *call);
 void handle_recipient_list(struct call *call);

@@ -6,7 +6,10 @@
 #include <assert.h>
 #include <errno.h>
 #include <microhttpd.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "admin/connection.h"
@@ -18,6 +21,7 @@
 #define MEMORY_PER_CONNECTION ((size_t)32 * 1024) /* holds the whole header: more is 431 */
 #define IDLE_SECONDS	      30U
 #define SOURCE_BLOCK_BYTES    ((size_t)64 * 1024)
+#define LIVE_BLOCK_BYTES      ((size_t)1024) /* not used where the size is unknown */
 #define REPLY_HEADERS_MAX     8
 #define DOORS_MAX	      2 /* TCP and the unix socket */
 
@@ -397,11 +401,26 @@ void http_reply(struct http_request *request, int status, const char *type, stru
 	add_headers(request, type);
 }
 
+/* What the library has of a source. The request may be gone when it is released. */
+struct stream {
+	struct http_source source;
+	struct http_request *request;
+	int64_t stall_ms; /* 0: it does not wait */
+};
+
 static ssize_t read_source(void *ctx, uint64_t position, char *bytes_out, size_t max)
 {
-	const struct http_source *source = ctx;
-	size_t len = source->read(source->source, bytes_out, max);
+	const struct stream *stream = ctx;
+	struct connection *connection = stream->request->connection;
+	size_t len;
 
+	if (stream->stall_ms > 0) {
+		connection_set_aside(connection, false);
+		connection_set_deadline(connection, clock_mono_ms() + stream->stall_ms);
+	}
+	len = stream->source.read(stream->source.source, bytes_out, max);
+	if (len == HTTP_SOURCE_LATER)
+		return 0;
 	if (len == HTTP_SOURCE_END)
 		return MHD_CONTENT_READER_END_OF_STREAM;
 	return len > 0 ? (ssize_t)len : MHD_CONTENT_READER_END_WITH_ERROR;
@@ -409,25 +428,58 @@ static ssize_t read_source(void *ctx, uint64_t position, char *bytes_out, size_t
 
 static void release_source(void *ctx)
 {
-	struct http_source *source = ctx;
+	struct stream *stream = ctx;
 
-	source->release(source->source);
-	mem_free(source);
+	stream->source.release(stream->source.source);
+	mem_free(stream);
+}
+
+/* A peer that is gone without a word is noticed by what it does not acknowledge. */
+static void watch_peer(const struct http_request *request, int64_t stall_ms)
+{
+	unsigned int ms = (unsigned int)stall_ms;
+	int fd = MHD_get_connection_info(request->mhd, MHD_CONNECTION_INFO_CONNECTION_FD)
+			 ->connect_fd;
+
+	if (!http_peer(request)->local)
+		(void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms));
+}
+
+static void reply_from(struct http_request *request, int status, const char *type, uint64_t size,
+		       size_t block_bytes, const struct stream *stream)
+{
+	struct stream *copy = mem_alloc(sizeof(*copy));
+
+	assert(request->response == NULL);
+	*copy = *stream;
+	request->status = status;
+	request->response = MHD_create_response_from_callback(
+		size == HTTP_SIZE_UNKNOWN ? MHD_SIZE_UNKNOWN : size, block_bytes, read_source, copy,
+		release_source);
+	assert(request->response != NULL);
+	add_headers(request, type);
 }
 
 void http_reply_stream(struct http_request *request, int status, const char *type, uint64_t size,
 		       const struct http_source *source)
 {
-	struct http_source *copy = mem_alloc(sizeof(*copy));
+	reply_from(request, status, type, size, SOURCE_BLOCK_BYTES,
+		   &(struct stream){.source = *source, .request = request});
+}
 
-	assert(request->response == NULL);
-	*copy = *source;
-	request->status = status;
-	request->response = MHD_create_response_from_callback(
-		size == HTTP_SIZE_UNKNOWN ? MHD_SIZE_UNKNOWN : size, SOURCE_BLOCK_BYTES,
-		read_source, copy, release_source);
-	assert(request->response != NULL);
-	add_headers(request, type);
+void http_reply_live(struct http_request *request, const char *type, int64_t stall_ms,
+		     const struct http_source *source)
+{
+	watch_peer(request, stall_ms);
+	reply_from(request, 200, type, HTTP_SIZE_UNKNOWN, LIVE_BLOCK_BYTES,
+		   &(struct stream){.source = *source, .request = request, .stall_ms = stall_ms});
+}
+
+void http_stream_suspend(struct http_request *request)
+{
+	connection_set_aside(request->connection, true);
+	connection_set_deadline(request->connection, INT64_MAX);
+	MHD_suspend_connection(request->mhd);
 }
 
 int http_status(const struct http_request *request)

@@ -104,13 +104,30 @@ struct http_source {
 	 * connection is cut. HTTP_SOURCE_END: all was given, where the size was unknown.
 	 */
 	size_t (*read)(void *source, char *bytes_out, size_t max);
+	/* After `end` of its request. */
 	void (*release)(void *source);
 	void *source;
 };
-#define HTTP_SOURCE_END	  SIZE_MAX
+#define HTTP_SOURCE_END SIZE_MAX
+/*
+ * Nothing at this moment: `read` has called http_stream_suspend before it
+ * returns this. Only with http_reply_live.
+ */
+#define HTTP_SOURCE_LATER (SIZE_MAX - 1)
 #define HTTP_SIZE_UNKNOWN UINT64_MAX /* sent in chunks */
 void http_reply_stream(struct http_request *request, int status, const char *type, uint64_t size,
 		       const struct http_source *source);
+/*
+ * A reply that lasts as long as it has something to say. It is cut when the peer
+ * takes nothing of that for `stall_ms`.
+ */
+void http_reply_live(struct http_request *request, const char *type, int64_t stall_ms,
+		     const struct http_source *source);
+/*
+ * Inside its `read`: it is called again after http_resume, for which the same holds
+ * as after http_suspend. A peer that goes meanwhile is not noticed.
+ */
+void http_stream_suspend(struct http_request *request);
 /* 0 before a reply. */
 int http_status(const struct http_request *request);
 

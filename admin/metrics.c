@@ -4,6 +4,7 @@
 #include <inttypes.h>
 
 #include "admin/delivery.h"
+#include "admin/feed.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "queue/act.h"
@@ -272,6 +273,29 @@ static void add_hook(struct buf *out, const struct api *api)
 		 (int64_t)hook.undecided);
 }
 
+static void add_feed(struct buf *out, struct feed *feed)
+{
+	static const char refused[] = "stagepost_events_refused_total";
+	struct feed_numbers numbers;
+
+	feed_numbers(feed, &numbers);
+	number(out, "stagepost_events_total", "counter", "Events that were told.",
+	       (int64_t)numbers.events);
+	number(out, "stagepost_event_streams", "gauge", "Streams of events that are open.",
+	       (int64_t)numbers.waiting[FEED_STREAM]);
+	number(out, "stagepost_event_waits", "gauge", "Requests that wait for something to happen.",
+	       (int64_t)numbers.waiting[FEED_POLL]);
+	head(out, refused, "counter", "Those that were one too many.");
+	labelled(out, refused, "kind", "stream", (int64_t)numbers.refused[FEED_STREAM]);
+	labelled(out, refused, "kind", "wait", (int64_t)numbers.refused[FEED_POLL]);
+	number(out, "stagepost_events_lost_total", "counter",
+	       "Events that a stream was too slow for; it was told how many.",
+	       (int64_t)numbers.lost);
+	number(out, "stagepost_event_streams_stalled_total", "counter",
+	       "Streams that were cut because nothing was taken from them.",
+	       (int64_t)numbers.stalled);
+}
+
 void handle_metrics(struct call *call)
 {
 	const struct whitelist_snapshot *snapshot = whitelist_acquire(call->api->env.whitelist);
@@ -288,6 +312,7 @@ void handle_metrics(struct call *call)
 	add_breaker(&text, call->api);
 	add_rewritten(&text, call->api);
 	add_log(&text);
+	add_feed(&text, call->api->feed);
 	add_hook(&text, call->api);
 	add_routes(&text, call->api);
 	http_reply(call->http, 200, TYPE, &text);

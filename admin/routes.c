@@ -56,6 +56,7 @@ static const struct route routes[] = {
 	{"PATCH", API "/rules/{id}", ROLE_OPERATOR, true, 64 * KIB, true, "", handle_rules},
 	{"DELETE", API "/rules/{id}", ROLE_OPERATOR, true, 0, false, "", handle_rules},
 	{"POST", API "/check", ROLE_READER, false, 512 * KIB, true, "", handle_check},
+	{"GET", API "/events", ROLE_READER, false, 0, false, "types scope follow", handle_events},
 	{"GET", API "/messages", ROLE_READER, false, 0, false,
 	 "state to from subject since until include limit after", handle_message_list},
 	{"GET", API "/messages/{id}", ROLE_READER, false, 0, false, "", handle_message_get},
@@ -226,25 +227,28 @@ static void refuse_stranger(struct call *call, const struct err *why)
 	call_problem(call, 401, "%s", why->text);
 }
 
+int routes_caller(struct call *call, struct caller *caller_out, struct err *why)
+{
+	const struct http_peer *peer = http_peer(call->http);
+	const char *header;
+	size_t count;
+
+	if (peer->local)
+		return auth_peer(peer, caller_out, why);
+	header = http_header(call->http, "Authorization", &count);
+	return auth_bearer(call_reader(call), count == 1 ? header : NULL, clock_steady_wall_ms(),
+			   caller_out, why);
+}
+
 /* True: call->caller says who it is. */
 static bool know_caller(struct call *call)
 {
-	const struct http_peer *peer = http_peer(call->http);
 	struct err why = {""};
-	const char *header;
-	size_t count;
-	int code;
+	int code = routes_caller(call, &call->caller, &why);
 
-	if (peer->local) {
-		code = auth_peer(peer, &call->caller, &why);
-		if (code != ERR_OK)
-			call_problem(call, 403, "%s", why.text);
-		return code == ERR_OK;
-	}
-	header = http_header(call->http, "Authorization", &count);
-	code = auth_bearer(call_reader(call), count == 1 ? header : NULL, clock_steady_wall_ms(),
-			   &call->caller, &why);
-	if (code == ERR_DENIED)
+	if (code == ERR_DENIED && http_peer(call->http)->local)
+		call_problem(call, 403, "%s", why.text);
+	else if (code == ERR_DENIED)
 		refuse_stranger(call, &why);
 	else if (code != ERR_OK)
 		call_error(call, code, &why);

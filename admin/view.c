@@ -59,13 +59,12 @@ json_t *view_time(int64_t wall_ms)
 	return json_string(text);
 }
 
-/* Row numbers start at 1: 0 means none. */
-static json_t *view_id(int64_t id)
+json_t *view_id(int64_t id)
 {
 	return id != 0 ? json_integer(id) : json_null();
 }
 
-static json_t *view_ulid(const struct ulid *id)
+json_t *view_ulid(const struct ulid *id)
 {
 	char text[ULID_TEXT_SIZE];
 
@@ -224,7 +223,7 @@ json_t *view_rule(const struct rule_view *view)
 
 /* --- messages and recipients ----------------------------------------------------------------- */
 
-static json_t *view_reply(int code, const char *enhanced, const char *text)
+json_t *view_reply(int code, const char *enhanced, const char *text)
 {
 	json_t *json;
 

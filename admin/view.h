@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "base/span.h"
+#include "queue/news.h"
 #include "queue/reader.h"
 #include "queue/token.h"
 #include "queue/whitelist.h"
@@ -21,6 +22,11 @@ json_t *view_text(const char *text);
 json_t *view_span(struct span text);
 /* RFC 3339 with milliseconds; 0 (none, never) becomes null. */
 json_t *view_time(int64_t wall_ms);
+/* Row numbers start at 1: 0 (none) becomes null. */
+json_t *view_id(int64_t id);
+json_t *view_ulid(const struct ulid *id);
+/* What a server said; null with the code 0. */
+json_t *view_reply(int code, const char *enhanced, const char *text);
 
 json_t *view_entry(const struct entry *entry);
 /* A judgement made now: verdict, reason, entry, nearest. */
@@ -40,5 +46,7 @@ json_t *view_audit(const struct audit_row *row);
 json_t *view_past(const struct whitelist_past *past);
 /* {"delivered": 3, …}: every state that has some. */
 json_t *view_states(const int64_t by_state[STATE_COUNT]);
+/* One event, without its id and type. */
+json_t *view_news(const struct news *news);
 
 #endif

@@ -67,7 +67,7 @@ void descriptors_count(struct descriptors *descriptors)
  */
 static size_t kept(const struct descriptors *descriptors, const struct config *config)
 {
-	size_t wanted = FOR_API + SPARE;
+	size_t wanted = FOR_API + config->admin.max_streams + config->admin.max_waits + SPARE;
 	size_t left = descriptors->limit > descriptors->at_start
 			      ? descriptors->limit - descriptors->at_start
 			      : 0;

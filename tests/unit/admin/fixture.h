@@ -10,6 +10,9 @@
 #include "relay/filter/whitelist.h"
 #include "tests/unit/admin/client.h"
 
+#define FIXTURE_STREAMS 3
+#define FIXTURE_WAITS	2
+
 struct fixture {
 	char dir[64];
 	char socket[96];

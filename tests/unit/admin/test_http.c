@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -93,6 +94,55 @@ static void stream(struct http_request *request, uint64_t size, size_t given)
 			  &(struct http_source){endless_read, endless_release, left});
 }
 
+/* --- replies that last --- */
+
+struct live {
+	struct http_request *request;
+	int words;    /* that were said */
+	bool endless; /* says one after the other */
+};
+
+static size_t live_read(void *source, char *bytes_out, size_t max)
+{
+	struct live *live = source;
+	pthread_t thread;
+
+	if (live->endless) {
+		memset(bytes_out, 'x', max);
+		return max;
+	}
+	live->words++;
+	if (live->words == 7)
+		return HTTP_SOURCE_END;
+	if (live->words % 2 == 0) {
+		http_stream_suspend(live->request);
+		if (live->words == 2) {
+			http_resume(live->request); /* before it has returned */
+		} else {
+			pthread_create(&thread, NULL, resume_later, live->request);
+			pthread_detach(thread);
+		}
+		return HTTP_SOURCE_LATER;
+	}
+	memcpy(bytes_out, "word ", 5);
+	return 5;
+}
+
+static void live_release(void *source)
+{
+	free(source);
+}
+
+static void live(struct http_request *request, bool endless)
+{
+	struct live *live = calloc(1, sizeof(*live));
+
+	live->request = request;
+	live->endless = endless;
+	http_reply_live(request, "text/plain", 500,
+			&(struct http_source){live_read, live_release, live});
+}
+
 static void echo_handle(void *ctx, struct http_request *request)
 {
 	char text[400];
@@ -105,6 +155,10 @@ static void echo_handle(void *ctx, struct http_request *request)
 		http_resume(request); /* before the suspending call has returned */
 	} else if (span_is(http_path(request), "/stream")) {
 		stream(request, 3000000, 3000000);
+	} else if (span_is(http_path(request), "/live")) {
+		live(request, false);
+	} else if (span_is(http_path(request), "/endless")) {
+		live(request, true);
 	} else if (span_is(http_path(request), "/short")) {
 		stream(request, 3000000, 1000000);
 	} else {
@@ -355,6 +409,69 @@ START_TEST(keep_alive_suspend_and_stream)
 }
 END_TEST
 
+/* All that comes until the peer closes. */
+static void read_all(int fd, char *text_out, size_t size)
+{
+	size_t len = 0;
+	ssize_t got;
+
+	while (len + 1 < size && (got = recv(fd, text_out + len, size - len - 1, 0)) > 0)
+		len += (size_t)got;
+	text_out[len] = '\0';
+}
+
+START_TEST(a_reply_that_pauses)
+{
+	static const char request[] = "GET /live HTTP/1.1\r\n" HOST "Connection: close\r\n\r\n";
+	struct running running;
+	char text[2000];
+	char *body;
+	int fd;
+
+	start(&running, 0);
+	for (int i = 0; i < 10; i++) {
+		fd = client_open(i % 2 == 0 ? running.address : running.path);
+		ck_assert(client_send(fd, request, strlen(request)));
+		read_all(fd, text, sizeof(text));
+		close(fd);
+		body = strstr(text, "\r\n\r\n");
+		ck_assert_ptr_nonnull(body);
+		ck_assert_str_eq(body + 4, "5\r\nword \r\n5\r\nword \r\n5\r\nword \r\n0\r\n\r\n");
+	}
+	stop(&running);
+}
+END_TEST
+
+/* CASES S303, for what we send: who takes nothing is cut, and who takes a little is not. */
+START_TEST(a_peer_that_takes_nothing)
+{
+	static const char request[] = "GET /endless HTTP/1.1\r\n" HOST "\r\n";
+	struct running running;
+	char text[65536];
+	int64_t began;
+	int idle;
+	int busy;
+
+	start(&running, 600);
+	idle = client_open(running.address);
+	busy = client_open(running.address);
+	ck_assert(client_send(idle, request, strlen(request)));
+	ck_assert(client_send(busy, request, strlen(request)));
+	began = clock_mono_ms();
+	while (atomic_load(&ended) == 0) {
+		ck_assert_int_lt(clock_mono_ms() - began, 10000);
+		ck_assert_int_gt(recv(busy, text, sizeof(text), 0), 0);
+	}
+	ck_assert_int_ge(clock_mono_ms() - began, 400);
+	for (began = clock_mono_ms(); clock_mono_ms() - began < 1000;)
+		ck_assert_int_gt(recv(busy, text, sizeof(text), 0), 0);
+	ck_assert_int_eq(atomic_load(&ended), 1);
+	close(idle);
+	close(busy);
+	stop(&running);
+}
+END_TEST
+
 /* CASES S301: a chunked body names no length; it is counted, not kept. */
 START_TEST(chunked_body_over_the_limit)
 {
@@ -490,5 +607,6 @@ START_TEST(stopped_at_any_moment)
 END_TEST
 
 UNIT_MAIN("admin/http", requests_that_can_be_read_one_way_only, paths_are_not_decoded,
-	  keep_alive_suspend_and_stream, chunked_body_over_the_limit, dripping_is_cut,
-	  header_over_the_limit, stop_waits_for_what_is_under_way, stopped_at_any_moment)
+	  keep_alive_suspend_and_stream, chunked_body_over_the_limit, a_reply_that_pauses,
+	  a_peer_that_takes_nothing, dripping_is_cut, header_over_the_limit,
+	  stop_waits_for_what_is_under_way, stopped_at_any_moment)
