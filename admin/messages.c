@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 
+#include "admin/poll.h"
 #include "admin/value.h"
 #include "admin/view.h"
 #include "base/clock.h"
@@ -70,16 +71,16 @@ static bool may_see(const struct call *call, const struct message_view *view)
  * does not filter by scope, so for a caller limited to one a bounded number of
  * pages is looked through: such a page may hold fewer than asked for, and go on.
  */
-static int fill_page(struct call *call, struct message_query *query, size_t wanted, json_t *items,
-		     bool *more_out, struct err *why)
+static int fill_page(struct call *call, struct message_query *query, struct arena *arena,
+		     json_t *items, bool *more_out, struct err *why)
 {
+	size_t wanted = query->limit;
 	struct message_view *views;
 	size_t count;
 
 	query->limit = wanted + 1;
 	for (int round = 0; round < SCOPED_ROUNDS; round++) {
-		int code = queue_message_list(call_reader(call), query, call->arena, &views, &count,
-					      why);
+		int code = queue_message_list(call_reader(call), query, arena, &views, &count, why);
 
 		if (code != ERR_OK)
 			return code;
@@ -107,20 +108,78 @@ static void reply_page(struct call *call, json_t *items, const char *next)
 			     delivery_view(call->api)));
 }
 
-void handle_message_list(struct call *call)
-{
-	struct message_query query = {0};
-	char next[CURSOR_TEXT_SIZE];
-	bool more = false;
-	json_t *items;
-	struct err why;
-	int code;
+/* One request for a list. */
+struct listing {
+	struct poll poll; /* first */
+	bool waits;
+	union {
+		struct message_query messages;
+		struct recipient_query recipients;
+	};
+};
 
-	read_message_query(call, &query);
+/*
+ * What could make a list hold something that it does not hold now. Whether it
+ * does, the database is asked; the less often for nothing the better.
+ */
+static struct feed_filter wake_for(const struct call *call, const struct message_query *query,
+				   bool by_recipient)
+{
+	struct feed_filter filter = {.kinds = 1U << NEWS_ACCEPTED, .recipient = query->to};
+
+	if (call->caller.scope[0] != '\0')
+		filter.scope = call->caller.scope;
+	if (by_recipient || query->to != NULL || query->state != 0)
+		filter.kinds = 1U << NEWS_VERDICT | 1U << NEWS_ATTEMPT | 1U << NEWS_STATE;
+	return filter;
+}
+
+/* False: refused. The first look is the caller's to take. */
+static bool begin_listing(struct call *call, struct listing *listing,
+			  const struct message_query *query, bool by_recipient,
+			  void (*look)(struct call *call))
+{
+	int64_t wait_ms = poll_param(call);
+	struct feed_filter filter = wake_for(call, query, by_recipient);
+
+	if (wait_ms > 0 && call_param(call, "after") != NULL)
+		call_mistake(call, "wait", "what is older than a page does not come later");
+	if (wait_ms > 0 && query->state == STATE_DELIVERING)
+		call_mistake(call, "wait",
+			     "who is being delivered to is not told: wait for what "
+			     "becomes of it");
 	if (call_refused(call))
+		return false;
+	call->work = listing;
+	listing->waits = wait_ms > 0;
+	if (listing->waits)
+		poll_init(&listing->poll, call, wait_ms, &filter, look);
+	return true;
+}
+
+/* True: there is nothing yet, and it will be looked at again. Takes `items` then. */
+static bool is_put_off(struct listing *listing, json_t *items)
+{
+	if (!listing->waits || json_array_size(items) > 0 || !poll_again(&listing->poll))
+		return false;
+	json_decref(items);
+	return true;
+}
+
+static void list_messages(struct call *call)
+{
+	struct listing *listing = call->work;
+	struct message_query query = listing->messages;
+	struct arena *arena = arena_new(); /* there may be many looks */
+	char next[CURSOR_TEXT_SIZE];
+	json_t *items = json_array();
+	bool more = false;
+	struct err why;
+	int code = fill_page(call, &query, arena, items, &more, &why);
+
+	arena_free(&arena);
+	if (code == ERR_OK && is_put_off(listing, items))
 		return;
-	items = json_array();
-	code = fill_page(call, &query, query.limit, items, &more, &why);
 	if (code != ERR_OK) {
 		json_decref(items);
 		call_error(call, code, &why);
@@ -128,6 +187,15 @@ void handle_message_list(struct call *call)
 	}
 	cursor_format_ulid(CURSOR_MESSAGES, &query.before, next);
 	reply_page(call, items, more ? next : NULL);
+}
+
+void handle_message_list(struct call *call)
+{
+	struct listing *listing = arena_zalloc(call->arena, sizeof(*listing));
+
+	read_message_query(call, &listing->messages);
+	if (begin_listing(call, listing, &listing->messages, false, list_messages))
+		list_messages(call);
 }
 
 bool message_find(struct call *call, struct message_view *view_out)
@@ -164,31 +232,43 @@ bool message_find_content(struct call *call, struct message_view *view_out)
 /* --- recipients
  * -------------------------------------------------------------------------------------- */
 
-void handle_recipient_list(struct call *call)
+static void list_recipients(struct call *call)
 {
-	struct recipient_query query = {.before_id = call_param_cursor(call, CURSOR_RECIPIENTS)};
-	size_t limit = call_param_limit(call);
+	struct listing *listing = call->work;
+	const struct recipient_query *query = &listing->recipients;
+	size_t limit = query->limit - 1;
 	char next[CURSOR_TEXT_SIZE] = "";
+	struct arena *arena = arena_new();
+	json_t *items = json_array();
 	struct recipient_row *rows;
-	json_t *items;
-	size_t count;
+	size_t count = 0;
 	struct err why;
-	int code;
+	int code = queue_recipient_list(call_reader(call), query, arena, &rows, &count, &why);
 
-	read_filters(call, "address", &query.message);
-	query.reason = param_text(call, "reason");
-	if (call_refused(call))
+	for (size_t i = 0; code == ERR_OK && i < count && i < limit; i++)
+		(void)json_array_append_new(items, view_recipient_row(&rows[i]));
+	if (code == ERR_OK && count > limit)
+		cursor_format_id(CURSOR_RECIPIENTS, rows[limit - 1].recipient.id, next);
+	arena_free(&arena);
+	if (code == ERR_OK && is_put_off(listing, items))
 		return;
-	query.limit = limit + 1;
-	code = queue_recipient_list(call_reader(call), &query, call->arena, &rows, &count, &why);
 	if (code != ERR_OK) {
+		json_decref(items);
 		call_error(call, code, &why);
 		return;
 	}
-	items = json_array();
-	for (size_t i = 0; i < count && i < limit; i++)
-		(void)json_array_append_new(items, view_recipient_row(&rows[i]));
-	if (count > limit)
-		cursor_format_id(CURSOR_RECIPIENTS, rows[limit - 1].recipient.id, next);
 	reply_page(call, items, count > limit ? next : NULL);
+}
+
+void handle_recipient_list(struct call *call)
+{
+	struct listing *listing = arena_zalloc(call->arena, sizeof(*listing));
+	struct recipient_query *query = &listing->recipients;
+
+	query->before_id = call_param_cursor(call, CURSOR_RECIPIENTS);
+	read_filters(call, "address", &query->message);
+	query->reason = param_text(call, "reason");
+	query->limit = call_param_limit(call) + 1;
+	if (begin_listing(call, listing, &query->message, true, list_recipients))
+		list_recipients(call);
 }
