@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 
 #define ANSWER_MAX	((size_t)64 * 1024 * 1024)
@@ -16,7 +17,8 @@
 #define PATH_MAX_	((size_t)16 * 1024)
 #define CONNECT_SECONDS 10L
 #define TOTAL_SECONDS	120L
-#define STALL_SECONDS	60L /* a download that brings nothing for so long is over */
+#define STALL_SECONDS	60L   /* a download that brings nothing for so long is over */
+#define SILENCE_MS	40000 /* the same of a stream, which has a comment every 15 s */
 
 struct client {
 	CURL *curl;
@@ -31,6 +33,8 @@ struct sink {
 	CURL *curl;
 	struct buf text;
 	FILE *out; /* NULL: into text */
+	const struct client_request *request;
+	int64_t heard_at;
 	char etag[sizeof(((struct client_reply *)NULL)->etag)];
 	bool failed;
 };
@@ -42,11 +46,27 @@ static size_t on_bytes(char *bytes, size_t size, size_t count, void *ctx)
 	long status = 0;
 
 	curl_easy_getinfo(sink->curl, CURLINFO_RESPONSE_CODE, &status);
-	if (sink->out != NULL && status == 200)
+	sink->heard_at = clock_mono_ms();
+	if (sink->request->take != NULL && status == 200)
+		sink->failed = !sink->request->take(sink->request->ctx, span_make(bytes, len));
+	else if (sink->out != NULL && status == 200)
 		sink->failed = fwrite(bytes, 1, len, sink->out) != len;
 	else
 		sink->failed = buf_append(&sink->text, bytes, len) != ERR_OK;
 	return sink->failed ? 0 : len;
+}
+
+/* Asked about once a second. Not 0: a stream is silent for too long. */
+static int on_progress(void *ctx, curl_off_t down_all, curl_off_t down, curl_off_t up_all,
+		       curl_off_t up)
+{
+	const struct sink *sink = ctx;
+
+	(void)down_all;
+	(void)down;
+	(void)up_all;
+	(void)up;
+	return sink->request->take != NULL && clock_mono_ms() - sink->heard_at > SILENCE_MS;
 }
 
 static size_t on_header(char *bytes, size_t size, size_t count, void *ctx)
@@ -116,6 +136,8 @@ static void set_fixed_options(struct client *client)
 	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_bytes);
 	curl_easy_setopt(curl, CURLOPT_USERAGENT, "stagepost/" PACKAGE_VERSION);
 	curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
+	curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
+	curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
 }
 
 static int set_target(struct client *client, const struct tool *tool, struct err *why)
@@ -219,7 +241,12 @@ static struct curl_slist *make_headers(const struct client *client,
 	headers = curl_slist_append(headers, line);
 	if (client->token_header[0] != '\0')
 		headers = curl_slist_append(headers, client->token_header);
-	snprintf(line, sizeof(line), "If-Match: %s", request->if_match);
+	snprintf(line, sizeof(line), "Last-Event-ID: %s",
+		 request->last_event_id != NULL ? request->last_event_id : "");
+	if (request->last_event_id != NULL)
+		headers = curl_slist_append(headers, line);
+	snprintf(line, sizeof(line), "If-Match: %s",
+		 request->if_match != NULL ? request->if_match : "");
 	return request->if_match != NULL ? curl_slist_append(headers, line) : headers;
 }
 
@@ -240,9 +267,11 @@ static void set_request(struct client *client, const struct client_request *requ
 		curl_easy_setopt(curl, CURLOPT_POSTFIELDS, request->body.data);
 	}
 	curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, request->method);
-	curl_easy_setopt(curl, CURLOPT_TIMEOUT, sink->out != NULL ? 0L : TOTAL_SECONDS);
+	curl_easy_setopt(curl, CURLOPT_XFERINFODATA, sink);
+	curl_easy_setopt(curl, CURLOPT_TIMEOUT,
+			 sink->out != NULL || request->take != NULL ? 0L : TOTAL_SECONDS);
 	curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
-	curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, STALL_SECONDS);
+	curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, request->take != NULL ? 0L : STALL_SECONDS);
 }
 
 static int perform(struct tool *tool, const struct client_request *request, struct sink *sink,
@@ -264,7 +293,7 @@ static int perform(struct tool *tool, const struct client_request *request, stru
 int client_send(struct tool *tool, const struct client_request *request,
 		struct client_reply *reply_out, struct err *why)
 {
-	struct sink sink = {.out = request->out};
+	struct sink sink = {.out = request->out, .request = request, .heard_at = clock_mono_ms()};
 	int code = ERR_OK;
 
 	if (strlen(request->path) >= PATH_MAX_)

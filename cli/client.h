@@ -23,6 +23,13 @@ struct client_request {
 	struct span body;
 	const char *if_match;
 	FILE *out; /* where an answer of status 200 goes, byte for byte as it comes */
+	/*
+	 * Or who takes it, piece by piece: false ends it. Such an answer may go on
+	 * for ever, as long as it says something now and then.
+	 */
+	bool (*take)(void *ctx, struct span bytes);
+	void *ctx;
+	const char *last_event_id; /* the header */
 };
 
 /*

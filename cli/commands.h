@@ -61,6 +61,9 @@ extern const struct command command_token_list;
 extern const struct command command_token_create;
 extern const struct command command_token_revoke;
 
+/* cli/events.c */
+extern const struct command command_events;
+
 /* cli/check.c */
 extern const struct command command_check;
 

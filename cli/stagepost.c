@@ -47,6 +47,7 @@ static const struct command *const commands[] = {
 	&command_token_revoke,
 	&command_check,
 	&command_backup,
+	&command_events,
 	&command_dbcheck,
 	&command_sendmail,
 	&command_sink,

@@ -288,7 +288,7 @@ bool tool_has_colours(void)
 }
 
 /* What goes into a file or a pipe is not cut: somebody looks for something in it. */
-static size_t terminal_width(void)
+size_t tool_width(void)
 {
 	struct winsize size;
 
@@ -304,7 +304,7 @@ void tool_print_table(const struct table *table)
 	struct buf out;
 
 	buf_init(&out, OUTPUT_MAX);
-	table_print(table, terminal_width(), tool_has_colours(), &out);
+	table_print(table, tool_width(), tool_has_colours(), &out);
 	fwrite(out.data, 1, out.len, stdout);
 	buf_release(&out);
 }

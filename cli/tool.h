@@ -103,6 +103,8 @@ void tool_print_clean(const char *text);
 /* The `queue` part of the status. */
 void tool_print_queue(const json_t *queue);
 bool tool_has_colours(void);
+/* Columns of the terminal; 0: it is none, and nothing is cut. */
+size_t tool_width(void);
 /* The colour of a state's or verdict's name, for tables. */
 const char *tool_state_colour(const char *name);
 
