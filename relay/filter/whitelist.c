@@ -374,10 +374,8 @@ static size_t size_with(const struct whitelist_snapshot *snapshot, const struct 
 /* Is it cheap to make one layer of the two? */
 static bool should_fold(const struct layer *below, const struct layer *top)
 {
-	size_t lines = layer_lines(below) + layer_lines(top);
-
-	return (layer_lines(below) < TINY_LINES && lines <= SMALL_LINES) ||
-	       (layer_lines(top) >= TINY_LINES && lines <= SMALL_LINES);
+	return (layer_lines(below) < TINY_LINES || layer_lines(top) >= TINY_LINES) &&
+	       layer_lines(below) + layer_lines(top) <= SMALL_LINES;
 }
 
 /* Fold the layers of `current` from the top into `top`; returns how many of them are left. */

@@ -28,13 +28,16 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "tests/property"))
 
 JUDGING = ["test_verdict", "test_policy", "test_judge", "test_ruling", "test_reserved",
-           "test_extent", "oracle.py", "test_layer", "test_whitelist", "test_oracle"]
+           "test_extent", "test_layer", "test_meanwhile", "oracle.py", "test_whitelist",
+           "test_oracle"]
 LISTING = ["test_listing", "test_listing_mailpit", "test_listing_maildev", "test_listing_write"]
 COPY = ["test_defang", "test_mailto", "test_outbound", "test_header_policy"]
 # The tests that look at a file, the quick ones first; oracle.py asks the reference.
 FILES = {
     "relay/filter/verdict.c": JUDGING, "relay/filter/layer.c": JUDGING,
-    "relay/filter/layer_build.c": JUDGING, "relay/filter/whitelist.c": JUDGING,
+    "relay/filter/layer_build.c": JUDGING,
+    "relay/filter/whitelist.c": ["test_meanwhile", "test_extent", "test_verdict",
+                                 "test_whitelist"],
     "relay/filter/pattern.c": ["test_pattern", "test_verdict", "test_lint", "test_rule",
                                "oracle.py", "test_listing"],
     "relay/filter/judge.c": ["test_judge", "test_ruling", "test_rule"],
@@ -56,7 +59,9 @@ FILES = {
     "relay/mail/address_list.c": ["test_address_list", "test_defang"],
 }
 FOLDERS = ["tests/unit/filter", "tests/unit/mail"]
-HELPERS = ["tests/unit/mail/corpora.c"]
+HELPERS = ["tests/unit/mail/corpora.c", "tests/unit/filter/by_hand.c"]
+# What the helpers stand in the place of.
+WRAPS = re.findall(r"-Wl,--wrap=\w+", (TOP / "tests/unit/filter/Makefile.inc").read_text())
 JUDGE = "tests/property/judge.c"
 LIBRARIES = ["libfilter.a", "libmail.a", "libwire.a", "libqueue.a", "libschema.a", "libbase.a"]
 PACKAGES = ["check", "sqlite3", "openssl", "libidn2", "yaml-0.1", "jansson", "libgsasl"]
@@ -211,7 +216,8 @@ class Bench:
                                capture_output=True, text=True).stdout.split()
         self.cflags = ["-std=c11", "-pthread", "-O1", "-w", "-fno-strict-aliasing",
                        "-I%s" % TOP, "-I%s" % build] + [f for f in flags if f.startswith("-I")]
-        self.libs = [f for f in flags if not f.startswith("-I")] + ["-pthread", "-lm", "-lrt"]
+        self.libs = [f for f in flags if not f.startswith("-I")] + ["-pthread", "-lm", "-lrt",
+                                                                    *WRAPS]
         names = sorted({n for p in paths for n in FILES[p]} - {"oracle.py"})
         self.objects = [self.compile(self.find(n), "-Dmain=main_%s" % n) for n in names]
         self.objects += [self.compile(TOP / JUDGE, "-Dmain=main_judge")]
