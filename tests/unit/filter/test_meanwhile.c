@@ -311,6 +311,11 @@ static void allow_a_domain(void *ctx)
 	publish(ctx, ENTRY_ADD, "x.test", 2);
 }
 
+static void allow_another(void *ctx)
+{
+	publish(ctx, ENTRY_ADD, "y.test", 3);
+}
+
 START_TEST(a_change_while_the_extent_is_counted)
 {
 	struct whitelist *list = by_hand_begin();
@@ -322,7 +327,7 @@ START_TEST(a_change_while_the_extent_is_counted)
 	ck_assert_uint_eq(extent.domains, 0);
 	whitelist_extent(list, 1, &extent);
 	ck_assert_uint_eq(extent.domains, 1);
-	by_hand_while_counting(allow_a_domain, list); /* kept: nobody counts */
+	by_hand_while_counting(allow_another, list); /* kept: nobody counts */
 	whitelist_extent(list, 1, &extent);
 	ck_assert_uint_eq(shape_of(list).revision, 2);
 	ck_assert_uint_eq(extent.addresses, 1);
@@ -350,6 +355,49 @@ START_TEST(what_is_not_published_is_given_back)
 	ck_assert_int_eq(many_allowed_by(list, 1), 1);
 	ck_assert_int_eq(many_allowed_by(list, 10000), 0);
 	many_free(&many);
+	by_hand_end(&list);
+}
+END_TEST
+
+START_TEST(what_was_prepared_is_in_force)
+{
+	struct whitelist *list = by_hand_begin();
+	struct many many = many_of(10000, BIG);
+	struct whitelist_prepared *prepared;
+
+	ck_assert_int_eq(shape_of(list).revision, 0);
+	load_many(list, 1, BIG);
+	prepared = whitelist_prepare(list, many.changes, many.count);
+	publish(list, ENTRY_ADD, "*", 2 * BIG); /* comes between */
+	whitelist_publish_prepared(list, &prepared, 7);
+	ck_assert_ptr_null(prepared);
+	ck_assert_uint_eq(shape_of(list).size, 2 * BIG + 1);
+	ck_assert_int_eq(shape_of(list).revision, 7);
+	many_free(&many);
+	by_hand_end(&list);
+}
+END_TEST
+
+/* Of every layer, and `*` counts in whichever it stands. */
+START_TEST(all_layers_are_told)
+{
+	struct whitelist *list = by_hand_begin();
+	const struct whitelist_snapshot *snapshot;
+	size_t bytes, strings, want_bytes, want_strings = 0;
+
+	load_many(list, 1, BIG);
+	publish(list, ENTRY_ADD, "*", 10000);
+	snapshot = whitelist_acquire(list);
+	ck_assert(whitelist_allows_all(snapshot));
+	want_bytes = sizeof(*snapshot);
+	for (size_t i = 0; i < snapshot->layer_count; i++) {
+		want_bytes += layer_bytes(snapshot->layers[i]->layer, &strings);
+		want_strings += strings;
+	}
+	whitelist_bytes(snapshot, &bytes, &strings);
+	ck_assert_uint_eq(bytes, want_bytes);
+	ck_assert_uint_eq(strings, want_strings);
+	whitelist_release(&snapshot);
 	by_hand_end(&list);
 }
 END_TEST
@@ -494,6 +542,7 @@ END_TEST
 UNIT_MAIN("filter/meanwhile", work_is_given_once_it_is_enough, what_dies_big_is_freed_by_the_thread,
 	  what_somebody_reads_stays, changes_during_a_merge, a_load_during_a_merge,
 	  a_stop_while_a_merge_is_wanted, a_change_while_the_extent_is_counted,
-	  what_is_not_published_is_given_back, loads_that_are_begun_again,
-	  all_is_allowed_until_then, layers_are_folded_while_it_is_cheap,
-	  tombstones_end_in_the_base, what_is_gone_is_not_taken_off_twice, no_two_lists_hash_alike)
+	  what_is_not_published_is_given_back, what_was_prepared_is_in_force, all_layers_are_told,
+	  loads_that_are_begun_again, all_is_allowed_until_then,
+	  layers_are_folded_while_it_is_cheap, tombstones_end_in_the_base,
+	  what_is_gone_is_not_taken_off_twice, no_two_lists_hash_alike)
