@@ -96,6 +96,8 @@ static const struct {
 	{LISTING_JSON, "[{\"id\" 7}]", {1, 8, "", "not JSON"}},
 	{LISTING_JSON, "{\"items\": [], \"next\": tru", {1, 23, "", "not JSON"}},
 	{LISTING_JSON, "{\"allow_all\": tru", {1, 15, "", "not JSON"}},
+	{LISTING_JSON, "{\"allow_all\": true, \"allow_all\": tru", {1, 34, "", "not JSON"}},
+	{LISTING_JSON, "[{\"pattern\": \"a@x.test\", \"pattern\": tru", {1, 37, "", "not JSON"}},
 	{LISTING_JSON, "{\"entries\": tru", {1, 13, "/entries", "array"}},
 	{LISTING_JSON, "{\"revision\": 1", {1, 15, "", "not JSON"}},
 	{LISTING_JSON,

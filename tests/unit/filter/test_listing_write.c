@@ -196,6 +196,22 @@ START_TEST(malformed_rows_that_deny_deny_everything)
 }
 END_TEST
 
+/* P1: a scope so long is not kept in force, and a denial without one counts for all. */
+START_TEST(a_denial_with_a_scope_without_end)
+{
+	static char scope[UINT16_MAX + 2];
+	const struct entry entry = {
+		.pattern = "a b", .kind = ENTRY_EXACT, .action = ENTRY_DENY, .scope = scope};
+	struct buf out;
+
+	memset(scope, 's', sizeof(scope) - 1);
+	buf_init(&out, 100000);
+	ck_assert_int_eq(listing_write(LISTING_TEXT, &entry, true, &out), ERR_OK);
+	ck_assert(span_is(buf_span(&out), "deny *\n"));
+	buf_release(&out);
+}
+END_TEST
+
 /* S163: what a foreign hand put into the table never gets in force by a detour over a file. */
 START_TEST(malformed_rows_are_left_out)
 {
@@ -310,5 +326,5 @@ START_TEST(room_is_told_before_it_ends)
 END_TEST
 
 UNIT_MAIN("filter/listing write", export_and_import_are_inverse, malformed_rows_are_left_out,
-	  malformed_rows_that_deny_deny_everything, what_no_note_can_hold_is_replaced,
-	  json_ends_no_script, room_is_told_before_it_ends)
+	  malformed_rows_that_deny_deny_everything, a_denial_with_a_scope_without_end,
+	  what_no_note_can_hold_is_replaced, json_ends_no_script, room_is_told_before_it_ends)
