@@ -42,6 +42,7 @@ static struct admin *admin_new(const struct admin_env *env, const struct admin_o
 	admin->api.env.version = admin->version = mem_strdup(env->version);
 	admin->api.failures = auth_failures_new();
 	admin->api.uses = token_uses_new(env->store);
+	admin->api.sessions = sessions_new(&options->session);
 	admin->socket_path = mem_alloc(path_size);
 	(void)snprintf(admin->socket_path, path_size, "%s/admin.sock", env->data_dir);
 	admin->hosts = mem_array(options->host_count + 1, sizeof(*admin->hosts));
@@ -114,6 +115,11 @@ int admin_start(const struct admin_env *env, const struct admin_options *options
 	return ERR_OK;
 }
 
+void admin_reload(struct admin *admin, const struct admin_options *options)
+{
+	sessions_set_limits(admin->api.sessions, &options->session);
+}
+
 void admin_stop(struct admin **admin, int64_t grace_ms)
 {
 	struct admin *a = *admin;
@@ -132,6 +138,7 @@ void admin_stop(struct admin **admin, int64_t grace_ms)
 	readers_close(&a->api.readers);
 	auth_failures_free(&a->api.failures);
 	token_uses_free(&a->api.uses);
+	sessions_free(&a->api.sessions);
 	for (size_t i = 0; i < a->host_count; i++)
 		mem_free(a->hosts[i]);
 	mem_free(a->hosts);

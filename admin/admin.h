@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "admin/session.h"
 #include "base/buf.h"
 #include "base/err.h"
 #include "queue/store.h"
@@ -22,6 +23,7 @@ struct admin_options {
 	size_t host_count;
 	size_t max_streams; /* of events, at a time */
 	size_t max_waits;   /* requests that wait for something to happen */
+	struct session_limits session;
 };
 
 /* What delivery tells of one route. A plain value. */
@@ -149,6 +151,9 @@ struct admin;
  */
 int admin_start(const struct admin_env *env, const struct admin_options *options,
 		struct admin **admin_out, struct err *why);
+
+/* Take over what can change while it runs: the limits of sessions. */
+void admin_reload(struct admin *admin, const struct admin_options *options);
 
 /*
  * No new connections, requests under way get up to `grace_ms`, then joins.

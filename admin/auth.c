@@ -35,39 +35,32 @@ void auth_new_secret(char secret_out[AUTH_SECRET_SIZE],
 
 /* --- a request ------------------------------------------------------------------------------- */
 
-static bool take_secret(const char *authorization, struct span *secret_out)
+/* Without a look into the store: could it be one? */
+static bool is_secret(struct span secret)
 {
-	struct span value = span_of(authorization);
-
-	if (!span_starts_fold(value, "Bearer "))
+	if (secret.len != AUTH_SECRET_SIZE - 1)
 		return false;
-	*secret_out = span_skip(value, strlen("Bearer "));
-	if (secret_out->len != AUTH_SECRET_SIZE - 1)
-		return false;
-	for (size_t i = 0; i < secret_out->len; i++)
-		if (!ascii_is_alnum(secret_out->data[i]) && secret_out->data[i] != '_')
+	for (size_t i = 0; i < secret.len; i++)
+		if (!ascii_is_alnum(secret.data[i]) && secret.data[i] != '_')
 			return false;
 	return true;
 }
 
-int auth_bearer(struct store_reader *reader, const char *authorization, int64_t now,
-		struct caller *caller_out, struct err *why)
+static int refuse(struct err *why)
 {
-	unsigned char digest[SECRET_SHA256_BYTES];
-	struct arena *arena;
-	struct token token;
-	struct span secret;
-	int code;
+	return err_set(why, ERR_DENIED, "a valid bearer token is needed");
+}
 
-	if (!take_secret(authorization, &secret))
-		return err_set(why, ERR_DENIED, "a valid bearer token is needed");
-	/* What the look-up compares is a hash: its timing tells nothing of the secret (S283). */
-	secret_sha256(secret, digest);
-	arena = arena_new();
-	code = queue_token_find(reader, digest, arena, &token, why);
+int auth_digest(struct store_reader *reader, const unsigned char digest[SECRET_SHA256_BYTES],
+		int64_t now, struct caller *caller_out, struct err *why)
+{
+	struct arena *arena = arena_new();
+	struct token token;
+	int code = queue_token_find(reader, digest, arena, &token, why);
+
 	if (code == ERR_NOT_FOUND ||
 	    (code == ERR_OK && token.expires_at != 0 && token.expires_at <= now))
-		code = err_set(why, ERR_DENIED, "a valid bearer token is needed");
+		code = refuse(why);
 	if (code == ERR_OK) {
 		caller_out->role = token.role;
 		(void)snprintf(caller_out->scope, sizeof(caller_out->scope), "%s", token.scope);
@@ -78,6 +71,29 @@ int auth_bearer(struct store_reader *reader, const char *authorization, int64_t 
 	}
 	arena_free(&arena);
 	return code;
+}
+
+int auth_secret(struct store_reader *reader, struct span secret, int64_t now,
+		unsigned char digest_out[SECRET_SHA256_BYTES], struct caller *caller_out,
+		struct err *why)
+{
+	if (!is_secret(secret))
+		return refuse(why);
+	/* What the look-up compares is a hash: its timing tells nothing of the secret (S283). */
+	secret_sha256(secret, digest_out);
+	return auth_digest(reader, digest_out, now, caller_out, why);
+}
+
+int auth_bearer(struct store_reader *reader, const char *authorization, int64_t now,
+		struct caller *caller_out, struct err *why)
+{
+	unsigned char digest[SECRET_SHA256_BYTES];
+	struct span value = span_of(authorization);
+
+	if (!span_starts_fold(value, "Bearer "))
+		return refuse(why);
+	return auth_secret(reader, span_skip(value, strlen("Bearer ")), now, digest, caller_out,
+			   why);
 }
 
 int auth_peer(const struct http_peer *peer, struct caller *caller_out, struct err *why)

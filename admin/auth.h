@@ -38,6 +38,12 @@ void auth_new_secret(char secret_out[AUTH_SECRET_SIZE],
  */
 int auth_bearer(struct store_reader *reader, const char *authorization, int64_t now,
 		struct caller *caller_out, struct err *why);
+/* The same for a secret alone; digest_out is what auth_digest takes. */
+int auth_secret(struct store_reader *reader, struct span secret, int64_t now,
+		unsigned char digest_out[SECRET_SHA256_BYTES], struct caller *caller_out,
+		struct err *why);
+int auth_digest(struct store_reader *reader, const unsigned char digest[SECRET_SHA256_BYTES],
+		int64_t now, struct caller *caller_out, struct err *why);
 /* The unix socket: the daemon's own user and root are admin, nobody else is anything. ERR_DENIED.
  */
 int auth_peer(const struct http_peer *peer, struct caller *caller_out, struct err *why);

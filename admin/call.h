@@ -12,6 +12,7 @@
 #include "admin/auth.h"
 #include "admin/http.h"
 #include "admin/readers.h"
+#include "admin/session.h"
 #include "admin/token_use.h"
 #include "base/crew.h"
 #include "base/mem.h"
@@ -31,6 +32,7 @@ struct api {
 	struct readers *readers;
 	struct auth_failures *failures;
 	struct token_uses *uses;
+	struct sessions *sessions;
 	struct crew *crew;     /* one thread, for what takes long */
 	_Atomic bool stopping; /* what takes long ends early */
 	struct feed *feed;
@@ -44,9 +46,11 @@ struct call {
 	struct http_request *http;
 	const struct route *route;
 	struct caller caller;
-	struct arena *arena; /* dies with the call: what a store job borrows goes here */
-	struct span id;	     /* what stands for {…} in the route's pattern */
-	struct span part;    /* and for the second one, where there are two */
+	struct span cookie;	/* the secret of the caller's session; empty: by no session */
+	struct session session; /* only with `cookie` */
+	struct arena *arena;	/* dies with the call: what a store job borrows goes here */
+	struct span id;		/* what stands for {…} in the route's pattern */
+	struct span part;	/* and for the second one, where there are two */
 	struct {
 		const char *name;
 		const char *value;

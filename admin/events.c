@@ -2,8 +2,8 @@
 #include <assert.h>
 
 #include "admin/feed.h"
+#include "admin/gate.h"
 #include "admin/handlers.h"
-#include "admin/routes.h"
 #include "base/clock.h"
 
 #define COMMENT_MS                                                                                 \
@@ -85,7 +85,7 @@ static bool may_still_listen(struct stream *stream, int64_t now)
 	if (now < stream->check_at)
 		return true;
 	stream->check_at = now + CHECK_MS;
-	code = routes_caller(call, &caller, &why);
+	code = gate_caller(call, &caller, &why);
 	call_give_reader(call);
 	if (code != ERR_OK)
 		return code != ERR_DENIED; /* the database can't be asked at this moment */

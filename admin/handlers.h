@@ -90,6 +90,15 @@ void handle_recipients_hold(struct call *call);
 void handle_recipients_release(struct call *call);
 void handle_recipients_cancel(struct call *call);
 
+/* admin/login.c */
+void handle_session_get(struct call *call);
+void handle_session_open(struct call *call);
+void handle_session_close(struct call *call);
+
+/* admin/web.c */
+void handle_web_index(struct call *call);
+void handle_web_file(struct call *call);
+
 /* admin/tokens.c */
 void handle_token_list(struct call *call);
 void handle_token_get(struct call *call);

@@ -286,6 +286,11 @@ struct span http_host(const struct http_request *request)
 	return request->hygiene.authority;
 }
 
+bool http_is_tls(const struct http_request *request)
+{
+	return MHD_get_connection_info(request->mhd, MHD_CONNECTION_INFO_PROTOCOL) != NULL;
+}
+
 bool http_has_body(const struct http_request *request)
 {
 	return request->hygiene.has_body;

@@ -71,6 +71,8 @@ struct span http_path(const struct http_request *request);
 struct span http_query(const struct http_request *request);
 /* The authority that was asked for ("127.0.0.1:8025"). */
 struct span http_host(const struct http_request *request);
+/* Its connection is secured by us. */
+bool http_is_tls(const struct http_request *request);
 bool http_has_body(const struct http_request *request);
 struct span http_body(const struct http_request *request);
 const struct http_peer *http_peer(const struct http_request *request);

@@ -1,7 +1,7 @@
 /* admin/poll.c - an answer that is put off until there is something to say (long poll) */
 #include "admin/poll.h"
 
-#include "admin/routes.h"
+#include "admin/gate.h"
 #include "base/clock.h"
 #include "base/when.h"
 
@@ -37,7 +37,7 @@ static void on_woken(struct call *call)
 	struct caller caller;
 	struct err why;
 
-	if (routes_caller(call, &caller, &why) == ERR_DENIED) {
+	if (gate_caller(call, &caller, &why) == ERR_DENIED) {
 		call_problem(call, 401, "%s", why.text);
 		return;
 	}

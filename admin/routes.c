@@ -4,9 +4,9 @@
 #include <assert.h>
 #include <stdio.h>
 
+#include "admin/gate.h"
 #include "admin/handlers.h"
 #include "admin/problem.h"
-#include "base/clock.h"
 #include "base/log.h"
 #include "relay/filter/listing.h"
 
@@ -14,6 +14,8 @@
 #define KIB ((size_t)1024)
 
 static const struct route routes[] = {
+	{"GET", "/", ROUTE_NO_TOKEN, false, 0, false, "", handle_web_index},
+	{"GET", "/web/{file}", ROUTE_NO_TOKEN, false, 0, false, "", handle_web_file},
 	{"GET", "/healthz", ROUTE_NO_TOKEN, false, 0, false, "", handle_healthz},
 	{"GET", "/readyz", ROUTE_NO_TOKEN, false, 0, false, "", handle_readyz},
 	{"GET", "/metrics", ROLE_READER, true, 0, false, "", handle_metrics},
@@ -87,6 +89,9 @@ static const struct route routes[] = {
 	 handle_recipients_release},
 	{"POST", API "/recipients/cancel", ROLE_OPERATOR, true, 16 * KIB, true, "",
 	 handle_recipients_cancel},
+	{"GET", API "/session", ROLE_READER, false, 0, false, "", handle_session_get},
+	{"POST", API "/session", ROUTE_NO_TOKEN, false, KIB, true, "", handle_session_open},
+	{"DELETE", API "/session", ROLE_READER, false, 0, false, "", handle_session_close},
 	{"GET", API "/tokens", ROLE_ADMIN, true, 0, false, "limit after", handle_token_list},
 	{"POST", API "/tokens", ROLE_ADMIN, true, 4 * KIB, true, "", handle_token_create},
 	{"GET", API "/tokens/{id}", ROLE_ADMIN, true, 0, false, "", handle_token_get},
@@ -124,7 +129,9 @@ static bool path_matches(const char *pattern, struct span path, struct span ids_
 	struct span left = span_of(pattern);
 	size_t ids = 0;
 
-	/* An empty last segment leaves no trace in span_cut: no path of ours has one. */
+	if (span_is(path, "/"))
+		return strcmp(pattern, "/") == 0;
+	/* An empty last segment leaves no trace in span_cut: no other path of ours has one. */
 	if (path.len == 0 || path.data[path.len - 1] == '/')
 		return false;
 	while (left.len > 0 && path.len > 0) {
@@ -172,8 +179,8 @@ const struct route *routes_find(struct span method, struct span path,
 	return NULL;
 }
 
-/* --- the gate: route, caller, origin, parameters
- * ------------------------------------------------------- */
+/* --- what is asked: route, body, parameters; admin/gate.h says by whom
+ * -------------------------------- */
 
 static bool is_write(const struct call *call)
 {
@@ -206,91 +213,6 @@ static bool find_route(struct call *call)
 		}
 	call_problem(call, 501, "no such method");
 	return false;
-}
-
-static void refuse_stranger(struct call *call, const struct err *why)
-{
-	const struct http_peer *peer = http_peer(call->http);
-	struct auth_failure failure;
-
-	auth_failures_add(call->api->failures, peer->address, clock_mono_ms(), &failure);
-	if (failure.log)
-		log_info("admin_auth_failed", LOG_S("address", peer->address),
-			 LOG_I("suppressed", failure.quiet));
-	if (failure.over_limit) {
-		http_reply_header(call->http, "Retry-After", "10");
-		http_reply_header(call->http, "Connection", "close");
-		call_problem(call, 429, "too many wrong tokens from this address");
-		return;
-	}
-	http_reply_header(call->http, "WWW-Authenticate", "Bearer realm=\"stagepost\"");
-	call_problem(call, 401, "%s", why->text);
-}
-
-int routes_caller(struct call *call, struct caller *caller_out, struct err *why)
-{
-	const struct http_peer *peer = http_peer(call->http);
-	const char *header;
-	size_t count;
-
-	if (peer->local)
-		return auth_peer(peer, caller_out, why);
-	header = http_header(call->http, "Authorization", &count);
-	return auth_bearer(call_reader(call), count == 1 ? header : NULL, clock_steady_wall_ms(),
-			   caller_out, why);
-}
-
-/* True: call->caller says who it is. */
-static bool know_caller(struct call *call)
-{
-	struct err why = {""};
-	int code = routes_caller(call, &call->caller, &why);
-
-	if (code == ERR_DENIED && http_peer(call->http)->local)
-		call_problem(call, 403, "%s", why.text);
-	else if (code == ERR_DENIED)
-		refuse_stranger(call, &why);
-	else if (code != ERR_OK)
-		call_error(call, code, &why);
-	else
-		token_uses_note(call->api->uses, call->caller.token, call->caller.last_used_at,
-				clock_steady_wall_ms());
-	return code == ERR_OK;
-}
-
-static bool may_call(struct call *call)
-{
-	if (call->route->role == ROUTE_NO_TOKEN)
-		return true;
-	if (!know_caller(call))
-		return false;
-	if (call->caller.role < call->route->role) {
-		call_problem(call, 403, "the role of this token does not allow it");
-		return false;
-	}
-	if (call->route->whole_relay && call->caller.scope[0] != '\0') {
-		call_problem(call, 403, "this token is limited to the scope %s",
-			     call->caller.scope);
-		return false;
-	}
-	return true;
-}
-
-/* A page of another site may make a browser send us a write; it can't hide where from (S286, S288).
- */
-static bool is_cross_site(const struct call *call)
-{
-	const char *site = http_header(call->http, "Sec-Fetch-Site", NULL);
-	size_t count;
-	const char *origin = http_header(call->http, "Origin", &count);
-	struct span text = span_of(origin);
-
-	if (site != NULL && strcmp(site, "same-origin") != 0 && strcmp(site, "none") != 0)
-		return true;
-	if (origin == NULL)
-		return false;
-	return count != 1 || !span_starts_fold(text, "http://") ||
-	       !span_equal_fold(span_skip(text, strlen("http://")), http_host(call->http));
 }
 
 /*
@@ -406,12 +328,10 @@ static void on_begin(void *ctx, struct http_request *http, size_t *body_limit_ou
 {
 	struct call *call = call_new(ctx, http);
 
-	if (find_route(call) && may_call(call)) {
+	if (find_route(call) && gate_may_call(call) && gate_is_ours(call)) {
 		*body_limit_out = call->route->body_limit;
-		if (is_write(call) && is_cross_site(call))
-			call_problem(call, 403, "a page of another site may not do this");
-		else if (read_params(call) && http_has_body(http) && call->route->body_limit > 0 &&
-			 !type_is_right(call))
+		if (read_params(call) && http_has_body(http) && call->route->body_limit > 0 &&
+		    !type_is_right(call))
 			call_problem(call, 415, "the body must be application/json%s",
 				     takes_text(call) ? ", text/csv or application/octet-stream"
 						      : "");

@@ -37,12 +37,6 @@ const struct route *routes_all(size_t *count_out);
 const struct route *routes_find(struct span method, struct span path,
 				struct span ids_out[ROUTES_IDS], char *allow_out);
 
-/*
- * Who the call is from, by what it came with: also later, as a token may be
- * revoked while its request is answered. ERR_DENIED, or the store can't be asked now.
- */
-int routes_caller(struct call *call, struct caller *caller_out, struct err *why);
-
 /* For http_start; its ctx is a struct api. */
 extern const struct http_ops routes_http_ops;
 

@@ -431,7 +431,7 @@ json_t *view_header(struct span section)
 /* --- tokens and audit --------------------------------------------------------------------------
  */
 
-static const char *role_name(enum role role)
+const char *view_role(enum role role)
 {
 	switch (role) {
 	case ROLE_READER: return "reader";
@@ -447,7 +447,7 @@ json_t *view_token(const struct token *token)
 
 	set(json, "id", json_integer(token->id));
 	set(json, "name", view_text(token->name));
-	set(json, "role", json_string(role_name(token->role)));
+	set(json, "role", json_string(view_role(token->role)));
 	set(json, "scope", view_text(token->scope));
 	set(json, "created_at", view_time(token->created_at));
 	set(json, "created_by", view_text(token->created_by));

@@ -40,6 +40,8 @@ json_t *view_recipient_row(const struct recipient_row *row);
 json_t *view_message(const struct message_view *view, bool whole);
 /* The header section, field by field, decoded for people; stops at the header limits. */
 json_t *view_header(struct span section);
+/* "reader"; a constant. */
+const char *view_role(enum role role);
 /* Never the secret. */
 json_t *view_token(const struct token *token);
 json_t *view_audit(const struct audit_row *row);

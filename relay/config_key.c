@@ -337,6 +337,8 @@ static const struct config_key admin_keys[] = {
 	     .check = config_check_tcp_or_empty),
 	LATER("tls_certificate", "\"\""),
 	LATER("tls_key", "\"\""),
+	TIME("session_idle", "8h", AT(admin.session.idle_ms), .range = {MINUTE, 30 * DAY}),
+	TIME("session_total", "24h", AT(admin.session.total_ms), .range = {MINUTE, 365 * DAY}),
 	TEXTS("hosts", "[localhost, 127.0.0.1, \"[::1]\"]", LIST(admin.hosts, admin.host_count),
 	      .range = {1, 100}, .restart = true, .check = config_check_http_host),
 	COUNT("max_streams", "512", AT(admin.max_streams), .restart = true, .range = {0, 10000}),

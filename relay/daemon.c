@@ -434,6 +434,7 @@ static void put_in_force(struct daemon *daemon, struct config *next)
 	deliver_reload(daemon->deliver, &next->delivery, on_retired, retire(daemon, before));
 	hook_reload(daemon->hook, &next->hook, on_retired, retire(daemon, before));
 	reload_retention(daemon, &next->retention);
+	admin_reload(daemon->admin, &next->admin);
 	versions_release(daemon->versions, before);
 	log_info("reload", LOG_S("result", "the new configuration is in force"));
 }

@@ -90,7 +90,14 @@ static const struct admin_ops ops = {.numbers = some_numbers,
 static void start_admin(struct fixture *fixture)
 {
 	static const char *const hosts[] = {"localhost", "127.0.0.1"};
-	struct admin_options options = {"127.0.0.1:0", hosts, 2, FIXTURE_STREAMS, FIXTURE_WAITS};
+	struct admin_options options = {
+		.listen = "127.0.0.1:0",
+		.hosts = hosts,
+		.host_count = 2,
+		.max_streams = FIXTURE_STREAMS,
+		.max_waits = FIXTURE_WAITS,
+		.session = {.idle_ms = 3600000, .total_ms = 7200000},
+	};
 	struct admin_env env = {
 		.store = fixture->store,
 		.whitelist = fixture->whitelist,
