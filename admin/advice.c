@@ -134,6 +134,10 @@ static json_t *advise(struct call *call, const struct whitelist_change *changes,
 				  .scope = span_of(call->caller.scope),
 				  .now = clock_steady_wall_ms()};
 	json_t *warnings = json_array();
+	struct pattern only;
+	/* One line alone is told as if it were added alone: by whom it speaks of. */
+	bool is_one = count == 1 && changes[0].operation != ENTRY_REMOVE &&
+		      make_case(&changes[0].entry, &only, &whole);
 
 	for (size_t i = 0; i < count && json_array_size(warnings) < WARNINGS_MAX; i++) {
 		/* Lines of one change cover each other: it is the list afterwards that counts. */
@@ -144,7 +148,8 @@ static json_t *advise(struct call *call, const struct whitelist_change *changes,
 		    make_case(&changes[i].entry, &pattern, &at))
 			add_warnings(&at, warnings);
 	}
-	return view_advice(call, &whole, NULL, warnings);
+	return view_advice(call, &whole, is_one && only.kind == ENTRY_EXACT ? only.text : NULL,
+			   warnings);
 }
 
 json_t *advice_of_change(struct call *call, const struct whitelist_change *changes, size_t count,

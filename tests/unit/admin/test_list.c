@@ -356,6 +356,13 @@ START_TEST(a_new_entry_is_told_what_it_means)
 	fixture_message(&fixture, "s@x.example", "", "a\r\n", 3,
 			(const char *const[]){"drop:Bob@shop.example", NULL});
 	save_seen(&fixture);
+	/* Tried first, it says the same as added. */
+	json = ask(&fixture, 200, "POST", LIST "/import?dry_run=true",
+		   "[{\"pattern\":\"b*@shop.example\"}]");
+	ck_assert_str_eq(summary_of(json),
+			 "matches 1 of the 3 recipients seen in the last 30 days; "
+			 "allows 1 address you have been dropping");
+	json_decref(json);
 	json = ask(&fixture, 201, "POST", LIST, "{\"pattern\":\"b*@shop.example\"}");
 	ck_assert_str_eq(summary_of(json),
 			 "matches 1 of the 3 recipients seen in the last 30 days; "
