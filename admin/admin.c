@@ -8,6 +8,7 @@
 #include "admin/call.h"
 #include "admin/feed.h"
 #include "admin/http.h"
+#include "admin/http_tls.h"
 #include "admin/listen.h"
 #include "admin/readers.h"
 #include "admin/routes.h"
@@ -16,6 +17,8 @@
 struct admin {
 	struct api api;
 	struct http_server *server;
+	struct http_tls *tls;	   /* NULL: plain HTTP */
+	struct http_tls *next_tls; /* read by admin_prepare */
 	char *data_dir;
 	char *hostname;
 	char *version;
@@ -65,6 +68,18 @@ static int prepare_store(struct admin *admin, struct err *why)
 	return code;
 }
 
+static bool is_given(const char *text)
+{
+	return text != NULL && text[0] != '\0';
+}
+
+static int load_tls(const struct admin_options *options, struct http_tls **tls_out, struct err *why)
+{
+	if (!is_given(options->tls_certificate))
+		return ERR_OK;
+	return http_tls_load(options->tls_certificate, options->tls_key, tls_out, why);
+}
+
 static int serve(struct admin *admin, const struct admin_options *given, struct err *why)
 {
 	const size_t max[FEED_KINDS] = {
@@ -77,6 +92,7 @@ static int serve(struct admin *admin, const struct admin_options *given, struct 
 		.per_address = CONNECTIONS_PER_CLIENT + lasting,
 		.tcp_fd = -1,
 		.local_fd = -1,
+		.tls = admin->tls,
 		.hosts = (const char *const *)admin->hosts,
 		.host_count = admin->host_count,
 		.ops = &routes_http_ops,
@@ -106,6 +122,8 @@ int admin_start(const struct admin_env *env, const struct admin_options *options
 	/* Half a JSON document is no answer: what it is made of is there or ends the process. */
 	json_set_alloc_funcs(mem_alloc, mem_free);
 	if (code == ERR_OK)
+		code = load_tls(options, &admin->tls, why);
+	if (code == ERR_OK)
 		code = serve(admin, options, why);
 	if (code != ERR_OK) {
 		admin_stop(&admin, 0);
@@ -115,8 +133,19 @@ int admin_start(const struct admin_env *env, const struct admin_options *options
 	return ERR_OK;
 }
 
+int admin_prepare(struct admin *admin, const struct admin_options *options, struct err *why)
+{
+	http_tls_free(&admin->next_tls); /* of a reload that went no further */
+	if (is_given(options->tls_certificate) != (admin->tls != NULL))
+		return err_set(why, ERR_CONFLICT,
+			       "admin.tls_certificate: TLS begins or ends only with a restart");
+	return load_tls(options, &admin->next_tls, why);
+}
+
 void admin_reload(struct admin *admin, const struct admin_options *options)
 {
+	if (admin->next_tls != NULL)
+		http_tls_replace(admin->tls, &admin->next_tls);
 	sessions_set_limits(admin->api.sessions, &options->session);
 }
 
@@ -134,6 +163,8 @@ void admin_stop(struct admin **admin, int64_t grace_ms)
 		(void)unlink(a->socket_path);
 	}
 	feed_free(&a->api.feed);
+	http_tls_free(&a->tls);
+	http_tls_free(&a->next_tls);
 	crew_free(&a->api.crew);
 	readers_close(&a->api.readers);
 	auth_failures_free(&a->api.failures);
@@ -153,4 +184,9 @@ void admin_stop(struct admin **admin, int64_t grace_ms)
 const char *admin_address(const struct admin *admin)
 {
 	return admin->bound;
+}
+
+bool admin_is_tls(const struct admin *admin)
+{
+	return admin->tls != NULL;
 }

@@ -24,6 +24,8 @@ struct admin_options {
 	size_t max_streams; /* of events, at a time */
 	size_t max_waits;   /* requests that wait for something to happen */
 	struct session_limits session;
+	const char *tls_certificate; /* PEM; "" or NULL: plain HTTP */
+	const char *tls_key;	     /* "" or NULL: stands with the certificate */
 };
 
 /* What delivery tells of one route. A plain value. */
@@ -152,7 +154,12 @@ struct admin;
 int admin_start(const struct admin_env *env, const struct admin_options *options,
 		struct admin **admin_out, struct err *why);
 
-/* Take over what can change while it runs: the limits of sessions. */
+/*
+ * Before a reload: read what it needs. ERR_CONFLICT: TLS begins or ends only
+ * with a restart; ERR_IO, ERR_SYNTAX: the files are no good.
+ */
+int admin_prepare(struct admin *admin, const struct admin_options *options, struct err *why);
+/* Take over the certificate that admin_prepare has read, and the limits of sessions. */
 void admin_reload(struct admin *admin, const struct admin_options *options);
 
 /*
@@ -163,5 +170,7 @@ void admin_stop(struct admin **admin, int64_t grace_ms);
 
 /* The TCP address as bound ("127.0.0.1:8025", useful with port 0); "" without one. */
 const char *admin_address(const struct admin *admin);
+/* It is served over TLS. */
+bool admin_is_tls(const struct admin *admin);
 
 #endif

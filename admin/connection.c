@@ -27,6 +27,7 @@ struct connection {
 };
 
 struct connections {
+	void *owner;
 	pthread_mutex_t mutex;	/* all below, and what is listed */
 	pthread_cond_t changed; /* a connection is gone, or stopping was set */
 	struct connection *first;
@@ -84,12 +85,14 @@ static void release(struct connections *all)
 	mem_free(all);
 }
 
-int connections_start(int64_t sweep_ms, struct connections **connections_out, struct err *why)
+int connections_start(int64_t sweep_ms, void *owner, struct connections **connections_out,
+		      struct err *why)
 {
 	struct connections *all = mem_zalloc(sizeof(*all));
 	pthread_condattr_t attributes;
 	int code;
 
+	all->owner = owner;
 	all->sweep_ms = sweep_ms < SWEEP_MS_MAX ? sweep_ms : SWEEP_MS_MAX;
 	(void)pthread_condattr_init(&attributes);
 	(void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
@@ -178,6 +181,11 @@ void connection_close(struct connection *connection)
 	pthread_cond_broadcast(&all->changed);
 	pthread_mutex_unlock(&all->mutex);
 	mem_free(connection);
+}
+
+void *connection_owner(const struct connection *connection)
+{
+	return connection->all->owner;
 }
 
 const struct http_peer *connection_peer(const struct connection *connection)

@@ -17,8 +17,9 @@
 struct connections;
 struct connection;
 
-/* `sweep_ms`: between two sweeps, at most a second. */
-int connections_start(int64_t sweep_ms, struct connections **connections_out, struct err *why);
+/* `sweep_ms`: between two sweeps, at most a second. `owner`: for connection_owner. */
+int connections_start(int64_t sweep_ms, void *owner, struct connections **connections_out,
+		      struct err *why);
 /* Stops the sweeper. All connections must have been closed. */
 void connections_free(struct connections **connections);
 
@@ -30,6 +31,7 @@ struct connection *connection_open(struct connections *connections, int fd,
 				   const struct sockaddr *address, int64_t deadline_at);
 /* Before the descriptor is closed. */
 void connection_close(struct connection *connection);
+void *connection_owner(const struct connection *connection);
 const struct http_peer *connection_peer(const struct connection *connection);
 
 /* Monotonic; INT64_MAX: none, while we are at work ourselves. */

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "admin/connection.h"
+#include "admin/http_tls.h"
 #include "admin/hygiene.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -88,6 +89,14 @@ static void on_connection(void *ctx, struct MHD_Connection *mhd, void **socket_c
 		connection_close(*socket_context);
 		*socket_context = NULL;
 	}
+}
+
+struct http_tls *http_tls_of(struct MHD_Connection *mhd)
+{
+	const struct http_server *server = connection_owner(
+		MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context);
+
+	return server->options.tls;
 }
 
 /* --- requests ---------------------------------------------------------------------------- */
@@ -513,9 +522,15 @@ static enum MHD_Result on_accept(void *ctx, const struct sockaddr *address, sock
 	return connections_are_closing(server->connections) ? MHD_NO : MHD_YES;
 }
 
-static int open_door(struct http_server *server, int fd, unsigned int threads, struct err *why)
+static int open_door(struct http_server *server, int fd, unsigned int threads, bool tls,
+		     struct err *why)
 {
 	const struct http_options *options = &server->options;
+	struct MHD_OptionItem tls_items[] = {
+		{MHD_OPTION_HTTPS_PRIORITIES, 0, (char[]){HTTP_TLS_PRIORITIES}},
+		{MHD_OPTION_HTTPS_CERT_CALLBACK2, 0, http_tls_callback()},
+		{MHD_OPTION_END, 0, NULL},
+	};
 	struct MHD_OptionItem items[] = {
 		{MHD_OPTION_EXTERNAL_LOGGER, (intptr_t)on_library_log, NULL},
 		{MHD_OPTION_LISTEN_SOCKET, fd, NULL},
@@ -536,8 +551,9 @@ static int open_door(struct http_server *server, int fd, unsigned int threads, s
 	};
 	struct MHD_Daemon *door = MHD_start_daemon(
 		MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC |
-			MHD_USE_ERROR_LOG,
-		0, on_accept, server, on_access, server, MHD_OPTION_ARRAY, items, MHD_OPTION_END);
+			MHD_USE_ERROR_LOG | (tls ? MHD_USE_TLS : 0U),
+		0, on_accept, server, on_access, server, MHD_OPTION_ARRAY, items,
+		tls ? MHD_OPTION_ARRAY : MHD_OPTION_END, tls_items, MHD_OPTION_END);
 
 	if (door == NULL) /* whether the library has closed fd by now can't be known */
 		return err_set(why, ERR_IO, "the HTTP library can't serve the socket: %s",
@@ -565,12 +581,14 @@ static struct http_server *server_new(const struct http_options *options)
 static int open_doors(struct http_server *server, struct err *why)
 {
 	const struct http_options *options = &server->options;
-	int code = connections_start(options->request_deadline_ms / 4, &server->connections, why);
+	int code = connections_start(options->request_deadline_ms / 4, server, &server->connections,
+				     why);
 
 	if (code == ERR_OK && options->tcp_fd >= 0)
-		code = open_door(server, options->tcp_fd, HTTP_THREADS - 1, why);
+		code = open_door(server, options->tcp_fd, HTTP_THREADS - 1, options->tls != NULL,
+				 why);
 	if (code == ERR_OK && options->local_fd >= 0)
-		code = open_door(server, options->local_fd, 1, why);
+		code = open_door(server, options->local_fd, 1, false, why);
 	return code;
 }
 

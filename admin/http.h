@@ -46,9 +46,12 @@ struct http_ops {
 	void (*end)(void *ctx, struct http_request *request);
 };
 
+struct http_tls; /* admin/http_tls.h */
+
 struct http_options {
 	int tcp_fd;		  /* listening, or -1; taken */
 	int local_fd;		  /* the same for a unix socket */
+	struct http_tls *tls;	  /* for TCP; NULL: none. Borrowed until stop */
 	const char *const *hosts; /* for TCP; borrowed until stop */
 	size_t host_count;
 	int64_t request_deadline_ms; /* header and body together; 0: 30 s */

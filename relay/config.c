@@ -217,6 +217,7 @@ int config_load(const char *path, const char *const *overrides, size_t override_
 	config_read_keys(&reader, config_keys, root, "", (char *)config);
 	finish(&reader, config, root);
 	config_check_listeners(&reader, config, root);
+	config_check_admin(&reader, config, root);
 	config_check_trusted(&reader, config, root);
 	config_check_routes(&reader, config, root);
 	config_read_logins(&reader, config, root);

@@ -1,4 +1,5 @@
-/* relay/config_check_tls.c - what listeners say: keys that need each other, and files of TLS */
+/* relay/config_check_tls.c - what listeners say, and the API's: keys that need each other, and
+ * files of TLS */
 #include <openssl/ssl.h>
 
 #include "relay/config_read.h"
@@ -107,4 +108,25 @@ void config_check_listeners(struct config_reader *reader, const struct config *c
 			check_listener(&at, context, &config->listeners[i]);
 		SSL_CTX_free(context);
 	}
+}
+
+void config_check_admin(struct config_reader *reader, const struct config *config,
+			const struct document_node *root)
+{
+	const struct admin_options *admin = &config->admin;
+	struct config_place at = {
+		.reader = reader,
+		.node = document_find(root, span_of("admin")),
+		.path = "admin",
+	};
+	SSL_CTX *context = SSL_CTX_new(TLS_server_method());
+
+	if (!is_given(admin->tls_certificate) && is_given(admin->tls_key))
+		config_place_add(&at, false, "tls_key", "a key without tls_certificate");
+	if (is_given(admin->tls_certificate) && !is_given(admin->listen))
+		config_place_add(&at, true, "tls_certificate",
+				 "has no effect without admin.listen");
+	if (context != NULL)
+		check_pair(&at, context, admin->tls_certificate, admin->tls_key, "tls_certificate");
+	SSL_CTX_free(context);
 }

@@ -335,8 +335,8 @@ static const struct config_key retention_keys[] = {
 static const struct config_key admin_keys[] = {
 	TEXT("listen", "127.0.0.1:8025", AT(admin.listen), .restart = true,
 	     .check = config_check_tcp_or_empty),
-	LATER("tls_certificate", "\"\""),
-	LATER("tls_key", "\"\""),
+	TEXT("tls_certificate", "\"\"", AT(admin.tls_certificate)),
+	TEXT("tls_key", "\"\"", AT(admin.tls_key)),
 	TIME("session_idle", "8h", AT(admin.session.idle_ms), .range = {MINUTE, 30 * DAY}),
 	TIME("session_total", "24h", AT(admin.session.total_ms), .range = {MINUTE, 365 * DAY}),
 	TEXTS("hosts", "[localhost, 127.0.0.1, \"[::1]\"]", LIST(admin.hosts, admin.host_count),

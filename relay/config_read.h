@@ -22,6 +22,10 @@ struct document_node *config_read_document(struct config_reader *reader, struct 
 void config_check_listeners(struct config_reader *reader, const struct config *config,
 			    const struct document_node *root);
 
+/* The API's own pair: the same. */
+void config_check_admin(struct config_reader *reader, const struct config *config,
+			const struct document_node *root);
+
 /* Listeners behind proxies: the same. */
 void config_check_trusted(struct config_reader *reader, const struct config *config,
 			  const struct document_node *root);

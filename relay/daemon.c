@@ -470,7 +470,8 @@ static void reload(struct daemon *daemon)
 			  LOG_I("mistakes", report.mistakes));
 	} else if (config_reloadable(daemon->config, next, &why) != ERR_OK ||
 		   daemon_check_names(daemon, next, &why) != ERR_OK ||
-		   daemon_prepare_certificate(next, &why) != ERR_OK) {
+		   daemon_prepare_certificate(next, &why) != ERR_OK ||
+		   admin_prepare(daemon->admin, &next->admin, &why) != ERR_OK) {
 		log_error("reload", LOG_S("result", "kept the old configuration"),
 			  LOG_S("reason", why.text));
 		config_free(&next);
@@ -557,7 +558,8 @@ static void say_ready(struct daemon *daemon)
 		log_info("listening", LOG_S("protocol", protocol_name(daemon, i)),
 			 LOG_S("address", daemon->listeners[i]), LOG_S("tls", tls_name(daemon, i)));
 	if (*admin_address(daemon->admin) != '\0')
-		log_info("listening", LOG_S("protocol", "http"),
+		log_info("listening",
+			 LOG_S("protocol", admin_is_tls(daemon->admin) ? "https" : "http"),
 			 LOG_S("address", admin_address(daemon->admin)));
 	log_info("ready", LOG_S("version", PACKAGE_VERSION),
 		 LOG_S("data_dir", daemon->config->data_dir), LOG_I("loops", daemon->loop_count));

@@ -264,6 +264,14 @@ static const struct {
 	 "2:14 retention.max_bytes: must have room for 4 messages of smtp.max_message_size: 200M, "
 	 "or 0 for no limit\n"},
 	/* Known names of later versions: refused unless off, and the value is never repeated. */
+	{"admin: {listen: \"\", tls_key: /y}\n",
+	 "1:30 admin.tls_key: a key without tls_certificate\n"},
+	{"admin:\n  tls_certificate: /nonexistent/a.crt\n",
+	 "2:20 admin.tls_certificate: /nonexistent/a.crt: can't be read: No such file or "
+	 "directory\n"},
+	{"admin: {session_idle: 1s, session_total: 400d}\n",
+	 "1:23 admin.session_idle: \"1s\" is out of range: from 1m to 30d is possible\n"
+	 "1:42 admin.session_total: \"400d\" is out of range: from 1m to 365d is possible\n"},
 	/* Logins at next hops; no value is ever repeated. */
 	{"routes:\n  - {hosts: [\"a.example:25\"], password: hunter2, auth: plain}\n",
 	 "2:41 routes.0.password: needs username\n"

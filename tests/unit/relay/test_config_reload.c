@@ -23,6 +23,7 @@ START_TEST(reload)
 		{"listeners.0.address=127.0.0.1:9",
 		 "a change of listeners.0.address needs a restart"},
 		{"listeners.2.address=127.0.0.1:9", "a change of listeners needs a restart"},
+		{"admin.session_idle=1h", NULL},
 		{"admin.listen=127.0.0.1:9", "a change of admin.listen needs a restart"},
 		{"admin.hosts.1=other", "a change of admin.hosts needs a restart"},
 	};
