@@ -70,8 +70,9 @@ function trial(form)
 			if (isLatest())
 				replace(place, result.added === 0 ? h("p", {}, "This entry is in the list already.") : lintNotes(result.lint));
 		} catch (error) {
+			// It is one line, and not a text.
 			if (isLatest())
-				replace(place, complaint(error));
+				replace(place, complaint({message: error.message.replace(/^line 1(, column \d+)?: /, "")}));
 		}
 	});
 

@@ -70,7 +70,7 @@ function account()
 	return h("div.account", {},
 		h("span", {title: me().scope ? `limited to the scope ${me().scope}` : undefined},
 			h("span.account-name", {}, name), " ", h("span.muted", {}, me().scope ? `${me().role}, ${me().scope}` : me().role)),
-		h("button.quiet", {type: "button", on: {click: leave}}, icon("out"), h("span.wide", {}, "Log out")));
+		h("button.quiet", {type: "button", "aria-label": "Log out", on: {click: leave}}, icon("out"), h("span.wide", {}, "Log out")));
 }
 
 function drawFrame()

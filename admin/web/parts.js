@@ -133,6 +133,10 @@ export function actButtons(state, act)
 		button(one.word, one.icon, () => act(name), {class: "small", "data-part": name}));
 }
 
-export const stateChoice = (name, selected) =>
-	choice(name, [["", "Any state"], ...Object.entries(states).map(([value, one]) => [value, one.word])], selected);
+export function stateChoice(name, selected)
+{
+	const select = choice(name, [["", "Any state"], ...Object.entries(states).map(([value, one]) => [value, one.word])], selected);
 
+	select.setAttribute("aria-label", "State");
+	return select;
+}

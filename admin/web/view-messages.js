@@ -11,6 +11,7 @@ import {address, amend} from "./router.js";
 const PAGE = 60;
 const NAMES_SHOWN = 3;
 const ROW_HEIGHT = 58;
+const times = [["", "Any time"], ["1h", "Last hour"], ["24h", "Last 24 hours"], ["7d", "Last 7 days"]];
 const filters = ["subject", "to", "from", "state", "since"];
 
 // What a row needs and no more: a list may hold very many.
@@ -56,9 +57,8 @@ function filterForm(params, change)
 		spellcheck: "false"});
 	const form = h("form.filters", {role: "search", "aria-label": "Filter messages", on: {submit: event => event.preventDefault()}},
 		text("subject", "Subject contains", "Subject"), text("to", "Recipient contains", "To"), text("from", "Sender contains", "From"),
-		h("label", {}, h("span.sr", {}, "State"), stateChoice("state", params.state || "")),
-		h("label", {}, h("span.sr", {}, "Received"), h("select", {name: "since"}, [["", "Any time"], ["1h", "Last hour"], ["24h", "Last 24 hours"], ["7d", "Last 7 days"]].map(([value, word]) =>
-			h("option", {value, selected: value === (params.since || "")}, word)))));
+		stateChoice("state", params.state || ""), h("select", {name: "since", "aria-label": "Received"}, times.map(([value, word]) =>
+			h("option", {value, selected: value === (params.since || "")}, word))));
 	const later = afterTyping(async () => change(read()));
 
 	function read()

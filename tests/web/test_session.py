@@ -1,0 +1,80 @@
+"""Who may do what on the page, and the end of a session (CASES S286, S288)."""
+
+import http.client
+import json
+
+from daemon import wait_for
+
+
+def token(relay, name, **more):
+    return relay.post("/tokens", {"name": name, **more}).json
+
+
+def test_a_revoked_token_ends_at_the_log_in(page, relay):
+    made = token(relay, "ci", role="operator")
+    page.log_in(made["secret"])
+    page.see("ci operator", ".account")
+    page.wanted_errors.append(r" 401 ")
+    assert relay.request("DELETE", "/api/v1/tokens/%d" % made["id"]).status == 204
+    page.see("The session is over. Please log in again.")
+    page.log_in()
+
+
+def test_a_reader_is_offered_nothing_to_change(page, relay):
+    relay.allow("alice@example.com")
+    page.log_in(token(relay, "look", role="reader")["secret"])
+    for view in ("overview", "whitelist", "rules", "faults", "routes", "dropped"):
+        page.go(view)
+        page.see(view.capitalize(), "h1")
+        wait_for(lambda: "Loading" not in page.text("main"), view)
+        assert page.count("main button:not([hidden])") == 0, (view, page.text("main"))
+
+
+def test_a_token_of_a_scope_sees_its_part(page, relay):
+    relay.post("/whitelist", {"pattern": "shop.example", "scope": "shop"})
+    relay.allow("other.example")
+    page.log_in(token(relay, "shop", role="operator", scope="shop")["secret"])
+    page.see("Whitelist", "nav")
+    assert [name for name in ("Dropped", "Rules", "Faults", "Routes") if name in page.text("nav")] == []
+    page.follow("Whitelist", "nav")
+    page.see("shop.example", ".list")
+    assert "other.example" not in page.text(".list")
+
+
+def test_another_page_can_use_no_session(inside, relay):
+    """What a browser adds by itself is not enough: the cookie without the rest."""
+    cookies = inside.driver.execute_cdp_cmd("Network.getCookies", {"urls": [inside.base]})["cookies"]
+    assert [(c["name"], c["httpOnly"], c["secure"], c["sameSite"], c["path"]) for c in cookies] == [
+        ("__Host-stagepost", True, True, "Strict", "/")]
+    cookie = "__Host-stagepost=" + cookies[0]["value"]
+    for headers, status in (({}, 403), ({"Origin": inside.base[:-1]}, 403),
+                            ({"Origin": "http://127.0.0.1:1"}, 403),
+                            ({"Sec-Fetch-Site": "cross-site"}, 403)):
+        connection = http.client.HTTPConnection("127.0.0.1", relay.api_port)
+        connection.request("POST", "/api/v1/delivery/pause", json.dumps({}),
+                           {"Cookie": cookie, "Content-Type": "application/json", **headers})
+        assert connection.getresponse().status == status, headers
+        connection.close()
+    assert relay.get("/status")["delivering"]
+
+
+def test_copy_as_curl_does_the_same(inside, relay):
+    """The command is what the page would send, for a shell."""
+    inside.driver.execute_cdp_cmd("Browser.grantPermissions", {
+        "origin": inside.base, "permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]})
+    inside.follow("Whitelist", "nav")
+    inside.click("Add an entry")
+    inside.fill("Pattern", "o'hara@example.com", "dialog")
+    inside.see("Matches 0", "dialog")
+    inside.click("Copy as curl", "dialog")
+    inside.see("The curl command is copied.", "#said")
+    command = inside.driver.execute_async_script(
+        "navigator.clipboard.readText().then(arguments[0], e => arguments[0](String(e)))")
+    assert command == (
+        "curl -sS -H \"Authorization: Bearer $STAGEPOST_TOKEN\" -H 'Content-Type: application/json' "
+        "-d '{\"pattern\":\"o'\\''hara@example.com\",\"action\":\"allow\"}' "
+        "'%sapi/v1/whitelist'" % inside.base)
+    import subprocess
+    done = subprocess.run(["sh", "-c", command], env={"STAGEPOST_TOKEN": relay.token, "PATH": "/usr/bin:/bin"},
+                          capture_output=True, check=True)
+    assert json.loads(done.stdout)["pattern"] == "o'hara@example.com"
