@@ -32,7 +32,9 @@ export function query(params)
 	for (const [name, value] of Object.entries(params || {}))
 		if (value !== undefined && value !== null && value !== "")
 			search.set(name, value);
-	return search.size > 0 ? "?" + search : "";
+	const text = search.toString();
+
+	return text && "?" + text;
 }
 
 function headersOf(method, body, options)

@@ -80,4 +80,10 @@ export const acts = {
 	cancel: {word: "Cancel", all: "Cancel all", icon: "none", from: ["queued", "deferred", "held", "delivering", "screening"]},
 };
 
+// For where there is little room: 12k
+export function short(n)
+{
+	return n < 10000 ? count(n) : n < 1000000 ? `${Math.floor(n / 1000)}k` : `${Math.floor(n / 1000000)}M`;
+}
+
 export const mailbox = address => address === "" ? "<>" : address;

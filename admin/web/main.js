@@ -1,8 +1,8 @@
 // main.js - the frame around the views: who is logged in, where we are, how the relay is
-import {logOut, mayAll, me, resume, whenSignedOut} from "./api.js";
+import {logOut, may, mayAll, me, resume, whenSignedOut} from "./api.js";
 import {complaint} from "./dialog.js";
 import {h, replace, say} from "./dom.js";
-import {count, plural} from "./format.js";
+import {plural, short} from "./format.js";
 import {icon} from "./icons.js";
 import {onStatus, startStatus, statusFailure} from "./live.js";
 import {place} from "./router.js";
@@ -13,11 +13,12 @@ import {showMessage} from "./view-message.js";
 import {showMessages} from "./view-messages.js";
 import {showOverview} from "./view-overview.js";
 import {showRoutes} from "./view-routes.js";
+import {showAudit, showTokens} from "./view-access.js";
 import {showHistory, showWhitelist} from "./view-whitelist.js";
 
 const app = document.getElementById("app");
 
-// In the order of the menu; `whole`: not for a token that is limited to a scope.
+// In the order of the menu; `whole`: not for a token that is limited to a scope; `role`: the least.
 const views = [
 	{path: "overview", word: "Overview", icon: "gauge", show: showOverview},
 	{path: "messages", word: "Messages", icon: "mail", show: showMessages, one: showMessage},
@@ -26,7 +27,11 @@ const views = [
 	{path: "rules", word: "Rules", icon: "rules", show: showRules, whole: true},
 	{path: "faults", word: "Faults", icon: "bug", show: showFaults, whole: true},
 	{path: "routes", word: "Routes", icon: "route", show: showRoutes, whole: true},
+	{path: "tokens", word: "Tokens", icon: "key", show: showTokens, whole: true, role: "admin"},
+	{path: "audit", word: "Audit", icon: "list", show: showAudit, whole: true, role: "admin"},
 ];
+
+const isOpen = view => (mayAll() || !view.whole) && (!view.role || may(view.role));
 
 let frame = null; // {main, tabs, stop}: while somebody is logged in
 let current = null; // {path, close}: the view in it
@@ -57,7 +62,7 @@ function drawStatus(status, pill, host, badge)
 	replace(pill, h("a", {class: "pill " + state.kind, href: "#/overview", title: state.title}, icon(state.icon), state.word));
 	if (status !== null) {
 		replace(host, status.hostname);
-		replace(badge, status.queue.recipients.dropped ? count(status.queue.recipients.dropped) : null);
+		replace(badge, status.queue.recipients.dropped ? short(status.queue.recipients.dropped) : null);
 	}
 }
 
@@ -82,7 +87,7 @@ function drawFrame()
 	const main = h("main", {id: "main", tabindex: "-1"});
 	const tabs = h("ul");
 
-	for (const view of views.filter(one => mayAll() || !one.whole))
+	for (const view of views.filter(isOpen))
 		tabs.append(h("li", {}, h("a", {href: "#/" + view.path, "data-view": view.path}, icon(view.icon), view.word,
 			view.path === "dropped" && badge)));
 	replace(app, h("a.skip", {href: "#main", on: {click: skip}}, "Skip to the content"),
@@ -124,7 +129,7 @@ function drawTabs(path)
 async function drawView()
 {
 	const {path, id, params} = place();
-	const view = views.find(one => one.path === path && (mayAll() || !one.whole)) || views[0];
+	const view = views.find(one => one.path === path && isOpen(one)) || views[0];
 	const key = `${view.path}/${id}`;
 
 	if (current?.key === key && current.update) {

@@ -10,9 +10,9 @@ export function place()
 
 export function address(view, id = "", params = {})
 {
-	const search = new URLSearchParams(Object.entries(params).filter(([, value]) => value));
+	const search = new URLSearchParams(Object.entries(params).filter(([, value]) => value)).toString();
 
-	return `#/${view}${id ? "/" + encodeURIComponent(id) : ""}${search.size > 0 ? "?" + search : ""}`;
+	return `#/${view}${id ? "/" + encodeURIComponent(id) : ""}${search && "?" + search}`;
 }
 
 export function go(...where)

@@ -170,7 +170,11 @@ class Browser:
         wait_for(tried, "an element that stays")
 
     def click(self, name, inside="body", tag="button"):
-        self._again(lambda: self.named(tag, name, inside).click())
+        def act():
+            element = self.named(tag, name, inside)
+            self.script("arguments[0].scrollIntoView({block: 'center'})", element)
+            element.click()
+        self._again(act)
 
     def follow(self, name, inside="body"):
         self.click(name, inside, "a")

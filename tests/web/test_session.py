@@ -78,3 +78,25 @@ def test_copy_as_curl_does_the_same(inside, relay):
     done = subprocess.run(["sh", "-c", command], env={"STAGEPOST_TOKEN": relay.token, "PATH": "/usr/bin:/bin"},
                           capture_output=True, check=True)
     assert json.loads(done.stdout)["pattern"] == "o'hara@example.com"
+
+
+def test_tokens_are_made_and_revoked(inside, relay):
+    inside.follow("Tokens", "nav")
+    inside.click("Make a token")
+    inside.fill("Name", "ci", "dialog")
+    inside.choose("Role", "operator", "dialog")
+    inside.choose("Ends", "7d", "dialog")
+    inside.click("Make", "dialog")
+    inside.see("This is shown once", "dialog")
+    secret = inside.text("dialog code")
+    assert relay.request("GET", "/api/v1/session", token=secret).json["role"] == "operator"
+    inside.click("Done", "dialog")
+    inside.see("operator", "table")
+    assert secret not in inside.text()
+    inside.click("Revoke ci")
+    inside.click("Revoke", "dialog")
+    inside.see("Revoked", "table")
+    assert relay.request("GET", "/api/v1/session", token=secret).status == 401
+    inside.follow("Audit", "nav")
+    inside.see("token.revoke", "table")
+    assert secret not in inside.text()

@@ -1,8 +1,14 @@
 """Each view: what it shows, what it does, by mouse and by keyboard, on a phone."""
 
+import os
+import pathlib
+
+import pytest
+
 from daemon import Smtp, wait_for
 
-VIEWS = ["overview", "messages", "dropped", "whitelist", "whitelist/history", "rules", "faults", "routes"]
+VIEWS = ["overview", "messages", "dropped", "whitelist", "whitelist/history", "rules", "faults", "routes", "tokens",
+         "audit"]
 
 
 def send(relay, count, to="bob@x.example", subject="message"):
@@ -42,6 +48,22 @@ def test_a_long_list_keeps_little_in_the_document(inside, relay):
     # One that is gone goes from the list.
     assert relay.request("DELETE", "/api/v1/messages/" + newest[2]).status == 204
     inside.not_see("late 2", ".list")
+
+
+def test_what_is_large_is_shown_in_part(inside, relay):
+    many = ["r%d@x.example" % number for number in range(250)]
+    with Smtp(relay.smtp_port) as smtp:
+        message = smtp.send("a@x.example", many, b"Subject: big\r\n\r\n" + b"0123456789abcdef\r\n" * 40000 + b"the end")
+    inside.go("messages/" + message)
+    inside.see("Recipients (250)")
+    assert inside.count(".recipient") == 100
+    inside.click("Show 100 more of 250")
+    wait_for(lambda: inside.count(".recipient") == 200, "a hundred more")
+    inside.click("Raw", '[role="tablist"]')
+    inside.see("Only the beginning is shown", "#panel")
+    assert "the end" not in inside.text("#panel")
+    inside.click("As sent", '[role="tablist"]')
+    inside.see("The body leaves byte for byte as it came (40,001 lines).")
 
 
 def test_filters_stand_in_the_address(inside, relay):
@@ -195,6 +217,27 @@ def test_every_view_on_a_phone_and_for_a_screen_reader(inside, relay):
             assert inside.script("return document.documentElement.scrollWidth") <= 360, view
             assert not inside.unnamed(), (view, inside.unnamed())
             assert inside.count("h1") == 1, view
+    inside.emulate()
+
+
+def test_axe_finds_nothing(inside, relay):
+    """axe-core from npm, where somebody has put it: STAGEPOST_AXE=node_modules/axe-core/axe.min.js"""
+    path = os.environ.get("STAGEPOST_AXE")
+    if not path:
+        pytest.skip("STAGEPOST_AXE does not name axe.min.js (npm install axe-core)")
+    axe = pathlib.Path(path).read_text()
+    relay.allow("alice@example.com")
+    message = send(relay, 2)[0]
+    for dark in (False, True):
+        inside.emulate(dark=dark)
+        for view in [*VIEWS, "messages/" + message, "messages/%s?tab=sent" % message,
+                     "messages/%s?tab=header" % message]:
+            settled(inside, view)
+            inside.script(axe)
+            found = inside.driver.execute_async_script(
+                "axe.run(document).then(r => arguments[0](r.violations.map(v =>"
+                " [v.impact, v.id, v.nodes.slice(0, 3).map(n => n.html)])))")
+            assert not found, (view, dark, found)
     inside.emulate()
 
 
