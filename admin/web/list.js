@@ -12,6 +12,7 @@ const FRESH_MS = 3000;
  *   fetchPage(after, signal) -> {items, next}
  *   row(item) -> element, rowHeight in CSS pixels
  *   empty() -> nodes
+ *   types: events after which it is another (live.js)
  * The list follows what happens: its first page and the one in sight are asked again.
  */
 export class List {
@@ -36,7 +37,7 @@ export class List {
 		this.sizes = new ResizeObserver(() => this.draw());
 		this.sizes.observe(this.box);
 		replace(this.note, h("p.muted", {}, "Loading …"));
-		this.again = repeat(FRESH_MS, () => this.refresh(), this.stopped.signal);
+		this.again = repeat(FRESH_MS, () => this.refresh(), this.stopped.signal, options.types);
 	}
 
 	close()

@@ -1,41 +1,67 @@
-// live.js - asks the relay again and again, while somebody looks
+// live.js - asks the relay again when something happened, and now and then, while somebody looks
 import {get, me} from "./api.js";
+import {isLive, onEvent} from "./events.js";
 
 const STATUS_MS = 3000;
 const BAR_MS = 10000;
 const BARS = 60;
 
-// Calls f() now and then `ms` after each time it is done; a hidden page rests. Ends with `signal`.
-export function repeat(ms, f, signal)
+const CALM_MS = 15000; // while the stream tells
+const GAP_MS = 600; // between two looks, however much happens
+
+// Events after which mail is not where it was.
+export const mail = ["accepted", "verdict", "attempt", "state", "deleted", "lost"];
+
+/*
+ * Calls f() now, when an event comes (of one of `types`, or which that function takes), and now and then: `ms` after each time it is
+ * done, or seldom while the stream of events is there. A hidden page rests. Ends with `signal`.
+ */
+export function repeat(ms, f, signal, types = mail)
 {
 	let timer = null;
+	let running = false;
+	let nudged = false;
 
+	function plan(wait)
+	{
+		clearTimeout(timer);
+		timer = signal.aborted ? null : setTimeout(turn, wait);
+	}
 	async function turn()
 	{
-		timer = null;
-		if (signal.aborted || document.hidden)
+		if (running || document.hidden) {
+			nudged = true;
 			return;
+		}
+		running = true;
+		nudged = false;
 		try {
 			await f();
 		} catch (error) {
 			if (error.name !== "AbortError" && error.status === undefined)
 				console.error(error);
 		}
-		if (!signal.aborted && timer === null)
-			timer = setTimeout(turn, ms);
+		running = false;
+		plan(nudged ? GAP_MS : isLive() ? Math.max(ms, CALM_MS) : ms);
 	}
-	function wake()
+	function nudge()
 	{
-		if (!document.hidden && timer === null)
-			turn();
+		if (nudged)
+			return;
+		nudged = true;
+		if (!running)
+			plan(GAP_MS);
 	}
-	document.addEventListener("visibilitychange", wake, {signal});
+	const wants = typeof types === "function" ? types : event => types.includes(event.type);
+
+	onEvent(event => {
+		if (event.type === "cut" || wants(event))
+			nudge();
+	}, signal);
+	document.addEventListener("visibilitychange", () => document.hidden || plan(0), {signal});
 	signal.addEventListener("abort", () => clearTimeout(timer));
 	turn();
-	return () => {
-		clearTimeout(timer);
-		turn();
-	};
+	return () => plan(0);
 }
 
 // --- the status, once for everybody who shows something of it ---------------------------------
@@ -72,7 +98,7 @@ export function startStatus(signal)
 		}
 		for (const listener of [...listeners])
 			listener(latest);
-	}, signal);
+	}, signal, [...mail, "whitelist", "rule", "fault", "delivery"]);
 }
 
 // --- how much in each ten seconds, for as long as this page is open ---------------------------

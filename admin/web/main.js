@@ -2,12 +2,14 @@
 import {logOut, may, mayAll, me, resume, whenSignedOut} from "./api.js";
 import {complaint} from "./dialog.js";
 import {h, replace, say} from "./dom.js";
+import {startEvents} from "./events.js";
 import {plural, short} from "./format.js";
 import {icon} from "./icons.js";
 import {onStatus, startStatus, statusFailure} from "./live.js";
 import {place} from "./router.js";
 import {showDropped} from "./view-dropped.js";
 import {showFaults, showRules} from "./view-rules.js";
+import {showLive} from "./view-live.js";
 import {showLogIn} from "./view-login.js";
 import {showMessage} from "./view-message.js";
 import {showMessages} from "./view-messages.js";
@@ -24,6 +26,7 @@ const views = [
 	{path: "messages", word: "Messages", icon: "mail", show: showMessages, one: showMessage},
 	{path: "dropped", word: "Dropped", icon: "ban", show: showDropped, whole: true},
 	{path: "whitelist", word: "Whitelist", icon: "shield", show: showWhitelist, one: showHistory},
+	{path: "live", word: "Live", icon: "pulse", show: showLive},
 	{path: "rules", word: "Rules", icon: "rules", show: showRules, whole: true},
 	{path: "faults", word: "Faults", icon: "bug", show: showFaults, whole: true},
 	{path: "routes", word: "Routes", icon: "route", show: showRoutes, whole: true},
@@ -95,6 +98,7 @@ function drawFrame()
 			"Stagepost"), host, h("span.spring"), pill, account()),
 		h("nav.tabs", {"aria-label": "Views"}, tabs), main);
 	frame = {main, tabs, stop: () => stopped.abort()};
+	startEvents(stopped.signal);
 	startStatus(stopped.signal);
 	onStatus(status => drawStatus(status, pill, host, badge), stopped.signal);
 }

@@ -18,16 +18,15 @@ const ROWS_SHOWN = 5;
 
 function preview(result)
 {
-	const would = result.items.filter(one => one.judged?.verdict === "deliver").length;
 	const names = [...new Map(result.items.map(one => [one.address, one.judged])).entries()].slice(0, 10);
+	const more = result.next ? " at least" : "";
 
-	if (result.count === 0)
+	if (result.count + result.refused === 0)
 		return h("p", {}, "Nothing that was dropped fits any more.");
 	return [
-		h("p", {}, h("strong", {}, plural(result.count, "recipient")), result.count === 1 ? " fits." : " fit.",
-			result.items.length > 0 && ` Of the ${result.items.length < result.count ? `newest ${count(result.items.length)}` : count(result.count)} the list in force allows ${count(would)}; the others stay dropped.`),
+		h("p", {}, h("strong", {}, `${plural(result.count, "recipient")}${more} would be released`), result.refused > 0 && `, ${count(result.refused)}${more} would stay${result.detail ? `: ${result.detail}` : ""}`, "."),
 		names.map(([name, judged]) => verdictNode({input: name, ...judged})),
-		would === 0 && h("p", {}, h("strong", {}, "So nothing would leave: "), "allow the recipient first."),
+		result.count === 0 && h("p", {}, h("strong", {}, "So nothing would leave: "), "allow the recipient first."),
 	];
 }
 
@@ -58,7 +57,7 @@ export async function release(filter, title)
 	const done = await ask({
 		title, action: "Release",
 		content: (form, submit) => {
-			submit.disabled = !dryRun.items.some(one => one.judged?.verdict === "deliver");
+			submit.disabled = dryRun.count === 0;
 			return [preview(dryRun), h("p.muted", {}, "Each is judged again when its turn comes, and nobody gets a message twice."),
 				field("Why", h("input", {name: "note", maxlength: 500}), "Kept in the history."), progress];
 		},

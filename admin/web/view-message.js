@@ -8,6 +8,7 @@ import {refreshStatus, repeat} from "./live.js";
 import {actButtons, actOn, ago, button, chip, chips, copyable, facts, head, reply, time} from "./parts.js";
 import {address, go} from "./router.js";
 import {showRaw, showSent} from "./view-bytes.js";
+import {hasHtml, hasText, showHtml, showParts, showText} from "./view-content.js";
 import {allow} from "./allow.js";
 
 const FRESH_MS = 2000;
@@ -149,6 +150,10 @@ function toolbar(view, message)
 
 const tabs = [
 	{name: "recipients", word: message => `Recipients (${count(message.recipients.length)})`, draw: recipientsTab, live: true},
+	{name: "text", word: () => "Text", has: hasText, draw: (view, message) => showText(message, view.signal)},
+	{name: "html", word: () => "HTML", has: hasHtml, draw: (view, message) => showHtml(message)},
+	{name: "parts", word: message => message.content.attachments.length > 0 ? `Parts (${plural(message.content.attachments.length, "attachment")})` : "Parts",
+		draw: (view, message) => showParts(message, view.signal)},
 	{name: "header", word: () => "Header", draw: (view, message) => headerTab(message)},
 	{name: "raw", word: () => "Raw", draw: (view, message) => showRaw(message, view.signal)},
 	{name: "sent", word: () => "As sent", draw: (view, message) => showSent(message, view.signal)},
@@ -223,7 +228,10 @@ class MessageView {
 		replace(this.top, h("a.back", {href: "#/messages", "data-key": "back"}, "\u2190 Messages"),
 			head(message.subject || h("span.muted", {}, "(no subject)")),
 			h("p.chips", {}, chips(message.states)), about(message), toolbar(this, message));
-		replace(this.bar, tabs.map(tab => h("button", {type: "button", role: "tab", id: "tab-" + tab.name, "data-key": tab.name, "aria-controls": "panel",
+		this.tabs = tabs.filter(tab => !tab.has || tab.has(message));
+		if (!this.tabs.includes(this.tab))
+			[this.tab] = tabs;
+		replace(this.bar, this.tabs.map(tab => h("button", {type: "button", role: "tab", id: "tab-" + tab.name, "data-key": tab.name, "aria-controls": "panel",
 			"aria-selected": String(tab === this.tab), tabindex: tab === this.tab ? "0" : "-1", on: {click: () => this.select(tab)}}, tab.word(message))));
 	}
 
@@ -260,7 +268,7 @@ class MessageView {
 		if (!step)
 			return;
 		event.preventDefault();
-		this.select(tabs[(tabs.indexOf(this.tab) + step + tabs.length) % tabs.length]);
+		this.select(this.tabs[(this.tabs.indexOf(this.tab) + step + this.tabs.length) % this.tabs.length]);
 		this.bar.querySelector("[aria-selected=true]").focus();
 	}
 
@@ -270,7 +278,8 @@ class MessageView {
 		await this.load();
 		replace(this.main, this.top, this.bar, this.panel);
 		// It may be gone by the next look, or the connection: then what is known stays, and says so.
-		this.again = repeat(FRESH_MS, () => this.load().catch(error => this.gone(error)), this.signal);
+		this.again = repeat(FRESH_MS, () => this.load().catch(error => this.gone(error)), this.signal,
+			event => event.message === this.id || event.type === "lost");
 	}
 
 	gone(error)

@@ -75,5 +75,5 @@ export function showRoutes({main, signal})
 			if (error.name !== "AbortError")
 				replace(trouble, complaint(error));
 		}
-	}, signal);
+	}, signal, ["attempt", "delivery"]);
 }

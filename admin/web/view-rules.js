@@ -216,7 +216,7 @@ function viewOf(kind)
 				if (error.name !== "AbortError")
 					replace(trouble, complaint(error));
 			}
-		}, signal);
+		}, signal, [kind.one]);
 	};
 }
 

@@ -194,7 +194,7 @@ class WhitelistView {
 
 		this.list?.close();
 		this.list = new List({
-			label: "Entries of the whitelist", rowHeight: ROW_HEIGHT, row: entry => row(this, entry), empty: () => this.empty(),
+			label: "Entries of the whitelist", rowHeight: ROW_HEIGHT, row: entry => row(this, entry), empty: () => this.empty(), types: ["whitelist"],
 			fetchPage: (after, signal) => get("/whitelist", {...values, limit: PAGE, after}, {signal}),
 		});
 		replace(this.place, this.list.node);

@@ -48,7 +48,7 @@ def test_from_the_first_log_in_to_the_next_hop(page, relay, hop):
 
     # One is allowed and let go, the other one is not.
     page.click("Allow …", '[data-key="bob@customer.example"]')
-    page.see("Matches 1 of the", "dialog")
+    page.see("Matches ", "dialog")
     page.click("Allow and release", "dialog")
     page.see("bob@customer.example is allowed, and the mail is on its way.", "#said")
     page.see("2 delivered", ".chips")
@@ -81,12 +81,12 @@ def test_dropped_mail_is_grouped_and_let_go(inside, relay, hop):
     inside.see("3 messages", '[data-key="bob@x.example"]')
     # Nothing allows it: there is nothing to release yet, and the page says so.
     inside.click("Release …", '[data-key="bob@x.example"]')
-    inside.see("3 recipients fit. Of the 3 the list in force allows 0", "dialog")
+    inside.see("0 recipients would be released, 3 would stay: bob@x.example is not allowed", "dialog")
     assert not inside.named("button", "Release", "dialog").is_enabled()
     inside.click("Cancel", "dialog")
     relay.allow("bob@x.example")
     inside.click("Release …", '[data-key="bob@x.example"]')
-    inside.see("Of the 3 the list in force allows 3", "dialog")
+    inside.see("3 recipients would be released.", "dialog")
     inside.click("Release", "dialog")
     inside.see("3 recipients released.", "#said")
     inside.not_see("bob@x.example", ".recipients")

@@ -7,7 +7,7 @@ import pytest
 
 from daemon import Smtp, wait_for
 
-VIEWS = ["overview", "messages", "dropped", "whitelist", "whitelist/history", "rules", "faults", "routes", "tokens",
+VIEWS = ["overview", "messages", "dropped", "live", "whitelist", "whitelist/history", "rules", "faults", "routes", "tokens",
          "audit"]
 
 
@@ -95,7 +95,7 @@ def test_the_keyboard_is_enough(inside, relay):
     wait_for(lambda: inside.focused().tag_name == "h1", "the focus on the heading")
     inside.script("document.querySelector('[role=tab]').focus()")
     inside.keys("ARROW_RIGHT")
-    wait_for(lambda: inside.focused().text == "Header", "the next tab")
+    wait_for(lambda: inside.focused().text == "Text", "the next tab")
     # A dialog gives the focus back.
     inside.keys("ARROW_LEFT")
     button = inside.named("button", "Allow …", "#panel")
