@@ -116,6 +116,8 @@ struct admin_ops {
 			 void *row_ctx);
 	/* One sentence: what can leave, and by which route. */
 	void (*leaving)(void *ctx, struct buf *out);
+	/* The configuration in force as YAML, all keys, secrets hidden. */
+	void (*settings)(void *ctx, struct buf *out);
 	/*
 	 * The policy in force, valid until handed back. Without it /check shows
 	 * what the list alone says.

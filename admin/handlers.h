@@ -11,6 +11,7 @@ void handle_healthz(struct call *call);
 void handle_readyz(struct call *call);
 void handle_status(struct call *call);
 void handle_routes(struct call *call);
+void handle_settings(struct call *call);
 void handle_openapi(struct call *call);
 
 /* admin/metrics.c */

@@ -21,6 +21,7 @@ static const struct route routes[] = {
 	{"GET", "/metrics", ROLE_READER, true, 0, false, "", handle_metrics},
 	{"GET", API "/openapi.json", ROLE_READER, false, 0, false, "", handle_openapi},
 	{"GET", API "/status", ROLE_READER, false, 0, false, "", handle_status},
+	{"GET", API "/settings", ROLE_ADMIN, true, 0, false, "", handle_settings},
 	{"GET", API "/routes", ROLE_READER, true, 0, false, "", handle_routes},
 	{"POST", API "/routes/{name}/pause", ROLE_OPERATOR, true, KIB, false, "",
 	 handle_route_pause},

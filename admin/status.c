@@ -9,8 +9,9 @@
 #include "queue/retention.h"
 #include "queue/space.h"
 
-#define HOSTS_SHOWN 64
-#define LEAVING_MAX 1000
+#define HOSTS_SHOWN  64
+#define LEAVING_MAX  1000
+#define SETTINGS_MAX ((size_t)16 * 1024 * 1024)
 
 void handle_healthz(struct call *call)
 {
@@ -305,6 +306,22 @@ void handle_status(struct call *call)
 	set_numbers(json, api);
 	set_lists(json, api, warnings);
 	call_reply(call, 200, json);
+}
+
+/* To be looked at: it is changed in its file, where a person can say why. */
+void handle_settings(struct call *call)
+{
+	const struct api *api = call->api;
+	struct buf text;
+
+	if (api->env.ops == NULL || api->env.ops->settings == NULL) {
+		call_problem(call, 404, "nobody here knows the configuration");
+		return;
+	}
+	buf_init(&text, SETTINGS_MAX);
+	api->env.ops->settings(api->env.ctx, &text);
+	http_reply(call->http, 200, "application/yaml", &text); /* RFC 9512 */
+	buf_release(&text);
 }
 
 void handle_openapi(struct call *call)

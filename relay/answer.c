@@ -451,6 +451,15 @@ static void release_policy(void *ctx, const struct policy_options *policy)
 	versions_release(daemon->versions, (const struct config *)(const void *)config);
 }
 
+static void tell_settings(void *ctx, struct buf *out)
+{
+	struct daemon *daemon = ctx;
+	const struct config *config = versions_acquire(daemon->versions);
+
+	config_format(config, out);
+	versions_release(daemon->versions, config);
+}
+
 const struct admin_ops daemon_admin_ops = {
 	.numbers = tell_numbers,
 	.routes = tell_routes,
@@ -461,6 +470,7 @@ const struct admin_ops daemon_admin_ops = {
 	.listeners = tell_listeners,
 	.warnings = daemon_tell_warnings,
 	.leaving = tell_leaving,
+	.settings = tell_settings,
 	.policy_acquire = acquire_policy,
 	.policy_release = release_policy,
 };

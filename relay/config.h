@@ -102,5 +102,7 @@ int config_reloadable(const struct config *now, const struct config *next, struc
  * stands in their place, which config_load refuses. Returns 0, or ERR_IO when writing failed.
  */
 int config_print(const struct config *config, FILE *out);
+/* The same, appended. */
+void config_format(const struct config *config, struct buf *out);
 
 #endif

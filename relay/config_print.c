@@ -216,13 +216,18 @@ static void print_keys(const struct config_key *keys, const char *base, size_t i
 	}
 }
 
+void config_format(const struct config *config, struct buf *out)
+{
+	print_keys(config_keys, (const char *)config, 0, false, out);
+}
+
 int config_print(const struct config *config, FILE *out)
 {
 	struct buf text;
 	bool good;
 
 	buf_init(&text, PRINT_MAX_BYTES);
-	print_keys(config_keys, (const char *)config, 0, false, &text);
+	config_format(config, &text);
 	good = fwrite(text.data, 1, text.len, out) == text.len && fflush(out) == 0;
 	buf_release(&text);
 	return good ? ERR_OK : ERR_IO;

@@ -15,7 +15,7 @@ import {showMessage} from "./view-message.js";
 import {showMessages} from "./view-messages.js";
 import {showOverview} from "./view-overview.js";
 import {showRoutes} from "./view-routes.js";
-import {showAudit, showTokens} from "./view-access.js";
+import {showAudit, showSettings, showTokens} from "./view-access.js";
 import {showHistory, showWhitelist} from "./view-whitelist.js";
 
 const app = document.getElementById("app");
@@ -32,6 +32,7 @@ const views = [
 	{path: "routes", word: "Routes", icon: "route", show: showRoutes, whole: true},
 	{path: "tokens", word: "Tokens", icon: "key", show: showTokens, whole: true, role: "admin"},
 	{path: "audit", word: "Audit", icon: "list", show: showAudit, whole: true, role: "admin"},
+	{path: "settings", word: "Settings", icon: "sliders", show: showSettings, whole: true, role: "admin"},
 ];
 
 const isOpen = view => (mayAll() || !view.whole) && (!view.role || may(view.role));

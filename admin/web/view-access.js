@@ -1,5 +1,6 @@
-// view-access.js - for admins: who may ask, and who changed what
+// view-access.js - for admins: who may ask, who changed what, and how the relay is set
 import {get, me, post, remove} from "./api.js";
+import {readText} from "./bytes.js";
 import {ask, choice, complaint, field, valuesOf} from "./dialog.js";
 import {h, replace, say} from "./dom.js";
 import {icon} from "./icons.js";
@@ -141,4 +142,14 @@ export async function showAudit({main, signal})
 	replace(main, head("Audit"), h("p.lead", {}, "Who changed what, newest first."),
 		h("div.card.scroll", {tabindex: "0", role: "region", "aria-label": "Audit"}, h("table", {}, columns(["When", "Who", "What", "Details"]), body)), note);
 	await more();
+}
+
+// --- settings ---------------------------------------------------------------------------------
+
+export async function showSettings({main, signal})
+{
+	const {text} = await readText("/settings", signal);
+
+	replace(main, head("Settings"), h("p.lead", {}, "The configuration in force, all keys, with secrets hidden. It is changed in its file; SIGHUP, or ", h("code", {}, "systemctl reload"),
+		", takes over what can be."), h("pre.bytes", {tabindex: "0", role: "region", "aria-label": "Configuration"}, text.trimEnd()));
 }

@@ -100,3 +100,18 @@ def test_tokens_are_made_and_revoked(inside, relay):
     inside.follow("Audit", "nav")
     inside.see("token.revoke", "table")
     assert secret not in inside.text()
+
+
+def test_settings_are_shown_without_secrets(page, make_daemon):
+    relay = make_daemon(settings='delivery: {expire_after: 3d}\nroutes: [{name: r, hosts: ["127.0.0.1:1"], tls: implicit, '
+                        'username: u, password: hunter2}]\n')
+    page.begin(relay)
+    page.log_in()
+    page.follow("Settings", "nav")
+    page.see("expire_after: 3d", "pre")
+    assert "(hidden)" in page.text("pre") and "hunter2" not in page.text("pre")
+    relay.config.write_text(relay.config.read_text().replace("3d", "4d"))
+    relay.hup()
+    wait_for(lambda: "the new configuration is in force" in relay.log(), "the reload")
+    page.driver.refresh()
+    page.see("expire_after: 4d", "pre")

@@ -8,7 +8,7 @@ import pytest
 from daemon import Smtp, wait_for
 
 VIEWS = ["overview", "messages", "dropped", "live", "whitelist", "whitelist/history", "rules", "faults", "routes", "tokens",
-         "audit"]
+         "audit", "settings"]
 
 
 def send(relay, count, to="bob@x.example", subject="message"):

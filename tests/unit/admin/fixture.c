@@ -81,10 +81,16 @@ static void a_breaker(void *ctx, struct admin_breaker *breaker_out)
 	*breaker_out = (struct admin_breaker){10, 200, 3, 44, false, 2};
 }
 
+static void a_setting(void *ctx, struct buf *out)
+{
+	ck_assert_int_eq(buf_append_text(out, "hostname: relay.test\n"), ERR_OK);
+}
+
 static const struct admin_ops ops = {.numbers = some_numbers,
 				     .routes = two_routes,
 				     .hosts = two_hosts,
 				     .breaker = a_breaker,
+				     .settings = a_setting,
 				     .warnings = one_warning};
 
 static void start_admin(struct fixture *fixture)
