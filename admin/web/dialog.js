@@ -1,21 +1,42 @@
 // dialog.js - questions to the person: a form in a dialog, its mistakes, and the same as a command
-import {curl} from "./api.js";
-import {h, newId, replace, say} from "./dom.js";
-import {icon} from "./icons.js";
+import { curl } from "./api.js";
+import { h, newId, replace, say } from "./dom.js";
+import { icon } from "./icons.js";
 
 // What went wrong, with the places that the relay names.
-export function complaint(error)
-{
+export function complaint(error) {
 	const errors = (error.errors || []).filter(one => one.detail !== error.message);
 
-	return h("div.complaint", {role: "alert"}, icon("warn"),
-		h("div", {}, h("p", {}, error.message),
-			errors.length > 0 && h("ul", {}, errors.slice(0, 20).map(one => h("li", {},
-				one.line ? `line ${one.line}${one.column ? `, column ${one.column}` : ""}: ` : "", one.detail)))));
+	return h(
+		"div.complaint",
+		{ role: "alert" },
+		icon("warn"),
+		h(
+			"div",
+			{},
+			h("p", {}, error.message),
+			errors.length > 0 &&
+				h(
+					"ul",
+					{},
+					errors
+						.slice(0, 20)
+						.map(one =>
+							h(
+								"li",
+								{},
+								one.line
+									? `line ${one.line}${one.column ? `, column ${one.column}` : ""}: `
+									: "",
+								one.detail,
+							),
+						),
+				),
+		),
+	);
 }
 
-export async function copy(text, said = "Copied.")
-{
+export async function copy(text, said = "Copied.") {
 	try {
 		await navigator.clipboard.writeText(text);
 		say(said);
@@ -25,10 +46,17 @@ export async function copy(text, said = "Copied.")
 }
 
 // Copies what command() gives when it is pressed: the action as it stands now.
-export function curlButton(command)
-{
-	return h("button.quiet", {type: "button", on: {click: () => copy(command(), "The curl command is copied.")},
-		title: "Copy this action as a curl command"}, icon("copy"), "Copy as curl");
+export function curlButton(command) {
+	return h(
+		"button.quiet",
+		{
+			type: "button",
+			on: { click: () => copy(command(), "The curl command is copied.") },
+			title: "Copy this action as a curl command",
+		},
+		icon("copy"),
+		"Copy as curl",
+	);
 }
 
 /*
@@ -36,34 +64,47 @@ export function curlButton(command)
  * which is shown; what it gives back is the result. Closed without it: undefined.
  *   {title, content, action, danger, act, command}
  */
-export function ask(options)
-{
+export function ask(options) {
 	return new Promise(resolve => {
 		const title = newId("dialog");
 		const body = h("div.dialog-body");
 		const trouble = h("div");
-		const submit = h("button", {type: "submit", class: options.danger ? "danger" : "primary"}, options.action);
-		const form = h("form", {on: {submit: run}}, h("h2", {id: title}, options.title), body, trouble,
-			h("div.dialog-end", {}, options.command && curlButton(() => curl(...options.command(form))),
-				h("span.spring"), h("button", {type: "button", on: {click: () => dialog.close()}}, "Cancel"), submit));
-		const dialog = h("dialog", {"aria-labelledby": title, on: {close}}, form);
+		const submit = h(
+			"button",
+			{ type: "submit", class: options.danger ? "danger" : "primary" },
+			options.action,
+		);
+		const form = h(
+			"form",
+			{ on: { submit: run } },
+			h("h2", { id: title }, options.title),
+			body,
+			trouble,
+			h(
+				"div.dialog-end",
+				{},
+				options.command && curlButton(() => curl(...options.command(form))),
+				h("span.spring"),
+				h("button", { type: "button", on: { click: () => dialog.close() } }, "Cancel"),
+				submit,
+			),
+		);
+		const dialog = h("dialog", { "aria-labelledby": title, on: { close } }, form);
 		let result;
 
-		async function run(event)
-		{
+		async function run(event) {
 			event.preventDefault();
 			submit.disabled = true;
 			replace(trouble);
 			try {
-				result = await options.act(form) ?? true;
+				result = (await options.act(form)) ?? true;
 				dialog.close();
 			} catch (error) {
 				replace(trouble, complaint(error));
 			}
 			submit.disabled = false;
 		}
-		function close()
-		{
+		function close() {
 			dialog.remove();
 			options.closed?.();
 			resolve(result);
@@ -78,36 +119,40 @@ export function ask(options)
 export const confirm = options => ask(options);
 
 // A label with its field: field("Note", h("input", {name: "note"}), "shown in the list")
-export function field(label, input, hint)
-{
+export function field(label, input, hint) {
 	const id = input.id || newId("field");
 	const hintId = id + "-hint";
 
 	input.id = id;
-	if (hint)
-		input.setAttribute("aria-describedby", hintId);
-	return h("div.field", {}, h("label", {htmlFor: id}, label), input, hint && h("p.hint", {id: hintId}, hint));
+	if (hint) input.setAttribute("aria-describedby", hintId);
+	return h(
+		"div.field",
+		{},
+		h("label", { htmlFor: id }, label),
+		input,
+		hint && h("p.hint", { id: hintId }, hint),
+	);
 }
 
-export function choice(name, values, selected)
-{
-	return h("select", {name}, values.map(([value, word]) => h("option", {value, selected: value === selected}, word)));
+export function choice(name, values, selected) {
+	return h(
+		"select",
+		{ name },
+		values.map(([value, word]) => h("option", { value, selected: value === selected }, word)),
+	);
 }
 
 // The values of a form's fields by name; empty ones are left out.
-export function valuesOf(form)
-{
+export function valuesOf(form) {
 	const values = {};
 
 	for (const [name, value] of new FormData(form))
-		if (typeof value === "string" && value.trim() !== "")
-			values[name] = value.trim();
+		if (typeof value === "string" && value.trim() !== "") values[name] = value.trim();
 	return values;
 }
 
 // Waits until nobody has typed for a moment; an older answer never overtakes a newer one.
-export function afterTyping(f, ms = 250)
-{
+export function afterTyping(f, ms = 250) {
 	let timer;
 	let round = 0;
 

@@ -1,5 +1,5 @@
 // icons.js - small line drawings, 16 by 16; the words beside them say it all
-import {svg} from "./dom.js";
+import { svg } from "./dom.js";
 
 const paths = {
 	allow: "M8 2v12M2 8h12",
@@ -36,8 +36,10 @@ const paths = {
 	warn: "M8 2.500 14.500 13.500h-13zM8 6.500v3.500M8 12h.01",
 };
 
-export function icon(name)
-{
-	return svg("svg.icon", {viewBox: "0 0 16 16", "aria-hidden": "true", focusable: "false"},
-		svg("path", {d: paths[name]}));
+export function icon(name) {
+	return svg(
+		"svg.icon",
+		{ viewBox: "0 0 16 16", "aria-hidden": "true", focusable: "false" },
+		svg("path", { d: paths[name] }),
+	);
 }

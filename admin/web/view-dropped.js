@@ -1,13 +1,13 @@
 // view-dropped.js - who would have got mail: grouped by address, with the way to let it go
-import {allow, verdictNode} from "./allow.js";
-import {get, may, post} from "./api.js";
-import {afterTyping, ask, complaint, field} from "./dialog.js";
-import {h, replace, say} from "./dom.js";
-import {count, mailbox, plural} from "./format.js";
-import {icon} from "./icons.js";
-import {refreshStatus, repeat} from "./live.js";
-import {ago, button, chip, head, outcome, time} from "./parts.js";
-import {address, amend} from "./router.js";
+import { allow, verdictNode } from "./allow.js";
+import { get, may, post } from "./api.js";
+import { afterTyping, ask, complaint, field } from "./dialog.js";
+import { h, replace, say } from "./dom.js";
+import { count, mailbox, plural } from "./format.js";
+import { icon } from "./icons.js";
+import { refreshStatus, repeat } from "./live.js";
+import { ago, button, chip, head, outcome, time } from "./parts.js";
+import { address, amend } from "./router.js";
 
 const PAGE = 500;
 const FRESH_MS = 5000;
@@ -16,31 +16,39 @@ const ROWS_SHOWN = 5;
 
 // --- letting go, by filter, after a look at what that is ----------------------------------------
 
-function preview(result)
-{
-	const names = [...new Map(result.items.map(one => [one.address, one.judged])).entries()].slice(0, 10);
+function preview(result) {
+	const names = [...new Map(result.items.map(one => [one.address, one.judged])).entries()].slice(
+		0,
+		10,
+	);
 	const more = result.next ? " at least" : "";
 
 	if (result.count + result.refused === 0)
 		return h("p", {}, "Nothing that was dropped fits any more.");
 	return [
-		h("p", {}, h("strong", {}, `${plural(result.count, "recipient")}${more} would be released`), result.refused > 0 && `, ${count(result.refused)}${more} would stay${result.detail ? `: ${result.detail}` : ""}`, "."),
-		names.map(([name, judged]) => verdictNode({input: name, ...judged})),
-		result.count === 0 && h("p", {}, h("strong", {}, "So nothing would leave: "), "allow the recipient first."),
+		h(
+			"p",
+			{},
+			h("strong", {}, `${plural(result.count, "recipient")}${more} would be released`),
+			result.refused > 0 &&
+				`, ${count(result.refused)}${more} would stay${result.detail ? `: ${result.detail}` : ""}`,
+			".",
+		),
+		names.map(([name, judged]) => verdictNode({ input: name, ...judged })),
+		result.count === 0 &&
+			h("p", {}, h("strong", {}, "So nothing would leave: "), "allow the recipient first."),
 	];
 }
 
 // The relay goes in steps; so do we, and say how far it is.
-async function releaseAll(body, told)
-{
-	const sum = {changed: 0, wished: 0, refused: 0, detail: null};
+async function releaseAll(body, told) {
+	const sum = { changed: 0, wished: 0, refused: 0, detail: null };
 	let after;
 
 	do {
-		const step = await post("/recipients/release", {...body, ...after && {after}});
+		const step = await post("/recipients/release", { ...body, ...(after && { after }) });
 
-		for (const name of ["changed", "wished", "refused"])
-			sum[name] += step[name];
+		for (const name of ["changed", "wished", "refused"]) sum[name] += step[name];
 		sum.detail = sum.detail || step.detail;
 		sum.delivery = step.delivery;
 		after = step.next;
@@ -49,25 +57,39 @@ async function releaseAll(body, told)
 	return sum;
 }
 
-export async function release(filter, title)
-{
-	const body = {...filter, state: "dropped"};
-	const dryRun = await post("/recipients/release", {...body, dry_run: true});
-	const progress = h("p", {role: "status"});
+export async function release(filter, title) {
+	const body = { ...filter, state: "dropped" };
+	const dryRun = await post("/recipients/release", { ...body, dry_run: true });
+	const progress = h("p", { role: "status" });
 	const done = await ask({
-		title, action: "Release",
+		title,
+		action: "Release",
 		content: (form, submit) => {
 			submit.disabled = dryRun.count === 0;
-			return [preview(dryRun), h("p.muted", {}, "Each is judged again when its turn comes, and nobody gets a message twice."),
-				field("Why", h("input", {name: "note", maxlength: 500}), "Kept in the history."), progress];
+			return [
+				preview(dryRun),
+				h(
+					"p.muted",
+					{},
+					"Each is judged again when its turn comes, and nobody gets a message twice.",
+				),
+				field("Why", h("input", { name: "note", maxlength: 500 }), "Kept in the history."),
+				progress,
+			];
 		},
-		act: form => releaseAll({...body, ...form.note.value.trim() && {note: form.note.value.trim()}},
-			sum => replace(progress, `${plural(sum.changed, "recipient")} released so far …`)),
-		command: form => ["POST", "/recipients/release", {...body, ...form.note.value.trim() && {note: form.note.value.trim()}}],
+		act: form =>
+			releaseAll(
+				{ ...body, ...(form.note.value.trim() && { note: form.note.value.trim() }) },
+				sum => replace(progress, `${plural(sum.changed, "recipient")} released so far …`),
+			),
+		command: form => [
+			"POST",
+			"/recipients/release",
+			{ ...body, ...(form.note.value.trim() && { note: form.note.value.trim() }) },
+		],
 	});
 
-	if (!done)
-		return false;
+	if (!done) return false;
 	say(outcome("release", done), done.changed > 0 ? "done" : "failed");
 	refreshStatus();
 	return true;
@@ -75,13 +97,12 @@ export async function release(filter, title)
 
 // --- the groups ------------------------------------------------------------------------------------
 
-function groupsOf(rows)
-{
+function groupsOf(rows) {
 	const groups = new Map();
 
 	for (const row of rows) {
 		const key = row.address.toLowerCase();
-		const group = groups.get(key) || {address: row.address, rows: []};
+		const group = groups.get(key) || { address: row.address, rows: [] };
 
 		group.rows.push(row);
 		groups.set(key, group);
@@ -89,145 +110,270 @@ function groupsOf(rows)
 	return [...groups.values()];
 }
 
-function rowLine(row)
-{
-	return h("li", {}, h("a", {href: address("messages", row.message)}, time(row.received_at)), " from ", mailbox(row.sender));
+function rowLine(row) {
+	return h(
+		"li",
+		{},
+		h("a", { href: address("messages", row.message) }, time(row.received_at)),
+		" from ",
+		mailbox(row.sender),
+	);
 }
 
-function groupNode(view, group)
-{
+function groupNode(view, group) {
 	const [latest] = group.rows;
 	const rule = group.rows.find(row => row.rule)?.rule;
 
-	return h("li.recipient.is-dropped", {"data-key": group.address},
-		h("div.recipient-head", {}, h("h2", {}, group.address), chip("dropped", plural(group.rows.length, "message")), h("span.spring"),
-			may("operator") && button("Allow this recipient …", "allow", () => view.allow(group), {class: "small accent", "data-part": "allow"}),
-			may("operator") && button("Release …", "play", () => view.release(group), {class: "small", "data-part": "release"})),
-		h("p.why", {}, latest.reason ? latest.reason[0].toUpperCase() + latest.reason.slice(1) : "", rule ? ` (rule ${rule})` : "", ".",
-			latest.nearest && h("span.muted", {}, ` The nearest entry is ${latest.nearest}.`), h("span.muted", {}, " Last ", ago(latest.received_at), ".")),
-		h("details", {"data-part": "rows", open: view.open.has(group.address), on: {toggle: event => view.keepOpen(group.address, event.target.open)}},
-			h("summary", {}, "Messages"), h("ul.plain", {}, group.rows.slice(0, ROWS_SHOWN).map(rowLine)),
-			group.rows.length > ROWS_SHOWN && h("p", {}, h("a", {href: address("messages", "", {to: group.address, state: "dropped"})}, "All of them"))));
+	return h(
+		"li.recipient.is-dropped",
+		{ "data-key": group.address },
+		h(
+			"div.recipient-head",
+			{},
+			h("h2", {}, group.address),
+			chip("dropped", plural(group.rows.length, "message")),
+			h("span.spring"),
+			may("operator") &&
+				button("Allow this recipient …", "allow", () => view.allow(group), {
+					class: "small accent",
+					"data-part": "allow",
+				}),
+			may("operator") &&
+				button("Release …", "play", () => view.release(group), {
+					class: "small",
+					"data-part": "release",
+				}),
+		),
+		h(
+			"p.why",
+			{},
+			latest.reason ? latest.reason[0].toUpperCase() + latest.reason.slice(1) : "",
+			rule ? ` (rule ${rule})` : "",
+			".",
+			latest.nearest && h("span.muted", {}, ` The nearest entry is ${latest.nearest}.`),
+			h("span.muted", {}, " Last ", ago(latest.received_at), "."),
+		),
+		h(
+			"details",
+			{
+				"data-part": "rows",
+				open: view.open.has(group.address),
+				on: { toggle: event => view.keepOpen(group.address, event.target.open) },
+			},
+			h("summary", {}, "Messages"),
+			h("ul.plain", {}, group.rows.slice(0, ROWS_SHOWN).map(rowLine)),
+			group.rows.length > ROWS_SHOWN &&
+				h(
+					"p",
+					{},
+					h(
+						"a",
+						{ href: address("messages", "", { to: group.address, state: "dropped" }) },
+						"All of them",
+					),
+				),
+		),
+	);
 }
 
 class DroppedView {
-	constructor({main, params, signal})
-	{
-		Object.assign(this, {main, signal, open: new Set(), rows: [], next: null, known: false, shown: GROUPS_SHOWN, pages: 1});
+	constructor({ main, params, signal }) {
+		Object.assign(this, {
+			main,
+			signal,
+			open: new Set(),
+			rows: [],
+			next: null,
+			known: false,
+			shown: GROUPS_SHOWN,
+			pages: 1,
+		});
 		this.filter = params.address || "";
 		this.trouble = h("div");
 		this.list = h("ul.recipients");
 		this.note = h("div.list-note");
 	}
 
-	keepOpen(name, open)
-	{
-		if (open)
-			this.open.add(name);
-		else
-			this.open.delete(name);
+	keepOpen(name, open) {
+		if (open) this.open.add(name);
+		else this.open.delete(name);
 	}
 
-	async load()
-	{
+	async load() {
 		const rows = [];
 		let after = null;
 
 		for (let i = 0; i < this.pages; i++) {
-			const page = await get("/recipients", {state: "dropped", address: this.filter, limit: PAGE, after}, {signal: this.signal});
+			const page = await get(
+				"/recipients",
+				{ state: "dropped", address: this.filter, limit: PAGE, after },
+				{ signal: this.signal },
+			);
 
 			rows.push(...page.items);
 			after = page.next;
-			if (after === null)
-				break;
+			if (after === null) break;
 		}
 		const text = JSON.stringify(rows.map(row => [row.message, row.address]));
 
 		replace(this.trouble);
-		if (this.known && text === this.text)
-			return;
-		Object.assign(this, {rows, next: after, text, known: true});
+		if (this.known && text === this.text) return;
+		Object.assign(this, { rows, next: after, text, known: true });
 		this.draw();
 	}
 
-	draw()
-	{
+	draw() {
 		const groups = groupsOf(this.rows);
 
-		replace(this.list, groups.slice(0, this.shown).map(group => groupNode(this, group)));
+		replace(
+			this.list,
+			groups.slice(0, this.shown).map(group => groupNode(this, group)),
+		);
 		replace(this.note, groups.length === 0 ? this.empty() : this.more(groups));
 	}
 
-	empty()
-	{
-		return h("div.empty", {}, icon("check"), h("h2", {}, this.filter ? "Nothing fits" : "Nothing was dropped"),
-			h("p", {}, this.filter ? "No dropped recipient has this in its address." : "Recipients that no entry allows are kept here, with the reason."));
+	empty() {
+		return h(
+			"div.empty",
+			{},
+			icon("check"),
+			h("h2", {}, this.filter ? "Nothing fits" : "Nothing was dropped"),
+			h(
+				"p",
+				{},
+				this.filter
+					? "No dropped recipient has this in its address."
+					: "Recipients that no entry allows are kept here, with the reason.",
+			),
+		);
 	}
 
-	more(groups)
-	{
+	more(groups) {
 		return [
-			h("p.muted", {}, `${plural(groups.length, "address", "addresses")} in the newest ${count(this.rows.length)} dropped recipients${this.next ? "" : ", which are all"}.`),
-			groups.length > this.shown && button("Show more addresses", "dots", () => {
-				this.shown += GROUPS_SHOWN;
-				this.draw();
-			}, {"data-key": "more"}),
-			groups.length <= this.shown && this.next && button("Look further back", "dots", () => {
-				this.pages++;
-				this.again();
-			}, {"data-key": "back"}),
+			h(
+				"p.muted",
+				{},
+				`${plural(groups.length, "address", "addresses")} in the newest ${count(this.rows.length)} dropped recipients${this.next ? "" : ", which are all"}.`,
+			),
+			groups.length > this.shown &&
+				button(
+					"Show more addresses",
+					"dots",
+					() => {
+						this.shown += GROUPS_SHOWN;
+						this.draw();
+					},
+					{ "data-key": "more" },
+				),
+			groups.length <= this.shown &&
+				this.next &&
+				button(
+					"Look further back",
+					"dots",
+					() => {
+						this.pages++;
+						this.again();
+					},
+					{ "data-key": "back" },
+				),
 		];
 	}
 
-	async allow(group)
-	{
-		if (await allow({pattern: group.address, release: "1d"}))
-			this.again();
+	async allow(group) {
+		if (await allow({ pattern: group.address, release: "1d" })) this.again();
 	}
 
-	async release(group)
-	{
+	async release(group) {
 		try {
-			if (await release({address: group.address}, `Release what was dropped for ${group.address}`))
+			if (
+				await release(
+					{ address: group.address },
+					`Release what was dropped for ${group.address}`,
+				)
+			)
 				this.again();
 		} catch (error) {
 			say(error.message, "failed");
 		}
 	}
 
-	async releaseShown()
-	{
+	async releaseShown() {
 		try {
-			const filter = this.filter ? {address: this.filter} : {};
+			const filter = this.filter ? { address: this.filter } : {};
 
-			if (await release(filter, this.filter ? `Release what fits "${this.filter}"` : "Release everything that is allowed by now"))
+			if (
+				await release(
+					filter,
+					this.filter
+						? `Release what fits "${this.filter}"`
+						: "Release everything that is allowed by now",
+				)
+			)
 				this.again();
 		} catch (error) {
 			say(error.message, "failed");
 		}
 	}
 
-	start()
-	{
-		const input = h("input", {type: "search", "aria-label": "Address contains", placeholder: "Address", value: this.filter, autocomplete: "off", spellcheck: "false"});
+	start() {
+		const input = h("input", {
+			type: "search",
+			"aria-label": "Address contains",
+			placeholder: "Address",
+			value: this.filter,
+			autocomplete: "off",
+			spellcheck: "false",
+		});
 
-		input.addEventListener("input", afterTyping(async () => {
-			Object.assign(this, {filter: input.value.trim(), pages: 1, shown: GROUPS_SHOWN, known: false});
-			amend("dropped", {address: this.filter});
-			this.again();
-		}));
-		replace(this.main, head("Dropped", h("span.spring"), may("operator") && button("Release what is allowed by now …", "play", () => this.releaseShown(), {"data-key": "release-all"})),
-			h("p.lead", {}, "Recipients that were not delivered to, because the whitelist, a rule or the policy said so. The messages are kept."),
-			h("form.filters", {role: "search", on: {submit: event => event.preventDefault()}}, input), this.trouble, this.list, this.note);
+		input.addEventListener(
+			"input",
+			afterTyping(async () => {
+				Object.assign(this, {
+					filter: input.value.trim(),
+					pages: 1,
+					shown: GROUPS_SHOWN,
+					known: false,
+				});
+				amend("dropped", { address: this.filter });
+				this.again();
+			}),
+		);
+		replace(
+			this.main,
+			head(
+				"Dropped",
+				h("span.spring"),
+				may("operator") &&
+					button("Release what is allowed by now …", "play", () => this.releaseShown(), {
+						"data-key": "release-all",
+					}),
+			),
+			h(
+				"p.lead",
+				{},
+				"Recipients that were not delivered to, because the whitelist, a rule or the policy said so. The messages are kept.",
+			),
+			h(
+				"form.filters",
+				{ role: "search", on: { submit: event => event.preventDefault() } },
+				input,
+			),
+			this.trouble,
+			this.list,
+			this.note,
+		);
 		replace(this.note, h("p.muted", {}, "Loading …"));
-		this.again = repeat(FRESH_MS, () => this.load().catch(error => {
-			if (error.name !== "AbortError")
-				replace(this.trouble, complaint(error));
-		}), this.signal);
+		this.again = repeat(
+			FRESH_MS,
+			() =>
+				this.load().catch(error => {
+					if (error.name !== "AbortError") replace(this.trouble, complaint(error));
+				}),
+			this.signal,
+		);
 	}
 }
 
-export function showDropped(options)
-{
+export function showDropped(options) {
 	new DroppedView(options).start();
 }
