@@ -48,6 +48,26 @@ export function button(word, name, click, props = {}) {
 	);
 }
 
+// A button that opens a list of links or buttons; it closes when one looks elsewhere.
+export function menu(word, name, items, props = {}) {
+	const node = h(
+		"details.menu",
+		props,
+		h("summary.button", {}, icon(name), word),
+		h("div.menu-list", {}, items),
+	);
+
+	node.addEventListener("focusout", event => {
+		if (!node.contains(event.relatedTarget)) node.open = false;
+	});
+	node.addEventListener("keydown", event => {
+		if (event.key !== "Escape") return;
+		node.open = false;
+		node.firstChild.focus();
+	});
+	return node;
+}
+
 // [["Size", node], …]; what is null is left out.
 export function facts(list) {
 	return h(

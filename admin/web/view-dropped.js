@@ -1,99 +1,19 @@
 // view-dropped.js - who would have got mail: grouped by address, with the way to let it go
-import { allow, verdictNode } from "./allow.js";
-import { get, may, post } from "./api.js";
-import { afterTyping, ask, complaint, field } from "./dialog.js";
+import { allow } from "./allow.js";
+import { get, may } from "./api.js";
+import { bulk } from "./bulk.js";
+import { afterTyping, complaint } from "./dialog.js";
 import { h, replace, say } from "./dom.js";
 import { count, mailbox, plural } from "./format.js";
 import { icon } from "./icons.js";
-import { refreshStatus, repeat } from "./live.js";
-import { ago, button, chip, head, outcome, time } from "./parts.js";
+import { repeat } from "./live.js";
+import { ago, button, chip, head, time } from "./parts.js";
 import { address, amend } from "./router.js";
 
 const PAGE = 500;
 const FRESH_MS = 5000;
 const GROUPS_SHOWN = 100;
 const ROWS_SHOWN = 5;
-
-// --- letting go, by filter, after a look at what that is ----------------------------------------
-
-function preview(result) {
-	const names = [...new Map(result.items.map(one => [one.address, one.judged])).entries()].slice(
-		0,
-		10,
-	);
-	const more = result.next ? " at least" : "";
-
-	if (result.count + result.refused === 0)
-		return h("p", {}, "Nothing that was dropped fits any more.");
-	return [
-		h(
-			"p",
-			{},
-			h("strong", {}, `${plural(result.count, "recipient")}${more} would be released`),
-			result.refused > 0 &&
-				`, ${count(result.refused)}${more} would stay${result.detail ? `: ${result.detail}` : ""}`,
-			".",
-		),
-		names.map(([name, judged]) => verdictNode({ input: name, ...judged })),
-		result.count === 0 &&
-			h("p", {}, h("strong", {}, "So nothing would leave: "), "allow the recipient first."),
-	];
-}
-
-// The relay goes in steps; so do we, and say how far it is.
-async function releaseAll(body, told) {
-	const sum = { changed: 0, wished: 0, refused: 0, detail: null };
-	let after;
-
-	do {
-		const step = await post("/recipients/release", { ...body, ...(after && { after }) });
-
-		for (const name of ["changed", "wished", "refused"]) sum[name] += step[name];
-		sum.detail = sum.detail || step.detail;
-		sum.delivery = step.delivery;
-		after = step.next;
-		told(sum);
-	} while (after);
-	return sum;
-}
-
-export async function release(filter, title) {
-	const body = { ...filter, state: "dropped" };
-	const dryRun = await post("/recipients/release", { ...body, dry_run: true });
-	const progress = h("p", { role: "status" });
-	const done = await ask({
-		title,
-		action: "Release",
-		content: (form, submit) => {
-			submit.disabled = dryRun.count === 0;
-			return [
-				preview(dryRun),
-				h(
-					"p.muted",
-					{},
-					"Each is judged again when its turn comes, and nobody gets a message twice.",
-				),
-				field("Why", h("input", { name: "note", maxlength: 500 }), "Kept in the history."),
-				progress,
-			];
-		},
-		act: form =>
-			releaseAll(
-				{ ...body, ...(form.note.value.trim() && { note: form.note.value.trim() }) },
-				sum => replace(progress, `${plural(sum.changed, "recipient")} released so far …`),
-			),
-		command: form => [
-			"POST",
-			"/recipients/release",
-			{ ...body, ...(form.note.value.trim() && { note: form.note.value.trim() }) },
-		],
-	});
-
-	if (!done) return false;
-	say(outcome("release", done), done.changed > 0 ? "done" : "failed");
-	refreshStatus();
-	return true;
-}
 
 // --- the groups ------------------------------------------------------------------------------------
 
@@ -139,7 +59,7 @@ function groupNode(view, group) {
 					"data-part": "allow",
 				}),
 			may("operator") &&
-				button("Release …", "play", () => view.release(group), {
+				button("Release …", "play", () => view.releaseGroup(group), {
 					class: "small",
 					"data-part": "release",
 				}),
@@ -283,36 +203,24 @@ class DroppedView {
 		if (await allow({ pattern: group.address, release: "1d" })) this.again();
 	}
 
-	async release(group) {
+	async release(address, title) {
 		try {
-			if (
-				await release(
-					{ address: group.address },
-					`Release what was dropped for ${group.address}`,
-				)
-			)
-				this.again();
+			if (await bulk("release", { state: "dropped", address }, title)) this.again();
 		} catch (error) {
 			say(error.message, "failed");
 		}
 	}
 
-	async releaseShown() {
-		try {
-			const filter = this.filter ? { address: this.filter } : {};
+	releaseGroup(group) {
+		return this.release(group.address, `Release what was dropped for ${group.address}`);
+	}
 
-			if (
-				await release(
-					filter,
-					this.filter
-						? `Release what fits "${this.filter}"`
-						: "Release everything that is allowed by now",
-				)
-			)
-				this.again();
-		} catch (error) {
-			say(error.message, "failed");
-		}
+	releaseShown() {
+		const title = this.filter
+			? `Release what fits "${this.filter}"`
+			: "Release everything that is allowed by now";
+
+		return this.release(this.filter || undefined, title);
 	}
 
 	start() {

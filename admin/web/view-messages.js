@@ -1,11 +1,12 @@
 // view-messages.js - everything that came in, newest first, with filters that stand in the address
-import { get } from "./api.js";
+import { get, may, mayAll } from "./api.js";
+import { bulk } from "./bulk.js";
 import { afterTyping } from "./dialog.js";
-import { h, replace } from "./dom.js";
-import { mailbox, size } from "./format.js";
+import { h, replace, say } from "./dom.js";
+import { acts, mailbox, size } from "./format.js";
 import { icon } from "./icons.js";
 import { List } from "./list.js";
-import { chips, head, stateChoice, time } from "./parts.js";
+import { button, chips, head, menu, stateChoice, time } from "./parts.js";
 import { address, amend } from "./router.js";
 
 const PAGE = 60;
@@ -144,13 +145,39 @@ function filterForm(params, change) {
 	};
 }
 
+// What can be done to all that is listed; recipients have these filters by other names.
+function actMenu(current) {
+	const act = async (name, event) => {
+		const { to, from, subject, state, since } = current();
+		const filter = { address: to, from, subject, state, since: sinceOf(since) };
+
+		event.target.closest("details").open = false;
+		try {
+			await bulk(name, filter, `${acts[name].word}: all recipients that fit`);
+		} catch (error) {
+			say(error.message, "failed");
+		}
+	};
+
+	return menu(
+		"All that fit",
+		"dots",
+		Object.entries(acts).map(([name, one]) =>
+			button(`${one.word} …`, one.icon, event => act(name, event), { class: "quiet" }),
+		),
+		{ class: "menu-right" },
+	);
+}
+
 export function showMessages({ main, params, signal }) {
 	const place = h("div.list-place");
+	let current = params;
 	let list = null;
 
 	function show(values) {
 		const since = sinceOf(values.since);
 
+		current = values;
 		list?.close();
 		list = new List({
 			label: "Messages",
@@ -176,7 +203,12 @@ export function showMessages({ main, params, signal }) {
 
 	signal.addEventListener("abort", () => list?.close());
 	main.classList.add("fills");
-	replace(main, head("Messages"), filter.form, place);
+	replace(
+		main,
+		head("Messages", h("span.spring"), may("operator") && mayAll() && actMenu(() => current)),
+		filter.form,
+		place,
+	);
 	show(params);
 	return values => {
 		filter.set(values);

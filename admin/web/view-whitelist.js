@@ -7,7 +7,7 @@ import { count, plural, relative } from "./format.js";
 import { icon } from "./icons.js";
 import { List } from "./list.js";
 import { refreshStatus } from "./live.js";
-import { ago, button, head, time } from "./parts.js";
+import { ago, button, head, menu, time } from "./parts.js";
 import { address, amend } from "./router.js";
 
 const PAGE = 100;
@@ -297,28 +297,21 @@ async function importEntries() {
 }
 
 function exports() {
-	return h(
-		"details.menu",
-		{},
-		h("summary.button", {}, icon("down"), "Export"),
+	const link = ([format, end]) =>
 		h(
-			"div.menu-list",
-			{},
-			[
-				["text", "txt"],
-				["csv", "csv"],
-				["json", "json"],
-			].map(([format, end]) =>
-				h(
-					"a",
-					{
-						href: `api/v1/whitelist/export?format=${format}`,
-						download: `whitelist.${end}`,
-					},
-					format.toUpperCase(),
-				),
-			),
-		),
+			"a",
+			{ href: `api/v1/whitelist/export?format=${format}`, download: `whitelist.${end}` },
+			format.toUpperCase(),
+		);
+
+	return menu(
+		"Export",
+		"down",
+		[
+			["text", "txt"],
+			["csv", "csv"],
+			["json", "json"],
+		].map(link),
 	);
 }
 

@@ -261,3 +261,28 @@ def test_what_goes_wrong_is_said(inside, relay):
     relay.start()
     inside.wanted_errors.append(" 401 ")
     inside.see("The session is over. Please log in again.")
+
+
+def test_all_that_fit(inside, relay):
+    """One act on many, after a look at how many that is."""
+    relay.post("/delivery/pause")
+    relay.allow("bob@x.example", "eve@y.example")
+    send(relay, 3, "bob@x.example", "apples")
+    send(relay, 2, "eve@y.example", "pears")
+    inside.go("messages")
+    inside.see("pears 1", ".list")
+    inside.fill("Recipient contains", "bob@")
+    inside.not_see("pears", ".list")
+    inside.script("document.querySelector('.menu').open = true")
+    inside.click("Hold …", ".menu")
+    inside.see("3 recipients would be held.", "dialog")
+    inside.fill("Why", "before the demo", "dialog")
+    inside.click("Hold", "dialog")
+    inside.see("3 recipients held.", "#said")
+    inside.see("1 held", ".list")
+    assert relay.get("/status")["queue"]["recipients"] == {"queued": 2, "held": 3}
+    inside.script("document.querySelector('.menu').open = true")
+    inside.click("Try now …", ".menu")
+    inside.see("There is none that this can be done to.", "dialog")
+    assert not inside.named("button", "Try now", "dialog").is_enabled()
+    inside.keys("ESCAPE")
