@@ -118,6 +118,13 @@ SAMPLES = {
     "readyz": [lambda w: Sample()],
     "metrics": [lambda w: Sample()],
     "openapi": [lambda w: Sample()],
+    "page": [lambda w: Sample()],
+    "pageFile": [lambda w: Sample(id="app.css"), lambda w: Sample(id="main.js"),
+                 lambda w: Sample(id="icon.svg")],
+    "sessionGet": [lambda w: Sample()],
+    "sessionOpen": [lambda w: Sample(201, body={"token": w.relay.token})],
+    "sessionClose": [lambda w: Sample(204)],
+    "settings": [lambda w: Sample()],
     "status": [lambda w: Sample()],
     "routes": [lambda w: Sample()],
     "routePause": [lambda w: Sample(id="test", body={"reason": "load test"})],
@@ -191,10 +198,9 @@ SAMPLES["recipientsRelease"] = [
     lambda w: Sample(body={"address": w.allowed()[0], "state": "dropped", "note": "they asked"})]
 
 
-# Operations that are not asked here, but by tests of their own: streams, the page and its log-in,
-# copies of the database, mail that is handed in.
-ELSEWHERE = {"eventStream", "page", "pageFile", "sessionGet", "sessionOpen", "sessionClose",
-             "settings", "backupGet", "backupBegin", "backupEnd", "backupContent", "messageCreate"}
+# Operations that are not asked here, but by tests of their own: streams, copies of the database,
+# mail that is handed in.
+ELSEWHERE = {"eventStream", "backupGet", "backupBegin", "backupEnd", "backupContent", "messageCreate"}
 
 
 def operations(document):

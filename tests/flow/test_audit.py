@@ -9,7 +9,7 @@ from contract_samples import SETTINGS, World, operations, samples_of
 from daemon import wait_for
 
 # What changes nothing though it is no GET.
-QUESTIONS = {"check"}
+QUESTIONS = {"check", "sessionOpen", "sessionClose"}
 # What an action's line has: what was before, what is after, or both.
 BOTH = {"before", "after"}
 WHAT = {

@@ -106,6 +106,8 @@ ALWAYS = {
 def careless(reply):
     """Headers that a browser needs and that are not there."""
     found = [name for name, value in ALWAYS.items() if reply.headers.get(name) != value]
+    if reply.headers.get("Cache-Control") == "no-cache" and reply.headers.get("ETag"):
+        found.remove("Cache-Control")  # the page, which holds no data
     policy = reply.headers.get("Content-Security-Policy") or ""
     if "frame-ancestors" not in policy or "default-src" not in policy:
         found.append("Content-Security-Policy")
