@@ -34,11 +34,15 @@ class Lives:
         self.refused = None
         try:
             with Smtp(self.relay.smtp_port, timeout=self.patience) as client:
-                client.envelope(SENDER, [LISTED, OTHER])
-                client.write(stuff(content) + b".\r\n")
-                reply = client.reply()
-                if reply[0] != 250:
-                    self.refused = reply[0]
+                # Without room it is told at MAIL, or when the room goes, behind the dot.
+                code = client.command("MAIL FROM:<%s>" % SENDER)[0]
+                if code == 250:
+                    client.envelope_after_mail([LISTED, OTHER])
+                    client.write(stuff(content) + b".\r\n")
+                    reply = client.reply()
+                    code = reply[0]
+                if code != 250:
+                    self.refused = code
                     return None
                 number = queued_id(reply)
                 self.ledger.accepted(number, SENDER, [LISTED, OTHER], content)

@@ -212,7 +212,8 @@ def test_the_smallest_disk(make_daemon, hop, tmp_path):
         assert lives.send(SMALL) is None and lives.refused == 452
         assert relay.get("/status")
         subprocess.run(["mount", "-o", "remount,size=64m", disk.folder], check=True)
-        lives.settle(lives.send(LARGE))
+        # At MAIL it is known within a second or so.
+        lives.settle(wait_for(lambda: lives.send(LARGE), "the room to be seen"))
         lives.finish()
     finally:
         disk.close()

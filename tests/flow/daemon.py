@@ -276,6 +276,9 @@ class Smtp:
     def envelope(self, sender, recipients):
         """MAIL, RCPT, DATA; each must be accepted."""
         assert self.command("MAIL FROM:<%s>" % sender)[0] == 250
+        self.envelope_after_mail(recipients)
+
+    def envelope_after_mail(self, recipients):
         for recipient in recipients:
             code, text = self.command("RCPT TO:<%s>" % recipient)
             assert code == 250, text

@@ -356,7 +356,11 @@ def test_a_dry_run_tells_what_an_import_would_mean(relay):
     text.write_text("gmail.com\n")
     tool = Tool(relay)
     assert tool("whitelist", "import", str(text)).stdout == b"Entries: 1 there already\n"
+    # One line is told as if it were added alone.
     text.write_text("nobody@shop.example\n")
+    assert (b"matches 0 of the 2 recipients seen in the last 30 days\n"
+            in tool("whitelist", "import", str(text)).stdout)
+    text.write_text("none@shop.example\nneither@shop.example\n")
     assert (b"the list allows 1 of the 2 recipients seen in the last 30 days\n"
             in tool("whitelist", "import", str(text)).stdout)
 
