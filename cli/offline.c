@@ -130,9 +130,10 @@ static json_t *read_header(struct store_reader *reader, const struct new_message
 }
 
 /* As GET /api/v1/messages/{id} shows it, but for what only a daemon knows. */
-static int view_whole(struct store_reader *reader, const struct message_view *view,
-		      json_t **message_out, struct err *why)
+static int view_whole(struct store_reader *reader, const struct message_view *view, void *ctx,
+		      struct err *why)
 {
+	json_t **message_out = ctx;
 	struct mime *mime;
 	int code = content_walk(reader, &view->m, NULL, span_make(NULL, 0), &mime, why);
 
@@ -145,7 +146,11 @@ static int view_whole(struct store_reader *reader, const struct message_view *vi
 	return ERR_OK;
 }
 
-int offline_message(struct tool *tool, const struct ulid *id, json_t **message_out)
+/* What is done with one message that was found; `ctx` is the doer's own. */
+typedef int (*message_act)(struct store_reader *reader, const struct message_view *view, void *ctx,
+			   struct err *why);
+
+static int with_message(struct tool *tool, const struct ulid *id, message_act act, void *ctx)
 {
 	struct store_reader *reader;
 	struct message_view view;
@@ -159,9 +164,14 @@ int offline_message(struct tool *tool, const struct ulid *id, json_t **message_o
 	arena = arena_new();
 	code = queue_message_show(reader, id, arena, &view, &why);
 	if (code == ERR_OK)
-		code = view_whole(reader, &view, message_out, &why);
+		code = act(reader, &view, ctx, &why);
 	arena_free(&arena);
 	return close_reader(&reader, code, &why);
+}
+
+int offline_message(struct tool *tool, const struct ulid *id, json_t **message_out)
+{
+	return with_message(tool, id, view_whole, message_out);
 }
 
 static int write_body(struct store_reader *reader, const struct ulid *id, struct err *why)
@@ -233,9 +243,11 @@ static int write_rendering(struct rendering *rendering, struct err *why)
 	return ERR_OK;
 }
 
-static int write_choice(struct store_reader *reader, const struct new_message *m,
-			const struct choice *choice, struct err *why)
+static int write_choice(struct store_reader *reader, const struct message_view *view, void *ctx,
+			struct err *why)
 {
+	const struct new_message *m = &view->m;
+	const struct choice *choice = ctx;
 	struct rendering_options options = {.id = m->id, .read_chunk = read_chunk, .ctx = reader};
 	struct rendering *rendering;
 	struct mime *mime;
@@ -256,23 +268,9 @@ static int write_choice(struct store_reader *reader, const struct new_message *m
 	return code;
 }
 
-static int offline_choice(struct tool *tool, const struct ulid *id, const struct choice *choice)
+static int offline_choice(struct tool *tool, const struct ulid *id, struct choice *choice)
 {
-	struct store_reader *reader;
-	struct message_view view;
-	struct arena *arena;
-	struct err why;
-	int code;
-	int ends = open_reader(tool, &reader);
-
-	if (ends != TOOL_OK)
-		return ends;
-	arena = arena_new();
-	code = queue_message_show(reader, id, arena, &view, &why);
-	if (code == ERR_OK)
-		code = write_choice(reader, &view.m, choice, &why);
-	arena_free(&arena);
-	return close_reader(&reader, code, &why);
+	return with_message(tool, id, write_choice, choice);
 }
 
 static size_t choose_text(const struct mime *mime, const char *number,
