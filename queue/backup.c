@@ -332,7 +332,7 @@ static int run_end(struct store *store, struct store_job *job)
 {
 	if (store->copying->status.state == BACKUP_NONE)
 		return err_set(&job->why, ERR_NOT_FOUND, "there is no copy");
-	return ERR_OK;
+	return write_trail(store, (struct backup_request *)job, "backup.remove", &job->why);
 }
 
 static void finish_end(struct store *store, struct store_job *job)
@@ -342,7 +342,7 @@ static void finish_end(struct store *store, struct store_job *job)
 }
 
 static const struct store_verb verb_end = {
-	.name = "backup end", .run = run_end, .finish = finish_end, .may_be_undone = true};
+	.name = "backup end", .run = run_end, .finish = finish_end};
 
 void queue_backup_end(struct store *store, struct store_job *job)
 {
