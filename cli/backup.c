@@ -5,14 +5,17 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "admin/view.h"
 #include "base/mem.h"
+#include "cli/apart.h"
 #include "cli/client.h"
 #include "cli/commands.h"
 #include "queue/backup.h"
@@ -25,9 +28,10 @@
 struct target {
 	struct tool *tool;
 	const char *path;
-	char *temporary; /* beside it, so that it can become it; "" again: there is none */
+	char *temporary; /* beside it, so that it can become it; NULL: there is none */
 	int fd;
-	bool shows; /* progress, on a terminal */
+	_Atomic bool *begun; /* the daemon has a copy for us; seen by both processes */
+	bool shows;	     /* progress, on a terminal */
 	struct check check;
 };
 
@@ -176,8 +180,11 @@ static void release(struct target *target)
 	struct client_reply reply;
 	struct err ignored;
 
+	if (!atomic_load(target->begun))
+		return;
 	if (client_call(target->tool, "DELETE", API, NULL, &reply, &ignored) == ERR_OK)
 		json_decref(reply.body);
+	atomic_store(target->begun, false);
 }
 
 static int copy_from_daemon(struct target *target)
@@ -226,6 +233,7 @@ static int copy(struct target *target)
 		return client_fail(target->tool, code, &why);
 	ends = reply.status == 202 ? TOOL_OK : client_refused(&reply);
 	json_decref(reply.body);
+	atomic_store(target->begun, ends == TOOL_OK);
 	return ends == TOOL_OK ? copy_from_daemon(target) : ends;
 }
 
@@ -273,6 +281,50 @@ static void tell(const struct target *target)
 	json_decref(answer);
 }
 
+static int work(void *ctx)
+{
+	struct target *target = ctx;
+	int ends = copy(target);
+
+	if (ends == TOOL_OK)
+		ends = check(target);
+	if (ends == TOOL_OK)
+		ends = target_name(target);
+	if (ends == TOOL_OK)
+		tell(target);
+	if (ends == TOOL_OK && fflush(stdout) != 0)
+		ends = tool_fail(TOOL_IO, "the output could not be written");
+	return ends;
+}
+
+/*
+ * Half a copy of everybody's mail must not stay behind, here or on the daemon's
+ * disk, wherever the work is when somebody ends it.
+ */
+static int work_apart(struct target *target)
+{
+	struct apart_end end = {0, 0};
+	struct stat st;
+	struct err why;
+
+	target->begun = mmap(NULL, sizeof(*target->begun), PROT_READ | PROT_WRITE,
+			     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (target->begun == MAP_FAILED)
+		return fail_at(target, "no memory");
+	if (apart_run(work, target, &end, &why) != ERR_OK)
+		end.status = tool_fail(TOOL_IO, "%s", why.text);
+	release(target);
+	(void)munmap(target->begun, sizeof(*target->begun));
+	target_close(target);
+	if (end.signal != 0) {
+		show_nothing(target);
+		if (lstat(target->path, &st) != 0)
+			tool_note("stopped; there is no copy");
+		apart_raise(end.signal);
+	}
+	return end.status;
+}
+
 static int run_backup(struct tool *tool, int argc, char **argv)
 {
 	struct target target = {.tool = tool, .fd = -1, .shows = isatty(STDERR_FILENO) == 1};
@@ -285,16 +337,7 @@ static int run_backup(struct tool *tool, int argc, char **argv)
 		return tool_misuse(tool, "the name of one new file is needed");
 	target.path = argv[0];
 	ends = target_open(&target);
-	if (ends == TOOL_OK)
-		ends = copy(&target);
-	if (ends == TOOL_OK)
-		ends = check(&target);
-	if (ends == TOOL_OK)
-		ends = target_name(&target);
-	if (ends == TOOL_OK)
-		tell(&target);
-	target_close(&target);
-	return ends;
+	return ends == TOOL_OK ? work_apart(&target) : ends;
 }
 
 const struct command command_backup = {

@@ -1,7 +1,11 @@
 """Old mail goes by itself, mail that waits never does; no room is told at MAIL; backups."""
 
+import http.server
+import signal
 import subprocess
+import threading
 
+import pytest
 from daemon import PATIENCE, STAGEPOST, Smtp, wait_for
 from fault import SmallDisk
 
@@ -179,3 +183,57 @@ def test_backup_and_bringing_it_back(make_daemon, hop, tmp_path):
     tool(again, "resume")
     assert not again.get("/status")["delivery"]["paused"]
     tool(again, "dbcheck")
+
+
+class NeverReady(http.server.BaseHTTPRequestHandler):
+    """Says that a copy has begun; makes none that ends."""
+
+    def answer(self, status, body):
+        self.server.asked.append(self.command)
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_POST(self):
+        self.answer(202, self.COPYING)
+
+    def do_GET(self):
+        self.answer(200, self.COPYING)
+
+    def do_DELETE(self):
+        self.answer(204, b"")
+
+    def log_message(self, *_):
+        pass
+
+    COPYING = (b'{"state": "copying", "done_bytes": 1, "total_bytes": 9, "detail": null,'
+               b' "began_at": null, "ended_at": null}')
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_backup_that_is_stopped_leaves_nothing(tmp_path, number):
+    """Neither half a file here nor a copy there; and the shell learns what ended it."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), NeverReady)
+    server.asked = []
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    secret = tmp_path / "token"
+    secret.write_text("stp_x")
+    folder = tmp_path / "copies"
+    folder.mkdir()
+    process = subprocess.Popen([STAGEPOST, "--url", "http://127.0.0.1:%d" % server.server_port,
+                                "--token-file", secret, "backup", folder / "copy.db"],
+                               stderr=subprocess.PIPE)
+    try:
+        wait_for(lambda: "GET" in server.asked, "a look at the copy")
+        assert len(list(folder.glob("copy.db.*"))) == 1
+        process.send_signal(number)
+        said = process.communicate(timeout=PATIENCE)[1]
+    finally:
+        process.kill()
+        server.shutdown()
+        server.server_close()
+    assert process.returncode == -number and b"there is no copy" in said
+    assert not list(folder.iterdir())
+    assert server.asked[-1] == "DELETE"
