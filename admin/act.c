@@ -337,6 +337,10 @@ static void delete_done(struct call *call)
 
 	if (request->job.code != ERR_OK)
 		call_error(call, request->job.code, &request->job.why);
+	else if (request->wished) /* RFC 9110 15.3.3: not done yet */
+		call_reply(call, 202,
+			   json_pack("{s:s}", "detail",
+				     "it is being delivered, and goes with what comes of that"));
 	else
 		call_reply(call, 204, NULL);
 }
@@ -345,7 +349,8 @@ void handle_message_delete(struct call *call)
 {
 	struct message_delete *request = arena_zalloc(call->arena, sizeof(*request));
 
-	if (!find_id(call, &request->message))
+	request->when_settled = call_param_flag(call, "when_settled", false);
+	if (call_refused(call) || !find_id(call, &request->message))
 		return;
 	request->actor = call->caller.actor;
 	request->now = clock_wall_ms();

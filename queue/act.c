@@ -118,28 +118,16 @@ static int act_on_all(struct store *store, struct act *act, const struct message
 }
 
 /* {"dropped": 2}: how many of those that are meant are in which state, before the act. */
-static const char *count_states(struct store *store, const struct act *act,
-				const struct message_found *found)
+static void count_states(const struct act *act, const struct message_found *found,
+			 char json_out[AUDIT_STATES_SIZE])
 {
-	size_t counts[STATE_COUNT] = {0};
-	const char *separator = "";
-	struct buf json;
-	const char *copy;
+	int64_t counts[STATE_COUNT] = {0};
 
 	for (size_t i = 0; i < found->count; i++)
 		if (is_named(act, &found->subjects[i]) &&
 		    (unsigned)found->subjects[i].state < STATE_COUNT)
 			counts[found->subjects[i].state]++;
-	buf_init(&json, 1024);
-	for (int state = 1; state < STATE_COUNT; state++)
-		if (counts[state] > 0) {
-			(void)buf_printf(&json, "%s\"%s\":%zu", separator,
-					 state_name((enum state)state), counts[state]);
-			separator = ",";
-		}
-	copy = arena_printf(store->scratch, "{%.*s}", (int)json.len, json.len > 0 ? json.data : "");
-	buf_release(&json);
-	return copy;
+	audit_states(counts, json_out);
 }
 
 /* The patch takes out what was not said. */
@@ -173,7 +161,7 @@ static int write_audit(struct store *store, const struct act *act, const char *s
 
 static int run_act(struct store *store, struct store_job *job)
 {
-	const char *states = NULL;
+	char states[AUDIT_STATES_SIZE] = "{}";
 	struct act *act = (struct act *)job;
 	struct message_found found = {0};
 	int code = find_message(store, &act->message, &found, &job->why);
@@ -186,7 +174,7 @@ static int run_act(struct store *store, struct store_job *job)
 	if (code == ERR_OK)
 		code = check_names(act, &found, &job->why);
 	if (code == ERR_OK) {
-		states = count_states(store, act, &found);
+		count_states(act, &found, states);
 		code = act_on_all(store, act, &found);
 	}
 	mem_free(found.subjects);

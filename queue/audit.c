@@ -1,6 +1,9 @@
 /* queue/audit.c - the audit trail */
 #include "queue/audit.h"
 
+#include <assert.h>
+#include <stdio.h>
+
 #include "queue/connection.h"
 #include "queue/token.h"
 
@@ -72,4 +75,19 @@ int audit_read(struct store *store, const char *sql, int64_t id, const char **te
 	*text_out = query_take_copy(&query, store->scratch);
 	query_end(&query);
 	return ERR_OK;
+}
+
+void audit_states(const int64_t counts[STATE_COUNT], char json_out[AUDIT_STATES_SIZE])
+{
+	size_t len = 1;
+
+	memcpy(json_out, "{", 2);
+	for (int state = 1; state < STATE_COUNT; state++)
+		if (counts[state] > 0)
+			len += (size_t)snprintf(json_out + len, AUDIT_STATES_SIZE - len,
+						"%s\"%s\":%lld", len > 1 ? "," : "",
+						state_name((enum state)state),
+						(long long)counts[state]);
+	assert(len + 1 < AUDIT_STATES_SIZE);
+	memcpy(json_out + len, "}", 2);
 }

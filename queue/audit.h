@@ -2,6 +2,7 @@
 #ifndef STAGEPOST_QUEUE_AUDIT_H
 #define STAGEPOST_QUEUE_AUDIT_H
 
+#include "queue/state.h"
 #include "queue/writer.h"
 
 struct audit_line {
@@ -27,5 +28,9 @@ int audit_add(struct store *store, const struct audit_line *line, struct err *wh
  */
 int audit_read(struct store *store, const char *sql, int64_t id, const char **text_out,
 	       struct err *why);
+
+/* {"dropped": 2}: how many recipients are in which state. */
+#define AUDIT_STATES_SIZE 512
+void audit_states(const int64_t counts[STATE_COUNT], char json_out[AUDIT_STATES_SIZE]);
 
 #endif

@@ -1,6 +1,8 @@
 /* queue/remove.c - taking a message out of the store */
 #include "queue/remove.h"
 
+#include <assert.h>
+
 #include "base/clock.h"
 #include "queue/audit.h"
 #include "queue/finished.h"
@@ -66,44 +68,63 @@ static int run_for_message(struct store *store, const char *sql, int64_t number,
 static const char sql_states[] =
 	"SELECT state, count(*) FROM recipient WHERE id >= ?1 AND id < ?2 GROUP BY state";
 
-static int uncount(struct store *store, struct parts parts, struct err *why)
+/* How many recipients are in which state. */
+static int count_states(struct store *store, struct parts parts, int64_t counts_out[STATE_COUNT],
+			struct err *why)
 {
 	struct query query;
 	bool row;
 	int code = query_begin(&query, &store->db, sql_states, why);
 
+	memset(counts_out, 0, STATE_COUNT * sizeof(*counts_out));
 	if (code != ERR_OK)
 		return code;
 	query_give_int(&query, parts.from);
 	query_give_int(&query, parts.before);
 	while ((code = query_row(&query, &row, why)) == ERR_OK && row) {
-		enum state state = (enum state)query_take_int(&query);
-		int64_t count = query_take_int(&query);
+		int64_t state = query_take_int(&query);
 
-		while (count-- > 0)
-			counters_move(&store->counters, state, 0);
+		assert(state > 0 && state < STATE_COUNT);
+		counts_out[state] = query_take_int(&query);
 	}
 	return code;
 }
 
+static int uncount(struct store *store, struct parts parts, struct err *why)
+{
+	int64_t counts[STATE_COUNT];
+	int code = count_states(store, parts, counts, why);
+
+	for (int state = 1; code == ERR_OK && state < STATE_COUNT; state++)
+		while (counts[state]-- > 0)
+			counters_move(&store->counters, (enum state)state, 0);
+	return code;
+}
+
 /*
- * What was there, in the words of the outside: the trail outlives the message. The self-test's
+ * What was there, in the words of the outside: the trail outlives the message, and so does what
+ * became of it, also when that was known only while somebody waited to delete it. The self-test's
  * comes and goes with each start and is nobody's.
  */
 static const char sql_audit[] =
 	"INSERT INTO audit(at, actor, action, subject, before)"
 	" SELECT ?2, ?3, 'message.delete', ?4, json_object('sender', sender, 'size', size,"
-	" 'received_at', received_at, 'recipients', (SELECT json_group_array(address)"
+	" 'received_at', received_at, 'states', json(?7), 'recipients', (SELECT "
+	"json_group_array(address)"
 	" FROM (SELECT address FROM recipient WHERE id >= ?5 AND id < ?6 ORDER BY id LIMIT 100)))"
 	" FROM message WHERE id = ?1 AND origin IS NOT 'selftest'";
 
 static int write_audit(struct store *store, int64_t number, const struct ulid *id,
 		       const char *actor, int64_t now, struct err *why)
 {
+	char states[AUDIT_STATES_SIZE];
+	int64_t counts[STATE_COUNT];
 	char text[ULID_TEXT_SIZE];
 	struct query query;
-	int code = query_begin(&query, &store->db, sql_audit, why);
+	int code = count_states(store, parts_of(number), counts, why);
 
+	if (code == ERR_OK)
+		code = query_begin(&query, &store->db, sql_audit, why);
 	if (code != ERR_OK)
 		return code;
 	ulid_format(id, text);
@@ -113,6 +134,8 @@ static int write_audit(struct store *store, int64_t number, const struct ulid *i
 	query_give_text(&query, text);
 	query_give_int(&query, part_id(number, 0));
 	query_give_int(&query, part_id(number + 1, 0));
+	audit_states(counts, states);
+	query_give_text(&query, states);
 	return query_run(&query, why);
 }
 

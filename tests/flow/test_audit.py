@@ -157,6 +157,7 @@ def test_what_was_done_to_a_message(relay):
     gone = Trail(relay).lines()[0]
     assert (gone["action"], gone["subject"]) == ("message.delete", message)
     assert gone["before"]["recipients"] == [address]
+    assert gone["before"]["states"] == {"cancelled": 1}
 
 
 def test_a_list_from_a_file(relay):

@@ -91,6 +91,22 @@ def test_delete_while_sending(paused):
     check_one_whole_copy(hop)
 
 
+def test_delete_when_settled(paused):
+    """The true outcome wins and is kept in the trail; what was not under way is not sent."""
+    relay, hop, number, _ = paused
+    answer = relay.request("DELETE", "/api/v1/messages/%s?when_settled=true" % number)
+    assert answer.status == 202 and answer.json["detail"], (answer.status, answer.body)
+    assert relay.states(number) == {LISTED: "delivering"}
+    go_on(hop)
+    wait_for(lambda: relay.request("GET", "/api/v1/messages/" + number).status == 404,
+             "the message to be deleted")
+    check_one_whole_copy(hop)
+    gone, asked = [line for line in relay.get("/audit")["items"] if line["subject"] == number]
+    assert (asked["actor"], asked["after"]) == ("token:admin", {"when_settled": True})
+    assert gone["actor"] is None and gone["before"]["states"] == {"delivered": 1}
+    assert gone["before"]["recipients"] == [LISTED]
+
+
 def test_taken_off_the_list_while_sending(paused):
     relay, hop, number, entry = paused
     relay.remove(entry)

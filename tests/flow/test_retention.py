@@ -1,6 +1,7 @@
 """Old mail goes by itself, mail that waits never does; no room is told at MAIL; backups."""
 
 import http.server
+import json
 import signal
 import subprocess
 import threading
@@ -82,6 +83,9 @@ def test_S278_while_it_is_being_delivered(make_daemon, hop):
              "the rest to go")
     assert len(hop.snapshot()) == 1
     assert relay.get("/status")["queue"]["messages"] == 0
+    events = relay.request("GET", "/api/v1/events?types=deleted&follow=false").body.decode()
+    told = [json.loads(line[6:]) for line in events.splitlines() if line.startswith("data: ")]
+    assert [(e["message"], e["actor"]) for e in told] == [(before, None), (number, None)]
 
 
 def test_a_reload_puts_other_ages_in_force(make_daemon):
