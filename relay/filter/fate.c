@@ -20,8 +20,7 @@ static bool copy(struct span from, char *to, size_t size)
 	for (size_t i = 0; i < from.len; i++)
 		if (from.data[i] < ' ' || from.data[i] > '~')
 			return false;
-	memcpy(to, from.data, from.len);
-	to[from.len] = '\0';
+	memcpy(to, from.data, from.len); /* what follows is zeros */
 	return true;
 }
 

@@ -104,17 +104,22 @@ static void check_code(struct checking *c)
 		mistake(c, "code", "a refusal has a code from 400 to 599");
 }
 
-/* RFC 3463 2: class.subject.detail, up to three digits each. */
+/* RFC 3463 2: up to three digits, without zeros in front. */
+static bool is_part(struct span text)
+{
+	uint64_t number;
+
+	return span_to_u64(text, 999, &number) == ERR_OK && (text.len == 1 || text.data[0] != '0');
+}
+
+/* RFC 3463 2: class.subject.detail. */
 static bool is_enhanced(const char *text, int class)
 {
 	struct span rest = span_of(text);
 	struct span first = span_cut(&rest, '.');
 	struct span subject = span_cut(&rest, '.');
-	uint64_t number;
 
-	return first.len == 1 && first.data[0] == '0' + class && subject.len <= 3 &&
-	       rest.len <= 3 && span_to_u64(subject, 999, &number) == ERR_OK &&
-	       span_to_u64(rest, 999, &number) == ERR_OK;
+	return first.len == 1 && first.data[0] == '0' + class && is_part(subject) && is_part(rest);
 }
 
 static void check_answer(struct checking *c)
@@ -191,25 +196,23 @@ static const char *usual_enhanced(size_t code, const struct fault *fault)
 	return code == 550 && fault->stage == FAULT_AT_RCPT ? "5.1.1" : "5.3.0";
 }
 
-static void copy(const char *from, char *to, size_t size)
+/* `to` is all zeros. */
+static void copy(const char *from, const char *usual, char *to, size_t size)
 {
-	struct span text = span_first(span_of(from), size - 1);
+	struct span text = span_first(span_of(from[0] != '\0' ? from : usual), size - 1);
 
 	memcpy(to, text.data, text.len);
-	to[text.len] = '\0';
 }
 
 void fault_fate(const struct fault *fault, struct fate *fate_out)
 {
 	size_t code = fault_code(fault);
-	bool own = fault->enhanced[0] != '\0';
 
 	*fate_out = (struct fate){.action = fault->action,
 				  .attempts = fault->action == FAULT_DEFER ? fault->attempts : 1,
 				  .code = (int)code};
-	copy(own ? fault->enhanced : usual_enhanced(code, fault), fate_out->enhanced,
+	copy(fault->enhanced, usual_enhanced(code, fault), fate_out->enhanced,
 	     sizeof(fate_out->enhanced));
-	copy(fault->name, fate_out->rule, sizeof(fate_out->rule));
-	copy(fault->reply[0] != '\0' ? fault->reply : "Failure on demand", fate_out->reply,
-	     sizeof(fate_out->reply));
+	copy(fault->name, "", fate_out->rule, sizeof(fate_out->rule));
+	copy(fault->reply, "Failure on demand", fate_out->reply, sizeof(fate_out->reply));
 }

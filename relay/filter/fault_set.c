@@ -39,11 +39,9 @@ static void make(void *item, struct arena *arena)
 	rule->any_recipient = recipient.len == 0 || span_is(recipient, "*");
 	rule->any_sender = sender.len == 0;
 	rule->null_sender = span_is(sender, "<>");
-	/* Checked already, so it parses. */
-	if (!rule->any_recipient)
-		(void)pattern_parse(recipient, &rule->recipient, &why);
-	if (!rule->any_sender && !rule->null_sender)
-		(void)pattern_parse(sender, &rule->sender, &why);
+	/* Checked already: what is asked later parses. */
+	(void)pattern_parse(recipient, &rule->recipient, &why);
+	(void)pattern_parse(sender, &rule->sender, &why);
 }
 
 static void mean(const void *row, struct buf *meaning)

@@ -98,9 +98,9 @@ size_t hits_take(struct hits *hits, struct entry_hits *out, size_t max)
 	taken = hits->count < max ? hits->count : max;
 	hits->count -= taken;
 	memcpy(out, hits->counts + hits->count, taken * sizeof(*out));
-	if (hits->count == 0 && hits->room > FIRST_ROOM)
+	if (hits->count == 0)
 		set_room(hits, FIRST_ROOM);
-	else if (taken > 0)
+	else
 		rebuild_places(hits);
 	pthread_mutex_unlock(&hits->mutex);
 	return taken;

@@ -39,8 +39,6 @@ static bool is_let_out(const struct judge_case *at, const struct addressee *row,
 
 	if (address_parse(span_of(row->address), address_out, &ignored) != ERR_OK)
 		return false;
-	own.policy = NULL;
-	own.permitted = false;
 	own.released = row->released;
 	judge_address(&own, address_out, &verdict);
 	return verdict.kind == VERDICT_DELIVER && verdict.reason == REASON_RULE;
@@ -56,7 +54,7 @@ const struct let_out *let_out_find(const struct judge_case *at, const struct add
 	if (!let_out_may_be(at->rules))
 		return NULL;
 	set = arena_zalloc(arena, sizeof(*set));
-	set->keys = arena_array(arena, count + 1, sizeof(*set->keys));
+	set->keys = arena_array(arena, count, sizeof(*set->keys));
 	for (size_t i = 0; i < count; i++)
 		if (is_let_out(at, &rows[i], &address)) {
 			key_of(&address, key);

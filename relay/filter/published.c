@@ -87,7 +87,8 @@ static void edition_add(struct edition *edition, const void *row, enum published
 			const struct edition *before)
 {
 	const struct published_kind *kind = edition->kind;
-	struct published_item *item = edition_item(edition, edition->count++);
+	size_t index = edition->count++;
+	struct published_item *item = edition_item(edition, index);
 	char *copy = (char *)item + kind->row_offset;
 
 	memcpy(copy, row, kind->row_size);
@@ -95,7 +96,7 @@ static void edition_add(struct edition *edition, const void *row, enum published
 	item->source = source;
 	item->enabled = kind->is_enabled(copy);
 	item->meaning = meaning_of(kind, copy, source, edition->arena);
-	item->counter = find_counter(before, item->meaning, edition->count - 1);
+	item->counter = find_counter(before, item->meaning, index);
 }
 
 static void add_old(struct edition *edition, const struct edition *before,
@@ -188,7 +189,7 @@ size_t published_replace(struct published *published, enum published_source sour
 	edition = edition_new(published, before->count + count);
 	for (enum published_source at = PUBLISHED_FROM_CONFIG; at <= PUBLISHED_FROM_STORE; at++) {
 		if (at == source)
-			bad = add_new(edition, before, at, rows, count);
+			bad += add_new(edition, before, at, rows, count);
 		else
 			add_old(edition, before, at);
 	}

@@ -5,9 +5,10 @@ and the unit tests must notice each of them.
 
     tests/mutate/mutate.py --build build [--jobs 2] [--sample 0.25] [--lines 30,47] [FILE...]
 
-`build` is configured and made, test programs too. Nothing in it or in the source is changed. Ends
-with a table and the mutants that nobody noticed, but for those of which tests/mutate/SURVIVORS.md
-says why they may live. Exit 1 when fewer than 95 % of the others of a file are noticed.
+`build` is configured and made, test programs too. Nothing in it or in the source is changed. Tests
+and mutants run under AddressSanitizer and LeakSanitizer, as they do in CI. Ends with a table and
+the mutants that nobody noticed, but for those of which tests/mutate/SURVIVORS.md says why they may
+live. Exit 1 when fewer than 95 % of the others of a file are noticed.
 """
 
 import argparse
@@ -30,7 +31,7 @@ sys.path.insert(0, str(TOP / "tests/property"))
 JUDGING = ["test_verdict", "test_policy", "test_judge", "test_ruling", "test_reserved",
            "test_extent", "test_layer", "test_meanwhile", "oracle.py", "test_whitelist",
            "test_oracle"]
-LISTING = ["test_listing", "test_listing_mailpit", "test_listing_maildev", "test_listing_write"]
+LISTING = ["test_listing", "test_listing_mailpit", "test_listing_write", "test_listing_maildev"]
 COPY = ["test_defang", "test_mailto", "test_outbound", "test_header_policy"]
 # The tests that look at a file, the quick ones first; oracle.py asks the reference.
 FILES = {
@@ -55,6 +56,11 @@ FILES = {
     "relay/filter/listing_mailpit.c": LISTING, "relay/filter/listing_regex.c": LISTING,
     "relay/filter/listing_text.c": LISTING, "relay/filter/listing_write.c": LISTING,
     "relay/filter/tokens.c": ["test_tokens"],
+    "relay/filter/fault.c": ["test_fault"], "relay/filter/fault_set.c": ["test_fault"],
+    "relay/filter/published.c": ["test_published", "test_fault"],
+    "relay/filter/fate.c": ["test_fault"],
+    "relay/filter/hits.c": ["test_hits"],
+    "relay/filter/let_out.c": ["test_let_out", "test_ruling"],
     "relay/mail/address.c": ["test_address", "test_policy", "oracle.py"],
     "relay/mail/address_list.c": ["test_address_list", "test_defang"],
 }
@@ -66,7 +72,8 @@ JUDGE = "tests/property/judge.c"
 LIBRARIES = ["libfilter.a", "libmail.a", "libwire.a", "libqueue.a", "libschema.a", "libbase.a"]
 PACKAGES = ["check", "sqlite3", "openssl", "libidn2", "yaml-0.1", "jansson", "libgsasl"]
 SLACK = 4  # times what the tests of a file need without a mutant is enough
-MEMORY = 3 << 30
+SANITIZER = ["-fsanitize=address", "-fno-omit-frame-pointer"]
+SANITIZER_OPTIONS = "hard_rss_limit_mb=3000:allocator_may_return_null=1"
 QUESTIONS = 6000  # of tests/property/oracle.py
 BAR = 0.95
 
@@ -215,7 +222,7 @@ class Bench:
         flags = subprocess.run(["pkg-config", "--cflags", "--libs", *PACKAGES], check=True,
                                capture_output=True, text=True).stdout.split()
         self.cflags = ["-std=c11", "-pthread", "-O1", "-w", "-fno-strict-aliasing",
-                       "-I%s" % TOP, "-I%s" % build] + [f for f in flags if f.startswith("-I")]
+                       *SANITIZER, "-I%s" % TOP, "-I%s" % build] + [f for f in flags if f.startswith("-I")]
         self.libs = [f for f in flags if not f.startswith("-I")] + ["-pthread", "-lm", "-lrt",
                                                                     *WRAPS]
         names = sorted({n for p in paths for n in FILES[p]} - {"oracle.py"})
@@ -248,7 +255,7 @@ class Bench:
         return out
 
     def link(self, extra, out):
-        done = subprocess.run(["gcc", "-o", out, *self.objects, *extra,
+        done = subprocess.run(["gcc", *SANITIZER, "-o", out, *self.objects, *extra,
                                *self.libraries, *self.libs],
                               capture_output=True, text=True, check=False)
         if done.returncode != 0:
@@ -303,7 +310,6 @@ class Jury:
             assert noticed is None, "%s fails without a mutant of %s" % (test, path)
 
     def limit(self, test):
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
         resource.setrlimit(resource.RLIMIT_CPU, (self.seconds[test], self.seconds[test] + 1))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
@@ -312,7 +318,8 @@ class Jury:
         return next((who for who in (self.ask(program, t) for t in self.tests) if who), None)
 
     def ask(self, program, test):
-        environment = dict(os.environ, CK_FORK="no", CK_DEFAULT_TIMEOUT="0")
+        environment = dict(os.environ, CK_FORK="no", CK_DEFAULT_TIMEOUT="0",
+                           ASAN_OPTIONS=SANITIZER_OPTIONS)
         environment.setdefault("STAGEPOST_CORPORA", str(TOP.parent / "shared/corpora"))
         with tempfile.TemporaryFile() as questions:
             questions.write(self.bench.questions if test == "oracle.py" else b"")

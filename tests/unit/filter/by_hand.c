@@ -22,6 +22,7 @@ struct meanwhile {
 /* Of the thread that plays: any other gets the real ones. */
 static _Thread_local struct {
 	bool on;
+	bool watching; /* locks */
 	struct crew_job *given;
 	bool working;
 	unsigned merges;
@@ -31,6 +32,7 @@ static _Thread_local struct {
 	size_t blocks_before;
 	pthread_mutex_t *held[LOCKS];
 	size_t held_count;
+	size_t regrown;
 } rig;
 
 static _Atomic size_t blocks;
@@ -52,6 +54,7 @@ struct whitelist *by_hand_begin(void)
 	rig.blocks_before = atomic_load(&blocks);
 	list = whitelist_new();
 	rig.on = true;
+	rig.watching = true;
 	return list;
 }
 
@@ -61,9 +64,32 @@ void by_hand_end(struct whitelist **list)
 	ck_assert_ptr_null(*list);
 	whitelist_free(list); /* NULL is fine */
 	ck_assert_ptr_null(rig.given);
-	ck_assert_uint_eq(rig.held_count, 0);
 	rig.on = false;
+	by_hand_unwatch();
+}
+
+void by_hand_watch(void)
+{
+	memset(&rig, 0, sizeof(rig));
+	rig.blocks_before = atomic_load(&blocks);
+	rig.watching = true;
+}
+
+void by_hand_unwatch(void)
+{
+	ck_assert_uint_eq(rig.held_count, 0);
+	rig.watching = false;
 	ck_assert_uint_eq(atomic_load(&blocks), rig.blocks_before);
+}
+
+size_t by_hand_held(void)
+{
+	return rig.held_count;
+}
+
+size_t by_hand_regrown(void)
+{
+	return rig.regrown;
 }
 
 bool by_hand_is_given(void)
@@ -196,7 +222,7 @@ static size_t find_held(const pthread_mutex_t *mutex)
 
 int __wrap_pthread_mutex_lock(pthread_mutex_t *mutex)
 {
-	if (rig.on) {
+	if (rig.watching) {
 		assert(find_held(mutex) == rig.held_count); /* it would wait for itself */
 		assert(rig.held_count < LOCKS);
 		rig.held[rig.held_count++] = mutex;
@@ -206,7 +232,7 @@ int __wrap_pthread_mutex_lock(pthread_mutex_t *mutex)
 
 int __wrap_pthread_mutex_unlock(pthread_mutex_t *mutex)
 {
-	if (rig.on) {
+	if (rig.watching) {
 		size_t at = find_held(mutex);
 
 		assert(at < rig.held_count); /* it was locked */
@@ -236,6 +262,7 @@ void *__wrap_mem_realloc(void *old, size_t size)
 void *__wrap_mem_regrow(void *old, size_t count, size_t size)
 {
 	atomic_fetch_add(&blocks, old == NULL ? 1 : 0);
+	rig.regrown = count;
 	return __real_mem_regrow(old, count, size);
 }
 

@@ -32,4 +32,12 @@ void by_hand_set_clock(int64_t now);
 /* Blocks of memory not given back yet. */
 size_t by_hand_blocks(void);
 
+/* Without a list: from here to by_hand_unwatch() this thread's locks and all memory are watched. */
+void by_hand_watch(void);
+void by_hand_unwatch(void);
+/* Locks that this thread holds now. */
+size_t by_hand_held(void);
+/* How many elements the last mem_regrow() of this thread was for. */
+size_t by_hand_regrown(void);
+
 #endif

@@ -2,9 +2,11 @@
 #include <config.h>
 
 #include <pthread.h>
+#include <stddef.h>
 #include <stdio.h>
 
 #include "relay/filter/fault.h"
+#include "relay/filter/fault_set.h"
 #include "tests/unit/unit.h"
 
 static struct fault rule(const char *name, enum fault_action action)
@@ -31,6 +33,12 @@ static void tell(void *ctx, const char *member, const char *sentence)
 
 	ck_assert_ptr_nonnull(sentence);
 	snprintf(told->members + len, sizeof(told->members) - len, "%s ", member);
+}
+
+static void keep_sentence(void *ctx, const char *member, const char *sentence)
+{
+	ck_assert_str_eq(member, "code");
+	*(const char **)ctx = sentence;
 }
 
 #define RULE(act, ...)                                                                             \
@@ -71,6 +79,11 @@ START_TEST(a_rule_is_checked_member_by_member)
 		{RULE(FAULT_REJECT, .enhanced = "5.x.1"), "enhanced "},
 		{RULE(FAULT_REJECT, .enhanced = "5.1.x"), "enhanced "},
 		{RULE(FAULT_REJECT, .enhanced = ".7.1"), "enhanced "},
+		{RULE(FAULT_REJECT, .enhanced = "5.0.1"), ""},
+		{RULE(FAULT_REJECT, .enhanced = "5.01.1"), "enhanced "},
+		{RULE(FAULT_REJECT, .enhanced = "5.1.00"), "enhanced "},
+		{RULE(FAULT_REJECT, .enhanced = "5.1000.1"), "enhanced "},
+		{RULE(FAULT_REJECT, .enhanced = "5.1.1000"), "enhanced "},
 		{RULE(FAULT_DELAY, .delay_ms = 1, .enhanced = "5.7.1"), "enhanced "},
 		{RULE(FAULT_REJECT, .code = 400, .enhanced = "4.0.0"), ""},
 		{RULE(FAULT_REJECT, .code = 599), ""},
@@ -120,6 +133,50 @@ START_TEST(a_rule_is_checked_member_by_member)
 			      told.members, cases[i].want);
 		ck_assert_int_eq(mistakes > 0, cases[i].want[0] != '\0');
 	}
+}
+END_TEST
+
+/* Which codes are wanted depends on what the rule does. */
+START_TEST(a_wrong_code_is_told_for_what_it_is)
+{
+	static const struct {
+		enum fault_action action;
+		size_t code;
+		const char *want;
+	} cases[] = {
+		{FAULT_BOUNCE, 499, "a bounce has a code from 500 to 599"},
+		{FAULT_BOUNCE, 600, "a bounce has a code from 500 to 599"},
+		{FAULT_DEFER, 399, "an attempt is put off with a code from 400 to 499"},
+		{FAULT_DEFER, 500, "an attempt is put off with a code from 400 to 499"},
+		{FAULT_REJECT, 399, "a refusal has a code from 400 to 599"},
+		{FAULT_REJECT, 600, "a refusal has a code from 400 to 599"},
+		{FAULT_DELAY, 450, "a rule that delays or disconnects gives no code"},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct fault fault = rule("x", cases[i].action);
+		const char *said = NULL;
+
+		fault.code = cases[i].code;
+		ck_assert_uint_eq(fault_check(&fault, keep_sentence, &said), 1);
+		ck_assert_str_eq(said, cases[i].want);
+	}
+}
+END_TEST
+
+START_TEST(a_note_has_an_end)
+{
+	struct fault fault = rule("x", FAULT_REJECT);
+	struct told told = {""};
+	char note[1002];
+
+	memset(note, 'n', 1001);
+	note[1001] = '\0';
+	fault.note = note;
+	ck_assert_uint_eq(fault_check(&fault, tell, &told), 1);
+	ck_assert_str_eq(told.members, "note ");
+	note[1000] = '\0';
+	ck_assert_uint_eq(fault_check(&fault, tell, &told), 0);
 }
 END_TEST
 
@@ -248,7 +305,13 @@ START_TEST(a_rule_looks_at_whom_it_names)
 	fault.scope = "shop";
 	ck_assert(!strikes(&fault, FAULT_AT_RCPT, "", ""));
 	ck_assert(strikes(&fault, FAULT_AT_RCPT, "", "shop"));
+	fault.scope = "s";
+	ck_assert(!strikes(&fault, FAULT_AT_RCPT, "", ""));
+	fault.user = "a";
 	fault.scope = "";
+	ck_assert(!strikes(&fault, FAULT_AT_RCPT, "", ""));
+	ck_assert(strikes(&fault, FAULT_AT_RCPT, "a", ""));
+	fault.user = "";
 	fault.enabled = false;
 	ck_assert(!strikes(&fault, FAULT_AT_RCPT, "", ""));
 }
@@ -264,8 +327,8 @@ START_TEST(what_is_usual_fits_the_code_and_the_stage)
 	} rows[] = {
 		{FAULT_AT_RCPT, 0, "5.1.1"},   {FAULT_AT_RCPT, 550, "5.1.1"},
 		{FAULT_AT_RCPT, 551, "5.3.0"}, {FAULT_AT_RCPT, 421, "4.3.2"},
-		{FAULT_AT_RCPT, 499, "4.3.0"}, {FAULT_AT_MAIL, 550, "5.3.0"},
-		{FAULT_AT_END, 450, "4.3.0"},
+		{FAULT_AT_RCPT, 400, "4.3.0"}, {FAULT_AT_MAIL, 550, "5.3.0"},
+		{FAULT_AT_RCPT, 499, "4.3.0"}, {FAULT_AT_END, 450, "4.3.0"},
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -360,6 +423,7 @@ static void expect_rhythm(size_t skip, size_t every, size_t times, const char *w
 START_TEST(after_every_and_times_repeat_exactly)
 {
 	expect_rhythm(0, 1, 0, "xxxxxxxxxxxxxxxxxxxx");
+	expect_rhythm(0, 1, 1, "x-------------------");
 	expect_rhythm(0, 1, 3, "xxx-----------------");
 	expect_rhythm(5, 1, 0, "-----xxxxxxxxxxxxxxx");
 	expect_rhythm(0, 3, 0, "--x--x--x--x--x--x--");
@@ -394,6 +458,62 @@ START_TEST(delays_add_up_and_the_first_end_is_the_last)
 	ck_assert_int_eq(view.strikes, 1);
 	fault_set_view(set, 3, &view);
 	ck_assert_int_eq(view.matches, 0);
+	published_release(&set);
+	faults_free(&t.faults);
+}
+END_TEST
+
+START_TEST(a_delay_is_as_long_as_it_says)
+{
+	struct fault faults[] = {rule("slow", FAULT_DELAY), rule("slower", FAULT_DELAY)};
+	struct fault_effect effect;
+	struct trial t;
+
+	setup(&t, NULL, 0);
+	effect = judge(&t, FAULT_AT_RCPT);
+	ck_assert_int_eq(effect.delay_ms, 0);
+	faults_free(&t.faults);
+	faults[1].delay_ms = 23;
+	setup(&t, faults, 2);
+	effect = judge(&t, FAULT_AT_RCPT);
+	ck_assert_int_eq(effect.delay_ms, 123);
+	ck_assert_ptr_null(effect.by);
+	faults_free(&t.faults);
+}
+END_TEST
+
+/* The rows are the caller's: nobody looks at them once they are published. */
+START_TEST(a_set_keeps_its_rows)
+{
+	char texts[] = "x|a@b.test|c@d.test|u|s|5.1.1|Sorry|why|me";
+	struct fault fault = rule("x", FAULT_REJECT);
+	const char **members[] = {&fault.name,	&fault.recipient, &fault.sender,
+				  &fault.user,	&fault.scope,	  &fault.enhanced,
+				  &fault.reply, &fault.note,	  &fault.created_by};
+	struct span rest = span_of(texts);
+	const struct edition *set;
+	struct fault_view view;
+	struct trial t;
+
+	for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
+		struct span one = span_cut(&rest, '|');
+
+		texts[one.data - texts + (ptrdiff_t)one.len] = '\0';
+		*members[i] = one.data;
+	}
+	setup(&t, &fault, 1);
+	memset(texts, '!', sizeof(texts) - 1);
+	set = faults_acquire(t.faults);
+	fault_set_view(set, 0, &view);
+	ck_assert_str_eq(view.fault->name, "x");
+	ck_assert_str_eq(view.fault->recipient, "a@b.test");
+	ck_assert_str_eq(view.fault->sender, "c@d.test");
+	ck_assert_str_eq(view.fault->user, "u");
+	ck_assert_str_eq(view.fault->scope, "s");
+	ck_assert_str_eq(view.fault->enhanced, "5.1.1");
+	ck_assert_str_eq(view.fault->reply, "Sorry");
+	ck_assert_str_eq(view.fault->note, "why");
+	ck_assert_str_eq(view.fault->created_by, "me");
 	published_release(&set);
 	faults_free(&t.faults);
 }
@@ -517,6 +637,56 @@ START_TEST(a_fate_is_kept_as_text)
 }
 END_TEST
 
+#define TEN "0123456789"
+
+/* Whatever a rule says, what is decided fits where it is kept. */
+START_TEST(a_fate_holds_what_fits)
+{
+	char reply[301], name[65];
+	struct fault fault = rule("x", FAULT_BOUNCE);
+	char text[FATE_TEXT_SIZE];
+	struct fate fate, back;
+
+	memset(reply, '~', 300);
+	reply[300] = '\0';
+	memset(name, 'n', 64);
+	name[64] = '\0';
+	fault.reply = "!";
+	fault_fate(&fault, &fate);
+	ck_assert_str_eq(fate.reply, "!");
+	ck_assert_uint_eq(fate.attempts, 1);
+	ck_assert_int_eq(fate.code, 550);
+	fault.reply = reply;
+	fault.name = name;
+	fault_fate(&fault, &fate);
+	ck_assert_uint_eq(strlen(fate.reply), FATE_REPLY_SIZE - 1);
+	ck_assert_uint_eq(strlen(fate.rule), FATE_RULE_SIZE - 1);
+	fate_format(&fate, text);
+	ck_assert_int_eq(fate_parse(span_of(text), &back, NULL), ERR_OK);
+	ck_assert_str_eq(back.reply, fate.reply);
+	ck_assert_str_eq(back.rule, fate.rule);
+	fault = rule("x", FAULT_DEFER);
+	fault_fate(&fault, &fate);
+	ck_assert_int_eq(fate.code, 451);
+	ck_assert_str_eq(fate.enhanced, "4.3.0");
+}
+END_TEST
+
+START_TEST(the_edges_of_a_fate)
+{
+	struct fate fate;
+	struct err why;
+
+	ck_assert_int_eq(fate_parse(span_of("defer 1 400 4.0.0 x ~ ~"), &fate, NULL), ERR_OK);
+	ck_assert_str_eq(fate.reply, "~ ~");
+	ck_assert_int_eq(fate_parse(span_of("defer 1 400 4.333.44444 x y"), &fate, NULL), ERR_OK);
+	ck_assert_int_eq(fate_parse(span_of(TEN TEN TEN TEN TEN TEN TEN TEN TEN), &fate, &why),
+			 ERR_SYNTAX);
+	ck_assert_str_eq(why.text, "\"" TEN TEN TEN TEN TEN TEN TEN TEN
+				   "\" is not what a fault rule decides");
+}
+END_TEST
+
 START_TEST(what_is_no_fate_is_refused)
 {
 	static const char *const texts[] = {
@@ -530,6 +700,9 @@ START_TEST(what_is_no_fate_is_refused)
 		"bounce 1 550 5.1.1 x two\r\nlines",
 		"bounce 1 550 5.1.1 x caf\xc3\xa9",
 		"bounce 1 550 5.1.1 x del\x7f",
+		"bounce 1 550 5.1.1 \x01x text",
+		"bounce 1 550 5.333.444444 x text",
+		"defer 1 399 4.0.0 x text",
 		"bounce x 550 5.1.1 x text",
 		"bounce 1 550 5.1.1  text",
 		"bounce 1 600 5.1.1 x text",
@@ -548,5 +721,7 @@ UNIT_MAIN("filter/fault", a_rule_is_checked_member_by_member, names_are_read_bac
 	  what_is_usual_fits_the_code_and_the_stage, a_rule_looks_at_whom_it_names,
 	  the_null_sender_and_a_recipient_behind_data, after_every_and_times_repeat_exactly,
 	  delays_add_up_and_the_first_end_is_the_last,
-	  a_set_is_replaced_source_by_source_and_goes_on_counting,
-	  sessions_judge_while_rules_change, a_fate_is_kept_as_text, what_is_no_fate_is_refused)
+	  a_set_is_replaced_source_by_source_and_goes_on_counting, a_note_has_an_end,
+	  a_wrong_code_is_told_for_what_it_is, a_delay_is_as_long_as_it_says, a_set_keeps_its_rows,
+	  a_fate_holds_what_fits, the_edges_of_a_fate, sessions_judge_while_rules_change,
+	  a_fate_is_kept_as_text, what_is_no_fate_is_refused)

@@ -69,8 +69,9 @@ START_TEST(that_very_mailbox)
 {
 	static const struct addressee rows[] = {
 		{"zoe@else.test", false}, {"bob@else.test", false}, {"alice@ok.test", false},
-		{"no@else.test", false},  {"x@third.test", false},  {"\"q\"@else.test", false},
-		{"not one", false},	  {"a%b@else.test", false}, {"Ann@ELSE.test", false}};
+		{"no@else.test", false},  {"not one", false},	    {"x@third.test", false},
+		{"not one", false},	  {"a%b@else.test", false}, {"\"q\"@else.test", false},
+		{"Ann@ELSE.test", false}};
 	const struct let_out *set;
 	struct address routed;
 	struct trial t;
@@ -111,6 +112,28 @@ START_TEST(as_the_rules_say_of_each)
 }
 END_TEST
 
+/* Whom the hook or policy.default let go is not named. */
+START_TEST(by_a_rule_alone)
+{
+	static const struct addressee rows[] = {{"x@third.test", true}, {"bob@else.test", false}};
+	const struct policy_options policy = {.hook_overrides = true};
+	const struct let_out *set;
+	struct verdict verdict;
+	struct address address;
+	struct trial t;
+
+	begin(&t, "X-Pass: 1\r\n");
+	t.at.policy = &policy;
+	ck_assert_int_eq(address_parse(span_of("x@third.test"), &address, NULL), ERR_OK);
+	judge_address(&t.at, &address, &verdict);
+	ck_assert_int_eq(verdict.kind, VERDICT_DELIVER);
+	set = let_out_find(&t.at, rows, 2, t.arena);
+	ck_assert(holds(set, "bob@else.test") && !holds(set, "x@third.test"));
+	ck_assert_ptr_null(let_out_find(&t.at, rows, 1, t.arena));
+	finish(&t);
+}
+END_TEST
+
 START_TEST(only_when_the_rule_is_met)
 {
 	static const struct addressee rows[] = {{"bob@else.test", true}};
@@ -128,4 +151,5 @@ START_TEST(only_when_the_rule_is_met)
 }
 END_TEST
 
-UNIT_MAIN("filter/let_out", that_very_mailbox, as_the_rules_say_of_each, only_when_the_rule_is_met)
+UNIT_MAIN("filter/let_out", that_very_mailbox, as_the_rules_say_of_each, by_a_rule_alone,
+	  only_when_the_rule_is_met)
