@@ -12,7 +12,8 @@
 #include "base/span.h"
 #include "base/ulid.h"
 
-#define DB_STATEMENT_SLOTS 128
+/* Far more than queue/ has texts: a writer meets nearly all of them in a long life. */
+#define DB_STATEMENT_SLOTS 1024
 
 /*
  * A connection of one thread. Statements are prepared once each and found
