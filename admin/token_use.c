@@ -67,7 +67,8 @@ void token_uses_note(struct token_uses *uses, int64_t id, int64_t last_used_at, 
 {
 	struct token_use *use;
 
-	if (now - last_used_at < TOKEN_USE_EVERY_MS || !take_turn(uses, id, now))
+	/* Who came by the unix socket has none. */
+	if (id == 0 || now - last_used_at < TOKEN_USE_EVERY_MS || !take_turn(uses, id, now))
 		return;
 	use = mem_zalloc(sizeof(*use));
 	use->id = id;
