@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "queue/body.h"
 #include "queue/finished.h"
 #include "queue/lane.h"
@@ -234,12 +235,19 @@ static void note_recipients(struct store *store, const struct new_message *messa
 	atomic_store(&store->has_seen, true);
 }
 
+static void finished_well(struct store *store, const struct accept *accept)
+{
+	histogram_add(&store->measuring.accept, &histogram_prompt,
+		      clock_mono_us() - accept->job.submitted_us);
+	note_recipients(store, accept->message);
+}
+
 static void finish_accept(struct store *store, struct store_job *job)
 {
 	struct accept *accept = (struct accept *)job;
 
 	if (job->code == ERR_OK)
-		note_recipients(store, accept->message);
+		finished_well(store, accept);
 	else if (job->code != ERR_CLOSED && body_is_staged(accept->body))
 		doomed_add(store, body_number(accept->body));
 	body_drop(accept->body);

@@ -19,6 +19,7 @@ void counters_move(struct counters *counters, enum state from, enum state to)
 	/* Number 0 is no state: what appears or disappears is noted there and never read. */
 	counters->change.by_state[from]--;
 	counters->change.by_state[to]++;
+	counters->entering[to]++;
 }
 
 void counters_message(struct counters *counters, int64_t messages, int64_t bytes)
@@ -41,8 +42,10 @@ void counters_commit(struct counters *counters, const struct oldest *oldest)
 	pthread_mutex_lock(&counters->lock);
 	sums->messages += counters->change.messages;
 	sums->bytes += counters->change.bytes;
-	for (int i = 1; i < STATE_COUNT; i++)
+	for (int i = 1; i < STATE_COUNT; i++) {
 		sums->by_state[i] += counters->change.by_state[i];
+		counters->entered[i] += counters->entering[i];
+	}
 	sums->oldest_due_at = oldest->waiting_since;
 	pthread_mutex_unlock(&counters->lock);
 	counters->passed = oldest->passed;
@@ -52,12 +55,27 @@ void counters_commit(struct counters *counters, const struct oldest *oldest)
 void counters_rollback(struct counters *counters)
 {
 	memset(&counters->change, 0, sizeof(counters->change));
+	memset(counters->entering, 0, sizeof(counters->entering));
 }
 
 void counters_read(struct counters *counters, struct queue_stats *stats_out)
 {
 	pthread_mutex_lock(&counters->lock);
 	*stats_out = counters->sums;
+	pthread_mutex_unlock(&counters->lock);
+}
+
+void counters_entered(struct counters *counters, uint64_t entered_out[STATE_COUNT])
+{
+	pthread_mutex_lock(&counters->lock);
+	memcpy(entered_out, counters->entered, sizeof(counters->entered));
+	pthread_mutex_unlock(&counters->lock);
+}
+
+void counters_forget_entered(struct counters *counters)
+{
+	pthread_mutex_lock(&counters->lock);
+	memset(counters->entered, 0, sizeof(counters->entered));
 	pthread_mutex_unlock(&counters->lock);
 }
 

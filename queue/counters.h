@@ -15,9 +15,11 @@
  */
 struct counters {
 	pthread_mutex_t lock;
-	struct queue_stats sums;   /* under the lock */
-	struct queue_stats change; /* the writer's: of the transaction under way */
-	int64_t passed;		   /* the writer's: no recipient below waits */
+	struct queue_stats sums;	/* under the lock */
+	struct queue_stats change;	/* the writer's: of the transaction under way */
+	uint64_t entered[STATE_COUNT];	/* since the start, under the lock: who came into a state */
+	uint64_t entering[STATE_COUNT]; /* the writer's: in the transaction under way */
+	int64_t passed;			/* the writer's: no recipient below waits */
 };
 
 void counters_init(struct counters *counters);
@@ -42,6 +44,9 @@ int counters_oldest(struct counters *counters, struct db *db, struct oldest *old
 void counters_commit(struct counters *counters, const struct oldest *oldest);
 void counters_rollback(struct counters *counters);
 void counters_read(struct counters *counters, struct queue_stats *stats_out);
+/* Who came into a state since the start, or since that was last forgotten. */
+void counters_entered(struct counters *counters, uint64_t entered_out[STATE_COUNT]);
+void counters_forget_entered(struct counters *counters);
 
 /* Counted from the tables, one row after the other. */
 int counters_count(struct db *db, struct queue_stats *stats_out, struct err *why);

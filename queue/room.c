@@ -23,11 +23,15 @@
 
 /* --- the disk --------------------------------------------------------------------------- */
 
+int64_t room_log_waiting(const struct store *store)
+{
+	return (int64_t)(store->wal_pages - store->copied_pages) * STORE_PAGE_BYTES;
+}
+
 /* What stands in the log only needs room in the database as well, one day. */
 static int64_t reserve_bytes(const struct store *store)
 {
-	return ROOM_RESERVE_BYTES +
-	       (int64_t)(store->wal_pages - store->copied_pages) * STORE_PAGE_BYTES;
+	return ROOM_RESERVE_BYTES + room_log_waiting(store);
 }
 
 /* Asking the file system takes a microsecond or two. If it can't be asked, SQLite's own errors
@@ -206,6 +210,7 @@ void room_look_now(struct store *store)
 	atomic_store(&seen->database_bytes, pages * STORE_PAGE_BYTES);
 	atomic_store(&seen->unused_bytes, pages * STORE_PAGE_BYTES - store->used_bytes);
 	atomic_store(&seen->log_bytes, size_of(store->paths[ROOM_FILES - 1]));
+	atomic_store(&seen->log_waiting_bytes, room_log_waiting(store));
 	atomic_store(&seen->disk_free_bytes, ask_disk(store));
 	atomic_store(&seen->max_bytes, sweep_max_bytes(store));
 	atomic_store(&seen->max_messages, sweep_max_messages(store));
@@ -231,6 +236,7 @@ void store_space(struct store *store, struct store_space *space_out)
 		.database_bytes = atomic_load(&seen->database_bytes),
 		.unused_bytes = atomic_load(&seen->unused_bytes),
 		.log_bytes = atomic_load(&seen->log_bytes),
+		.log_waiting_bytes = atomic_load(&seen->log_waiting_bytes),
 		.disk_free_bytes = atomic_load(&seen->disk_free_bytes),
 		.max_bytes = atomic_load(&seen->max_bytes),
 		.max_messages = atomic_load(&seen->max_messages),

@@ -28,6 +28,8 @@ void room_look(struct store *store);
 void room_look_now(struct store *store);
 /* Of the database: what is not free, in octets. */
 int room_ask_used(struct store *store, int64_t *used_out, struct err *why);
+/* What stands in the log, and not in the database yet. */
+int64_t room_log_waiting(const struct store *store);
 /* Of the disk: what may be taken, in octets; below 0 when the reserve is touched. INT64_MAX: not
  * known. */
 int64_t room_of_disk(struct store *store);

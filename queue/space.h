@@ -15,11 +15,12 @@ enum space_limit {
 };
 
 struct store_space {
-	int64_t database_bytes;	 /* the file */
-	int64_t unused_bytes;	 /* in it: given back in time, or used again */
-	int64_t log_bytes;	 /* the file of its log */
-	int64_t disk_free_bytes; /* for us, where they are; -1: not known */
-	int64_t max_bytes;	 /* retention's caps; 0: none */
+	int64_t database_bytes;	   /* the file */
+	int64_t unused_bytes;	   /* in it: given back in time, or used again */
+	int64_t log_bytes;	   /* the file of its log */
+	int64_t log_waiting_bytes; /* of it not in the database yet: the next checkpoint's */
+	int64_t disk_free_bytes;   /* for us, where they are; -1: not known */
+	int64_t max_bytes;	   /* retention's caps; 0: none */
 	int64_t max_messages;
 	enum space_limit full;
 };

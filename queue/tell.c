@@ -57,6 +57,8 @@ void store_tell(struct store *store, const struct news *news)
 {
 	struct buf record;
 
+	if (news->kind == NEWS_VERDICT)
+		measuring_refused(&store->measuring, news->action);
 	buf_init(&record, BUS_RECORD_MAX);
 	news_pack(news, &record);
 	bus_put(store->telling->bus, buf_span(&record));
@@ -168,6 +170,7 @@ void tell_accepted(struct store *store, const struct new_message *message)
 
 	if (is_nobodys(message->origin))
 		return;
+	measuring_accepted(&store->measuring, message);
 	for (size_t i = 0; i < message->recipient_count; i++)
 		news.by_state[message->recipients[i].state]++;
 	tell(store, &news);

@@ -161,14 +161,19 @@ static void checkpoint(struct store *store, int mode)
 	struct err why;
 	int pages = -1;
 	int copied = -1; /* stays so when it could not be begun */
+	int64_t began_us = clock_mono_us();
 	int code = sqlite3_wal_checkpoint_v2(store->db.handle, NULL, mode, &pages, &copied);
 
+	/* Busy: a reader would not let go (SQLITE_CHECKPOINT_TRUNCATE). */
+	measuring_checkpoint(&store->measuring, began_us, code != SQLITE_OK && code != SQLITE_BUSY,
+			     code == SQLITE_BUSY || copied < pages);
 	if (code == SQLITE_OK && copied >= 0)
 		store->log_is_copied = pages == copied;
 	if (copied >= 0)
 		store->copied_pages = copied;
 	store->checkpoint_at = store->wal_pages + CHECKPOINT_PAGES;
 	store->bulk_bytes = 0;
+	atomic_store(&store->space.log_waiting_bytes, room_log_waiting(store));
 	if (code != SQLITE_OK && db_error(&store->db, code, &why) == ERR_FATAL)
 		writer_fail(store, &why);
 }

@@ -90,6 +90,7 @@ static int begin(struct store *store, bool synced, struct err *why)
 	store->due = false;
 	store->ask = false;
 	tell_forget(store);
+	measuring_rollback(&store->measuring);
 	store->changes_before = sqlite3_total_changes64(store->db.handle);
 	if (code == ERR_OK)
 		code = choose_sync(store, synced, why);
@@ -102,6 +103,7 @@ static void rollback(struct store *store)
 	struct err ignored;
 
 	counters_rollback(&store->counters);
+	measuring_rollback(&store->measuring);
 	finished_forget(store);
 	store->due = false;
 	store->ask = false;
@@ -109,6 +111,20 @@ static void rollback(struct store *store)
 	if (sqlite3_get_autocommit(store->db.handle) == 0 &&
 	    run_statement(store, sql_rollback, &ignored) != ERR_OK)
 		writer_fail(store, &ignored);
+}
+
+/* Where something waits for the disk: else it says nothing of that. */
+static int run_commit(struct store *store, struct err *why)
+{
+	bool waits = !store->unsynced &&
+		     sqlite3_total_changes64(store->db.handle) != store->changes_before;
+	int64_t began_us = clock_mono_us();
+	int code = run_statement(store, sql_commit, why);
+
+	if (waits && code == ERR_OK)
+		histogram_add(&store->measuring.commit, &histogram_prompt,
+			      clock_mono_us() - began_us);
+	return code;
 }
 
 static int commit(struct store *store, struct err *why)
@@ -125,7 +141,7 @@ static int commit(struct store *store, struct err *why)
 	if (code == ERR_OK)
 		code = counters_save(&store->counters, &store->db, why);
 	if (code == ERR_OK)
-		code = run_statement(store, sql_commit, why);
+		code = run_commit(store, why);
 	if (code != ERR_OK) {
 		rollback(store);
 		return code;
@@ -133,6 +149,7 @@ static int commit(struct store *store, struct err *why)
 	if (begins_log)
 		store->log_is_copied = false;
 	counters_commit(&store->counters, &oldest);
+	measuring_commit(&store->measuring);
 	store->untold_ask |= store->ask;
 	/* What was written into a file that nobody finds again is not acknowledged (S257). */
 	code = room_check_files(store, why);
@@ -286,6 +303,7 @@ static void run_batch(struct store *store, struct batch *batch)
 	bool due;
 
 	atomic_store(&store->working_since_us, batch->submitted_us);
+	atomic_fetch_add_explicit(&store->measuring.jobs, batch->count, memory_order_relaxed);
 	if (!atomic_load(&store->failed) && run_together(store, batch))
 		due = store->due;
 	else

@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "queue/counters.h"
 #include "queue/db.h"
+#include "queue/measuring.h"
 #include "queue/store.h"
 
 /*
@@ -85,6 +86,7 @@ struct space_seen {
 	_Atomic int64_t max_bytes, max_messages;
 	_Atomic int64_t room_bytes; /* below 0: none; INT64_MAX: not known */
 	_Atomic int full;	    /* enum space_limit */
+	_Atomic int64_t log_waiting_bytes;
 };
 
 struct store {
@@ -100,9 +102,10 @@ struct store {
 	_Atomic bool has_seen; /* queue/seen.h */
 	struct counters counters;
 	struct pauses *pauses;
-	struct sweep *sweep;	 /* queue/sweep.h */
-	struct copying *copying; /* queue/copying.h */
-	struct space_seen space; /* queue/room.c; for everybody to read */
+	struct sweep *sweep;	    /* queue/sweep.h */
+	struct copying *copying;    /* queue/copying.h */
+	struct space_seen space;    /* queue/room.c; for everybody to read */
+	struct measuring measuring; /* for everybody to read, but for what is pending */
 
 	/* The writer's own from here on. */
 	struct db db;

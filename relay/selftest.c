@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "queue/act.h"
 #include "queue/delivery.h"
+#include "queue/measure.h"
 #include "queue/message.h"
 #include "relay/deliver/probe.h"
 #include "relay/filter/judge.h"
@@ -263,6 +264,7 @@ int daemon_selftest(struct daemon *daemon, struct err *why)
 	mem_free(scopes);
 	if (code != ERR_OK)
 		return err_prefix(why, code, "the self-test failed, nothing is started");
+	store_measure_anew(daemon->store);
 	log_info("self-test", LOG_S("result", "what is not allowed does not leave"),
 		 LOG_I("ms", ms));
 	return ERR_OK;
