@@ -504,11 +504,13 @@ static bool take_signals(struct daemon *daemon)
 static void trim_memory(struct daemon *daemon)
 {
 	struct smtp_front_status status;
+	uint64_t handshakes;
 
 	smtp_front_status(daemon->front, &status);
-	if (status.handshakes < daemon->handshakes_trimmed + TRIM_HANDSHAKES)
+	handshakes = handshakes_done(&status.handshakes);
+	if (handshakes < daemon->handshakes_trimmed + TRIM_HANDSHAKES)
 		return;
-	daemon->handshakes_trimmed = status.handshakes;
+	daemon->handshakes_trimmed = handshakes;
 	mem_trim();
 }
 

@@ -193,6 +193,11 @@ void deliver_rewritten(struct deliver *d, struct outbound_count *count_out)
 	pthread_mutex_unlock(&d->status_lock);
 }
 
+void deliver_handshakes(struct deliver *d, struct handshakes_view *view_out)
+{
+	handshakes_read(&d->handshakes, view_out);
+}
+
 size_t deliver_status(struct deliver *d, struct route_status *routes_out, size_t max)
 {
 	size_t count;

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/histogram.h"
 #include "queue/store.h"
 #include "relay/deliver/dns.h"
 #include "relay/deliver/trouble.h"
@@ -14,6 +15,7 @@
 #include "relay/filter/rule.h"
 #include "relay/filter/outbound.h"
 #include "relay/filter/whitelist.h"
+#include "relay/loop/handshakes.h"
 #include "relay/loop/loop.h"
 #include "relay/deliver/breaker.h"
 
@@ -135,6 +137,8 @@ struct route_status {
 	uint64_t delivered;
 	uint64_t deferred;
 	uint64_t failed;
+	struct histogram_view attempts;	  /* a message at a next hop; histogram_prompt */
+	struct histogram_view deliveries; /* a recipient, since acceptance; histogram_patient */
 	uint64_t troubles[TROUBLE_COUNT]; /* outcomes other than delivered, by kind */
 	bool login_refused;		  /* nothing leaves until its credentials are corrected */
 	char last_error[200];
@@ -165,6 +169,8 @@ struct breaker_status {
 void deliver_breaker(struct deliver *deliver, struct breaker_status *status_out);
 /* Any thread. The header fields of copies that next hops took, since the start. */
 void deliver_rewritten(struct deliver *deliver, struct outbound_count *count_out);
+/* Any thread: with next hops, since the start. */
+void deliver_handshakes(struct deliver *deliver, struct handshakes_view *view_out);
 /* Any thread. Fills at most `max`; returns the number of routes. */
 size_t deliver_status(struct deliver *deliver, struct route_status *routes_out, size_t max);
 

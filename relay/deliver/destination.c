@@ -574,6 +574,8 @@ void way_init(struct deliver *d, struct way *way, struct plan *plan,
 	way->delivered = before->delivered;
 	way->deferred = before->deferred;
 	way->failed = before->failed;
+	way->attempts = before->attempts;
+	way->deliveries = before->deliveries;
 	memcpy(way->troubles, before->troubles, sizeof(way->troubles));
 	memcpy(way->last_error, before->last_error, sizeof(way->last_error));
 	way->last_error_at = before->last_error_at;

@@ -130,6 +130,8 @@ struct way {
 	int64_t starved_until_ms;
 	struct rate rate;
 	uint64_t delivered, deferred, failed;
+	struct histogram_view attempts;	  /* messages; histogram_prompt */
+	struct histogram_view deliveries; /* recipients; histogram_patient */
 	uint64_t troubles[TROUBLE_COUNT]; /* recipients that were not delivered, by kind */
 	char last_error[200];
 	int64_t last_error_at;
@@ -224,6 +226,7 @@ struct deliver {
 
 	struct halt *halt;
 	struct outbound_count rewritten; /* in the copies that were delivered */
+	struct handshakes handshakes;	 /* any thread */
 
 	pthread_mutex_t status_lock;
 	struct outbound_count rewritten_status;

@@ -85,7 +85,7 @@ struct job {
 	int running; /* worker, uplink: how many are not through yet */
 	int redials;
 	int64_t turn;		  /* in its line: who sends much has many, one behind the other */
-	int64_t started_ms;	  /* monotonic */
+	int64_t started_us;	  /* monotonic; 0: not yet */
 	enum trouble trouble;	  /* of what settle_all says of it */
 	struct outcome *outcomes; /* once decided, one a recipient */
 	struct event worker_done;

@@ -326,6 +326,7 @@ void link_dial(struct deliver *d, struct destination *to, struct host *host, boo
 		.host = host->at,
 		.dns = host->is_found ? way->plan->options->dns : (struct dns_servers){NULL, 0},
 		.client = to->client,
+		.handshakes = &d->handshakes,
 		.is_own_listener = d->env.is_own_listener,
 		.own_ctx = d->env.ctx,
 	};

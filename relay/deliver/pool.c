@@ -190,9 +190,9 @@ static bool start_job(struct deliver *d, struct link *link)
 		way_push(to->way, job, true);
 		return false;
 	}
-	if (job->started_ms == 0) {
-		job->started_ms = clock_mono_ms();
-		rate_take(&to->way->rate, job->started_ms);
+	if (job->started_us == 0) {
+		job->started_us = clock_mono_us();
+		rate_take(&to->way->rate, clock_mono_ms());
 	}
 	job->running = 2;
 	to->moved_ms = clock_mono_ms();

@@ -19,6 +19,7 @@ void prologue_failed_as(struct uplink *u, enum trouble trouble, int code, const 
 		login_note_failure(u, code, why);
 		return;
 	}
+	securing_failed(u);
 	/* It may stand in what is dropped now. */
 	snprintf(text, sizeof(text), "%.199s", securing_explain(u, why, &sentence));
 	if (securing_tries_again(u, code, text)) {

@@ -67,6 +67,8 @@ void securing_done(struct uplink *u)
 {
 	u->secured = true;
 	hop_tls_secured(&u->tls, u->far);
+	if (u->env.handshakes != NULL)
+		handshakes_add(u->env.handshakes, stream_tls(u->far));
 	snprintf(u->tls_facts, sizeof(u->tls_facts), "%s", u->tls.facts);
 	if (u->env.route->tls == ROUTE_TLS_IMPLICIT)
 		prologue_greeting(u);
@@ -77,6 +79,12 @@ void securing_done(struct uplink *u)
 const char *securing_explain(const struct uplink *u, const char *why, struct err *sentence_out)
 {
 	return u->tls.tls != NULL ? hop_tls_explain(&u->tls, why, sentence_out) : why;
+}
+
+void securing_failed(const struct uplink *u)
+{
+	if (u->state == UPLINK_SECURING && u->env.handshakes != NULL)
+		handshakes_add_failed(u->env.handshakes);
 }
 
 /* A login that there is no clear text for would only end there, and hide why. */

@@ -75,6 +75,12 @@ static const char *event_name(enum transition transition)
 	}
 }
 
+/* 0: it has not begun. */
+static int64_t took_us(const struct job *job)
+{
+	return job->started_us > 0 ? clock_mono_us() - job->started_us : 0;
+}
+
 static void tell(const struct job *job, const struct job_recipient *recipient,
 		 const struct outcome *outcome)
 {
@@ -91,12 +97,28 @@ static void tell(const struct job *job, const struct job_recipient *recipient,
 		 LOG_S("remote", tried ? job->record.remote : NULL),
 		 LOG_S("tls", job->record.tls[0] != '\0' ? job->record.tls : NULL),
 		 LOG_I("reply", reply != NULL ? reply->code : 0), LOG_S("reason", outcome->reason),
-		 LOG_I("ms", job->started_ms > 0 ? clock_mono_ms() - job->started_ms : 0));
+		 LOG_I("ms", took_us(job) / 1000));
 }
 
 static bool is_the_end(const struct outcome *outcome)
 {
 	return outcome->transition == TRANSITION_FAIL || outcome->transition == TRANSITION_EXPIRE;
+}
+
+/* From its acceptance: what a person waits for who looks at the other end. */
+static void count_delivered(struct job *job)
+{
+	int64_t waited_ms = clock_wall_ms() - job->message->received_at;
+
+	job->way->delivered++;
+	histogram_view_add(&job->way->deliveries, &histogram_patient, waited_ms * 1000);
+}
+
+/* One message to one next hop, however many recipients it had there. */
+static void count_attempt(struct job *job)
+{
+	if (job->way != NULL && job->started_us > 0 && job->record.remote[0] != '\0')
+		histogram_view_add(&job->way->attempts, &histogram_prompt, took_us(job));
 }
 
 static void count(struct job *job, const struct outcome *outcome)
@@ -107,7 +129,7 @@ static void count(struct job *job, const struct outcome *outcome)
 	if (way == NULL)
 		return;
 	if (outcome->transition == TRANSITION_DELIVER)
-		way->delivered++;
+		count_delivered(job);
 	else if (put_off)
 		way->deferred++;
 	else if (is_the_end(outcome))
@@ -187,6 +209,7 @@ void settle_told(struct deliver *d, struct job *job)
 
 void settle_attempt(struct deliver *d, struct job *job)
 {
+	count_attempt(job);
 	job->outcomes = mem_array(job->count, sizeof(*job->outcomes));
 	for (size_t i = 0; i < job->count; i++)
 		outcome_decide(job, &job->recipients[i], &job->outcomes[i]);

@@ -20,6 +20,8 @@ static void fill(struct deliver *d, const struct way *way, struct route_status *
 	status->delivered = way->delivered;
 	status->deferred = way->deferred;
 	status->failed = way->failed;
+	status->attempts = way->attempts;
+	status->deliveries = way->deliveries;
 	memcpy(status->troubles, way->troubles, sizeof(status->troubles));
 	status->login_refused = way->login.refusals > 0;
 	memcpy(status->last_error, way->last_error, sizeof(status->last_error));

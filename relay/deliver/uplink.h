@@ -38,10 +38,11 @@ struct uplink_env {
 	const char *tls_why;  /* this keeps it from having it */
 	const char *hostname; /* for EHLO */
 	const struct route_options *route;
-	struct key *key;	/* to log in with; NULL: it does not */
-	struct client client;	/* of all jobs, when the route tells the next hop of it */
-	struct route_host host; /* one of the route's: its name is what TLS verifies */
-	struct dns_servers dns; /* to find its addresses; none: the system's resolver */
+	struct key *key;	       /* to log in with; NULL: it does not */
+	struct client client;	       /* of all jobs, when the route tells the next hop of it */
+	struct route_host host;	       /* one of the route's: its name is what TLS verifies */
+	struct handshakes *handshakes; /* where they are counted; NULL: nowhere */
+	struct dns_servers dns;	       /* to find its addresses; none: the system's resolver */
 	bool (*is_own_listener)(void *ctx, const char *address);
 	void *own_ctx;
 };

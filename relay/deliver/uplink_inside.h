@@ -109,6 +109,8 @@ void securing_on_reply(struct uplink *u, const struct reply *reply);
 /* The handshake. */
 void securing_begin(struct uplink *u);
 void securing_done(struct uplink *u);
+/* The connection has failed, maybe in the handshake: then that is counted. */
+void securing_failed(const struct uplink *u);
 /* The best words there are for a failure; `why` itself when TLS has nothing to do with it. */
 const char *securing_explain(const struct uplink *u, const char *why, struct err *sentence_out);
 /*

@@ -83,28 +83,35 @@ static void turn_away(struct porch *porch, int fd, int code, const char *enhance
 
 /* What the client is told, and the log. */
 struct refusal {
+	enum smtp_turned_away number;
 	int code;
 	const char *enhanced;
 	const char *text;
 	const char *reason;
 };
 
-static const struct refusal access_denied = {554, "5.7.1", "Access denied",
+static const struct refusal access_denied = {SMTP_NOT_IN_NETWORKS, 554, "5.7.1", "Access denied",
 					     "not in the listener's networks"};
-static const struct refusal no_room = {421, "4.3.2", "Too many connections",
+static const struct refusal no_room = {SMTP_TOO_MANY, 421, "4.3.2", "Too many connections",
 				       "too many connections"};
-static const struct refusal no_room_for_client = {421, "4.7.0",
+static const struct refusal no_room_for_client = {SMTP_TOO_MANY_OF_CLIENT, 421, "4.7.0",
 						  "Too many connections from your address",
 						  "too many connections from this client"};
-static const struct refusal no_descriptors = {421, "4.3.2", "Too many connections",
+static const struct refusal no_descriptors = {SMTP_TOO_FEW_DESCRIPTORS, 421, "4.3.2",
+					      "Too many connections",
 					      "too few descriptors are left"};
+
+static void count_refused(struct door *door, enum smtp_turned_away number)
+{
+	atomic_fetch_add(&door->porch->front->counters.connections_refused[number], 1);
+}
 
 static void refuse(struct door *door, int fd, const struct peer_address *peer,
 		   const struct refusal *refusal)
 {
 	char text[PEER_ADDRESS_TEXT_SIZE];
 
-	atomic_fetch_add(&door->porch->front->counters.connections_refused, 1);
+	count_refused(door, refusal->number);
 	peer_address_format(peer, text);
 	turn_away(door->porch, fd, refusal->code, refusal->enhanced, refusal->text);
 	log_info("refused", LOG_S("client", text), LOG_S("reason", refusal->reason),
@@ -116,7 +123,7 @@ static void refuse_proxy(struct door *door, int fd, const struct peer_address *p
 {
 	char text[PEER_ADDRESS_TEXT_SIZE];
 
-	atomic_fetch_add(&door->porch->front->counters.connections_refused, 1);
+	count_refused(door, SMTP_PROXY);
 	peer_address_format(peer, text);
 	(void)close(fd);
 	log_info("refused", LOG_S("client", text),
@@ -525,12 +532,14 @@ void smtp_front_status(struct smtp_front *front, struct smtp_front_status *statu
 	*status_out = (struct smtp_front_status){
 		.sessions = census_total(front->census),
 		.connections = atomic_load(&front->connections),
-		.connections_refused = atomic_load(&front->counters.connections_refused),
 		.messages = atomic_load(&front->counters.messages),
 		.messages_refused = atomic_load(&front->counters.messages_refused),
-		.handshakes = atomic_load(&front->counters.handshakes),
-		.handshakes_failed = atomic_load(&front->counters.handshakes_failed),
 		.injections = atomic_load(&front->counters.injections)};
+	for (int i = 0; i < SMTP_TURNED_AWAY; i++) {
+		status_out->turned_away[i] = atomic_load(&front->counters.connections_refused[i]);
+		status_out->connections_refused += status_out->turned_away[i];
+	}
+	handshakes_read(&front->counters.handshakes, &status_out->handshakes);
 }
 
 bool smtp_front_address(struct smtp_front *front, size_t index, char text_out[STREAM_NAME_SIZE])

@@ -7,6 +7,7 @@
 
 #include "base/err.h"
 #include "relay/loop/budget.h"
+#include "relay/loop/handshakes.h"
 #include "relay/loop/loop.h"
 #include "relay/loop/stream.h"
 #include "relay/smtp/smtp.h"
@@ -93,14 +94,24 @@ void smtp_front_stop(struct smtp_front **front, int64_t grace_ms);
  */
 void smtp_front_keep_descriptors(struct smtp_front *front, int ceiling);
 
+/* Why a connection was turned away. */
+enum smtp_turned_away {
+	SMTP_NOT_IN_NETWORKS,
+	SMTP_TOO_MANY,		  /* smtp.max_connections */
+	SMTP_TOO_MANY_OF_CLIENT,  /* smtp.max_connections_per_client */
+	SMTP_TOO_FEW_DESCRIPTORS, /* smtp_front_keep_descriptors */
+	SMTP_PROXY		  /* not a trusted one, or its header is none */
+};
+#define SMTP_TURNED_AWAY (SMTP_PROXY + 1)
+
 struct smtp_front_status {
 	size_t sessions;	      /* now */
 	uint64_t connections;	      /* admitted since the start */
-	uint64_t connections_refused; /* networks, limits */
-	uint64_t messages;	      /* answered with 250 after the final dot */
-	uint64_t messages_refused;    /* any other answer there */
-	uint64_t handshakes;	      /* of TLS */
-	uint64_t handshakes_failed;
+	uint64_t connections_refused; /* in all */
+	uint64_t turned_away[SMTP_TURNED_AWAY];
+	uint64_t messages;	   /* answered with 250 after the final dot */
+	uint64_t messages_refused; /* any other answer there */
+	struct handshakes_view handshakes;
 	uint64_t injections; /* plaintext behind STARTTLS, thrown away */
 };
 /* Any thread. */

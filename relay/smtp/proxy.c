@@ -20,9 +20,10 @@ void proxy_begin(struct smtp_session *session)
 	stream_deadline(session->stream, command_ms < HEADER_MS ? command_ms : HEADER_MS);
 }
 
-static void log_refused(struct smtp_session *session, const char *reason)
+static void note_refused(struct smtp_session *session, enum smtp_turned_away number,
+			 const char *reason)
 {
-	atomic_fetch_add(&session->house->counters->connections_refused, 1);
+	atomic_fetch_add(&session->house->counters->connections_refused[number], 1);
 	if (session->client.via[0] == '\0')
 		log_info("refused", LOG_S("session", session->client.session),
 			 LOG_S("client", session->client.address), LOG_S("reason", reason),
@@ -36,7 +37,7 @@ static void log_refused(struct smtp_session *session, const char *reason)
 
 void proxy_refuse(struct smtp_session *session, const char *reason)
 {
-	log_refused(session, reason);
+	note_refused(session, SMTP_PROXY, reason);
 	/* Not even TLS has begun: nobody is there who could read a reply. */
 	session_close(session, reason);
 }
@@ -91,13 +92,14 @@ static bool admit(struct smtp_session *session, bool has_addresses)
 	size_t max = options_of(session)->max_connections_per_client;
 
 	if (has_addresses && !version_admits(session->version, session->listener, &session->peer)) {
-		log_refused(session, "not in the listener's networks");
+		note_refused(session, SMTP_NOT_IN_NETWORKS, "not in the listener's networks");
 		say(session, 554, "5.7.1", "Access denied");
 		session_close(session, "not in the listener's networks");
 		return false;
 	}
 	if (census_name(session->house->census, &session->peer, max) != CENSUS_OK) {
-		log_refused(session, "too many connections from this client");
+		note_refused(session, SMTP_TOO_MANY_OF_CLIENT,
+			     "too many connections from this client");
 		say(session, 421, "4.7.0", "Too many connections from your address");
 		session_close(session, "too many connections from this client");
 		return false;

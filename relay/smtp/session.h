@@ -8,8 +8,10 @@
 
 #include "base/buf.h"
 #include "relay/loop/budget.h"
+#include "relay/loop/handshakes.h"
 #include "relay/loop/loop.h"
 #include "relay/smtp/census.h"
+#include "relay/smtp/listener.h"
 #include "relay/smtp/reverse.h"
 #include "relay/smtp/smtp.h"
 #include "relay/smtp/version.h"
@@ -18,9 +20,8 @@
 struct session_counters {
 	_Atomic uint64_t messages;
 	_Atomic uint64_t messages_refused;
-	_Atomic uint64_t connections_refused;
-	_Atomic uint64_t handshakes; /* of TLS */
-	_Atomic uint64_t handshakes_failed;
+	_Atomic uint64_t connections_refused[SMTP_TURNED_AWAY];
+	struct handshakes handshakes;
 	_Atomic uint64_t injections; /* plaintext behind STARTTLS, thrown away */
 };
 

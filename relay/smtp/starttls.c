@@ -190,7 +190,7 @@ void starttls_secured(struct smtp_session *session)
 	const char *description = stream_tls_description(session->stream);
 
 	(void)snprintf(session->client.tls, sizeof(session->client.tls), "%s", description);
-	atomic_fetch_add(&session->house->counters->handshakes, 1);
+	handshakes_add(&session->house->counters->handshakes, stream_tls(session->stream));
 	note_certificate(session, stream_tls(session->stream));
 	if (session->greeted)
 		forget_clear_text(session);
@@ -206,7 +206,7 @@ void starttls_secured(struct smtp_session *session)
 
 void starttls_failed(struct smtp_session *session, const char *why)
 {
-	atomic_fetch_add(&session->house->counters->handshakes_failed, 1);
+	handshakes_add_failed(&session->house->counters->handshakes);
 	log_refused(session, why);
 }
 

@@ -191,7 +191,7 @@ START_TEST(plain_smtp_on_an_implicit_port)
 		ck_assert_int_ne(got[0], '2');
 	client_close(&client);
 	WAIT_FOR((smtp_front_status(secure.house.rig.front, &status),
-		  status.handshakes_failed == 1));
+		  status.handshakes.failed == 1));
 	secure_close(&secure);
 }
 END_TEST
