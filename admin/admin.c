@@ -16,6 +16,7 @@
 
 struct admin {
 	struct api api;
+	struct traffic traffic;
 	struct http_server *server;
 	struct http_tls *tls;	   /* NULL: plain HTTP */
 	struct http_tls *next_tls; /* read by admin_prepare */
@@ -43,6 +44,7 @@ static struct admin *admin_new(const struct admin_env *env, const struct admin_o
 	admin->api.env.data_dir = admin->data_dir = mem_strdup(env->data_dir);
 	admin->api.env.hostname = admin->hostname = mem_strdup(env->hostname);
 	admin->api.env.version = admin->version = mem_strdup(env->version);
+	admin->api.traffic = &admin->traffic;
 	admin->api.failures = auth_failures_new();
 	admin->api.uses = token_uses_new(env->store);
 	admin->api.sessions = sessions_new(&options->session);

@@ -9,12 +9,14 @@
 #include "admin/session.h"
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/histogram.h"
 #include "queue/store.h"
 #include "relay/filter/fault.h"
 #include "relay/filter/outbound.h"
 #include "relay/filter/policy.h"
 #include "relay/filter/rule.h"
 #include "relay/filter/whitelist.h"
+#include "relay/loop/handshakes.h"
 
 /* `admin:`. Owned by the configuration; copied by admin_start. */
 struct admin_options {
@@ -46,6 +48,8 @@ struct admin_route_status {
 	uint64_t delivered;
 	uint64_t deferred;
 	uint64_t failed;
+	struct histogram_view attempts;	  /* a message at a next hop; histogram_prompt */
+	struct histogram_view deliveries; /* a recipient, since acceptance; histogram_patient */
 	struct admin_trouble troubles[ADMIN_TROUBLES_MAX];
 	size_t trouble_count;
 	bool login_refused;   /* its credentials are wrong */
@@ -92,6 +96,26 @@ struct admin_numbers {
 	char hostname[256]; /* of the configuration in force; "" = that of admin_env */
 };
 
+/* More of the front door, for charts: since the start. */
+#define ADMIN_TURNED_AWAY_MAX 8
+
+struct admin_turned_away {
+	const char *reason; /* a constant: one word */
+	uint64_t count;
+};
+
+struct admin_front {
+	uint64_t connections; /* SMTP clients that were let in */
+	struct admin_turned_away turned_away[ADMIN_TURNED_AWAY_MAX];
+	size_t turned_away_count;
+	uint64_t messages_refused;  /* after DATA */
+	uint64_t injections;	    /* plaintext behind STARTTLS */
+	struct handshakes_view in;  /* with clients */
+	struct handshakes_view out; /* with next hops */
+	int64_t memory_bytes;	    /* what sessions hold now, of */
+	int64_t memory_max_bytes;   /* smtp.memory */
+};
+
 /*
  * What the API asks the daemon. Called from the API's own threads, several at
  * once; must not block on disk, DNS or a peer. Each may be NULL: then the
@@ -99,6 +123,7 @@ struct admin_numbers {
  */
 struct admin_ops {
 	void (*numbers)(void *ctx, struct admin_numbers *numbers_out);
+	void (*front)(void *ctx, struct admin_front *front_out);
 	/* Fills at most `max`; returns how many were filled. */
 	size_t (*routes)(void *ctx, struct admin_route_status *routes_out, size_t max);
 	/* The same for the hosts of one route. */

@@ -14,6 +14,7 @@
 #include "admin/readers.h"
 #include "admin/session.h"
 #include "admin/token_use.h"
+#include "admin/traffic.h"
 #include "base/crew.h"
 #include "base/mem.h"
 #include "base/span.h"
@@ -36,6 +37,7 @@ struct api {
 	struct crew *crew;     /* one thread, for what takes long */
 	_Atomic bool stopping; /* what takes long ends early */
 	struct feed *feed;
+	struct traffic *traffic;
 };
 
 struct route;
@@ -60,7 +62,8 @@ struct call {
 	json_t *mistakes; /* a problem being collected, or NULL */
 	struct store_reader *reader;
 	void (*then)(struct call *call);
-	void *work; /* the handler's own, between call_submit and `then`; in the arena */
+	bool waited; /* for something to happen: how long says nothing */
+	void *work;  /* the handler's own, between call_submit and `then`; in the arena */
 	/* At the end, answered or not: drop what `work` has outside of the arena. May be NULL. */
 	void (*forget)(struct call *call);
 	struct crew_job job;		   /* private */

@@ -31,6 +31,7 @@ struct connections {
 	pthread_mutex_t mutex;	/* all below, and what is listed */
 	pthread_cond_t changed; /* a connection is gone, or stopping was set */
 	struct connection *first;
+	size_t count;
 	int64_t sweep_ms;
 	pthread_t sweeper;
 	bool stopping;
@@ -128,6 +129,16 @@ bool connections_are_closing(struct connections *connections)
 	return closing;
 }
 
+size_t connections_count(struct connections *connections)
+{
+	size_t count;
+
+	pthread_mutex_lock(&connections->mutex);
+	count = connections->count;
+	pthread_mutex_unlock(&connections->mutex);
+	return count;
+}
+
 /* --- one connection --------------------------------------------------------------------------- */
 
 static void name_peer(struct http_peer *peer, const struct sockaddr *address, int fd)
@@ -163,6 +174,7 @@ struct connection *connection_open(struct connections *connections, int fd,
 	if (connection->next != NULL)
 		connection->next->previous = connection;
 	connections->first = connection;
+	connections->count++;
 	pthread_mutex_unlock(&connections->mutex);
 	return connection;
 }
@@ -172,6 +184,7 @@ void connection_close(struct connection *connection)
 	struct connections *all = connection->all;
 
 	pthread_mutex_lock(&all->mutex);
+	all->count--;
 	if (connection->previous != NULL)
 		connection->previous->next = connection->next;
 	else

@@ -23,6 +23,8 @@ int connections_start(int64_t sweep_ms, void *owner, struct connections **connec
 /* Stops the sweeper. All connections must have been closed. */
 void connections_free(struct connections **connections);
 
+/* That are open. */
+size_t connections_count(struct connections *connections);
 /* They are being drained: no more are to be taken. */
 bool connections_are_closing(struct connections *connections);
 

@@ -62,6 +62,8 @@ struct http_request {
 	size_t header_count;
 	struct MHD_Response *response; /* until it is queued */
 	int status;
+	int64_t complete_us; /* monotonic: when its header, then when its body was there */
+	int64_t replied_us;
 };
 
 static int64_t request_deadline(const struct http_server *server)
@@ -156,6 +158,7 @@ static enum MHD_Result queue_reply(struct http_request *request)
 
 	assert(request->response != NULL);
 	request->phase = PHASE_REPLIED;
+	request->replied_us = clock_mono_us();
 	connection_set_deadline(request->connection,
 				clock_mono_ms() + request->server->options.reply_deadline_ms);
 	queued = MHD_queue_response(request->mhd, (unsigned int)request->status, request->response);
@@ -193,6 +196,7 @@ static enum MHD_Result header_complete(struct http_request *request, const char 
 	int status;
 
 	connection_set_busy(request->connection, true);
+	request->complete_us = clock_mono_us();
 	hygiene->method = span_of(method);
 	hygiene->version = span_of(version);
 	hygiene->target = span_of(request->target);
@@ -241,6 +245,7 @@ static enum MHD_Result body_complete(struct http_request *request)
 		return refuse(request, 413, "the body is larger than this request allows");
 	connection_set_deadline(request->connection, INT64_MAX);
 	request->phase = PHASE_REPLIED;
+	request->complete_us = clock_mono_us();
 	options->ops->handle(options->ctx, request);
 	return after_work(request);
 }
@@ -494,6 +499,16 @@ void http_stream_suspend(struct http_request *request)
 	connection_set_aside(request->connection, true);
 	connection_set_deadline(request->connection, INT64_MAX);
 	MHD_suspend_connection(request->mhd);
+}
+
+int64_t http_took_us(const struct http_request *request)
+{
+	return request->replied_us - request->complete_us;
+}
+
+size_t http_connections(const struct http_request *request)
+{
+	return connections_count(request->server->connections);
 }
 
 int http_status(const struct http_request *request)

@@ -133,6 +133,13 @@ void http_reply_live(struct http_request *request, const char *type, int64_t sta
  * as after http_suspend. A peer that goes meanwhile is not noticed.
  */
 void http_stream_suspend(struct http_request *request);
+/*
+ * From when all of it was there until its reply was ready, for `end`. What the peer takes to read
+ * that is not in it.
+ */
+int64_t http_took_us(const struct http_request *request);
+/* Connections that are open to the server of this request, its own among them. */
+size_t http_connections(const struct http_request *request);
 /* 0 before a reply. */
 int http_status(const struct http_request *request);
 

@@ -49,6 +49,7 @@ static void suspend(struct feed_waiter *waiter)
 {
 	struct poll *poll = (struct poll *)waiter;
 
+	poll->call->waited = true;
 	call_suspend(poll->call, on_woken);
 }
 

@@ -386,6 +386,7 @@ static void on_end(void *ctx, struct http_request *http)
 	if (call == NULL)
 		return;
 	log_call(call);
+	traffic_add(call->api->traffic, http_status(http), call->waited ? -1 : http_took_us(http));
 	if (call->forget != NULL)
 		call->forget(call);
 	json_decref(call->body);

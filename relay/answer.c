@@ -32,6 +32,36 @@ static void tell_numbers(void *ctx, struct admin_numbers *numbers_out)
 	versions_release(daemon->versions, config);
 }
 
+static_assert(SMTP_TURNED_AWAY <= ADMIN_TURNED_AWAY_MAX, "every reason has its place");
+
+static void tell_front(void *ctx, struct admin_front *front_out)
+{
+	static const char *const reasons[SMTP_TURNED_AWAY] = {
+		[SMTP_NOT_IN_NETWORKS] = "networks",
+		[SMTP_TOO_MANY] = "connections",
+		[SMTP_TOO_MANY_OF_CLIENT] = "connections_per_client",
+		[SMTP_TOO_FEW_DESCRIPTORS] = "descriptors",
+		[SMTP_PROXY] = "proxy",
+	};
+	struct daemon *daemon = ctx;
+	struct smtp_front_status status;
+
+	smtp_front_status(daemon->front, &status);
+	*front_out = (struct admin_front){
+		.connections = status.connections,
+		.turned_away_count = SMTP_TURNED_AWAY,
+		.messages_refused = status.messages_refused,
+		.injections = status.injections,
+		.in = status.handshakes,
+		.memory_bytes = atomic_load(&daemon->budget.used),
+		.memory_max_bytes = atomic_load(&daemon->budget.limit),
+	};
+	for (size_t i = 0; i < SMTP_TURNED_AWAY; i++)
+		front_out->turned_away[i] =
+			(struct admin_turned_away){reasons[i], status.turned_away[i]};
+	deliver_handshakes(daemon->deliver, &front_out->out);
+}
+
 static_assert(TROUBLE_COUNT <= ADMIN_TROUBLES_MAX, "every kind has its place");
 
 /* Only what there was. */
@@ -73,6 +103,8 @@ static size_t tell_routes(void *ctx, struct admin_route_status *routes_out, size
 			.delivered = routes[i].delivered,
 			.deferred = routes[i].deferred,
 			.failed = routes[i].failed,
+			.attempts = routes[i].attempts,
+			.deliveries = routes[i].deliveries,
 			.login_refused = routes[i].login_refused,
 			.last_error_at = routes[i].last_error_at,
 		};
@@ -462,6 +494,7 @@ static void tell_settings(void *ctx, struct buf *out)
 
 const struct admin_ops daemon_admin_ops = {
 	.numbers = tell_numbers,
+	.front = tell_front,
 	.routes = tell_routes,
 	.hosts = tell_hosts,
 	.breaker = tell_breaker,
