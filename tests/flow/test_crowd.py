@@ -1,15 +1,18 @@
-"""Clients that are slow, many, rude or gone (CASES S022, S034, S073, S075-S080)."""
+"""Clients that are slow, many, rude or gone (CASES S022, S034, S073, S075-S080, S315)."""
 
 import os
+import pathlib
 import resource
 import socket
 import struct
+import subprocess
+import sys
 import threading
 import time
 
 import pytest
 
-from daemon import SANITIZED, Smtp, queued_id, wait_for
+from daemon import PATIENCE, SANITIZED, Smtp, queued_id, wait_for
 from fault import FailingCalls
 
 EMPTY = b"Subject: x\r\n\r\n"
@@ -384,3 +387,36 @@ def test_web_browser_at_the_smtp_port(relay):
         assert lines[1][:1] == b"5" or lines[1][:3] == b"421", heard
         assert len(lines) == 3, heard
     assert relay.get("/messages")["items"] == []
+
+
+def accept_ms(relay, count=150):
+    """How long each of so many messages took from MAIL to the last 250, in order of length."""
+    took = []
+    with Smtp(relay.smtp_port) as client:
+        for _ in range(count):
+            begin = time.monotonic()
+            client.send("shop@example.com", ["alice@example.com"], EMPTY)
+            took.append((time.monotonic() - begin) * 1000)
+    return sorted(took)
+
+
+def test_S315_a_thousand_clients_of_the_api(relay):
+    """They have threads and connections of their own: mail is accepted as if they were not there.
+    What they cost is processor time, of which there may be little here: hence the allowance."""
+    alone = accept_ms(relay)
+    crowd = subprocess.Popen([sys.executable, pathlib.Path(__file__).with_name("api_crowd.py"),
+                              str(relay.api_port), "1000"], stdin=subprocess.PIPE,
+                             stdout=subprocess.PIPE, text=True)
+    try:
+        crowd.stdin.write(relay.token + "\n")
+        crowd.stdin.flush()
+        assert crowd.stdout.readline() == "ready\n"
+        beside = accept_ms(relay)
+        answers, refused = map(int, crowd.communicate(timeout=PATIENCE)[0].split())
+    finally:
+        crowd.kill()
+    p99 = [times[len(times) * 99 // 100] for times in (alone, beside)]
+    print("p99 %.1f ms alone, %.1f ms beside %d answers, %d sent away" % (*p99, answers, refused))
+    assert answers > 100
+    assert p99[1] <= 2 * p99[0] + (500 if SANITIZED else 50)
+    assert api_ms(relay) < 5000

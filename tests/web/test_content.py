@@ -60,6 +60,7 @@ def test_hostile_html_is_painted_and_does_nothing(inside, relay):
 
 
 def test_text_and_parts(inside, relay):
+    """CASES S292: from the page, too, they are downloads."""
     message = send(relay, mixed())
     inside.go("messages/" + message)
     inside.click("Text", '[role="tablist"]')
