@@ -17,6 +17,14 @@ void secret_wipe(void *bytes, size_t len);
 #define SECRET_SHA256_BYTES 32
 void secret_sha256(struct span data, unsigned char digest_out[SECRET_SHA256_BYTES]);
 
+/* The same of bytes that come in pieces: begin, add, then end, which frees it. */
+struct secret_hash;
+struct secret_hash *secret_hash_begin(void);
+void secret_hash_add(struct secret_hash *hash, struct span data);
+void secret_hash_end(struct secret_hash **hash, unsigned char digest_out[SECRET_SHA256_BYTES]);
+/* Without a result; NULL inside is fine. */
+void secret_hash_free(struct secret_hash **hash);
+
 /* `len` bytes as lower-case hexadecimal with a NUL: text_out holds 2 * len + 1. */
 void secret_hex(const void *bytes, size_t len, char *text_out);
 

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "queue/body.h"
 #include "queue/finished.h"
+#include "queue/handin.h"
 #include "queue/lane.h"
 #include "queue/message.h"
 #include "queue/proof.h"
@@ -209,8 +210,13 @@ static int run_accept(struct store *store, struct store_job *job)
 		code = room_check(store, &job->why);
 	if (code == ERR_OK)
 		code = room_check_messages(store, &job->why);
-	return code == ERR_OK ? accept_store(store, accept->message, accept->body, &job->why)
-			      : code;
+	if (code == ERR_OK)
+		code = handin_check(store, accept->message, &job->why);
+	if (code == ERR_OK)
+		code = accept_store(store, accept->message, accept->body, &job->why);
+	if (code == ERR_OK)
+		code = handin_store(store, body_number(accept->body), accept->message, &job->why);
+	return code;
 }
 
 static int64_t weigh_accept(const struct store_job *job)

@@ -52,6 +52,8 @@ struct new_recipient {
 	const char *origin;
 };
 
+struct handin;
+
 /* Everything about a message but its bytes. Borrowed until `done`. NULL strings are allowed unless
  * said. */
 struct new_message {
@@ -85,12 +87,13 @@ struct new_message {
 	const char *proxied; /* the PROXY header's "address port own-address own-port"; or NULL */
 	const char *subject; /* decoded for display, valid UTF-8, cut at 1 KiB */
 	const char *message_id;
-	const char *received_field; /* our Received: field with its CRLF, put in front of what
-				       leaves; never NULL */
-	const char *added_fields;   /* more of that kind, put behind it (smtp.fixups); or NULL */
-	const char *command;	    /* MAIL as the client wrote it, or NULL */
-	const char *origin;	    /* NULL, "bounce", "redirect", "test", "selftest" */
-	int64_t removed_at;	    /* when retention took the content away; 0: it is there */
+	const char *received_field;  /* our Received: field with its CRLF, put in front of what
+					leaves; never NULL */
+	const char *added_fields;    /* more of that kind, put behind it (smtp.fixups); or NULL */
+	const char *command;	     /* MAIL as the client wrote it, or NULL */
+	const char *origin;	     /* NULL, "bounce", "redirect", "test", "selftest" */
+	int64_t removed_at;	     /* when retention took the content away; 0: it is there */
+	const struct handin *handin; /* it came by the API (queue/handin.h); or NULL */
 	const struct new_recipient *recipients;
 	size_t recipient_count; /* at least 1 */
 };
@@ -121,7 +124,7 @@ void body_free(struct body **body);
 /*
  * Accept: message, recipients, rulings and bytes become durable together, or
  * nothing does. code ERR_OK, ERR_FULL (452 4.3.1), ERR_BUSY (451 4.3.0),
- * ERR_FATAL (421). The body is taken.
+ * ERR_FATAL (421), ERR_CONFLICT (struct handin only). The body is taken.
  */
 struct accept {
 	struct store_job job; /* first */
