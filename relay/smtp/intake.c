@@ -32,11 +32,11 @@ struct intake {
 	uint64_t seed;
 };
 
-/* One transaction. Owned by its session until settle or abort. */
+/* One transaction. Owned by its session, or whoever stands for one, until settle or abort. */
 struct intake_mail {
 	struct accept accept;
 	struct intake *intake;
-	struct smtp_session *session;
+	struct intake_guest guest; /* of a session, too */
 	const struct smtp_client *client;
 	struct arena *arena;
 	struct address sender;
@@ -100,10 +100,10 @@ static bool has_room(const struct intake *intake, const struct smtp_client *clie
 	return false;
 }
 
-static void *begin(void *ctx, struct smtp_session *session, const struct smtp_client *client,
-		   const struct smtp_mail *mail, struct smtp_answer *answer)
+void *intake_begin(struct intake *intake, const struct intake_guest *guest,
+		   const struct smtp_client *client, const struct smtp_mail *mail,
+		   struct smtp_answer *answer)
 {
-	struct intake *intake = ctx;
 	struct intake_mail *m;
 	struct fault_case at = {.stage = FAULT_AT_MAIL, .sender = &mail->sender};
 	char sender[ADDRESS_TEXT_SIZE];
@@ -117,7 +117,7 @@ static void *begin(void *ctx, struct smtp_session *session, const struct smtp_cl
 		return NULL;
 	m = mem_zalloc(sizeof(*m));
 	m->intake = intake;
-	m->session = session;
+	m->guest = *guest;
 	m->client = client;
 	m->arena = arena_new();
 	m->sender = mail->sender;
@@ -135,6 +135,23 @@ static void *begin(void *ctx, struct smtp_session *session, const struct smtp_cl
 		m->message.command = arena_span_dup(m->arena, mail->line);
 	envelope_init(&m->envelope, m->arena, intake->seed);
 	return m;
+}
+
+static void tell_session(void *ctx)
+{
+	smtp_session_finished(ctx);
+}
+
+/* The version of its options does not change while a session has a transaction. */
+static void *begin(void *ctx, struct smtp_session *session, const struct smtp_client *client,
+		   const struct smtp_mail *mail, struct smtp_answer *answer)
+{
+	const struct intake_guest guest = {.smtp = smtp_session_options(session),
+					   .policy = smtp_session_backend_options(session),
+					   .finished = tell_session,
+					   .ctx = session};
+
+	return intake_begin(ctx, &guest, client, mail, answer);
 }
 
 /* --- rules: what the message says of itself --------------------------------- */
@@ -180,9 +197,8 @@ static void decide(struct intake_mail *m, int64_t size)
 {
 	const struct edition *rules = rules_in_force(m);
 	struct rule_facts facts = facts_of(m, size);
-	struct judge_case at = {.policy = smtp_session_backend_options(m->session),
-				.scope = span_of(m->client->scope),
-				.accepted = true};
+	struct judge_case at = {
+		.policy = m->guest.policy, .scope = span_of(m->client->scope), .accepted = true};
 	struct arena *scratch;
 
 	if (rules == NULL && m->envelope.redirect == 0)
@@ -229,7 +245,7 @@ static void tell_refused(const struct intake_mail *m, const char *recipient,
 static bool judge(struct intake_mail *m, const struct smtp_recipient *recipient,
 		  const struct fate *fate, struct smtp_answer *answer)
 {
-	const struct policy_options *policy = smtp_session_backend_options(m->session);
+	const struct policy_options *policy = m->guest.policy;
 	struct judge_case at = {.list = whitelist_acquire(m->intake->whitelist),
 				.policy = policy,
 				.scope = span_of(m->client->scope),
@@ -366,7 +382,7 @@ static void on_stored(struct store_job *job)
 {
 	struct intake_mail *m = job->ctx;
 
-	smtp_session_finished(m->session);
+	m->guest.finished(m->guest.ctx);
 }
 
 static char *display(struct intake_mail *m, struct span body, size_t max)
@@ -423,8 +439,7 @@ static bool describe_header(struct intake_mail *m, int64_t size)
 	m->message.header_size = m->header_size > 0 ? m->header_size : size;
 	known = m->message.header_size < (int64_t)head.len ? (size_t)m->message.header_size
 							   : head.len;
-	if (read_header(m, span_first(head, known)) >
-	    smtp_session_options(m->session)->max_received)
+	if (read_header(m, span_first(head, known)) > m->guest.smtp->max_received)
 		return false;
 	if (m->message.header_size > (int64_t)head.len)
 		m->message.header_parsed = false;
@@ -437,7 +452,7 @@ static const char *received_field(struct intake_mail *m)
 {
 	bool single = m->envelope.count == 1 && !m->envelope.has_special;
 	const struct received received = {.client = m->client,
-					  .hostname = smtp_session_options(m->session)->hostname,
+					  .hostname = m->guest.smtp->hostname,
 					  .id = m->id,
 					  .smtputf8 = m->smtputf8,
 					  .forwarded = m->forwarded,
@@ -459,7 +474,7 @@ static const char *received_field(struct intake_mail *m)
 /* The stored bytes stay as they came; a header that was not read to its end is left alone. */
 static void add_fields(struct intake_mail *m)
 {
-	const struct smtp_options *options = smtp_session_options(m->session);
+	const struct smtp_options *options = m->guest.smtp;
 	struct fixups fixups = {
 		.id = m->id, .hostname = options->hostname, .received_at = m->message.received_at};
 	struct buf text;
@@ -516,7 +531,7 @@ static bool is_good_header(struct intake_mail *m, int64_t size)
 		return true;
 	smtp_answer_set(&m->refusal, 554, "5.4.6",
 			"Routing loop detected: more than %zu Received fields",
-			smtp_session_options(m->session)->max_received);
+			m->guest.smtp->max_received);
 	return false;
 }
 
@@ -527,11 +542,13 @@ static void finish(void *transaction, const struct smtp_data_facts *facts)
 	assert(body_size(m->body) == facts->size);
 	if (!pass_faults(m, FAULT_AT_END, &m->refusal) || !is_good_header(m, facts->size)) {
 		body_free(&m->body);
-		smtp_session_finished(m->session);
+		m->guest.finished(m->guest.ctx);
 		return;
 	}
 	decide(m, facts->size);
 	describe(m, facts);
+	if (m->guest.storing != NULL)
+		m->guest.storing(m->guest.ctx, &m->message);
 	m->accept = (struct accept){
 		.job = {.done = on_stored, .ctx = m}, .message = &m->message, .body = m->body};
 	m->body = NULL;
@@ -575,6 +592,13 @@ static void log_refused(struct intake_mail *m, const struct smtp_answer *answer,
 		  LOG_I("code", answer->code), LOG_S("reason", why));
 }
 
+int intake_result(const void *transaction)
+{
+	const struct intake_mail *m = transaction;
+
+	return m->refusal.code != 0 ? ERR_OK : m->accept.job.code;
+}
+
 static void settle(void *transaction, struct smtp_answer *answer)
 {
 	struct intake_mail *m = transaction;
@@ -582,6 +606,9 @@ static void settle(void *transaction, struct smtp_answer *answer)
 	if (m->refusal.code != 0) {
 		*answer = m->refusal;
 		log_refused(m, answer, answer->text);
+	} else if (m->accept.job.code == ERR_CONFLICT) {
+		/* Of a guest that hands in the same thing twice, and has its answer. */
+		smtp_answer_set(answer, 450, "4.3.0", "The same was handed in already");
 	} else if (m->accept.job.code != ERR_OK) {
 		smtp_answer_error(answer, m->accept.job.code);
 		log_refused(m, answer, m->accept.job.why.text);

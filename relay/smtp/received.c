@@ -14,6 +14,8 @@ const char *received_protocol(const struct smtp_client *client, bool smtputf8)
 	unsigned row = (client->user[0] != '\0' ? 1U : 0U) | (client->tls[0] != '\0' ? 2U : 0U) |
 		       (smtputf8 ? 4U : 0U);
 
+	if (client->with != NULL)
+		return client->with;
 	if (client->lmtp)
 		return lmtp[row];
 	return client->esmtp ? esmtp[row] : "SMTP";

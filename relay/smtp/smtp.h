@@ -104,8 +104,10 @@ struct smtp_client {
 	char via[160];
 	char name[256]; /* the client's host name when somebody vouches for it, else "" */
 	char helo[256];
-	bool esmtp;	/* EHLO was used */
-	bool lmtp;	/* the listener speaks LMTP */
+	bool esmtp; /* EHLO was used */
+	bool lmtp;  /* the listener speaks LMTP */
+	/* What it came by when that is no kind of SMTP ("HTTP"); a constant. Else NULL. */
+	const char *with;
 	char user[256]; /* who logged in, "" for nobody */
 	char tls[80];	/* "TLSv1.3 TLS_AES_256_GCM_SHA384", "" in clear */
 	/* Of the client's certificate, when a signer we trust made it; else "". */
