@@ -17,6 +17,7 @@
 struct admin {
 	struct api api;
 	struct traffic traffic;
+	struct handin_room handin_room;
 	struct http_server *server;
 	struct http_tls *tls;	   /* NULL: plain HTTP */
 	struct http_tls *next_tls; /* read by admin_prepare */
@@ -48,6 +49,7 @@ static struct admin *admin_new(const struct admin_env *env, const struct admin_o
 	admin->api.failures = auth_failures_new();
 	admin->api.uses = token_uses_new(env->store);
 	admin->api.sessions = sessions_new(&options->session);
+	admin->api.handin_room = &admin->handin_room;
 	admin->socket_path = mem_alloc(path_size);
 	(void)snprintf(admin->socket_path, path_size, "%s/admin.sock", env->data_dir);
 	admin->hosts = mem_array(options->host_count + 1, sizeof(*admin->hosts));

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "admin/session.h"
+#include "admin/handin.h"
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/histogram.h"
@@ -91,7 +92,7 @@ struct admin_hook {
 /* What the front door tells. */
 struct admin_numbers {
 	uint64_t sessions;  /* open now */
-	uint64_t accepted;  /* messages answered 250 since the start */
+	uint64_t accepted;  /* messages answered 250, or 201 here, since the start */
 	bool accepting;	    /* the listeners take connections */
 	char hostname[256]; /* of the configuration in force; "" = that of admin_env */
 };
@@ -166,6 +167,7 @@ struct admin_env {
 	const char *version;
 	int64_t started_at;
 	const struct admin_ops *ops;
+	const struct handin_ops *handin; /* with ctx; NULL: no message can be handed in */
 	void *ctx;
 };
 

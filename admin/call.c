@@ -26,14 +26,20 @@ int call_append_json(const char *bytes, size_t len, void *out)
 	return code == ERR_OK ? 0 : -1;
 }
 
+int call_write(const json_t *json, struct buf *out)
+{
+	return json_dump_callback(json, call_append_json, out, JSON_COMPACT) == 0
+		       ? buf_append_char(out, '\n')
+		       : ERR_LIMIT;
+}
+
 /* Takes `json`. */
 static void reply_typed(struct call *call, int status, const char *type, json_t *json)
 {
 	struct buf text;
 
 	buf_init(&text, REPLY_MAX);
-	if (json_dump_callback(json, call_append_json, &text, JSON_COMPACT) != 0 ||
-	    buf_append_char(&text, '\n') != ERR_OK) {
+	if (call_write(json, &text) != ERR_OK) {
 		buf_clear(&text);
 		status = 500;
 		type = PROBLEM_TYPE;

@@ -25,7 +25,8 @@
 #define CALL_LIST_LIMIT 1000
 #define CALL_LIST_USUAL 100
 
-struct feed; /* admin/feed.h */
+struct feed;	    /* admin/feed.h */
+struct handin_room; /* admin/handin.h */
 
 /* What all requests share; read-only but for what has a lock of its own. */
 struct api {
@@ -38,6 +39,7 @@ struct api {
 	_Atomic bool stopping; /* what takes long ends early */
 	struct feed *feed;
 	struct traffic *traffic;
+	struct handin_room *handin_room;
 };
 
 struct route;
@@ -58,8 +60,12 @@ struct call {
 		const char *value;
 	} params[CALL_PARAMS_MAX];
 	size_t param_count;
-	json_t *body;	  /* an object, or NULL */
-	json_t *mistakes; /* a problem being collected, or NULL */
+	/* Values of the one parameter of a route that may come several times, in order. */
+	const char **repeated;
+	size_t repeated_count;
+	size_t repeated_room; /* private */
+	json_t *body;	      /* an object, or NULL */
+	json_t *mistakes;     /* a problem being collected, or NULL */
 	struct store_reader *reader;
 	void (*then)(struct call *call);
 	bool waited; /* for something to happen: how long says nothing */
@@ -79,6 +85,8 @@ struct call {
  * (S322).
  */
 int call_append_json(const char *bytes, size_t len, void *out);
+/* Append JSON as call_reply sends it. ERR_LIMIT: out's ceiling. */
+int call_write(const json_t *json, struct buf *out);
 /* Takes `body`; NULL sends none. */
 void call_reply(struct call *call, int status, json_t *body);
 void call_problem(struct call *call, int status, const char *format, ...)

@@ -24,7 +24,8 @@
 #define SOURCE_BLOCK_BYTES    ((size_t)64 * 1024)
 #define LIVE_BLOCK_BYTES      ((size_t)1024) /* not used where the size is unknown */
 #define REPLY_HEADERS_MAX     8
-#define DOORS_MAX	      2 /* TCP and the unix socket */
+#define BODY_BYTES_PER_MS     64 /* who is slower is not waited for when the deadline has come */
+#define DOORS_MAX	      2	 /* TCP and the unix socket */
 
 /* On every reply, whatever its status, that has not one of its own. */
 static const char *const security_headers[][2] = {
@@ -52,7 +53,14 @@ struct http_request {
 	char *target; /* a copy: the library cuts its own in place */
 	struct hygiene hygiene;
 	struct buf body;
-	bool body_over; /* more came than the limit allows */
+	size_t body_limit;
+	size_t body_came;
+	bool body_over;	  /* more came than the limit allows */
+	bool body_open;	  /* put aside while there is more of it to come */
+	int64_t began_at; /* less the time that it was aside */
+	int64_t aside_at;
+	/* NULL: `body` takes it. */
+	void (*piece)(void *ctx, struct http_request *request, struct span bytes);
 	void (*then)(void *ctx, struct http_request *request);
 	void *data;
 	struct {
@@ -109,6 +117,7 @@ static void *on_target(void *ctx, const char *uri, struct MHD_Connection *mhd)
 	struct http_request *request = mem_zalloc(sizeof(*request));
 
 	request->server = ctx;
+	request->began_at = clock_mono_ms();
 	request->mhd = mhd;
 	request->connection =
 		MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
@@ -212,20 +221,38 @@ static enum MHD_Result header_complete(struct http_request *request, const char 
 		return queue_early_reply(request);
 	if (hygiene->content_bytes > body_limit)
 		return refuse(request, 413, "the body is larger than this request allows");
+	request->body_limit = body_limit;
 	buf_init(&request->body, body_limit);
 	request->phase = PHASE_BODY;
 	return MHD_YES;
 }
 
+/* So long for what has come of the body. */
+static void extend_deadline(struct http_request *request)
+{
+	connection_set_deadline(request->connection,
+				request->began_at + request->server->options.request_deadline_ms +
+					(int64_t)(request->body_came / BODY_BYTES_PER_MS));
+}
+
 /* Past the limit the rest is read and forgotten: the library lets us answer only at its end. */
 static enum MHD_Result body_piece(struct http_request *request, const char *bytes, size_t *len)
 {
-	if (!request->body_over && buf_append(&request->body, bytes, *len) != ERR_OK) {
+	struct span piece = span_make(bytes, *len);
+
+	*len = 0;
+	if (!request->body_over && piece.len > request->body_limit - request->body_came) {
 		request->body_over = true;
 		buf_release(&request->body);
-		buf_init(&request->body, 0);
 	}
-	*len = 0;
+	if (request->body_over)
+		return MHD_YES;
+	request->body_came += piece.len;
+	extend_deadline(request);
+	if (request->piece != NULL)
+		request->piece(request->server->options.ctx, request, piece);
+	else if (buf_append_span(&request->body, piece) != ERR_OK)
+		return MHD_NO; /* its ceiling is the limit */
 	return MHD_YES;
 }
 
@@ -260,6 +287,29 @@ static enum MHD_Result resumed(struct http_request *request)
 	return after_work(request);
 }
 
+/* The library offers what it has read already while the request is still aside. */
+static bool is_aside(struct MHD_Connection *mhd)
+{
+	return MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_SUSPENDED)->suspended ==
+	       MHD_YES;
+}
+
+/* Inside the body: what came meanwhile is next, as if nothing had been. */
+static enum MHD_Result body_resumed(struct http_request *request, const char *bytes, size_t *len)
+{
+	if (is_aside(request->mhd))
+		return MHD_YES; /* and *len says that nothing was taken */
+	connection_set_aside(request->connection, false);
+	request->began_at += clock_mono_ms() - request->aside_at;
+	extend_deadline(request);
+	request->body_open = false;
+	request->phase = PHASE_BODY;
+	request->then(request->server->options.ctx, request);
+	if (request->phase == PHASE_SUSPENDED)
+		return MHD_YES; /* again; the bytes are offered once more */
+	return *len > 0 ? body_piece(request, bytes, len) : body_complete(request);
+}
+
 static enum MHD_Result on_access(void *ctx, struct MHD_Connection *mhd, const char *url,
 				 const char *method, const char *version, const char *upload,
 				 size_t *upload_len, void **request_context)
@@ -272,7 +322,9 @@ static enum MHD_Result on_access(void *ctx, struct MHD_Connection *mhd, const ch
 	case PHASE_BODY:
 		return *upload_len > 0 ? body_piece(request, upload, upload_len)
 				       : body_complete(request);
-	case PHASE_SUSPENDED: return resumed(request);
+	case PHASE_SUSPENDED:
+		return request->body_open ? body_resumed(request, upload, upload_len)
+					  : resumed(request);
 	case PHASE_REPLIED: break;
 	}
 	return MHD_NO;
@@ -315,6 +367,16 @@ struct span http_body(const struct http_request *request)
 	return buf_span(&request->body);
 }
 
+void http_drop_body(struct http_request *request)
+{
+	buf_release(&request->body);
+}
+
+uint64_t http_content_bytes(const struct http_request *request)
+{
+	return request->hygiene.content_bytes;
+}
+
 const struct http_peer *http_peer(const struct http_request *request)
 {
 	return connection_peer(request->connection);
@@ -346,6 +408,12 @@ const char *http_header(const struct http_request *request, const char *name, si
 	return search.value;
 }
 
+void http_take_pieces(struct http_request *request,
+		      void (*piece)(void *ctx, struct http_request *request, struct span bytes))
+{
+	request->piece = piece;
+}
+
 void http_set_data(struct http_request *request, void *data)
 {
 	request->data = data;
@@ -360,8 +428,11 @@ void http_suspend(struct http_request *request, void (*then)(void *ctx, struct h
 {
 	assert(request->response == NULL);
 	request->then = then;
+	request->body_open = request->phase == PHASE_BODY;
+	request->aside_at = clock_mono_ms();
 	request->phase = PHASE_SUSPENDED;
 	connection_set_aside(request->connection, true);
+	connection_set_deadline(request->connection, INT64_MAX);
 	MHD_suspend_connection(request->mhd);
 }
 

@@ -54,10 +54,11 @@ struct http_options {
 	struct http_tls *tls;	  /* for TCP; NULL: none. Borrowed until stop */
 	const char *const *hosts; /* for TCP; borrowed until stop */
 	size_t host_count;
-	int64_t request_deadline_ms; /* header and body together; 0: 30 s */
-	int64_t reply_deadline_ms;   /* from the reply until its last byte; 0: 10 min */
-	unsigned int connections;    /* 0: 256 */
-	unsigned int per_address;    /* 0: 128 */
+	/* Header and body together, and a second for each 64 KiB that came; 0: 30 s */
+	int64_t request_deadline_ms;
+	int64_t reply_deadline_ms; /* from the reply until its last byte; 0: 10 min */
+	unsigned int connections;  /* 0: 256 */
+	unsigned int per_address;  /* 0: 128 */
 	const struct http_ops *ops;
 	void *ctx;
 };
@@ -78,15 +79,28 @@ struct span http_host(const struct http_request *request);
 bool http_is_tls(const struct http_request *request);
 bool http_has_body(const struct http_request *request);
 struct span http_body(const struct http_request *request);
+/* The memory is wanted back: http_body() is empty from now on. */
+void http_drop_body(struct http_request *request);
+/* Content-Length; 0 when it is not known before the end. */
+uint64_t http_content_bytes(const struct http_request *request);
 const struct http_peer *http_peer(const struct http_request *request);
 /* The value of the header, and how many there are; the first when several. NULL: none. */
 const char *http_header(const struct http_request *request, const char *name, size_t *count_out);
+
+/*
+ * Only inside `begin`, which must have set a body limit: the body is not kept,
+ * http_body() stays empty. `piece` gets it as it comes, and takes all that it
+ * is given; it may suspend (then `then` only goes on), but not reply. When more
+ * came than the limit allows, the rest is not given and `refuse` is called, not `handle`.
+ */
+void http_take_pieces(struct http_request *request,
+		      void (*piece)(void *ctx, struct http_request *request, struct span bytes));
 
 void http_set_data(struct http_request *request, void *data);
 void *http_data(const struct http_request *request);
 
 /*
- * Put the request aside; only inside `handle` or `then`, and nothing may be
+ * Put the request aside; only inside `handle`, `piece` or `then`, and nothing may be
  * replied before `then` runs. http_resume: any thread, once for each suspend,
  * also before the suspending call has returned; the request is not touched
  * by the resuming thread afterwards.

@@ -22,6 +22,7 @@ static const struct {
 	{413, "content-too-large", "Content too large"},
 	{415, "unsupported-media-type", "Unsupported media type"},
 	{421, "misdirected-request", "Misdirected request"},
+	{422, "unprocessable-content", "Unprocessable content"},
 	{428, "precondition-required", "Precondition required"},
 	{429, "too-many-requests", "Too many requests"},
 	{500, "internal", "Internal error"},

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "admin/gate.h"
+#include "admin/handin.h"
 #include "admin/handlers.h"
 #include "admin/problem.h"
 #include "base/log.h"
@@ -62,6 +63,8 @@ static const struct route routes[] = {
 	{"GET", API "/events", ROLE_READER, false, 0, false, "types scope follow", handle_events},
 	{"GET", API "/messages", ROLE_READER, false, 0, false,
 	 "state to from subject since until include limit after wait", handle_message_list},
+	{"POST", API "/messages", ROLE_OPERATOR, false, HANDIN_BODY_MAX, true, HANDIN_PARAMS,
+	 handle_message_create},
 	{"GET", API "/messages/{id}", ROLE_READER, false, 0, false, "", handle_message_get},
 	{"GET", API "/messages/{id}/raw", ROLE_READER, false, 0, false, "", handle_message_raw},
 	{"GET", API "/messages/{id}/sent", ROLE_READER, false, 0, false, "recipient",
@@ -226,10 +229,16 @@ static bool takes_text(const struct call *call)
 	return call->route->handle == handle_whitelist_import;
 }
 
+static bool takes_message(const struct call *call)
+{
+	return call->route->handle == handle_message_create;
+}
+
 /* What may be long is read by who wants it, without a tree of all that is in it. */
 static bool reads_body(const struct call *call)
 {
-	return takes_text(call) || call->route->handle == handle_whitelist_replace;
+	return takes_text(call) || takes_message(call) ||
+	       call->route->handle == handle_whitelist_replace;
 }
 
 static bool type_is_right(const struct call *call)
@@ -241,6 +250,8 @@ static bool type_is_right(const struct call *call)
 	text = span_trim(span_first(text, span_find(text, ';')));
 	if (takes_text(call) &&
 	    (span_is_fold(text, "text/csv") || span_is_fold(text, "application/octet-stream")))
+		return count == 1;
+	if (takes_message(call) && span_is_fold(text, "message/rfc822"))
 		return count == 1;
 	return count == 1 && (span_is_fold(text, "application/json") ||
 			      (span_is_fold(text, "application/merge-patch+json") &&
@@ -285,6 +296,26 @@ static bool is_param(const struct route *route, const char *name)
 	return false;
 }
 
+/* The one parameter that may be given several times. */
+static bool is_repeated(const struct call *call, const char *name)
+{
+	return takes_message(call) && strcmp(name, "recipient") == 0;
+}
+
+static void add_repeated(struct call *call, const char *value)
+{
+	if (call->repeated_count == call->repeated_room) {
+		const char **grown;
+
+		call->repeated_room = call->repeated_room > 0 ? call->repeated_room * 2 : 8;
+		grown = arena_array(call->arena, call->repeated_room, sizeof(*grown));
+		if (call->repeated_count > 0)
+			memcpy(grown, call->repeated, call->repeated_count * sizeof(*grown));
+		call->repeated = grown;
+	}
+	call->repeated[call->repeated_count++] = value;
+}
+
 static void read_param(struct call *call, struct span pair)
 {
 	const char *name = decode(call, span_first(pair, span_find(pair, '=')));
@@ -294,6 +325,8 @@ static void read_param(struct call *call, struct span pair)
 		call_mistake(call, "", "a query parameter is not UTF-8 text");
 	else if (!is_param(call->route, name))
 		call_mistake(call, name, "unknown query parameter");
+	else if (is_repeated(call, name))
+		add_repeated(call, value);
 	else if (call_param(call, name) != NULL)
 		call_mistake(call, name, "given more than once");
 	else if (value[0] != '\0') { /* "scope=" is as good as nothing */
@@ -336,7 +369,10 @@ static void on_begin(void *ctx, struct http_request *http, size_t *body_limit_ou
 		    !type_is_right(call))
 			call_problem(call, 415, "the body must be application/json%s",
 				     takes_text(call) ? ", text/csv or application/octet-stream"
-						      : "");
+				     : takes_message(call) ? " or message/rfc822"
+							   : "");
+		if (takes_message(call) && http_status(http) == 0)
+			handin_begin(call, body_limit_out);
 	}
 	call_give_reader(call);
 }

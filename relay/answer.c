@@ -25,7 +25,7 @@ static void tell_numbers(void *ctx, struct admin_numbers *numbers_out)
 	smtp_front_status(daemon->front, &status);
 	*numbers_out = (struct admin_numbers){
 		.sessions = status.sessions,
-		.accepted = status.messages,
+		.accepted = status.messages + atomic_load(&daemon->handed_in),
 		.accepting = !store_is_failed(daemon->store),
 	};
 	snprintf(numbers_out->hostname, sizeof(numbers_out->hostname), "%s", config->hostname);

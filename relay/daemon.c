@@ -281,6 +281,7 @@ static int start_admin(struct daemon *daemon, struct err *why)
 		.version = PACKAGE_VERSION,
 		.started_at = daemon->started_at,
 		.ops = &daemon_admin_ops,
+		.handin = &daemon_handin_ops,
 		.ctx = daemon,
 	};
 

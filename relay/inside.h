@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "admin/admin.h"
+#include "admin/handin.h"
 #include "base/channel.h"
 #include "base/err.h"
 #include "queue/store.h"
@@ -53,6 +54,7 @@ struct daemon {
 	pthread_mutex_t deliver_lock;
 	struct admin *admin;
 	int64_t started_at;
+	_Atomic uint64_t handed_in;  /* messages accepted by the API */
 	uint64_t handshakes_trimmed; /* handshakes until memory was last given back */
 	struct channel *failure;     /* closed by the writer thread when the store has failed */
 	struct err failed_why;	     /* written before `failure` is closed */
@@ -94,6 +96,8 @@ int daemon_check_names(const struct daemon *daemon, const struct config *config,
 
 /* What the API asks, with the daemon as ctx (relay/answer.c). */
 extern const struct admin_ops daemon_admin_ops;
+/* What it hands messages in by, with the same ctx (relay/handin.c). */
+extern const struct handin_ops daemon_handin_ops;
 /* Sentences a person should read; `ctx` is the daemon. */
 void daemon_tell_warnings(void *ctx, void (*row)(void *row_ctx, const char *sentence),
 			  void *row_ctx);

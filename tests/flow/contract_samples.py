@@ -188,6 +188,13 @@ SAMPLES = {
     "backupContent": [lambda w: Sample(id=w.backup())],
     "messageList": [lambda w: Sample(), lambda w: Sample(
         query="include=recipients&state=dropped&to=example&from=shop&subject=caf&since=1h&limit=1")],
+    "messageCreate": [
+        lambda w: Sample(201, body={"from": "Shop <shop@example.com>", "to": [w.address()],
+                                    "subject": "caf\u00e9", "text": "x", "attachments": [
+                                        {"filename": "a", "content": "QQ=="}]}),
+        lambda w: Sample(201, query="sender=%3C%3E&recipient=" + w.address(),
+                         headers={"Idempotency-Key": w.name()},
+                         body=("message/rfc822", b"Subject: x\r\n\r\nbody\r\n"))],
     "messageGet": [lambda w: Sample(id=w.message()), lambda w: Sample(id=w.delivered())],
     "messageRaw": [lambda w: Sample(id=w.message())],
     "messageSent": [lambda w: Sample(id=w.delivered())],

@@ -22,6 +22,7 @@ WHAT = {
     "recipient.cancel": BOTH,
     "recipients.retry": {"after"}, "recipients.hold": {"after"}, "recipients.release": {"after"},
     "recipients.cancel": {"after"},
+    "message.create": {"after"},
     "message.delete": {"before"},
     "backup.create": set(), "backup.remove": set(),
 }

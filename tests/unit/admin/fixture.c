@@ -93,6 +93,22 @@ static const struct admin_ops ops = {.numbers = some_numbers,
 				     .settings = a_setting,
 				     .warnings = one_warning};
 
+static void small_limits(void *ctx, int64_t *bytes_out, size_t *recipients_out)
+{
+	*bytes_out = 1 << 20;
+	*recipients_out = 100;
+}
+
+/* There is no front door here: tests/flow/test_handin.py has one. */
+static void *refuse_all(void *ctx, const struct handin_from *from, const struct address *sender,
+			struct handin_answer *answer_out)
+{
+	*answer_out = (struct handin_answer){451, "4.3.0 not here"};
+	return NULL;
+}
+
+static const struct handin_ops handin = {.limits = small_limits, .begin = refuse_all};
+
 static void start_admin(struct fixture *fixture)
 {
 	static const char *const hosts[] = {"localhost", "127.0.0.1"};
@@ -114,6 +130,7 @@ static void start_admin(struct fixture *fixture)
 		.version = "0.1.0",
 		.started_at = clock_wall_ms(),
 		.ops = &ops,
+		.handin = &handin,
 		.ctx = fixture,
 	};
 	struct err why = {""};
