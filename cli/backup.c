@@ -18,6 +18,8 @@
 #include "cli/apart.h"
 #include "cli/client.h"
 #include "cli/commands.h"
+#include "cli/option.h"
+#include "cli/progress.h"
 #include "queue/backup.h"
 #include "queue/check.h"
 
@@ -31,7 +33,7 @@ struct target {
 	char *temporary; /* beside it, so that it can become it; NULL: there is none */
 	int fd;
 	_Atomic bool *begun; /* the daemon has a copy for us; seen by both processes */
-	bool shows;	     /* progress, on a terminal */
+	struct progress progress;
 	struct check check;
 };
 
@@ -112,16 +114,9 @@ static int target_name(struct target *target)
 
 static void show(void *ctx, int64_t done, int64_t total)
 {
-	const struct target *target = ctx;
+	struct target *target = ctx;
 
-	if (target->shows && total > 0)
-		fprintf(stderr, "\rcopying %3d %%", (int)(done * 100 / total));
-}
-
-static void show_nothing(const struct target *target)
-{
-	if (target->shows)
-		fprintf(stderr, "\r%20s\r", "");
+	progress_show(&target->progress, done, total);
 }
 
 /* --- from the daemon ---------------------------------------------------------------------- */
@@ -147,7 +142,7 @@ static int wait_for_copy(struct target *target)
 		if (copying)
 			(void)nanosleep(&pause, NULL);
 	}
-	show_nothing(target);
+	progress_wipe(&target->progress);
 	return ends;
 }
 
@@ -210,7 +205,7 @@ static int copy_offline(struct target *target)
 
 	tool_note("no daemon answers; reading %s/stagepost.db itself", target->tool->data_dir);
 	code = backup_offline(&offline, &why);
-	show_nothing(target);
+	progress_wipe(&target->progress);
 	switch (code) {
 	case ERR_OK: return TOOL_OK;
 	case ERR_DENIED: return tool_fail(TOOL_DENIED, "%s", why.text);
@@ -241,7 +236,9 @@ static int copy(struct target *target)
 
 static void on_problem(void *ctx, const char *sentence)
 {
-	(void)ctx;
+	struct target *target = ctx;
+
+	progress_wipe(&target->progress);
 	tool_note("problem: %s", sentence);
 }
 
@@ -250,8 +247,16 @@ static int check(struct target *target)
 {
 	struct err why = {""};
 
-	target->check = (struct check){.file = target->temporary, .on_problem = on_problem};
-	if (queue_check(&target->check, &why) != ERR_OK)
+	int code;
+
+	target->progress.what = "checking";
+	target->check = (struct check){.file = target->temporary,
+				       .on_problem = on_problem,
+				       .on_step = show,
+				       .ctx = target};
+	code = queue_check(&target->check, &why);
+	progress_wipe(&target->progress);
+	if (code != ERR_OK)
 		return tool_fail(TOOL_IO, "the copy can't be read: %s", why.text);
 	if (target->check.problems > 0)
 		return tool_fail(TOOL_IO,
@@ -317,7 +322,9 @@ static int work_apart(struct target *target)
 	(void)munmap(target->begun, sizeof(*target->begun));
 	target_close(target);
 	if (end.signal != 0) {
-		show_nothing(target);
+		/* It was drawn by the other process. */
+		target->progress.is_drawn = target->progress.shows;
+		progress_wipe(&target->progress);
 		if (lstat(target->path, &st) != 0)
 			tool_note("stopped; there is no copy");
 		apart_raise(end.signal);
@@ -327,27 +334,39 @@ static int work_apart(struct target *target)
 
 static int run_backup(struct tool *tool, int argc, char **argv)
 {
-	struct target target = {.tool = tool, .fd = -1, .shows = isatty(STDERR_FILENO) == 1};
+	struct target target = {.tool = tool, .fd = -1};
 	int count;
-	int ends = tool_options(tool, NULL, argc, argv, &count);
+	int ends = option_read(tool, NULL, argc, argv, &count);
 
 	if (ends != TOOL_OK)
 		return ends;
 	if (count != 1 || argv[0][0] == '\0')
 		return tool_misuse(tool, "the name of one new file is needed");
 	target.path = argv[0];
+	target.progress = progress_make(tool, "copying");
 	ends = target_open(&target);
 	return ends == TOOL_OK ? work_apart(&target) : ends;
 }
 
 const struct command command_backup = {
-	"backup", "FILE", "A checked copy of the database, while mail goes on",
-	"FILE must not exist; it is made readable for its owner only. The daemon copies\n"
-	"between its other work, into its data directory, from where the copy is fetched:\n"
-	"there must be room for it. With no daemon running the database itself is read.\n"
-	"\nThe copy is checked like dbcheck does before it gets its name. To bring it back:\n"
-	"stop the daemon, move everything out of data_dir, put FILE there as stagepost.db,\n"
-	"start the daemon. Delivery is paused then, because what waits in the copy may have\n"
-	"left since: look at it (queue list), cancel what is done, then stagepost resume.\n"
-	"\nExit status 74 when FILE exists or the copy is no good.\n",
-	run_backup};
+	.name = "backup",
+	.operands = "FILE",
+	.operand_words = {WORDS_FILE},
+	.summary = "A checked copy of the database, while mail goes on",
+	.about =
+		"FILE must not exist; it is made readable for its owner only. The daemon copies\n"
+		"between its other work, into its data directory, from where the copy is fetched:\n"
+		"there must be room for it. With no daemon running the database itself is read.\n"
+		"\n"
+		"The copy is checked like dbcheck does before it gets its name. To bring it back:\n"
+		"stop the daemon, move everything out of data_dir, put FILE there as "
+		"stagepost.db,\n"
+		"start the daemon. Delivery is paused then, because what waits in the copy may "
+		"have\n"
+		"left since: look at it (queue list), cancel what is done, then stagepost "
+		"resume.\n",
+	.notes = "Exit status 74 when FILE exists or the copy is no good.\n",
+	.examples = {"stagepost backup stagepost-$(date +%F).db",
+		     "stagepost backup /mnt/backup/stagepost.db --quiet"},
+	.run = run_backup,
+};

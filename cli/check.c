@@ -6,10 +6,10 @@
 
 #include "cli/client.h"
 #include "cli/commands.h"
+#include "cli/option.h"
 #include "cli/rows.h"
 
-#define AT_ONCE	    1000 /* what the API takes */
-#define HEADERS_MAX 64
+#define AT_ONCE 1000 /* what the API takes */
 
 static const struct table_column columns[] = {
 	{"ADDRESS", false, 16, 0, NULL}, {"VERDICT", false, 0, 0, tool_state_colour},
@@ -53,8 +53,7 @@ struct given {
 	const char *user;
 	const char *listener;
 	const char *size;
-	const char *headers[HEADERS_MAX];
-	size_t header_count;
+	struct option_values headers;
 };
 
 /* "Subject: x" */
@@ -91,9 +90,9 @@ static int set_message(json_t *request, const struct given *given)
 
 	if (ends == TOOL_OK)
 		ends = rows_set_size(message, "size", "--size", given->size);
-	for (size_t i = 0; ends == TOOL_OK && i < given->header_count; i++)
-		ends = add_field(fields, given->headers[i]);
-	if (given->header_count > 0)
+	for (size_t i = 0; ends == TOOL_OK && i < given->headers.count; i++)
+		ends = add_field(fields, given->headers.items[i]);
+	if (given->headers.count > 0)
 		(void)json_object_set(message, "headers", fields);
 	if (ends == TOOL_OK && json_object_size(message) > 0)
 		(void)json_object_set(request, "message", message);
@@ -141,27 +140,17 @@ static void print_items(const struct tool *tool, const json_t *items)
 	}
 	table = table_new(columns, sizeof(columns) / sizeof(columns[0]));
 	json_array_foreach((json_t *)(uintptr_t)items, i, item) add_item(table, item);
-	tool_print_table(table);
+	tool_print_table(tool, table);
 	table_free(&table);
 }
 
 static int run_check(struct tool *tool, int argc, char **argv)
 {
 	struct given given = {.scope = NULL};
-	const struct tool_option options[] = {{"--scope", &given.scope, NULL},
-					      {"--sender", &given.sender, NULL},
-					      {"--client", &given.client, NULL},
-					      {"--user", &given.user, NULL},
-					      {"--listener", &given.listener, NULL},
-					      {"--size", &given.size, NULL},
-					      {NULL, NULL, NULL}};
 	json_t *items;
 	int count;
-	int ends = tool_repeated(tool, "--header", &argc, argv, given.headers, HEADERS_MAX,
-				 &given.header_count);
+	int ends = option_read(tool, &given, argc, argv, &count);
 
-	if (ends == TOOL_OK)
-		ends = tool_options(tool, options, argc, argv, &count);
 	if (ends != TOOL_OK)
 		return ends;
 	if (count == 0)
@@ -178,14 +167,32 @@ static int run_check(struct tool *tool, int argc, char **argv)
 	return ends;
 }
 
+static const struct command_option options[] = {
+	OPTION_VALUE("--scope", "SCOPE", NULL, struct given, scope,
+		     "as if the mail came in with this scope"),
+	OPTION_VALUE("--sender", "ADDRESS", NULL, struct given, sender, "a message from it"),
+	OPTION_VALUE("--client", "ADDRESS", NULL, struct given, client,
+		     "that comes from this IP address"),
+	OPTION_VALUE("--user", "NAME", NULL, struct given, user, "from who logged in so"),
+	OPTION_VALUE("--listener", "ADDRESS", NULL, struct given, listener, "by this listener"),
+	OPTION_VALUE("--size", "SIZE", NULL, struct given, size, "of so many octets, or 64K, 10M"),
+	OPTION_LIST("--header", "FIELD", NULL, struct given, headers,
+		    "with this field, \"NAME: VALUE\"; may be given several times"),
+	OPTION_END,
+};
+
 const struct command command_check = {
-	"check", "ADDRESS... [--scope SCOPE] [--sender ADDRESS] [--header FIELD]...",
-	"What would happen to mail for these addresses",
-	"  --scope SCOPE   as if the mail came in with this scope\n\n"
-	"With one of these the rules are tried on such a message; what is not given is\n"
-	"not known, and in doubt rules that keep mail are taken to be met:\n\n"
-	"  --sender ADDRESS --client ADDRESS --user NAME --listener ADDRESS --size N\n"
-	"  --header \"NAME: VALUE\"\n"
-	"                  may be given several times\n"
-	"\nExit status 0 when all of them would be delivered, 1 when one would not.\n",
-	run_check};
+	.name = "check",
+	.operands = "ADDRESS...",
+	.summary = "What would happen to mail for these addresses",
+	.about = "Nothing is sent. With one of the options behind --scope the rules are tried on "
+		 "such a\n"
+		 "message; what is not given is not known, and in doubt rules that keep mail are "
+		 "taken\n"
+		 "to be met.\n",
+	.options = options,
+	.notes = "Exit status 0 when all of them would be delivered, 1 when one would not.\n",
+	.examples = {"stagepost check alice@example.com bob@example.com",
+		     "stagepost check dave@example.com --header 'X-Env: production'"},
+	.run = run_check,
+};

@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "cli/progress.h"
 
 #define ANSWER_MAX	((size_t)64 * 1024 * 1024)
 #define TOKEN_MAX	1024
@@ -56,7 +57,7 @@ static size_t on_bytes(char *bytes, size_t size, size_t count, void *ctx)
 	return sink->failed ? 0 : len;
 }
 
-/* Asked about once a second. Not 0: a stream is silent for too long. */
+/* Asked about once a second, and when something moves. Not 0: a stream is silent for too long. */
 static int on_progress(void *ctx, curl_off_t down_all, curl_off_t down, curl_off_t up_all,
 		       curl_off_t up)
 {
@@ -64,8 +65,9 @@ static int on_progress(void *ctx, curl_off_t down_all, curl_off_t down, curl_off
 
 	(void)down_all;
 	(void)down;
-	(void)up_all;
-	(void)up;
+	/* A bar that stands at 100 %: the daemon is at work on it. */
+	if (sink->request->progress != NULL && up_all > 0)
+		progress_show(sink->request->progress, up, up_all);
 	return sink->request->take != NULL && clock_mono_ms() - sink->heard_at > SILENCE_MS;
 }
 

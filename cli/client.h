@@ -30,6 +30,8 @@ struct client_request {
 	bool (*take)(void *ctx, struct span bytes);
 	void *ctx;
 	const char *last_event_id; /* the header */
+	struct progress
+		*progress; /* shown while `body` goes out and the answer is waited for; or NULL */
 };
 
 /*

@@ -18,6 +18,8 @@ extern const struct command command_queue_retry;
 extern const struct command command_queue_hold;
 extern const struct command command_queue_release;
 extern const struct command command_queue_cancel;
+
+/* cli/queue_delete.c */
 extern const struct command command_queue_delete;
 
 /* cli/whitelist.c */

@@ -5,11 +5,14 @@
 
 #include "admin/view.h"
 #include "cli/commands.h"
+#include "cli/option.h"
+#include "cli/progress.h"
 #include "queue/check.h"
 
 struct findings {
 	const struct tool *tool;
 	json_t *problems;
+	struct progress progress;
 };
 
 static void on_problem(void *ctx, const char *sentence)
@@ -18,9 +21,17 @@ static void on_problem(void *ctx, const char *sentence)
 
 	(void)json_array_append_new(findings->problems, view_text(sentence));
 	if (findings->tool->format == TOOL_TEXT) {
+		progress_wipe(&findings->progress);
 		fputs("problem: ", stdout);
 		tool_print_clean(sentence);
 	}
+}
+
+static void on_step(void *ctx, int64_t done, int64_t total)
+{
+	struct findings *findings = ctx;
+
+	progress_show(&findings->progress, done, total);
 }
 
 static void print_json(const struct findings *findings, const struct check *check)
@@ -66,9 +77,9 @@ static int exit_of(const struct check *check, int code, const struct err *why)
 static int run_dbcheck(struct tool *tool, int argc, char **argv)
 {
 	struct findings findings = {.tool = tool};
-	struct check check = {.on_problem = on_problem, .ctx = &findings};
+	struct check check = {.on_problem = on_problem, .on_step = on_step, .ctx = &findings};
 	struct err why = {""};
-	int ends = tool_only_options(tool, NULL, argc, argv);
+	int ends = option_read_only(tool, NULL, argc, argv);
 	int code;
 
 	if (ends != TOOL_OK)
@@ -77,7 +88,9 @@ static int run_dbcheck(struct tool *tool, int argc, char **argv)
 		return tool_misuse(tool, "it reads the database itself, so --url means nothing");
 	check.data_dir = tool->data_dir;
 	findings.problems = json_array();
+	findings.progress = progress_make(tool, "checking");
 	code = queue_check(&check, &why);
+	progress_wipe(&findings.progress);
 	if (check.in_use)
 		tool_note("a daemon is running: reading beside it, one table after the other");
 	if (code == ERR_OK && tool->format == TOOL_TEXT)
@@ -89,9 +102,15 @@ static int run_dbcheck(struct tool *tool, int argc, char **argv)
 }
 
 const struct command command_dbcheck = {
-	"dbcheck", "", "Look whether the database is whole",
-	"Reads every page of the database in --data-dir and what its tables say of each\n"
-	"other; changes nothing. Runs beside a daemon, too: mail goes on, and the log of the\n"
-	"database may grow meanwhile.\n"
-	"\nExit status 0 when all is well, 1 when there are problems, 74 when it can't be read.\n",
-	run_dbcheck};
+	.name = "dbcheck",
+	.operands = "",
+	.summary = "Look whether the database is whole",
+	.about = "Reads every page of the database in --data-dir and what its tables say of each\n"
+		 "other; changes nothing. Runs beside a daemon, too: mail goes on, and the log of "
+		 "the\n"
+		 "database may grow meanwhile.\n",
+	.notes = "Exit status 0 when all is well, 1 when there are problems, 74 when it can't be "
+		 "read.\n",
+	.examples = {"stagepost dbcheck", "stagepost dbcheck --data-dir ./var --json"},
+	.run = run_dbcheck,
+};

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "cli/client.h"
 #include "cli/commands.h"
+#include "cli/option.h"
 #include "cli/text.h"
 
 #define BLOCK_MAX      ((size_t)1024 * 1024)
@@ -141,9 +142,10 @@ static const char *describe(const json_t *event, struct buf *out)
 }
 
 /* As wide as the terminal: colours take no room there. */
-static void print_columns(const char *time, const char *word, struct span rest)
+static void print_columns(const struct tool *tool, const char *time, const char *word,
+			  struct span rest)
 {
-	const char *colour = tool_has_colours() ? tool_state_colour(word) : NULL;
+	const char *colour = tool_has_colours(tool) ? tool_state_colour(word) : NULL;
 	size_t width = tool_width();
 	size_t used = strlen(time) + 2 + (strlen(word) > 11 ? strlen(word) : 11) + 1;
 
@@ -154,7 +156,7 @@ static void print_columns(const char *time, const char *word, struct span rest)
 	       colour != NULL ? "\x1b[0m" : "", SPAN_ARG(rest));
 }
 
-static void print_line(const json_t *event)
+static void print_line(const struct tool *tool, const json_t *event)
 {
 	const char *at = tool_text(event, "at");
 	const char *message = tool_text(event, "message");
@@ -175,7 +177,7 @@ static void print_line(const json_t *event)
 	if (message[0] != '\0')
 		(void)buf_printf(&clean, "%.26s ", message);
 	text_clean(&clean, buf_span(&text));
-	print_columns(time, clean_word.len > 0 ? clean_word.data : "", buf_span(&clean));
+	print_columns(tool, time, clean_word.len > 0 ? clean_word.data : "", buf_span(&clean));
 	buf_release(&clean_word);
 	buf_release(&clean);
 	buf_release(&text);
@@ -191,7 +193,7 @@ static void on_event(struct listening *l, json_t *event)
 	if (l->items != NULL)
 		(void)json_array_append(l->items, event);
 	else if (l->tool->format == TOOL_TEXT)
-		print_line(event);
+		print_line(l->tool, event);
 	else
 		tool_print_json(l->tool, event);
 	json_decref(event);
@@ -325,30 +327,45 @@ static int listen_as_asked(struct tool *tool, const char *types, const char *sco
 	return ends;
 }
 
+struct events_given {
+	const char *types;
+	const char *scope;
+	bool follow;
+};
+
 static int run_events(struct tool *tool, int argc, char **argv)
 {
-	const char *types = NULL;
-	const char *scope = NULL;
-	bool follow = false;
-	const struct tool_option options[] = {{"--types", &types, NULL},
-					      {"--scope", &scope, NULL},
-					      {"--follow", NULL, &follow},
-					      {NULL, NULL, NULL}};
-	int ends = tool_only_options(tool, options, argc, argv);
+	struct events_given given = {NULL};
+	int ends = option_read_only(tool, &given, argc, argv);
 
-	return ends == TOOL_OK ? listen_as_asked(tool, types, scope, follow) : ends;
+	return ends == TOOL_OK ? listen_as_asked(tool, given.types, given.scope, given.follow)
+			       : ends;
 }
 
+static const struct command_option options[] = {
+	OPTION_FLAG("--follow", struct events_given, follow, "wait for what happens"),
+	OPTION_VALUE("--types", "T,...",
+		     "accepted verdict attempt state deleted whitelist rule fault delivery token",
+		     struct events_given, types,
+		     "only these: accepted, verdict, attempt, state, deleted, whitelist, rule, "
+		     "fault, delivery, token"),
+	OPTION_VALUE("--scope", "SCOPE", NULL, struct events_given, scope,
+		     "only what belongs to this scope"),
+	OPTION_END,
+};
+
 const struct command command_events = {
-	"events", "[--follow] [--types T,...] [--scope S]",
-	"What happens: mail accepted, verdicts, attempts, changes",
-	"Prints what the daemon still knows of what happened lately, a line each; with --follow\n"
-	"what happens from now on, until it is interrupted. A connection that is lost is made\n"
-	"again, and what happened meanwhile is caught up with.\n"
-	"\n"
-	"  --follow      wait for what happens\n"
-	"  --types T,... only these: accepted, verdict, attempt, state, deleted, whitelist,\n"
-	"                rule, fault, delivery, token\n"
-	"  --scope S     only what belongs to this scope\n"
-	"\nTimes are UTC. With --json or --jsonl and --follow: one JSON document a line.\n",
-	run_events};
+	.name = "events",
+	.operands = "",
+	.summary = "What happens: mail accepted, verdicts, attempts, changes",
+	.about = "Prints what the daemon still knows of what happened lately, a line each; with "
+		 "--follow\n"
+		 "what happens from now on, until it is interrupted. A connection that is lost is "
+		 "made\n"
+		 "again, and what happened meanwhile is caught up with.\n",
+	.options = options,
+	.notes = "Times are UTC. With --json or --jsonl and --follow: one JSON document a line.\n",
+	.examples = {"stagepost events --follow --types verdict,attempt",
+		     "stagepost events --jsonl"},
+	.run = run_events,
+};

@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "base/when.h"
 #include "cli/commands.h"
+#include "cli/option.h"
 #include "cli/rows.h"
 
 static const struct table_column columns[] = {
@@ -92,9 +93,14 @@ static int run_list(struct tool *tool, int argc, char **argv)
 	return rows_list(tool, &faults, argc, argv);
 }
 
-const struct command command_fault_list = {"fault list", "",
-					   "Failures on demand, in the order they are looked at",
-					   "\nExit status 1 when there is none.\n", run_list};
+const struct command command_fault_list = {
+	.name = "fault list",
+	.operands = "",
+	.summary = "Failures on demand, in the order they are looked at",
+	.notes = "Exit status 1 when there is none.\n",
+	.examples = {"stagepost fault list", "stagepost fault list --json"},
+	.run = run_list,
+};
 
 /* --- add --------------------------------------------------------------------- */
 
@@ -155,7 +161,7 @@ static int set_numbers(json_t *rule, const struct add_options *given)
 	} numbers[] = {
 		{"code", "--code", given->code},    {"attempts", "--attempts", given->attempts},
 		{"after", "--after", given->after}, {"every", "--every", given->every},
-		{"times", "--times", given->times}, {"before", "--before", given->before},
+		{"times", "--times", given->times},
 	};
 	int ends = set_delay(rule, given->delay);
 
@@ -175,6 +181,8 @@ static int send_rule(struct tool *tool, const struct add_options *given)
 	if (ends == TOOL_OK)
 		ends = set_numbers(rule, given);
 	if (ends == TOOL_OK)
+		ends = rows_set_before(tool, &faults, rule, given->before);
+	if (ends == TOOL_OK)
 		ends = rows_send(tool, &faults, ROWS_NEW, rule, &added);
 	json_decref(rule);
 	json_decref(added);
@@ -184,28 +192,11 @@ static int send_rule(struct tool *tool, const struct add_options *given)
 static int run_add(struct tool *tool, int argc, char **argv)
 {
 	struct add_options given = {0};
-	const struct tool_option options[] = {{"--recipient", &given.recipient, NULL},
-					      {"--sender", &given.sender, NULL},
-					      {"--user", &given.user, NULL},
-					      {"--scope", &given.scope, NULL},
-					      {"--stage", &given.stage, NULL},
-					      {"--code", &given.code, NULL},
-					      {"--enhanced", &given.enhanced, NULL},
-					      {"--text", &given.text, NULL},
-					      {"--delay", &given.delay, NULL},
-					      {"--attempts", &given.attempts, NULL},
-					      {"--after", &given.after, NULL},
-					      {"--every", &given.every, NULL},
-					      {"--times", &given.times, NULL},
-					      {"--before", &given.before, NULL},
-					      {"--note", &given.note, NULL},
-					      {"--off", NULL, &given.off},
-					      {NULL, NULL, NULL}};
 	int count;
-	int ends = tool_options(tool, options, argc, argv, &count);
+	int ends = option_read(tool, &given, argc, argv, &count);
 
 	if (ends != TOOL_OK)
-		return ends > 0 ? ends : TOOL_OK;
+		return ends;
 	if (count != 2)
 		return tool_misuse(tool, count < 2 ? "a name and an action are needed"
 						   : "one name and one action at a time");
@@ -214,33 +205,52 @@ static int run_add(struct tool *tool, int argc, char **argv)
 	return send_rule(tool, &given);
 }
 
+static const struct command_option add_options[] = {
+	OPTION_VALUE("--recipient", "PATTERN", NULL, struct add_options, recipient,
+		     "as in the whitelist; without it everybody"),
+	OPTION_VALUE("--sender", "PATTERN", NULL, struct add_options, sender, "likewise, or <>"),
+	OPTION_VALUE("--user", "GLOB", NULL, struct add_options, user, "who logged in"),
+	OPTION_VALUE("--scope", "SCOPE", NULL, struct add_options, scope,
+		     "only mail that came in with this scope"),
+	OPTION_VALUE("--stage", "STAGE", "mail rcpt data end", struct add_options, stage,
+		     "mail, rcpt (usual), data or end"),
+	OPTION_VALUE("--code", "N", NULL, struct add_options, code,
+		     "of the answer (usual: 550, of defer 451)"),
+	OPTION_VALUE("--enhanced", "X.Y.Z", NULL, struct add_options, enhanced,
+		     "its enhanced status code (usual: 5.1.1, of defer 4.3.0)"),
+	OPTION_VALUE("--text", "TEXT", NULL, struct add_options, text, "its words"),
+	OPTION_VALUE("--delay", "TIME", NULL, struct add_options, delay,
+		     "300ms, 5s, 2m; at most 10m"),
+	OPTION_VALUE("--attempts", "N", NULL, struct add_options, attempts, "of defer"),
+	OPTION_VALUE("--after", "N", NULL, struct add_options, after,
+		     "let N matches go by first (usual: 0)"),
+	OPTION_VALUE("--every", "N", NULL, struct add_options, every,
+		     "then strike each N-th (usual: 1)"),
+	OPTION_VALUE("--times", "N", NULL, struct add_options, times,
+		     "N times in all (usual: 0, without end)"),
+	OPTION_VALUE("--before", "NAME|ID", NULL, struct add_options, before,
+		     "look at it before that rule; without it it comes last"),
+	OPTION_VALUE("--note", "TEXT", NULL, struct add_options, note, "why it is here"),
+	OPTION_FLAG("--off", struct add_options, off, "add it, but do not enable it"),
+	OPTION_END,
+};
+
 const struct command command_fault_add = {
-	"fault add",
-	"NAME reject|delay|disconnect|bounce|defer [--recipient PATTERN] [--stage STAGE] "
-	"[OPTION]...",
-	"Let mail fail on purpose, the same way every time",
-	"  reject      answer with --code, --enhanced, --text\n"
-	"  delay       answer after --delay\n"
-	"  disconnect  close the connection without an answer\n"
-	"  bounce      accept, fail later with a report to the sender\n"
-	"  defer       accept, put the first --attempts tries off, then deliver\n\n"
-	"  --recipient PATTERN  as in the whitelist; without it everybody\n"
-	"  --sender PATTERN     likewise, or <>\n"
-	"  --user GLOB          who logged in\n"
-	"  --scope SCOPE        only mail that came in with this scope\n"
-	"  --stage STAGE        mail, rcpt (usual), data or end\n"
-	"  --code N --enhanced X.Y.Z --text TEXT\n"
-	"                       the answer; usual: 550 5.1.1, for defer 451 4.3.0\n"
-	"  --delay TIME         300ms, 5s, 2m; at most 10m\n"
-	"  --attempts N         of defer\n"
-	"  --after N            let N matches go by first\n"
-	"  --every N            then strike each N-th\n"
-	"  --times N            N times in all\n"
-	"  --before ID          look at it before that rule; else it comes last\n"
-	"  --note TEXT          why it is here\n"
-	"  --off                add it, but do not enable it\n"
-	"\nExit status 1 when there is a rule of this name.\n",
-	run_add};
+	.name = "fault add",
+	.operands = "NAME reject|delay|disconnect|bounce|defer",
+	.operand_words = {NULL, "reject delay disconnect bounce defer"},
+	.summary = "Let mail fail on purpose, the same way every time",
+	.about = "  reject      answer with --code, --enhanced, --text\n"
+		 "  delay       answer after --delay\n"
+		 "  disconnect  close the connection without an answer\n"
+		 "  bounce      accept, fail later with a report to the sender\n"
+		 "  defer       accept, put the first --attempts tries off, then deliver\n",
+	.options = add_options,
+	.notes = "Exit status 1 when there is a rule of this name.\n",
+	.examples = {"stagepost fault add busy defer --attempts 2 --recipient 'qa-*@example.com'",
+		     "stagepost fault add full reject --code 452 --text 'mailbox full' --every 10"},
+	.run = run_add,
+};
 
 /* --- remove ------------------------------------------------------------------ */
 
@@ -250,7 +260,11 @@ static int run_remove(struct tool *tool, int argc, char **argv)
 }
 
 const struct command command_fault_remove = {
-	"fault remove", "NAME|ID", "Take a fault rule away",
-	"What it decided for recipients that were accepted already still happens.\n"
-	"\nExit status 1 when there is no such rule, or it stands in the configuration.\n",
-	run_remove};
+	.name = "fault remove",
+	.operands = "NAME|ID",
+	.summary = "Take a fault rule away",
+	.notes = "What it decided for recipients that were accepted already still happens.\n"
+		 "\nExit status 1 when there is no such rule, or it stands in the configuration.\n",
+	.examples = {"stagepost fault remove busy", "stagepost fault remove 3"},
+	.run = run_remove,
+};

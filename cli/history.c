@@ -9,6 +9,7 @@
 #include "cli/client.h"
 #include "cli/commands.h"
 #include "cli/filter.h"
+#include "cli/option.h"
 #include "cli/pages.h"
 #include "cli/text.h"
 
@@ -76,14 +77,14 @@ static void add_past(struct table *table, const json_t *past)
 	buf_release(&what);
 }
 
-static void print_past(const json_t *items)
+static void print_past(const struct tool *tool, const json_t *items)
 {
 	struct table *table = table_new(columns, sizeof(columns) / sizeof(columns[0]));
 	json_t *past;
 	size_t i;
 
 	json_array_foreach((json_t *)(uintptr_t)items, i, past) add_past(table, past);
-	tool_print_table(table);
+	tool_print_table(tool, table);
 	table_free(&table);
 }
 
@@ -115,26 +116,27 @@ static int show(const struct tool *tool, const json_t *items)
 	if (tool->format != TOOL_TEXT)
 		tool_print_items(tool, items);
 	else if (json_array_size(items) > 0)
-		print_past(items);
+		print_past(tool, items);
 	return json_array_size(items) > 0 ? TOOL_OK
 					  : tool_fail(TOOL_NO, "nothing is written down of that");
 }
 
+struct history_given {
+	struct filter_options filter; /* its --since and --limit */
+};
+
 static int run_history(struct tool *tool, int argc, char **argv)
 {
-	struct filter_options given = {NULL, NULL, NULL, NULL, NULL};
-	const struct tool_option options[] = {{"--since", &given.since, NULL},
-					      {"--limit", &given.limit, NULL},
-					      {NULL, NULL, NULL}};
+	struct history_given given = {{0}};
 	struct source_filter filter;
 	json_t *items;
 	int count;
-	int ends = tool_options(tool, options, argc, argv, &count);
+	int ends = option_read(tool, &given, argc, argv, &count);
 
 	if (ends == TOOL_OK && count > 1)
 		ends = tool_misuse(tool, "one pattern, or the id of one entry");
 	if (ends == TOOL_OK)
-		ends = filter_read(tool, &given, USUAL_LIMIT, &filter);
+		ends = filter_read(tool, &given.filter, USUAL_LIMIT, &filter);
 	if (ends == TOOL_OK)
 		ends = fetch(tool, count == 1 ? argv[0] : NULL, &filter, &items);
 	if (ends != TOOL_OK)
@@ -144,12 +146,21 @@ static int run_history(struct tool *tool, int argc, char **argv)
 	return ends;
 }
 
+static const struct command_option options[] = {
+	FILTER_SINCE(struct history_given, filter),
+	FILTER_LIMIT(struct history_given, filter, "at most N, 0 for all (usual: 100)"),
+	OPTION_END,
+};
+
 const struct command command_whitelist_history = {
-	"whitelist history", "[PATTERN|ID] [--since TIME] [--limit N]",
-	"What became of the whitelist: who, when, before and after",
-	"Newest first. With a pattern or an id only what became of that, also when it is gone.\n"
-	"\n"
-	"  --since TIME    an age (30m, 4h, 7d) or 2026-11-21T10:00:00Z\n"
-	"  --limit N       at most N, 0 for all; the default is 100\n"
-	"\nExit status 1 when nothing is written down.\n",
-	run_history};
+	.name = "whitelist history",
+	.operands = "[PATTERN|ID]",
+	.summary = "What became of the whitelist: who, when, before and after",
+	.about = "Newest first. With a pattern or an id only what became of that, also when it is "
+		 "gone.\n",
+	.options = options,
+	.notes = "Exit status 1 when nothing is written down.\n",
+	.examples = {"stagepost whitelist history --since 7d",
+		     "stagepost whitelist history alice@example.com"},
+	.run = run_history,
+};

@@ -5,6 +5,7 @@
 
 #include "cli/client.h"
 #include "cli/commands.h"
+#include "cli/option.h"
 
 static void set_path(struct buf *path, const char *route, const char *verb)
 {
@@ -45,24 +46,27 @@ static int act(struct tool *tool, const char *route, const char *verb, const cha
 	return TOOL_OK;
 }
 
+struct pause_given {
+	const char *reason;
+};
+
 static int run_pause(struct tool *tool, int argc, char **argv)
 {
-	const char *reason = NULL;
-	const struct tool_option options[] = {{"--reason", &reason, NULL}, {NULL, NULL, NULL}};
+	struct pause_given given = {NULL};
 	int count = 0;
-	int ends = tool_options(tool, options, argc, argv, &count);
+	int ends = option_read(tool, &given, argc, argv, &count);
 
 	if (ends != TOOL_OK)
 		return ends;
 	if (count > 1)
 		return tool_misuse(tool, "one route at a time");
-	return act(tool, count == 1 ? argv[0] : NULL, "pause", reason);
+	return act(tool, count == 1 ? argv[0] : NULL, "pause", given.reason);
 }
 
 static int run_resume(struct tool *tool, int argc, char **argv)
 {
 	int count = 0;
-	int ends = tool_options(tool, NULL, argc, argv, &count);
+	int ends = option_read(tool, NULL, argc, argv, &count);
 
 	if (ends != TOOL_OK)
 		return ends;
@@ -71,13 +75,29 @@ static int run_resume(struct tool *tool, int argc, char **argv)
 	return act(tool, count == 1 ? argv[0] : NULL, "resume", NULL);
 }
 
+static const struct command_option pause_options[] = {
+	OPTION_VALUE("--reason", "TEXT", NULL, struct pause_given, reason,
+		     "shown wherever somebody asks why mail does not leave"),
+	OPTION_END,
+};
+
 const struct command command_pause = {
-	"pause", "[ROUTE] [--reason TEXT]", "Stop delivery, or one route; accepting goes on",
-	"It stays so over restarts, until it is resumed. What is being sent is finished.\n"
-	"The reason is shown wherever somebody asks why mail does not leave.\n",
-	run_pause};
+	.name = "pause",
+	.operands = "[ROUTE]",
+	.summary = "Stop delivery, or one route; accepting goes on",
+	.options = pause_options,
+	.notes =
+		"It stays so over restarts, until it is resumed. What is being sent is finished.\n",
+	.examples = {"stagepost pause --reason 'load test'", "stagepost pause default"},
+	.run = run_pause,
+};
 const struct command command_resume = {
-	"resume", "[ROUTE]", "Let delivery, or one route, go on",
-	"Also what the breaker (policy.breaker) stopped: it then counts anew. A route that\n"
-	"was paused by its name stays so until it is resumed by its name.\n",
-	run_resume};
+	.name = "resume",
+	.operands = "[ROUTE]",
+	.summary = "Let delivery, or one route, go on",
+	.notes = "Also what the breaker (policy.breaker) stopped: it then counts anew. A route "
+		 "that\n"
+		 "was paused by its name stays so until it is resumed by its name.\n",
+	.examples = {"stagepost resume", "stagepost resume default"},
+	.run = run_resume,
+};

@@ -1,4 +1,4 @@
-/* cli/prompt.c - a secret from a person, who sees nothing of it, or from a pipe */
+/* cli/prompt.c - what only a person can say: a secret, or yes */
 #include <config.h>
 
 #include "cli/prompt.h"
@@ -105,4 +105,19 @@ int prompt_secret(const char *question, struct buf *secret_out, struct err *why)
 	if (code == ERR_OK && secret_out->len == 0)
 		code = err_set(why, ERR_SYNTAX, "a secret is needed on standard input");
 	return code;
+}
+
+bool prompt_yes(const char *question)
+{
+	struct buf line;
+	struct err ignored;
+	bool yes;
+
+	fprintf(stderr, "%s [y/N] ", question);
+	fflush(stderr);
+	buf_init(&line, PROMPT_MAX + 1);
+	yes = read_line(&line, &ignored) == ERR_OK && line.len > 0 &&
+	      (line.data[0] == 'y' || line.data[0] == 'Y');
+	buf_release(&line);
+	return yes;
 }

@@ -1,6 +1,8 @@
-/* cli/prompt.h - a secret from a person, who sees nothing of it, or from a pipe */
+/* cli/prompt.h - what only a person can say: a secret, or yes */
 #ifndef STAGEPOST_CLI_PROMPT_H
 #define STAGEPOST_CLI_PROMPT_H
+
+#include <stdbool.h>
 
 #include "base/buf.h"
 #include "base/err.h"
@@ -14,5 +16,8 @@
  * ERR_IO. A signal that ends the process gives the echo back first.
  */
 int prompt_secret(const char *question, struct buf *secret_out, struct err *why);
+
+/* On a terminal: `question`, and whether what is typed begins with a y. The end of input is no. */
+bool prompt_yes(const char *question);
 
 #endif

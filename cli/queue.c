@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "cli/commands.h"
 #include "cli/filter.h"
+#include "cli/option.h"
 #include "cli/source.h"
 #include "cli/text.h"
 
@@ -79,7 +80,7 @@ static void add_recipient(struct table *table, const json_t *item)
 					  tool_text(item, "state"), tries, next, pair, reason});
 }
 
-static void print_recipients(const json_t *items)
+static void print_recipients(const struct tool *tool, const json_t *items)
 {
 	struct table *table =
 		table_new(list_columns, sizeof(list_columns) / sizeof(list_columns[0]));
@@ -87,22 +88,25 @@ static void print_recipients(const json_t *items)
 	size_t i;
 
 	json_array_foreach((json_t *)(uintptr_t)items, i, item) add_recipient(table, item);
-	tool_print_table(table);
+	tool_print_table(tool, table);
 	table_free(&table);
 }
 
+struct list_given {
+	struct filter_options filter;
+};
+
 static int run_list(struct tool *tool, int argc, char **argv)
 {
-	struct filter_options given = {0};
-	const struct tool_option options[] = {FILTER_OPTIONS(given), {NULL, NULL, NULL}};
+	struct list_given given = {{0}};
 	struct source_filter filter;
 	json_t *items;
 	bool more = false;
-	int ends = tool_only_options(tool, options, argc, argv);
+	int ends = option_read_only(tool, &given, argc, argv);
 
 	if (ends != TOOL_OK)
 		return ends;
-	ends = filter_read(tool, &given, USUAL_LIMIT, &filter);
+	ends = filter_read(tool, &given.filter, USUAL_LIMIT, &filter);
 	if (ends == TOOL_OK)
 		ends = source_recipients(tool, &filter, &items, &more);
 	if (ends != TOOL_OK)
@@ -110,23 +114,32 @@ static int run_list(struct tool *tool, int argc, char **argv)
 	if (tool->format != TOOL_TEXT)
 		tool_print_items(tool, items);
 	else if (json_array_size(items) > 0)
-		print_recipients(items);
+		print_recipients(tool, items);
 	if (json_array_size(items) == 0)
-		ends = tool_fail(TOOL_NO, given.limit == NULL && filter_is_empty(&given)
-						  ? "the queue is empty"
-						  : "no recipient matches");
+		ends = tool_fail(TOOL_NO, filter_is_empty(&given.filter) ? "the queue is empty"
+									 : "no recipient matches");
 	else if (more)
 		tool_note("there are more; --limit N shows N of them, --limit 0 all");
 	json_decref(items);
 	return ends;
 }
 
+static const struct command_option list_options[] = {
+	FILTER_OPTIONS(struct list_given, filter),
+	FILTER_LIMIT(struct list_given, filter, "at most N; 0 for all (usual: 100)"),
+	OPTION_END,
+};
+
 const struct command command_queue_list = {
-	"queue list", "[--state STATE] [--to TEXT] [--from TEXT] [--since TIME] [--limit N]",
-	"Recipients in the queue, newest first, one line each",
-	FILTER_HELP "  --limit N       at most N; 0 for all; default 100\n"
-		    "\nWith no daemon running the database itself is read.\n",
-	run_list};
+	.name = "queue list",
+	.operands = "",
+	.summary = "Recipients in the queue, newest first, one line each",
+	.options = list_options,
+	.notes = "With no daemon running the database itself is read.\n",
+	.examples = {"stagepost queue list --state dropped --since 24h",
+		     "stagepost queue list --to bob@example.com --limit 0 --jsonl"},
+	.run = run_list,
+};
 
 /* --- show -------------------------------------------------------------------- */
 
@@ -141,11 +154,10 @@ static int read_id(const struct tool *tool, const char *text, struct ulid *id_ou
 }
 
 /* The one operand of show and cat. */
-static int read_one_id(struct tool *tool, const struct tool_option *options, int argc, char **argv,
-		       struct ulid *id_out)
+static int read_one_id(struct tool *tool, void *given, int argc, char **argv, struct ulid *id_out)
 {
 	int count;
-	int ends = tool_options(tool, options, argc, argv, &count);
+	int ends = option_read(tool, given, argc, argv, &count);
 
 	if (ends != TOOL_OK)
 		return ends;
@@ -278,10 +290,10 @@ static void print_history_item(const json_t *item)
 	tool_print_field("   ", line);
 }
 
-static void print_recipient(const json_t *recipient)
+static void print_recipient(const struct tool *tool, const json_t *recipient)
 {
 	const char *state = tool_text(recipient, "state");
-	const char *colour = tool_has_colours() ? tool_state_colour(state) : NULL;
+	const char *colour = tool_has_colours(tool) ? tool_state_colour(state) : NULL;
 	const json_t *history = json_object_get(recipient, "history");
 	char line[PAIR_SIZE] = "";
 	char next[TEXT_SHORT_SIZE];
@@ -304,7 +316,7 @@ static void print_recipient(const json_t *recipient)
 	json_array_foreach((json_t *)(uintptr_t)history, i, item) print_history_item(item);
 }
 
-static void print_message(const json_t *message)
+static void print_message(const struct tool *tool, const json_t *message)
 {
 	char line[PAIR_SIZE];
 	json_t *one;
@@ -312,7 +324,8 @@ static void print_message(const json_t *message)
 
 	print_envelope(message);
 	print_content(json_object_get(message, "content"));
-	json_array_foreach(json_object_get(message, "recipients"), i, one) print_recipient(one);
+	json_array_foreach(json_object_get(message, "recipients"), i, one)
+		print_recipient(tool, one);
 	if (json_array_size(json_object_get(message, "header")) > 0)
 		printf("\n");
 	json_array_foreach(json_object_get(message, "header"), i, one)
@@ -335,7 +348,7 @@ static int run_show(struct tool *tool, int argc, char **argv)
 	if (ends != TOOL_OK)
 		return ends;
 	if (tool->format == TOOL_TEXT)
-		print_message(message);
+		print_message(tool, message);
 	else
 		tool_print_json(tool, message);
 	json_decref(message);
@@ -343,8 +356,14 @@ static int run_show(struct tool *tool, int argc, char **argv)
 }
 
 const struct command command_queue_show = {
-	"queue show", "ID", "A message: envelope, every verdict and attempt, header",
-	"With no daemon running the database itself is read.\n", run_show};
+	.name = "queue show",
+	.operands = "ID",
+	.summary = "A message: envelope, every verdict and attempt, header",
+	.notes = "With no daemon running the database itself is read.\n",
+	.examples = {"stagepost queue show 01KB2Z0V9T8B3M6N5Q4R7S1W2X",
+		     "stagepost queue show 01KB2Z0V9T8B3M6N5Q4R7S1W2X --json"},
+	.run = run_show,
+};
 
 /* --- cat --------------------------------------------------------------------- */
 
@@ -355,53 +374,63 @@ static bool is_part_number(const char *text)
 	       text[strspn(text, "0123456789.")] == '\0';
 }
 
+struct cat_given {
+	bool as_sent;
+	bool text;
+	bool html;
+	const char *part;
+};
+
 static int run_cat(struct tool *tool, int argc, char **argv)
 {
-	bool as_sent = false;
-	bool text = false;
-	bool html = false;
-	const char *part = NULL;
-	const struct tool_option options[] = {{"--as-sent", NULL, &as_sent},
-					      {"--text", NULL, &text},
-					      {"--html", NULL, &html},
-					      {"--part", &part, NULL},
-					      {NULL, NULL, NULL}};
+	struct cat_given given = {0};
 	struct ulid id;
-	int ends = read_one_id(tool, options, argc, argv, &id);
+	int ends = read_one_id(tool, &given, argc, argv, &id);
 
 	if (ends != TOOL_OK)
 		return ends;
 	if (tool->format != TOOL_TEXT)
 		return tool_misuse(tool, "a message is no JSON: leave out --json");
-	if (as_sent + text + html + (part != NULL) > 1)
+	if (given.as_sent + given.text + given.html + (given.part != NULL) > 1)
 		return tool_misuse(tool, "--as-sent, --text, --html and --part exclude each other");
-	if (part != NULL && !is_part_number(part))
-		return tool_misuse(tool, "\"%s\" is no number of a part, such as 1 or 2.1", part);
-	if (part != NULL)
-		return source_part(tool, &id, part);
-	if (text || html)
-		return text ? source_text(tool, &id) : source_html(tool, &id);
-	return as_sent ? source_sent(tool, &id) : source_body(tool, &id);
+	if (given.part != NULL && !is_part_number(given.part))
+		return tool_misuse(tool, "\"%s\" is no number of a part, such as 1 or 2.1",
+				   given.part);
+	if (given.part != NULL)
+		return source_part(tool, &id, given.part);
+	if (given.text || given.html)
+		return given.text ? source_text(tool, &id) : source_html(tool, &id);
+	return given.as_sent ? source_sent(tool, &id) : source_body(tool, &id);
 }
 
+static const struct command_option cat_options[] = {
+	OPTION_FLAG("--as-sent", struct cat_given, as_sent,
+		    "the copy that leaves, by the whitelist and policy in force now; needs the "
+		    "daemon"),
+	OPTION_FLAG("--text", struct cat_given, text, "what it says, in plain text (UTF-8)"),
+	OPTION_FLAG("--html", struct cat_given, html, "its HTML (UTF-8)"),
+	OPTION_VALUE("--part", "NUMBER", NULL, struct cat_given, part,
+		     "one part, decoded; queue show tells their numbers"),
+	OPTION_END,
+};
+
 const struct command command_queue_cat = {
-	"queue cat", "[--as-sent|--text|--html|--part NUMBER] ID",
-	"The stored message to standard output, byte for byte",
-	"  --as-sent      the copy that leaves, by the whitelist and policy in force now; needs "
-	"the "
-	"daemon\n"
-	"  --text         what it says, in plain text (UTF-8)\n"
-	"  --html         its HTML (UTF-8)\n"
-	"  --part NUMBER  one part, decoded; queue show tells their numbers\n"
-	"\nWith no daemon running the database itself is read.\n",
-	run_cat};
+	.name = "queue cat",
+	.operands = "ID",
+	.summary = "The stored message to standard output, byte for byte",
+	.options = cat_options,
+	.notes = "With no daemon running the database itself is read.\n",
+	.examples = {"stagepost queue cat 01KB2Z0V9T8B3M6N5Q4R7S1W2X > message.eml",
+		     "stagepost queue cat --part 2 01KB2Z0V9T8B3M6N5Q4R7S1W2X > invoice.pdf"},
+	.run = run_cat,
+};
 
 /* --- stats ------------------------------------------------------------------- */
 
 static int run_stats(struct tool *tool, int argc, char **argv)
 {
 	json_t *stats;
-	int ends = tool_only_options(tool, NULL, argc, argv);
+	int ends = option_read_only(tool, NULL, argc, argv);
 
 	if (ends != TOOL_OK)
 		return ends;
@@ -417,5 +446,10 @@ static int run_stats(struct tool *tool, int argc, char **argv)
 }
 
 const struct command command_queue_stats = {
-	"queue stats", "", "Messages, octets, recipients by state, the oldest due",
-	"With no daemon running the database itself is read.\n", run_stats};
+	.name = "queue stats",
+	.operands = "",
+	.summary = "Messages, octets, recipients by state, the oldest due",
+	.notes = "With no daemon running the database itself is read.\n",
+	.examples = {"stagepost queue stats", "stagepost queue stats --json"},
+	.run = run_stats,
+};

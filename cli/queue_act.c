@@ -1,75 +1,17 @@
-/* cli/queue_act.c - stagepost queue retry, hold, release, cancel, delete */
+/* cli/queue_act.c - stagepost queue retry, hold, release, cancel */
 #include <config.h>
 
 #include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/ulid.h"
 #include "cli/client.h"
 #include "cli/commands.h"
 #include "cli/filter.h"
+#include "cli/option.h"
+#include "cli/tally.h"
 
-/* What has been done so far. */
-struct tally {
-	const char *verb;
-	const char *redirect_to; /* release: to this mailbox instead; NULL: no */
-	long long changed;
-	long long wished; /* in flight: done after the attempt, if the attempt leaves a choice */
-	long long refused;
-	json_t *results; /* for --json: one object a request */
-};
-
-/* `id`: of the message, or NULL: several. */
-static void count(struct tally *tally, const char *id, json_t *answer)
-{
-	tally->changed += tool_number(answer, "changed");
-	tally->wished += tool_number(answer, "wished");
-	tally->refused += tool_number(answer, "refused");
-	if (tool_number(answer, "refused") > 0)
-		tool_note("%s: %s", id != NULL ? id : "refused", tool_text(answer, "detail"));
-	if (id != NULL)
-		(void)json_object_set_new(answer, "message", json_string(id));
-	(void)json_array_append(tally->results, answer);
-}
-
-/* 404 and 409 are answers too: the others still get their turn. */
-static bool is_refusal(long status)
-{
-	return status == 404 || status == 409;
-}
-
-static int request(struct tool *tool, const char *method, const char *path, const json_t *body,
-		   const char *id, struct tally *tally)
-{
-	struct client_reply reply;
-	struct err why;
-	int code = client_call(tool, method, path, body, &reply, &why);
-
-	if (code != ERR_OK)
-		return client_fail(tool, code, &why);
-	code = TOOL_OK;
-	if (is_refusal(reply.status)) {
-		const char *detail = tool_text(reply.body, "detail");
-		json_t *answer = json_pack("{s:i, s:i, s:i, s:s}", "changed", 0, "wished", 0,
-					   "refused", 1, "detail", detail);
-
-		count(tally, id, answer);
-		json_decref(answer);
-	} else if (reply.status < 200 || reply.status > 299) {
-		code = client_refused(&reply);
-	} else if (reply.body == NULL) {
-		json_t *answer = json_pack("{s:i, s:i, s:i, s:n}", "changed", 1, "wished", 0,
-					   "refused", 0, "detail");
-
-		count(tally, id, answer);
-		json_decref(answer);
-	} else {
-		count(tally, id, reply.body);
-	}
-	json_decref(reply.body);
-	return code;
-}
+/* --- by id ------------------------------------------------------------------- */
 
 /* `recipients`: an array of addresses, or NULL for all of the message's. */
 static int act_on(struct tool *tool, const char *id, json_t *recipients, struct tally *tally)
@@ -85,59 +27,9 @@ static int act_on(struct tool *tool, const char *id, json_t *recipients, struct 
 	    json_object_set_new(body, "to", json_string(tally->redirect_to)) != 0)
 		(void)json_object_set_new(body, "to", json_string(""));
 	snprintf(path, sizeof(path), "/api/v1/messages/%s/%s", id, tally->verb);
-	ends = request(tool, "POST", path, body, id, tally);
+	ends = tally_request(tool, "POST", path, body, id, tally);
 	json_decref(body);
 	return ends;
-}
-
-/* "1 done" of a retry is not the whole truth while nothing leaves. */
-static void note_pause(const struct tool *tool, const struct tally *tally)
-{
-	const json_t *last = json_array_get(tally->results, json_array_size(tally->results) - 1);
-	char pause[TOOL_PAUSE_SIZE];
-
-	tool_pause_text(json_object_get(last, "delivery"), "reason", pause);
-	if (tool->format == TOOL_TEXT && pause[0] != '\0')
-		tool_note("delivery is %s", pause);
-}
-
-static int finish(const struct tool *tool, int ends, struct tally *tally)
-{
-	if (tool->format != TOOL_TEXT && json_array_size(tally->results) > 0)
-		tool_print_items(tool, tally->results);
-	else if (tool->format == TOOL_TEXT && ends == TOOL_OK) {
-		printf("%s: %lld done", tally->verb, tally->changed);
-		if (tally->wished > 0)
-			printf(", %lld in flight: when the attempt is over", tally->wished);
-		if (tally->refused > 0)
-			printf(", %lld refused", tally->refused);
-		printf("\n");
-	}
-	note_pause(tool, tally);
-	json_decref(tally->results);
-	if (ends == TOOL_OK && (tally->refused > 0 || tally->changed + tally->wished == 0))
-		return TOOL_NO;
-	return ends;
-}
-
-/* --- by id ------------------------------------------------------------------- */
-
-/* "ID" or "ID/RECIPIENT". */
-static int split(const struct tool *tool, const char *text, char id_out[ULID_TEXT_SIZE],
-		 struct span *recipient_out)
-{
-	struct span rest = span_of(text);
-	bool has_recipient = span_find(rest, '/') < rest.len;
-	struct ulid id;
-
-	if (ulid_parse(span_cut(&rest, '/'), &id) != ERR_OK || (has_recipient && rest.len == 0))
-		return tool_misuse(tool,
-				   "\"%s\" is neither a message id nor ID/RECIPIENT; stagepost "
-				   "queue list shows the ids",
-				   text);
-	ulid_format(&id, id_out);
-	*recipient_out = rest;
-	return TOOL_OK;
 }
 
 static int act_on_operand(struct tool *tool, const char *text, struct tally *tally)
@@ -145,7 +37,7 @@ static int act_on_operand(struct tool *tool, const char *text, struct tally *tal
 	char id[ULID_TEXT_SIZE];
 	struct span recipient;
 	json_t *recipients = NULL;
-	int ends = split(tool, text, id, &recipient);
+	int ends = tally_split(tool, text, id, &recipient);
 
 	if (ends != TOOL_OK)
 		return ends;
@@ -171,7 +63,7 @@ static int act_on_operands(struct tool *tool, int operand_count, char **operands
 	int ends = TOOL_OK;
 
 	for (int i = 0; i < operand_count && ends == TOOL_OK; i++)
-		ends = split(tool, operands[i], id, &recipient);
+		ends = tally_split(tool, operands[i], id, &recipient);
 	for (int i = 0; i < operand_count && ends == TOOL_OK; i++)
 		ends = act_on_operand(tool, operands[i], tally);
 	return ends;
@@ -319,7 +211,8 @@ static int act_on_all(struct tool *tool, const struct source_filter *filter, str
 		if (more)
 			(void)set_text(body, "after", tool_text(answer, "next"));
 		left -= looked_at(answer);
-		count(tally, NULL, answer);
+		tally_count(tally, NULL, answer);
+		progress_show(&tally->progress, tally->changed + tally->wished, 0);
 		json_decref(answer);
 	}
 	json_decref(body);
@@ -328,56 +221,57 @@ static int act_on_all(struct tool *tool, const struct source_filter *filter, str
 	return ends;
 }
 
-static int check_usage(const struct tool *tool, const struct filter_options *given, bool all,
-		       bool dry_run, int operand_count)
+/* What the command line says; --redirect-to only to a release. */
+struct act_given {
+	struct filter_options filter;
+	bool all;
+	bool dry_run;
+	const char *redirect_to;
+};
+
+static int check_usage(const struct tool *tool, const struct act_given *given, int operand_count)
 {
-	if (all == (operand_count > 0))
+	if (given->all == (operand_count > 0))
 		return tool_misuse(tool, "say either which messages, or --all");
-	if (!all && !filter_is_empty(given))
+	if (!given->all && !filter_is_empty(&given->filter))
 		return tool_misuse(tool, "filters belong to --all");
-	if (!all && dry_run)
+	if (!given->all && given->dry_run)
 		return tool_misuse(tool, "--dry-run belongs to --all");
 	return TOOL_OK;
 }
 
-static int run_filtered(struct tool *tool, const struct filter_options *given, bool dry_run,
-			struct tally *tally)
+static int run_filtered(struct tool *tool, const struct act_given *given, struct tally *tally)
 {
 	struct source_filter filter;
-	int ends = filter_read(tool, given, 0, &filter);
+	int ends = filter_read(tool, &given->filter, 0, &filter);
 
-	if (ends == TOOL_OK && dry_run)
-		return try_all(tool, &filter, tally);
-	tally->results = json_array();
+	if (ends == TOOL_OK && given->dry_run) {
+		ends = try_all(tool, &filter, tally);
+		json_decref(tally->results);
+		return ends;
+	}
 	if (ends == TOOL_OK)
 		ends = act_on_all(tool, &filter, tally);
-	return finish(tool, ends, tally);
+	return tally_finish(tool, ends, tally);
 }
 
 static int run_act(struct tool *tool, const char *verb, int argc, char **argv)
 {
-	struct filter_options given = {0};
-	bool all = false, dry_run = false;
-	struct tally tally = {.verb = verb};
-	/* The last one is for release only. */
-	const struct tool_option options[] = {
-		FILTER_OPTIONS(given),
-		{"--all", NULL, &all},
-		{"--dry-run", NULL, &dry_run},
-		{strcmp(verb, "release") == 0 ? "--redirect-to" : NULL, &tally.redirect_to, NULL},
-		{NULL, NULL, NULL}};
+	struct act_given given = {.all = false};
+	struct tally tally;
 	int operand_count;
-	int ends = tool_options(tool, options, argc, argv, &operand_count);
+	int ends = option_read(tool, &given, argc, argv, &operand_count);
 
 	if (ends == TOOL_OK)
-		ends = check_usage(tool, &given, all, dry_run, operand_count);
+		ends = check_usage(tool, &given, operand_count);
 	if (ends != TOOL_OK)
 		return ends;
-	if (all)
-		return run_filtered(tool, &given, dry_run, &tally);
-	tally.results = json_array();
+	tally = tally_make(tool, verb, "done:");
+	tally.redirect_to = given.redirect_to;
+	if (given.all)
+		return run_filtered(tool, &given, &tally);
 	ends = act_on_operands(tool, operand_count, argv, &tally);
-	return finish(tool, ends, &tally);
+	return tally_finish(tool, ends, &tally);
 }
 
 static int run_retry(struct tool *tool, int argc, char **argv)
@@ -400,69 +294,64 @@ static int run_cancel(struct tool *tool, int argc, char **argv)
 	return run_act(tool, "cancel", argc, argv);
 }
 
-#define ACT_ARGUMENTS                                                                              \
-	"ID[/RECIPIENT]... | --all [--state STATE] [--to TEXT] [--from TEXT] [--since TIME] "      \
-	"[--limit N] [--dry-run]"
-#define ACT_HELP                                                                                   \
-	"  --all           every recipient it can be done to, that the filters below let\n"        \
-	"                  through\n" FILTER_HELP "  --limit N       at most N, newest first\n"    \
-	"  --dry-run       how many it would be done to, and the first ones; nothing is done\n"    \
-	"\nExit status 1 when a recipient refuses (its state does not allow it) or none "          \
-	"matches.\n"
+#define ACT_OPTIONS                                                                                \
+	OPTION_FLAG("--all", struct act_given, all,                                                \
+		    "every recipient it can be done to, that the filters below let through"),      \
+		FILTER_OPTIONS(struct act_given, filter),                                          \
+		FILTER_LIMIT(struct act_given, filter,                                             \
+			     "at most N, newest first; without it all of them"),                   \
+		OPTION_FLAG("--dry-run", struct act_given, dry_run,                                \
+			    "how many it would be done to, and the first ones; nothing is done")
+#define ACT_OPERANDS "ID[/RECIPIENT]...|--all"
+#define ACT_NOTES                                                                                  \
+	"Exit status 1 when a recipient refuses (its state does not allow it) or none matches.\n"
 
-const struct command command_queue_retry = {"queue retry", ACT_ARGUMENTS, "Try to deliver now",
-					    ACT_HELP, run_retry};
-const struct command command_queue_hold = {"queue hold", ACT_ARGUMENTS,
-					   "Keep recipients from being tried, until released",
-					   ACT_HELP, run_hold};
+static const struct command_option act_options[] = {ACT_OPTIONS, OPTION_END};
+static const struct command_option release_options[] = {
+	ACT_OPTIONS,
+	OPTION_VALUE("--redirect-to", "ADDRESS", NULL, struct act_given, redirect_to,
+		     "one copy of each message to this address, if the whitelist allows it, "
+		     "instead of to those it was for"),
+	OPTION_END,
+};
+
+const struct command command_queue_retry = {
+	.name = "queue retry",
+	.operands = ACT_OPERANDS,
+	.summary = "Try to deliver now",
+	.options = act_options,
+	.notes = ACT_NOTES,
+	.examples = {"stagepost queue retry 01KB2Z0V9T8B3M6N5Q4R7S1W2X",
+		     "stagepost queue retry --all --state deferred --to @example.com"},
+	.run = run_retry,
+};
+const struct command command_queue_hold = {
+	.name = "queue hold",
+	.operands = ACT_OPERANDS,
+	.summary = "Keep recipients from being tried, until released",
+	.options = act_options,
+	.notes = ACT_NOTES,
+	.examples = {"stagepost queue hold 01KB2Z0V9T8B3M6N5Q4R7S1W2X/bob@example.com",
+		     "stagepost queue hold --all --from shop@example.com --dry-run"},
+	.run = run_hold,
+};
 const struct command command_queue_release = {
-	"queue release", ACT_ARGUMENTS " [--redirect-to ADDRESS]",
-	"Let held or dropped ones go, if the whitelist allows",
-	"  --redirect-to ADDRESS  one copy of each message to this address, if the whitelist\n"
-	"                  allows it, instead of to those it was for\n" ACT_HELP,
-	run_release};
+	.name = "queue release",
+	.operands = ACT_OPERANDS,
+	.summary = "Let held or dropped ones go, if the whitelist allows",
+	.options = release_options,
+	.notes = ACT_NOTES,
+	.examples = {"stagepost queue release --all --to bob@example.com --since 2h",
+		     "stagepost queue release --all --state held --redirect-to qa@example.com"},
+	.run = run_release,
+};
 const struct command command_queue_cancel = {
-	"queue cancel", ACT_ARGUMENTS, "Never deliver to these recipients", ACT_HELP, run_cancel};
-
-/* --- delete ------------------------------------------------------------------ */
-
-static int delete_one(struct tool *tool, const char *text, struct tally *tally)
-{
-	char id[ULID_TEXT_SIZE];
-	char path[80];
-	struct span recipient;
-	int ends = split(tool, text, id, &recipient);
-
-	if (ends != TOOL_OK)
-		return ends;
-	snprintf(path, sizeof(path), "/api/v1/messages/%s", id);
-	return request(tool, "DELETE", path, NULL, id, tally);
-}
-
-static int run_delete(struct tool *tool, int argc, char **argv)
-{
-	struct tally tally = {.verb = "delete"};
-	int operand_count;
-	int ends = tool_options(tool, NULL, argc, argv, &operand_count);
-
-	if (ends != TOOL_OK)
-		return ends;
-	if (operand_count == 0)
-		return tool_misuse(tool, "a message id is needed");
-	for (int i = 0; i < operand_count; i++) {
-		struct ulid id;
-
-		if (ulid_parse(span_of(argv[i]), &id) != ERR_OK)
-			return tool_misuse(tool, "\"%s\" is no message id", argv[i]);
-	}
-	tally.results = json_array();
-	for (int i = 0; i < operand_count && ends == TOOL_OK; i++)
-		ends = delete_one(tool, argv[i], &tally);
-	return finish(tool, ends, &tally);
-}
-
-const struct command command_queue_delete = {
-	"queue delete", "ID...", "Remove messages with everything known about them",
-	"A message with a recipient that is just being delivered is refused.\n"
-	"\nExit status 1 when one was refused or is not there.\n",
-	run_delete};
+	.name = "queue cancel",
+	.operands = ACT_OPERANDS,
+	.summary = "Never deliver to these recipients",
+	.options = act_options,
+	.notes = ACT_NOTES,
+	.examples = {"stagepost queue cancel 01KB2Z0V9T8B3M6N5Q4R7S1W2X",
+		     "stagepost queue cancel --all --state deferred --since 1h --limit 100"},
+	.run = run_cancel,
+};

@@ -9,6 +9,7 @@
 #include "base/size.h"
 #include "base/err.h"
 #include "cli/client.h"
+#include "cli/option.h"
 #include "cli/text.h"
 
 void rows_add_words(char *text, size_t size, const char *words)
@@ -34,13 +35,13 @@ void rows_format_id(const json_t *row, char *text, size_t size)
 		snprintf(text, size, "config");
 }
 
-static void print(const struct rows *rows, const json_t *items)
+static void print(const struct tool *tool, const struct rows *rows, const json_t *items)
 {
 	struct table *table = table_new(rows->columns, rows->column_count);
 
 	for (size_t i = 0; i < json_array_size(items); i++)
 		rows->add(table, json_array_get(items, i));
-	tool_print_table(table);
+	tool_print_table(tool, table);
 	table_free(&table);
 }
 
@@ -48,10 +49,10 @@ int rows_list(struct tool *tool, const struct rows *rows, int argc, char **argv)
 {
 	json_t *page;
 	json_t *items;
-	int ends = tool_only_options(tool, NULL, argc, argv);
+	int ends = option_read_only(tool, NULL, argc, argv);
 
 	if (ends != TOOL_OK)
-		return ends > 0 ? ends : TOOL_OK;
+		return ends;
 	ends = client_ask(tool, "GET", rows->path, NULL, &page);
 	if (ends != TOOL_OK)
 		return ends;
@@ -59,7 +60,7 @@ int rows_list(struct tool *tool, const struct rows *rows, int argc, char **argv)
 	if (tool->format != TOOL_TEXT)
 		tool_print_items(tool, items);
 	else if (json_array_size(items) > 0)
-		print(rows, items);
+		print(tool, rows, items);
 	if (json_array_size(items) == 0)
 		ends = tool_fail(TOOL_NO, "%s", rows->none);
 	json_decref(page);
@@ -82,6 +83,19 @@ static long long id_of(const json_t *items, const char *name)
 		id = -1;
 	}
 	return id;
+}
+
+int rows_set_before(struct tool *tool, const struct rows *rows, json_t *row, const char *name)
+{
+	long long id = 0;
+	int ends;
+
+	if (name == NULL)
+		return TOOL_OK;
+	ends = rows_find(tool, rows, name, &id);
+	if (ends == TOOL_OK)
+		(void)json_object_set_new(row, "before", json_integer((json_int_t)id));
+	return ends;
 }
 
 int rows_find(struct tool *tool, const struct rows *rows, const char *name, long long *id_out)
@@ -109,15 +123,14 @@ int rows_find(struct tool *tool, const struct rows *rows, const char *name, long
 
 int rows_remove(struct tool *tool, const struct rows *rows, int argc, char **argv)
 {
-	const struct tool_option none[] = {{NULL, NULL, NULL}};
 	long long id = 0;
 	char path[80];
 	char what[80];
 	int count;
-	int ends = tool_options(tool, none, argc, argv, &count);
+	int ends = option_read(tool, NULL, argc, argv, &count);
 
 	if (ends != TOOL_OK)
-		return ends > 0 ? ends : TOOL_OK;
+		return ends;
 	if (count != 1)
 		return tool_misuse(tool, "the name or the id of one %s is needed", rows->noun);
 	ends = rows_find(tool, rows, argv[0], &id);

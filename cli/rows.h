@@ -36,6 +36,8 @@ int rows_send(struct tool *tool, const struct rows *rows, long long id, const js
 	      json_t **stored_out);
 /* The id behind a name; a name of digits only is an id. */
 int rows_find(struct tool *tool, const struct rows *rows, const char *name, long long *id_out);
+/* Its place: in front of the row with this name or id; NULL: it is left out. */
+int rows_set_before(struct tool *tool, const struct rows *rows, json_t *row, const char *name);
 /* `command remove NAME|ID`. */
 int rows_remove(struct tool *tool, const struct rows *rows, int argc, char **argv);
 

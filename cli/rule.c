@@ -7,10 +7,10 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "cli/commands.h"
+#include "cli/option.h"
 #include "cli/rows.h"
 
-#define HEADERS_MAX 16
-#define WHAT_SIZE   600
+#define WHAT_SIZE 600
 
 static const struct table_column columns[] = {
 	{"ID", true, 0, 0, NULL},	{"NAME", false, 8, 0, NULL},
@@ -112,8 +112,13 @@ static int run_list(struct tool *tool, int argc, char **argv)
 }
 
 const struct command command_rule_list = {
-	"rule list", "", "Rules on what messages say of themselves, in their order",
-	"\nThe first that decides counts; exit status 1 when there is none.\n", run_list};
+	.name = "rule list",
+	.operands = "",
+	.summary = "Rules on what messages say of themselves, in their order",
+	.notes = "The first that decides counts. Exit status 1 when there is none.\n",
+	.examples = {"stagepost rule list", "stagepost rule list --json"},
+	.run = run_list,
+};
 
 /* --- what a rule is made of ---------------------------------------------------- */
 
@@ -132,8 +137,7 @@ struct given {
 	const char *max_size;
 	const char *note;
 	const char *before;
-	const char *headers[HEADERS_MAX];
-	size_t header_count;
+	struct option_values headers;
 	bool no_headers;
 	bool overrides;
 	bool narrows;
@@ -190,19 +194,19 @@ static int set_texts(json_t *rule, const struct given *given)
 	return rows_set_texts(rule, texts, sizeof(texts) / sizeof(texts[0]));
 }
 
-static int set_rest(json_t *rule, const struct given *given)
+static int set_rest(struct tool *tool, json_t *rule, const struct given *given)
 {
 	int ends = rows_set_size(rule, "min_size", "--min-size", given->min_size);
 
 	if (ends == TOOL_OK)
 		ends = rows_set_size(rule, "max_size", "--max-size", given->max_size);
 	if (ends == TOOL_OK)
-		ends = rows_set_number(rule, "before", "--before", given->before);
-	if (given->header_count > 0 || given->no_headers) {
+		ends = rows_set_before(tool, &rules, rule, given->before);
+	if (given->headers.count > 0 || given->no_headers) {
 		json_t *headers = json_array();
 
-		for (size_t i = 0; i < given->header_count; i++)
-			(void)json_array_append_new(headers, make_header(given->headers[i]));
+		for (size_t i = 0; i < given->headers.count; i++)
+			(void)json_array_append_new(headers, make_header(given->headers.items[i]));
 		(void)json_object_set_new(rule, "headers", headers);
 	}
 	if (given->on || given->off)
@@ -221,7 +225,7 @@ static int send_rule(struct tool *tool, const struct given *given, long long id)
 	int ends = set_texts(rule, given);
 
 	if (ends == TOOL_OK)
-		ends = set_rest(rule, given);
+		ends = set_rest(tool, rule, given);
 	if (ends == TOOL_OK)
 		ends = rows_send(tool, &rules, id, rule, &stored);
 	json_decref(rule);
@@ -235,50 +239,39 @@ static int send_rule(struct tool *tool, const struct given *given, long long id)
 static int read_options(struct tool *tool, struct given *given, int argc, char **argv,
 			int *count_out)
 {
-	const struct tool_option options[] = {{"--name", &given->name, NULL},
-					      {"--action", &given->action, NULL},
-					      {"--to", &given->redirect_to, NULL},
-					      {"--tag", &given->tag, NULL},
-					      {"--sender", &given->sender, NULL},
-					      {"--recipient", &given->recipient, NULL},
-					      {"--client", &given->client, NULL},
-					      {"--user", &given->user, NULL},
-					      {"--listener", &given->listener, NULL},
-					      {"--scope", &given->scope, NULL},
-					      {"--min-size", &given->min_size, NULL},
-					      {"--max-size", &given->max_size, NULL},
-					      {"--note", &given->note, NULL},
-					      {"--before", &given->before, NULL},
-					      {"--no-headers", NULL, &given->no_headers},
-					      {"--overrides-whitelist", NULL, &given->overrides},
-					      {"--narrows", NULL, &given->narrows},
-					      {"--on", NULL, &given->on},
-					      {"--off", NULL, &given->off},
-					      {NULL, NULL, NULL}};
-	int ends = tool_repeated(tool, "--header", &argc, argv, given->headers, HEADERS_MAX,
-				 &given->header_count);
+	int ends = option_read(tool, given, argc, argv, count_out);
 
-	if (ends == TOOL_OK)
-		ends = tool_options(tool, options, argc, argv, count_out);
 	if (ends == TOOL_OK && ((given->on && given->off) || (given->overrides && given->narrows)))
 		return tool_misuse(tool, "that contradicts itself");
 	return ends;
 }
 
+#define ACTIONS "deliver drop hold redirect tag"
 #define CONDITIONS                                                                                 \
-	"  --recipient PATTERN  as in the whitelist; without it everybody\n"                       \
-	"  --sender PATTERN     likewise, or <>\n"                                                 \
-	"  --client NETWORK     10.0.0.0/8: where it came from\n"                                  \
-	"  --user GLOB          who logged in\n"                                                   \
-	"  --listener GLOB      where it came in\n"                                                \
-	"  --scope SCOPE        only mail that came in with this scope\n"                          \
-	"  --header CONDITION   may be given several times:\n"                                     \
-	"                       \"Subject: *invoice*\" (a glob), \"X-Env=prod\" (exactly),\n"      \
-	"                       \"List-Id\" (there is one), \"!List-Id\" (there is none)\n"        \
-	"  --min-size SIZE --max-size SIZE\n"                                                      \
-	"                       octets, or 64K, 10M: with all of the header\n"                     \
-	"  --before ID          look at it before that rule; else it comes last\n"                 \
-	"  --note TEXT          why it is here\n"
+	OPTION_VALUE("--recipient", "PATTERN", NULL, struct given, recipient,                      \
+		     "as in the whitelist; without it everybody"),                                 \
+		OPTION_VALUE("--sender", "PATTERN", NULL, struct given, sender,                    \
+			     "likewise, or <>"),                                                   \
+		OPTION_VALUE("--client", "NETWORK", NULL, struct given, client,                    \
+			     "where it came from: 10.0.0.0/8"),                                    \
+		OPTION_VALUE("--user", "GLOB", NULL, struct given, user, "who logged in"),         \
+		OPTION_VALUE("--listener", "GLOB", NULL, struct given, listener,                   \
+			     "where it came in"),                                                  \
+		OPTION_VALUE("--scope", "SCOPE", NULL, struct given, scope,                        \
+			     "only mail that came in with this scope"),                            \
+		OPTION_LIST("--header", "CONDITION", NULL, struct given, headers,                  \
+			    "may be given several times: \"Subject: *invoice*\" (a glob), "        \
+			    "\"X-Env=prod\" (exactly), \"List-Id\" (there is one), \"!List-Id\" "  \
+			    "(there is none)"),                                                    \
+		OPTION_VALUE("--min-size", "SIZE", NULL, struct given, min_size,                   \
+			     "octets, or 64K, 10M: with all of the header"),                       \
+		OPTION_VALUE("--max-size", "SIZE", NULL, struct given, max_size, "likewise")
+#define PLACE                                                                                      \
+	OPTION_VALUE("--to", "ADDRESS", NULL, struct given, redirect_to, "of redirect"),           \
+		OPTION_VALUE("--tag", "TEXT", NULL, struct given, tag, "of tag"),                  \
+		OPTION_VALUE("--before", "NAME|ID", NULL, struct given, before,                    \
+			     "look at it before that rule; without it a new one comes last"),      \
+		OPTION_VALUE("--note", "TEXT", NULL, struct given, note, "why it is here")
 
 /* --- add --------------------------------------------------------------------- */
 
@@ -289,8 +282,8 @@ static int run_add(struct tool *tool, int argc, char **argv)
 	int ends = read_options(tool, &given, argc, argv, &count);
 
 	if (ends != TOOL_OK)
-		return ends > 0 ? ends : TOOL_OK;
-	if (count != 2 || given.name != NULL || given.action != NULL)
+		return ends;
+	if (count != 2)
 		return tool_misuse(tool, count < 2 ? "a name and an action are needed"
 						   : "one name and one action at a time");
 	given.name = argv[0];
@@ -298,23 +291,33 @@ static int run_add(struct tool *tool, int argc, char **argv)
 	return send_rule(tool, &given, ROWS_NEW);
 }
 
+static const struct command_option add_options[] = {
+	CONDITIONS,
+	PLACE,
+	OPTION_FLAG("--overrides-whitelist", struct given, overrides,
+		    "of deliver: also what no entry allows (never what one denies)"),
+	OPTION_FLAG("--off", struct given, off, "add it, but do not enable it"),
+	OPTION_END,
+};
+
 const struct command command_rule_add = {
-	"rule add", "NAME deliver|drop|hold|redirect|tag [CONDITION]... [OPTION]...",
-	"Decide by what a message says of itself",
-	"All conditions must hold; the first rule that decides counts. A rule can only\n"
-	"narrow what the whitelist allows.\n\n"
-	"  deliver     let it leave: no later rule is looked at\n"
-	"  drop        keep it\n"
-	"  hold        keep it until a person releases it\n"
-	"  redirect    send it to --to instead, which is judged itself\n"
-	"  tag         put --tag in front of the subject, look at the next rules\n\n" CONDITIONS
-	"  --to ADDRESS         of redirect\n"
-	"  --tag TEXT           of tag\n"
-	"  --overrides-whitelist\n"
-	"                       of deliver: also what no entry allows (never what one denies)\n"
-	"  --off                add it, but do not enable it\n"
-	"\nExit status 1 when there is a rule of this name.\n",
-	run_add};
+	.name = "rule add",
+	.operands = "NAME deliver|drop|hold|redirect|tag",
+	.operand_words = {NULL, ACTIONS},
+	.summary = "Decide by what a message says of itself",
+	.about = "All conditions must hold; the first rule that decides counts. A rule can only\n"
+		 "narrow what the whitelist allows.\n\n"
+		 "  deliver   let it leave: no later rule is looked at\n"
+		 "  drop      keep it\n"
+		 "  hold      keep it until a person releases it\n"
+		 "  redirect  send it to --to instead, which is judged itself\n"
+		 "  tag       put --tag in front of the subject, look at the next rules\n",
+	.options = add_options,
+	.notes = "Exit status 1 when there is a rule of this name.\n",
+	.examples = {"stagepost rule add prod drop --header X-Env=production",
+		     "stagepost rule add big hold --min-size 5M --before prod"},
+	.run = run_add,
+};
 
 /* --- change ------------------------------------------------------------------ */
 
@@ -326,24 +329,42 @@ static int run_change(struct tool *tool, int argc, char **argv)
 	int ends = read_options(tool, &given, argc, argv, &count);
 
 	if (ends != TOOL_OK)
-		return ends > 0 ? ends : TOOL_OK;
+		return ends;
 	if (count != 1)
 		return tool_misuse(tool, "the name or the id of one rule is needed");
 	ends = rows_find(tool, &rules, argv[0], &id);
 	return ends == TOOL_OK ? send_rule(tool, &given, id) : ends;
 }
 
+static const struct command_option change_options[] = {
+	OPTION_VALUE("--name", "NAME", NULL, struct given, name, "call it so"),
+	OPTION_VALUE("--action", "ACTION", ACTIONS, struct given, action,
+		     "deliver, drop, hold, redirect or tag"),
+	CONDITIONS,
+	OPTION_FLAG("--no-headers", struct given, no_headers,
+		    "take all conditions on the header away"),
+	PLACE,
+	OPTION_FLAG("--overrides-whitelist", struct given, overrides,
+		    "of deliver: also what no entry allows (never what one denies)"),
+	OPTION_FLAG("--narrows", struct given, narrows, "not that any more"),
+	OPTION_FLAG("--on", struct given, on, "enable it"),
+	OPTION_FLAG("--off", struct given, off, "or not"),
+	OPTION_END,
+};
+
 const struct command command_rule_change = {
-	"rule change", "NAME|ID [OPTION]...", "Change a rule, or its place",
-	"What is not given stays; \"\" takes a condition away.\n\n"
-	"  --name NAME --action ACTION --to ADDRESS --tag TEXT\n"
-	"  --on, --off          enable it, or not\n"
-	"  --overrides-whitelist, --narrows\n"
-	"                       whether it may let leave what no entry allows\n" CONDITIONS
-	"  --no-headers         take all conditions on the header away\n"
-	"\nConditions on the header that are given replace all there were. Exit status 1\n"
-	"when there is no such rule, or it stands in the configuration.\n",
-	run_change};
+	.name = "rule change",
+	.operands = "NAME|ID",
+	.summary = "Change a rule, or its place",
+	.about = "What is not given stays; \"\" takes a condition away. Conditions on the header "
+		 "that\n"
+		 "are given replace all there were.\n",
+	.options = change_options,
+	.notes = "Exit status 1 when there is no such rule, or it stands in the configuration.\n",
+	.examples = {"stagepost rule change prod --off",
+		     "stagepost rule change big --min-size 10M --recipient ''"},
+	.run = run_change,
+};
 
 /* --- remove ------------------------------------------------------------------ */
 
@@ -353,7 +374,11 @@ static int run_remove(struct tool *tool, int argc, char **argv)
 }
 
 const struct command command_rule_remove = {
-	"rule remove", "NAME|ID", "Take a rule away",
-	"Mail that is queued because of it is judged again before it is sent.\n"
-	"\nExit status 1 when there is no such rule, or it stands in the configuration.\n",
-	run_remove};
+	.name = "rule remove",
+	.operands = "NAME|ID",
+	.summary = "Take a rule away",
+	.notes = "Mail that is queued because of it is judged again before it is sent.\n"
+		 "\nExit status 1 when there is no such rule, or it stands in the configuration.\n",
+	.examples = {"stagepost rule remove prod", "stagepost rule remove 7"},
+	.run = run_remove,
+};

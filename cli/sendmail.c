@@ -14,6 +14,8 @@
 #include "base/mem.h"
 #include "cli/addressees.h"
 #include "cli/commands.h"
+#include "cli/help.h"
+#include "cli/option.h"
 #include "cli/letter.h"
 #include "cli/submission.h"
 #include "relay/mail/field.h"
@@ -421,8 +423,7 @@ static int run_sendmail(struct tool *tool, int argc, char **argv)
 	int ends;
 
 	if (argc > 0 && (strcmp(argv[0], "--help") == 0 || strcmp(argv[0], "-h") == 0)) {
-		printf("Usage: stagepost %s %s\n\n%s.\n\n%s", command_sendmail.name,
-		       command_sendmail.arguments, command_sendmail.summary, command_sendmail.help);
+		help_print(&command_sendmail);
 		return TOOL_HELPED;
 	}
 	/* The word in front of the options stands there, whatever it is. */
@@ -441,28 +442,49 @@ static int run_sendmail(struct tool *tool, int argc, char **argv)
 	return ends;
 }
 
+static const struct command_option options[] = {
+	OPTION_FOREIGN("-t", NULL,
+		       "to those that To, Cc and Bcc name (Resent-To, -Cc and -Bcc where there is "
+		       "one), besides RECIPIENT...; Bcc and Resent-Bcc are taken out"),
+	OPTION_FOREIGN("-i", NULL,
+		       "a line of a single dot is a line; else it ends the message (also -oi)"),
+	OPTION_FOREIGN("-f", "SENDER",
+		       "the envelope's sender (also -r); default: who calls, at this machine"),
+	OPTION_FOREIGN("-F", "NAME", "his name, for a From that is missing"),
+	OPTION_FOREIGN("-N", "WHEN",
+		       "never, or some of success,failure,delay: which reports are wanted"),
+	OPTION_FOREIGN("-R", "full|hdrs", "how much a report returns"),
+	OPTION_FOREIGN("-V", "ID", "an id that stands in it"),
+	OPTION_FOREIGN("-C", "FILE", "the daemon's configuration; default " DEFAULT_CONFIG),
+	OPTION_FOREIGN("-v", NULL, "show the dialogue with the relay"),
+	OPTION_FOREIGN("-bm", NULL, "deliver: what it does without -b"),
+	OPTION_FOREIGN("-bs", NULL, "talk SMTP on standard input and output"),
+	OPTION_FOREIGN("-bp", NULL, "as mailq: stagepost queue list"),
+	OPTION_FOREIGN("-bi", NULL, "do nothing, as there are no aliases here (also -I)"),
+	OPTION_FOREIGN("-q", NULL, "do nothing, as there is no queue here"),
+	OPTION_END,
+};
+
 const struct command command_sendmail = {
-	"sendmail",
-	"[-t] [-i] [-f SENDER] [-F NAME] [-N WHEN] [-R full|hdrs] [-V ID] [-bs] [RECIPIENT]...",
-	"Hand a message in, as /usr/sbin/sendmail does",
-	"  -t         to those that To, Cc and Bcc name (Resent-To, -Cc and -Bcc where there is\n"
-	"             one), besides RECIPIENT...; Bcc and Resent-Bcc are taken out\n"
-	"  -i, -oi    a line of a single dot is a line; else it ends the message\n"
-	"  -f SENDER  the envelope's sender (also -r); default: who calls, at this machine\n"
-	"  -F NAME    his name, for a From that is missing\n"
-	"  -N WHEN    never, or some of success,failure,delay: which reports are wanted\n"
-	"  -R, -V     how much a report returns; an id that stands in it\n"
-	"  -C FILE    the daemon's configuration; default " DEFAULT_CONFIG "\n"
-	"  -v         show the dialogue with the relay\n"
-	"  -bs        talk SMTP on standard input and output\n"
-	"  -bp        as mailq: stagepost queue list\n"
-	"  -bi, -q    do nothing, as there are no aliases and no queue here\n"
-	"\nFrom, Date and Message-ID are added where they are missing. Other options of\n"
-	"sendmail's are taken and change nothing. The relay is $STAGEPOST_SMTP (host:port or\n"
-	"unix:/path), else the first listener of the configuration that takes mail without a\n"
-	"login, else " DEFAULT_RELAY ".\n"
-	"\nExit status as sendmail's: 0 taken, 64 usage, 65 an address that can't be read, 67 a\n"
-	"recipient was refused (then nobody gets it), 69 the message was refused, 75 try later,\n"
-	"77 the relay wants a login, 78 configuration.\n"
-	"\nA link to stagepost that is called sendmail, mailq or newaliases does these.\n",
-	run_sendmail};
+	.name = "sendmail",
+	.operands = "[RECIPIENT]...",
+	.summary = "Hand a message in, as /usr/sbin/sendmail does",
+	.options = options,
+	.notes =
+		"From, Date and Message-ID are added where they are missing. Other options of\n"
+		"sendmail's are taken and change nothing. The relay is $STAGEPOST_SMTP (host:port "
+		"or\n"
+		"unix:/path), else the first listener of the configuration that takes mail without "
+		"a\n"
+		"login, else " DEFAULT_RELAY ".\n"
+		"\nExit status as sendmail's: 0 taken, 64 usage, 65 an address that can't be read, "
+		"67 a\n"
+		"recipient was refused (then nobody gets it), 69 the message was refused, 75 try "
+		"later,\n"
+		"77 the relay wants a login, 78 configuration.\n"
+		"\nA link to stagepost that is called sendmail, mailq or newaliases does these.\n",
+	.examples = {"stagepost sendmail -t -i < message.eml",
+		     "stagepost sendmail -f shop@example.com alice@example.com < message.eml"},
+	.is_foreign = true,
+	.run = run_sendmail,
+};

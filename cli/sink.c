@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "cli/commands.h"
+#include "cli/option.h"
 #include "cli/sink_mail.h"
 #include "relay/loop/loop.h"
 #include "relay/smtp/listener.h"
@@ -176,47 +177,60 @@ static int serve(struct tool *tool, struct fail *fail, const char *address, cons
 	return code == ERR_OK ? TOOL_OK : tool_fail(ends_with(code), "sink: %s", why.text);
 }
 
+struct sink_given {
+	const char *address;
+	const char *maildir;
+	const char *spec;
+	bool verbose;
+};
+
 static int run_sink(struct tool *tool, int argc, char **argv)
 {
-	const char *address = USUAL_ADDRESS;
-	const char *maildir = NULL;
-	const char *spec = NULL;
-	bool verbose = false;
-	const struct tool_option options[] = {{"--listen", &address, NULL},
-					      {"--maildir", &maildir, NULL},
-					      {"--fail", &spec, NULL},
-					      {"--verbose", NULL, &verbose},
-					      {NULL, NULL, NULL}};
-	const struct log_options logging = {.level = verbose ? LOG_DEBUG : LOG_WARNING};
+	struct sink_given given = {.address = USUAL_ADDRESS};
+	struct log_options logging = {.level = LOG_WARNING};
 	struct fail *fail;
 	struct err why;
-	int ends = tool_only_options(tool, options, argc, argv);
+	int ends = option_read_only(tool, &given, argc, argv);
 
 	if (ends != TOOL_OK)
 		return ends;
 	fail = fail_new();
-	if (spec != NULL && fail_add(fail, spec, &why) != ERR_OK) {
+	if (given.spec != NULL && fail_add(fail, given.spec, &why) != ERR_OK) {
 		fail_free(&fail);
 		return tool_misuse(tool, "--fail: %s", why.text);
 	}
+	if (given.verbose)
+		logging.level = LOG_DEBUG;
 	log_configure(&logging);
-	return serve(tool, fail, address, maildir);
+	return serve(tool, fail, given.address, given.maildir);
 }
 
+static const struct command_option options[] = {
+	OPTION_VALUE("--listen", "ADDRESS", NULL, struct sink_given, address,
+		     "host:port, [IPv6]:port or unix:/path; default " USUAL_ADDRESS),
+	OPTION_VALUE("--maildir", "DIR", WORDS_FOLDER, struct sink_given, maildir,
+		     "keep messages: DIR/new has one file each, byte for byte as received, "
+		     "DIR/envelope.jsonl a line each with sender and recipients"),
+	OPTION_VALUE("--fail", "SPEC", NULL, struct sink_given, spec,
+		     "answer with a failure: WHERE=CODE, separated by commas. WHERE is a "
+		     "recipient's address, @DOMAIN, * (every recipient), or MAIL, DATA, END (the "
+		     "final dot) for these steps of every message; CODE is 400 to 599, 421 also "
+		     "closes the connection. The first that fits counts"),
+	OPTION_FLAG("--verbose", struct sink_given, verbose,
+		    "log what sessions do to standard error"),
+	OPTION_END,
+};
+
 const struct command command_sink = {
-	"sink", "[--listen ADDRESS] [--maildir DIR] [--fail SPEC] [--verbose]",
-	"An SMTP server that takes it all: a stand-in next hop",
-	"  --listen ADDRESS  host:port, [IPv6]:port or unix:/path; default " USUAL_ADDRESS "\n"
-	"  --maildir DIR     keep messages: DIR/new has one file each, byte for byte as received,\n"
-	"                    DIR/envelope.jsonl a line each with sender and recipients\n"
-	"  --fail SPEC       answer with a failure: WHERE=CODE, separated by commas. WHERE is a\n"
-	"                    recipient's address, @DOMAIN, * (every recipient), or MAIL, DATA, "
-	"END\n"
-	"                    (the final dot) for these steps of every message; CODE is 400 to "
-	"599,\n"
-	"                    421 also closes the connection. The first that fits counts:\n"
-	"                    --fail bob@example.com=550,@slow.example=451,END=452\n"
-	"  --verbose         log what sessions do to standard error\n"
-	"\nPrints a line for each recipient of a message taken, with --json or --jsonl a line of\n"
-	"JSON for each message. SIGINT and SIGTERM end it.\n",
-	run_sink};
+	.name = "sink",
+	.operands = "",
+	.summary = "An SMTP server that takes it all: a stand-in next hop",
+	.options = options,
+	.notes = "Prints a line for each recipient of a message taken, with --json or --jsonl a "
+		 "line "
+		 "of\n"
+		 "JSON for each message. SIGINT and SIGTERM end it.\n",
+	.examples = {"stagepost sink --maildir ./sink",
+		     "stagepost sink --fail bob@example.com=550,@slow.example=451,END=452"},
+	.run = run_sink,
+};

@@ -7,9 +7,9 @@
 
 #include "cli/client.h"
 #include "cli/commands.h"
+#include "cli/help.h"
+#include "cli/option.h"
 #include "cli/tool.h"
-
-#define DATA_DIR "/var/lib/stagepost"
 
 static const struct command *const commands[] = {
 	&command_status,
@@ -51,28 +51,8 @@ static const struct command *const commands[] = {
 	&command_dbcheck,
 	&command_sendmail,
 	&command_sink,
+	NULL,
 };
-#define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
-
-static void print_usage(FILE *out)
-{
-	fprintf(out, "Usage: stagepost COMMAND [OPTION]... [ARGUMENT]...\n\n"
-		     "Look into the queue of a Stagepost relay and manage its whitelist.\n\n");
-	for (size_t i = 0; i < COMMAND_COUNT; i++)
-		fprintf(out, "  %-17s %s\n", commands[i]->name, commands[i]->summary);
-	fprintf(out,
-		"\nOptions of every command:\n"
-		"  --json             print JSON: one document\n"
-		"  --jsonl            print JSON lines: one line an item\n"
-		"  --data-dir DIR     the daemon's data_dir; default $STAGEPOST_DATA_DIR, else\n"
-		"                     " DATA_DIR "\n"
-		"  --url URL          talk to this address instead of data_dir/admin.sock\n"
-		"  --token-file FILE  the token to show there\n"
-		"  --help             more about a command\n"
-		"\nExit status: 0 done, 1 the answer is no (not allowed, nothing matches),\n"
-		"64 wrong usage, 69 the daemon can't be reached, 74 input or output failed,\n"
-		"77 not permitted.\n");
-}
 
 /* Does `name` ("queue list") stand at the front of argv? *words_out: how many of them. */
 static bool matches(const char *name, int argc, char **argv, int *words_out)
@@ -93,7 +73,7 @@ static bool matches(const char *name, int argc, char **argv, int *words_out)
 
 static const struct command *find_command(int argc, char **argv, int *words_out)
 {
-	for (size_t i = 0; i < COMMAND_COUNT; i++)
+	for (size_t i = 0; commands[i] != NULL; i++)
 		if (matches(commands[i]->name, argc, argv, words_out))
 			return commands[i];
 	return NULL;
@@ -103,27 +83,16 @@ static bool is_group(const char *word)
 {
 	size_t len = strlen(word);
 
-	for (size_t i = 0; i < COMMAND_COUNT; i++)
+	for (size_t i = 0; commands[i] != NULL; i++)
 		if (strncmp(commands[i]->name, word, len) == 0 && commands[i]->name[len] == ' ')
 			return true;
 	return false;
 }
 
-static int print_group(const char *word, FILE *out)
-{
-	size_t len = strlen(word);
-
-	for (size_t i = 0; i < COMMAND_COUNT; i++)
-		if (strncmp(commands[i]->name, word, len) == 0 && commands[i]->name[len] == ' ')
-			fprintf(out, "  stagepost %s %s\n", commands[i]->name,
-				commands[i]->arguments);
-	return out == stdout ? TOOL_OK : TOOL_USAGE;
-}
-
 static int run_unknown(int argc, char **argv)
 {
 	if (argc == 0) {
-		print_usage(stderr);
+		help_print_all(commands, stderr);
 		return TOOL_USAGE;
 	}
 	if (strcmp(argv[0], "--version") == 0) {
@@ -132,12 +101,14 @@ static int run_unknown(int argc, char **argv)
 	}
 	if (strcmp(argv[0], "--help") == 0 || strcmp(argv[0], "-h") == 0 ||
 	    strcmp(argv[0], "help") == 0) {
-		print_usage(stdout);
+		help_print_all(commands, stdout);
 		return TOOL_OK;
 	}
 	if (is_group(argv[0]) &&
-	    (argc == 1 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0))
-		return print_group(argv[0], argc == 1 ? stderr : stdout);
+	    (argc == 1 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
+		help_print_group(commands, argv[0], argc == 1 ? stderr : stdout);
+		return argc == 1 ? TOOL_USAGE : TOOL_OK;
+	}
 	if (is_group(argv[0]))
 		return tool_fail(TOOL_USAGE,
 				 "there is no command \"%s %s\"; stagepost %s --help lists them",
@@ -150,7 +121,7 @@ static int run(struct tool *tool, int argc, char **argv)
 {
 	int words = 0;
 	int used;
-	int ends = tool_leading_options(tool, argc, argv, &used);
+	int ends = option_read_leading(tool, argc, argv, &used);
 
 	if (ends != TOOL_OK)
 		return ends;
@@ -188,7 +159,8 @@ int main(int argc, char **argv)
 {
 	const char *data_dir = getenv("STAGEPOST_DATA_DIR");
 	struct tool tool = {
-		.data_dir = data_dir != NULL && data_dir[0] != '\0' ? data_dir : DATA_DIR,
+		.commands = commands,
+		.data_dir = data_dir != NULL && data_dir[0] != '\0' ? data_dir : TOOL_DATA_DIR,
 	};
 	int ends;
 

@@ -5,6 +5,7 @@
 
 #include "cli/client.h"
 #include "cli/commands.h"
+#include "cli/option.h"
 #include "cli/text.h"
 
 #define LINE_SIZE 600
@@ -66,7 +67,7 @@ static bool is_unwell(const json_t *route)
 }
 
 /* Those that are well are no news. */
-static void print_hosts(const json_t *routes)
+static void print_hosts(const struct tool *tool, const json_t *routes)
 {
 	struct table *table = NULL;
 	json_t *route, *host;
@@ -85,7 +86,7 @@ static void print_hosts(const json_t *routes)
 	if (table == NULL)
 		return;
 	printf("\n");
-	tool_print_table(table);
+	tool_print_table(tool, table);
 	table_free(&table);
 }
 
@@ -106,7 +107,7 @@ static void print_paused(const json_t *routes)
 	}
 }
 
-static void print_routes(const json_t *routes)
+static void print_routes(const struct tool *tool, const json_t *routes)
 {
 	struct table *table;
 	json_t *route;
@@ -119,10 +120,10 @@ static void print_routes(const json_t *routes)
 	table = table_new(route_columns, sizeof(route_columns) / sizeof(route_columns[0]));
 	json_array_foreach((json_t *)(uintptr_t)routes, i, route) add_route(table, route);
 	printf("\n");
-	tool_print_table(table);
+	tool_print_table(tool, table);
 	table_free(&table);
 	print_paused(routes);
-	print_hosts(routes);
+	print_hosts(tool, routes);
 }
 
 /* What can leave is what people look here for. */
@@ -226,7 +227,7 @@ static void print_retention(const json_t *retention)
 	tool_print_field("Retention", line);
 }
 
-static void print_status(const json_t *status)
+static void print_status(const struct tool *tool, const json_t *status)
 {
 	json_t *one;
 	size_t i;
@@ -240,7 +241,7 @@ static void print_status(const json_t *status)
 	tool_print_queue(json_object_get(status, "queue"));
 	print_space(json_object_get(status, "space"));
 	print_retention(json_object_get(status, "retention"));
-	print_routes(json_object_get(status, "routes"));
+	print_routes(tool, json_object_get(status, "routes"));
 	if (json_array_size(json_object_get(status, "warnings")) > 0)
 		printf("\n");
 	json_array_foreach(json_object_get(status, "warnings"), i, one)
@@ -250,7 +251,7 @@ static void print_status(const json_t *status)
 static int run_status(struct tool *tool, int argc, char **argv)
 {
 	json_t *status;
-	int ends = tool_only_options(tool, NULL, argc, argv);
+	int ends = option_read_only(tool, NULL, argc, argv);
 
 	if (ends != TOOL_OK)
 		return ends;
@@ -258,12 +259,18 @@ static int run_status(struct tool *tool, int argc, char **argv)
 	if (ends != TOOL_OK)
 		return ends;
 	if (tool->format == TOOL_TEXT)
-		print_status(status);
+		print_status(tool, status);
 	else
 		tool_print_json(tool, status);
 	json_decref(status);
 	return TOOL_OK;
 }
 
-const struct command command_status = {"status", "", "How the relay is doing, and what can leave",
-				       "", run_status};
+const struct command command_status = {
+	.name = "status",
+	.operands = "",
+	.summary = "How the relay is doing, and what can leave",
+	.examples = {"stagepost status",
+		     "stagepost status --url http://relay.example.com:8025 --token-file token"},
+	.run = run_status,
+};

@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "cli/client.h"
 #include "cli/commands.h"
+#include "cli/option.h"
 #include "cli/pages.h"
 #include "cli/rows.h"
 #include "cli/text.h"
@@ -73,43 +74,55 @@ static void add_token(struct table *table, const json_t *token)
 							   : "good"});
 }
 
-static void print_tokens(const json_t *items)
+static void print_tokens(const struct tool *tool, const json_t *items)
 {
 	struct table *table = table_new(columns, sizeof(columns) / sizeof(columns[0]));
 
 	for (size_t i = 0; i < json_array_size(items); i++)
 		add_token(table, json_array_get(items, i));
-	tool_print_table(table);
+	tool_print_table(tool, table);
 	table_free(&table);
 }
 
+struct list_given {
+	bool all;
+};
+
 static int run_list(struct tool *tool, int argc, char **argv)
 {
-	bool all = false;
-	const struct tool_option options[] = {{"--all", NULL, &all}, {NULL, NULL, NULL}};
+	struct list_given given = {false};
 	json_t *items;
-	int ends = tool_only_options(tool, options, argc, argv);
+	int ends = option_read_only(tool, &given, argc, argv);
 
 	if (ends != TOOL_OK)
 		return ends;
-	ends = fetch(tool, all, &items);
+	ends = fetch(tool, given.all, &items);
 	if (ends != TOOL_OK)
 		return ends;
 	if (tool->format != TOOL_TEXT)
 		tool_print_items(tool, items);
 	else if (json_array_size(items) > 0)
-		print_tokens(items);
+		print_tokens(tool, items);
 	if (json_array_size(items) == 0)
 		ends = tool_fail(TOOL_NO, "there is no token");
 	json_decref(items);
 	return ends;
 }
 
+static const struct command_option list_options[] = {
+	OPTION_FLAG("--all", struct list_given, all, "also those that were revoked"),
+	OPTION_END,
+};
+
 const struct command command_token_list = {
-	"token list", "[--all]", "The API tokens, without their secrets",
-	"  --all    also those that were revoked\n"
-	"\nLAST USED is exact to a minute. Exit status 1 when there is none.\n",
-	run_list};
+	.name = "token list",
+	.operands = "",
+	.summary = "The API tokens, without their secrets",
+	.options = list_options,
+	.notes = "LAST USED is exact to a minute. Exit status 1 when there is none.\n",
+	.examples = {"stagepost token list", "stagepost token list --all --json"},
+	.run = run_list,
+};
 
 /* --- create ------------------------------------------------------------------ */
 
@@ -163,12 +176,8 @@ static int send_token(struct tool *tool, const struct create_options *given)
 static int run_create(struct tool *tool, int argc, char **argv)
 {
 	struct create_options given = {0};
-	const struct tool_option options[] = {{"--role", &given.role, NULL},
-					      {"--scope", &given.scope, NULL},
-					      {"--expires", &given.expires, NULL},
-					      {NULL, NULL, NULL}};
 	int count;
-	int ends = tool_options(tool, options, argc, argv, &count);
+	int ends = option_read(tool, &given, argc, argv, &count);
 
 	if (ends != TOOL_OK)
 		return ends;
@@ -178,16 +187,28 @@ static int run_create(struct tool *tool, int argc, char **argv)
 	return send_token(tool, &given);
 }
 
+static const struct command_option create_options[] = {
+	OPTION_VALUE("--role", "ROLE", "reader operator admin", struct create_options, role,
+		     "reader (usual) looks; operator also changes the whitelist, the rules and the "
+		     "queue; admin also makes tokens and reads the trail"),
+	OPTION_VALUE("--scope", "SCOPE", NULL, struct create_options, scope,
+		     "sees and changes only what belongs to this scope"),
+	OPTION_VALUE("--expires", "TIME", NULL, struct create_options, expires,
+		     "30m, 12h, 90d, or a time such as 2026-12-31T18:00:00Z; without it: never"),
+	OPTION_END,
+};
+
 const struct command command_token_create = {
-	"token create", "NAME [--role reader|operator|admin] [--scope SCOPE] [--expires TIME]",
-	"Make an API token and print its secret, this once",
-	"  --role ROLE     reader (usual) looks; operator also changes the whitelist, the\n"
-	"                  rules and the queue; admin also makes tokens and reads the trail\n"
-	"  --scope SCOPE   sees and changes only what belongs to this scope\n"
-	"  --expires TIME  30m, 12h, 90d, or a time such as 2026-12-31T18:00:00Z\n"
-	"\nOnly the secret goes to standard output. Exit status 1 when there is a token of\n"
-	"this name that was not revoked.\n",
-	run_create};
+	.name = "token create",
+	.operands = "NAME",
+	.summary = "Make an API token and print its secret, this once",
+	.options = create_options,
+	.notes = "Only the secret goes to standard output. Exit status 1 when there is a token of\n"
+		 "this name that was not revoked.\n",
+	.examples = {"stagepost token create ci --role operator --expires 90d",
+		     "stagepost token create shop --scope shop > shop.token"},
+	.run = run_create,
+};
 
 /* --- revoke ------------------------------------------------------------------ */
 
@@ -239,10 +260,9 @@ static int revoke(struct tool *tool, long long id)
 
 static int run_revoke(struct tool *tool, int argc, char **argv)
 {
-	const struct tool_option none[] = {{NULL, NULL, NULL}};
 	long long id = 0;
 	int count;
-	int ends = tool_options(tool, none, argc, argv, &count);
+	int ends = option_read(tool, NULL, argc, argv, &count);
 
 	if (ends != TOOL_OK)
 		return ends;
@@ -253,7 +273,11 @@ static int run_revoke(struct tool *tool, int argc, char **argv)
 }
 
 const struct command command_token_revoke = {
-	"token revoke", "NAME|ID", "Take an API token out of force",
-	"It is refused from the next request on, and its name is free again.\n"
-	"\nExit status 1 when there is no such token.\n",
-	run_revoke};
+	.name = "token revoke",
+	.operands = "NAME|ID",
+	.summary = "Take an API token out of force",
+	.notes = "It is refused from the next request on, and its name is free again.\n"
+		 "\nExit status 1 when there is no such token.\n",
+	.examples = {"stagepost token revoke ci", "stagepost token revoke 3"},
+	.run = run_revoke,
+};

@@ -21,13 +21,25 @@ enum {
 };
 
 struct client;
+struct command_option;
 struct tool;
 
+#define TOOL_DATA_DIR	 "/var/lib/stagepost"
+#define COMMAND_OPERANDS 2
+#define COMMAND_EXAMPLES 2
+
+/* One command: what runs it, and all that --help, the usage line and completion say of it. */
 struct command {
-	const char *name;      /* "queue list" */
-	const char *arguments; /* "ID..." */
-	const char *summary;   /* one line */
-	const char *help;      /* the rest of --help: options and examples */
+	const char *name;     /* "queue list" */
+	const char *operands; /* "ID...", "" */
+	/* What the first operand may be, and those behind it, as the words of an option. */
+	const char *operand_words[COMMAND_OPERANDS];
+	const char *summary;			/* one sentence, without its full stop */
+	const char *about;			/* in front of the options; NULL: nothing */
+	const struct command_option *options;	/* cli/option.h; NULL: the common ones only */
+	const char *notes;			/* behind the options; NULL: nothing */
+	const char *examples[COMMAND_EXAMPLES]; /* whole lines for a shell */
+	bool is_foreign; /* its options are another program's: the common ones are not taken */
 	int (*run)(struct tool *tool, int argc, char **argv);
 };
 
@@ -40,43 +52,17 @@ enum tool_format {
 /* Strings borrowed from the command line and the environment. */
 struct tool {
 	const struct command *command;
+	const struct command *const *commands; /* all of them; ends with NULL */
 	const char *data_dir;
 	const char *url; /* NULL: data_dir/admin.sock */
 	const char *token_file;
+	const char *colour; /* "auto" (also NULL), "always", "never" */
+	bool is_quiet;
+	bool wants_json;
+	bool wants_lines;
 	enum tool_format format;
 	struct client *client; /* made at first use */
 };
-
-/* --- options ----------------------------------------------------------------- */
-
-struct tool_option {
-	const char *name; /* "--state" */
-	/* One of them: the value, or that it was given; NULL ends the table. */
-	const char **text;
-	bool *flag;
-};
-
-/*
- * Read argv (without the command's words): `options` of the command (NULL:
- * none) and the global ones, anywhere. What is left (operands) is moved to the
- * front of argv, *count_out of them. Returns TOOL_OK; TOOL_HELPED when --help
- * was asked for and printed; TOOL_USAGE with a complaint printed. The last two
- * are for the command to return.
- */
-int tool_options(struct tool *tool, const struct tool_option *options, int argc, char **argv,
-		 int *count_out);
-/*
- * Take what may be given several times ("--header X", "--header=X") out of
- * argv, in front of tool_options: at most `max` values. TOOL_OK, or TOOL_USAGE
- * with a complaint printed.
- */
-int tool_repeated(const struct tool *tool, const char *name, int *argc, char **argv,
-		  const char **values_out, size_t max, size_t *count_out);
-/* tool_options for a command without operands: TOOL_USAGE when there is one. */
-int tool_only_options(struct tool *tool, const struct tool_option *options, int argc, char **argv);
-/* The same, up to the first operand. */
-int tool_leading_options(struct tool *tool, int argc, char **argv, int *used_out);
-void tool_help(const struct command *command);
 
 /* --- words ------------------------------------------------------------------- */
 
@@ -95,15 +81,16 @@ void tool_print_json(const struct tool *tool, const json_t *json);
 /* A list: `items` as one array, or a line each. */
 void tool_print_items(const struct tool *tool, const json_t *items);
 /* To standard output, as wide as it is. */
-void tool_print_table(const struct table *table);
+void tool_print_table(const struct tool *tool, const struct table *table);
 /* Cleaned text behind a label: "From      alice@example.com". NULL or "" prints nothing. */
 void tool_print_field(const char *label, const char *text);
 /* Cleaned text and a line end. */
 void tool_print_clean(const char *text);
 /* The `queue` part of the status. */
 void tool_print_queue(const json_t *queue);
-bool tool_has_colours(void);
-/* Columns of the terminal; 0: it is none, and nothing is cut. */
+/* --color, else whether standard output is a terminal that wants them. */
+bool tool_has_colours(const struct tool *tool);
+/* Columns of the terminal ($COLUMNS, else what it says); 0: it is none, and nothing is cut. */
 size_t tool_width(void);
 /* The colour of a state's or verdict's name, for tables. */
 const char *tool_state_colour(const char *name);

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "base/secret.h"
 #include "cli/commands.h"
+#include "cli/option.h"
 #include "cli/prompt.h"
 #include "cli/users_file.h"
 #include "relay/smtp/users.h"
@@ -41,15 +42,19 @@ struct place {
 	const char *file;
 	const char *config;
 };
-#define PLACE_OPTIONS(place)                                                                       \
-	{"--file", &(place).file, NULL},                                                           \
-	{                                                                                          \
-		"--config", &(place).config, NULL                                                  \
-	}
-#define PLACE_HELP                                                                                 \
-	"  --file FILE      the users file; default: users.file of the configuration, else\n"      \
-	"                   " DEFAULT_FILE "\n"                                                    \
-	"  --config FILE    the daemon's configuration; default " DEFAULT_CONFIG "\n"
+#define PLACE_OPTIONS                                                                              \
+	OPTION_VALUE(                                                                              \
+		"--file", "FILE", WORDS_FILE, struct given, place.file,                            \
+		"the users file; default: users.file of the configuration, else " DEFAULT_FILE),   \
+		OPTION_VALUE("--config", "FILE", WORDS_FILE, struct given, place.config,           \
+			     "the daemon's configuration; default " DEFAULT_CONFIG)
+
+/* What the command line says. */
+struct given {
+	struct place place;
+	const char *scheme;
+	const char *scope;
+};
 
 static void ignore_mistake(void *ctx, const char *source, struct document_mark mark,
 			   const char *sentence)
@@ -99,12 +104,12 @@ static int find_file(struct place *place, struct arena *arena)
 	return TOOL_OK;
 }
 
-static int options_of(struct tool *tool, struct place *place, const struct tool_option *options,
-		      struct arena *arena, int argc, char **argv, int *count_out)
+static int options_of(struct tool *tool, struct given *given, struct arena *arena, int argc,
+		      char **argv, int *count_out)
 {
-	int ends = tool_options(tool, options, argc, argv, count_out);
+	int ends = option_read(tool, given, argc, argv, count_out);
 
-	return ends != TOOL_OK ? ends : find_file(place, arena);
+	return ends != TOOL_OK ? ends : find_file(&given->place, arena);
 }
 
 /* --- changes ----------------------------------------------------------------- */
@@ -246,26 +251,21 @@ static int add(struct users_file *file, const struct wish *wish, struct span sec
 
 static int run_add(struct tool *tool, int argc, char **argv)
 {
-	struct place place = {NULL, NULL};
-	struct wish wish = {.scope = ""};
-	const char *scheme = "yescrypt";
-	const struct tool_option options[] = {PLACE_OPTIONS(place),
-					      {"--scheme", &scheme, NULL},
-					      {"--scope", &wish.scope, NULL},
-					      {NULL, NULL, NULL}};
+	struct given given = {.scheme = "yescrypt", .scope = ""};
+	struct wish wish;
 	struct arena *arena = arena_new();
 	int count;
-	int ends = options_of(tool, &place, options, arena, argc, argv, &count);
+	int ends = options_of(tool, &given, arena, argc, argv, &count);
 
 	if (ends == TOOL_OK && count != 1)
 		ends = tool_misuse(tool, "one name is needed");
-	wish.name = argv[0];
+	wish = (struct wish){.name = argv[0], .scope = given.scope};
 	if (ends == TOOL_OK)
-		ends = check_wish(tool, scheme, &wish);
+		ends = check_wish(tool, given.scheme, &wish);
 	if (ends == TOOL_OK)
-		ends = change_with_secret(&place, add, &wish);
+		ends = change_with_secret(&given.place, add, &wish);
 	arena_free(&arena);
-	return ends > 0 ? ends : TOOL_OK;
+	return ends;
 }
 
 /* --- passwd ------------------------------------------------------------------ */
@@ -311,24 +311,21 @@ static int change_password(struct users_file *file, const struct wish *wish, str
 
 static int run_passwd(struct tool *tool, int argc, char **argv)
 {
-	struct place place = {NULL, NULL};
-	struct wish wish = {.scope = ""};
-	const char *scheme = NULL;
-	const struct tool_option options[] = {
-		PLACE_OPTIONS(place), {"--scheme", &scheme, NULL}, {NULL, NULL, NULL}};
+	struct given given = {.scope = ""};
+	struct wish wish;
 	struct arena *arena = arena_new();
 	int count;
-	int ends = options_of(tool, &place, options, arena, argc, argv, &count);
+	int ends = options_of(tool, &given, arena, argc, argv, &count);
 
 	if (ends == TOOL_OK && count != 1)
 		ends = tool_misuse(tool, "one name is needed");
-	wish.name = argv[0];
+	wish = (struct wish){.name = argv[0], .scope = given.scope};
 	if (ends == TOOL_OK)
-		ends = check_wish(tool, scheme, &wish);
+		ends = check_wish(tool, given.scheme, &wish);
 	if (ends == TOOL_OK)
-		ends = change_with_secret(&place, change_password, &wish);
+		ends = change_with_secret(&given.place, change_password, &wish);
 	arena_free(&arena);
-	return ends > 0 ? ends : TOOL_OK;
+	return ends;
 }
 
 /* --- remove ------------------------------------------------------------------ */
@@ -357,18 +354,17 @@ static int remove_all(const struct place *place, int count, char **names)
 
 static int run_remove(struct tool *tool, int argc, char **argv)
 {
-	struct place place = {NULL, NULL};
-	const struct tool_option options[] = {PLACE_OPTIONS(place), {NULL, NULL, NULL}};
+	struct given given = {.scope = ""};
 	struct arena *arena = arena_new();
 	int count;
-	int ends = options_of(tool, &place, options, arena, argc, argv, &count);
+	int ends = options_of(tool, &given, arena, argc, argv, &count);
 
 	if (ends == TOOL_OK && count == 0)
 		ends = tool_misuse(tool, "a name is needed");
 	if (ends == TOOL_OK)
-		ends = remove_all(&place, count, argv);
+		ends = remove_all(&given.place, count, argv);
 	arena_free(&arena);
-	return ends > 0 ? ends : TOOL_OK;
+	return ends;
 }
 
 /* --- list -------------------------------------------------------------------- */
@@ -401,7 +397,7 @@ static void print_users(const struct tool *tool, const struct users *users)
 	if (tool->format != TOOL_TEXT)
 		tool_print_items(tool, items);
 	else
-		tool_print_table(table);
+		tool_print_table(tool, table);
 	json_decref(items);
 	table_free(&table);
 }
@@ -425,43 +421,79 @@ static int list(const struct tool *tool, const struct place *place)
 
 static int run_list(struct tool *tool, int argc, char **argv)
 {
-	struct place place = {NULL, NULL};
-	const struct tool_option options[] = {PLACE_OPTIONS(place), {NULL, NULL, NULL}};
+	struct given given = {.scope = ""};
 	struct arena *arena = arena_new();
 	int count;
-	int ends = options_of(tool, &place, options, arena, argc, argv, &count);
+	int ends = options_of(tool, &given, arena, argc, argv, &count);
 
 	if (ends == TOOL_OK && count > 0)
 		ends = tool_misuse(tool, "\"%s\" is one word too many", argv[0]);
 	if (ends == TOOL_OK)
-		ends = list(tool, &place);
+		ends = list(tool, &given.place);
 	arena_free(&arena);
-	return ends > 0 ? ends : TOOL_OK;
+	return ends;
 }
 
-#define SCHEME_HELP                                                                                \
-	"  --scheme SCHEME  yescrypt (a hash), scram-sha-256 (good for that mechanism, too), or\n" \
-	"                   plain (in the clear; CRAM-MD5 needs it)\n"
-#define SECRET_HELP                                                                                \
-	"The password is asked for, or read from standard input when that is no terminal.\n\n"
+#define SCHEME(help)                                                                               \
+	OPTION_VALUE("--scheme", "SCHEME", "yescrypt scram-sha-256 plain", struct given, scheme,   \
+		     "yescrypt (a hash), scram-sha-256 (good for that mechanism, too) or plain "   \
+		     "(in the clear; CRAM-MD5 needs it); " help)
+#define SECRET_ABOUT                                                                               \
+	"The password is asked for, or read from standard input when that is no terminal.\n"
+
+static const struct command_option add_options[] = {
+	SCHEME("usual: yescrypt"),
+	OPTION_VALUE("--scope", "SCOPE", NULL, struct given, scope,
+		     "the whitelist scope of this user's mail"),
+	PLACE_OPTIONS,
+	OPTION_END,
+};
+static const struct command_option passwd_options[] = {
+	SCHEME("without it: of the kind it was"),
+	PLACE_OPTIONS,
+	OPTION_END,
+};
+static const struct command_option place_options[] = {PLACE_OPTIONS, OPTION_END};
 
 const struct command command_user_add = {
-	"user add", "NAME [--scheme SCHEME] [--scope SCOPE] [--file FILE | --config FILE]",
-	"Let somebody log in at the listeners",
-	SECRET_HELP SCHEME_HELP
-	"  --scope SCOPE    the whitelist scope of this user's mail\n" PLACE_HELP
-	"\nExit status 1 when the name is there already.\n",
-	run_add};
+	.name = "user add",
+	.operands = "NAME",
+	.summary = "Let somebody log in at the listeners",
+	.about = SECRET_ABOUT,
+	.options = add_options,
+	.notes = "Exit status 1 when the name is there already.\n",
+	.examples = {"stagepost user add shop --scope shop",
+		     "stagepost user add ci --file ./users < ci.password"},
+	.run = run_add,
+};
 
 const struct command command_user_passwd = {
-	"user passwd", "NAME [--scheme SCHEME] [--file FILE | --config FILE]",
-	"Give a user another password",
-	SECRET_HELP SCHEME_HELP PLACE_HELP "\nWithout --scheme it stays of its kind.\n",
-	run_passwd};
+	.name = "user passwd",
+	.operands = "NAME",
+	.summary = "Give a user another password",
+	.about = SECRET_ABOUT,
+	.options = passwd_options,
+	.notes = "Exit status 1 when the name is not there.\n",
+	.examples = {"stagepost user passwd shop", "stagepost user passwd shop --scheme plain"},
+	.run = run_passwd,
+};
 
 const struct command command_user_remove = {
-	"user remove", "NAME... [--file FILE | --config FILE]", "Take users away",
-	PLACE_HELP "\nExit status 1, and nothing changed, when one is not there.\n", run_remove};
+	.name = "user remove",
+	.operands = "NAME...",
+	.summary = "Take users away",
+	.options = place_options,
+	.notes = "Exit status 1, and nothing changed, when one is not there.\n",
+	.examples = {"stagepost user remove shop", "stagepost user remove shop ci --file ./users"},
+	.run = run_remove,
+};
 
-const struct command command_user_list = {"user list", "[--file FILE | --config FILE]",
-					  "Who may log in", PLACE_HELP, run_list};
+const struct command command_user_list = {
+	.name = "user list",
+	.operands = "",
+	.summary = "Who may log in",
+	.options = place_options,
+	.notes = "Exit status 1 when nobody may.\n",
+	.examples = {"stagepost user list", "stagepost user list --file ./users --json"},
+	.run = run_list,
+};

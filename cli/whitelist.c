@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "cli/client.h"
 #include "cli/commands.h"
+#include "cli/option.h"
 #include "cli/pages.h"
 #include "cli/rows.h"
 #include "cli/text.h"
@@ -66,27 +67,23 @@ static void add_entry(struct table *table, const json_t *entry)
 				   tool_text(entry, "note"), tool_text(entry, "owner")});
 }
 
-static void print_entries(const json_t *items)
+static void print_entries(const struct tool *tool, const json_t *items)
 {
 	struct table *table = table_new(columns, sizeof(columns) / sizeof(columns[0]));
 	json_t *entry;
 	size_t i;
 
 	json_array_foreach((json_t *)(uintptr_t)items, i, entry) add_entry(table, entry);
-	tool_print_table(table);
+	tool_print_table(tool, table);
 	table_free(&table);
 }
 
 static int run_list(struct tool *tool, int argc, char **argv)
 {
 	struct list_filter filter = {0};
-	const struct tool_option options[] = {{"--match", &filter.text, NULL},
-					      {"--scope", &filter.scope, NULL},
-					      {"--action", &filter.action, NULL},
-					      {NULL, NULL, NULL}};
 	json_t *items;
 	int count;
-	int ends = tool_options(tool, options, argc, argv, &count);
+	int ends = option_read(tool, &filter, argc, argv, &count);
 
 	if (ends != TOOL_OK)
 		return ends;
@@ -99,7 +96,7 @@ static int run_list(struct tool *tool, int argc, char **argv)
 	if (tool->format != TOOL_TEXT)
 		tool_print_items(tool, items);
 	else if (json_array_size(items) > 0)
-		print_entries(items);
+		print_entries(tool, items);
 	if (json_array_size(items) == 0)
 		ends = tool_fail(TOOL_NO, filter.text == NULL && filter.scope == NULL &&
 							  filter.action == NULL
@@ -109,13 +106,27 @@ static int run_list(struct tool *tool, int argc, char **argv)
 	return ends;
 }
 
+#define SIDES "allow deny"
+
+static const struct command_option list_options[] = {
+	OPTION_VALUE("--match", "TEXT", NULL, struct list_filter, text,
+		     "only with TEXT in pattern, note or owner"),
+	OPTION_VALUE("--scope", "SCOPE", NULL, struct list_filter, scope, "only of this scope"),
+	OPTION_VALUE("--action", "ACTION", SIDES, struct list_filter, action,
+		     "only those that allow, or deny"),
+	OPTION_END,
+};
+
 const struct command command_whitelist_list = {
-	"whitelist list", "[--match TEXT] [--scope SCOPE] [--action allow|deny]",
-	"The entries of the whitelist",
-	"  --match TEXT    only with TEXT in pattern, note or owner\n"
-	"  --scope SCOPE   only of this scope\n"
-	"  --action A      only what allows, or what denies\n",
-	run_list};
+	.name = "whitelist list",
+	.operands = "",
+	.summary = "The entries of the whitelist",
+	.options = list_options,
+	.notes = "Exit status 1 when there is none.\n",
+	.examples = {"stagepost whitelist list --match example.com",
+		     "stagepost whitelist list --action deny --jsonl"},
+	.run = run_list,
+};
 
 /* --- add --------------------------------------------------------------------- */
 
@@ -201,13 +212,8 @@ static int add_one(struct tool *tool, const struct add_options *given, const cha
 static int run_add(struct tool *tool, int argc, char **argv)
 {
 	struct add_options given = {0};
-	const struct tool_option options[] = {
-		{"--note", &given.note, NULL},		 {"--owner", &given.owner, NULL},
-		{"--expires", &given.expires, NULL},	 {"--scope", &given.scope, NULL},
-		{"--release", &given.release, NULL},	 {"--deny", NULL, &given.deny},
-		{"--allow-all", NULL, &given.allow_all}, {NULL, NULL, NULL}};
 	int count;
-	int ends = tool_options(tool, options, argc, argv, &count);
+	int ends = option_read(tool, &given, argc, argv, &count);
 
 	if (ends != TOOL_OK)
 		return ends;
@@ -217,22 +223,35 @@ static int run_add(struct tool *tool, int argc, char **argv)
 	return add_one(tool, &given, argv[0]);
 }
 
+static const struct command_option add_options[] = {
+	OPTION_VALUE("--note", "TEXT", NULL, struct add_options, note, "why it is here"),
+	OPTION_VALUE("--owner", "TEXT", NULL, struct add_options, owner, "whose it is"),
+	OPTION_VALUE("--expires", "TIME", NULL, struct add_options, expires,
+		     "until when: 30m, 4h, 7d or 2026-11-21T10:00:00Z; without it: for ever"),
+	OPTION_VALUE("--scope", "SCOPE", NULL, struct add_options, scope,
+		     "only for mail that came in with this scope"),
+	OPTION_VALUE("--release", "TIME", NULL, struct add_options, release,
+		     "and what it allows that was dropped since then: 2h (ago) or a time"),
+	OPTION_FLAG("--deny", struct add_options, deny,
+		    "keep these addresses from ever receiving anything"),
+	OPTION_FLAG("--allow-all", struct add_options, allow_all, "yes, I mean *"),
+	OPTION_END,
+};
+
 const struct command command_whitelist_add = {
-	"whitelist add",
-	"PATTERN [--note TEXT] [--owner TEXT] [--expires TIME] [--scope SCOPE] [--release TIME] "
-	"[--deny] [--allow-all]",
-	"Let mail to these addresses leave",
-	"Patterns: alice@example.com, example.com (all of it), .example.com (its sub-domains),\n"
-	"qa-*@example.com, * (everything; needs --allow-all). Entries that deny always win.\n\n"
-	"  --note TEXT     why it is here\n"
-	"  --owner TEXT    whose it is\n"
-	"  --expires TIME  until when: 30m, 4h, 7d or 2026-11-21T10:00:00Z\n"
-	"  --scope SCOPE   only for mail that came in with this scope\n"
-	"  --release TIME  and what it allows that was dropped since then: 2h (ago) or a time\n"
-	"  --deny          keep these addresses from ever receiving anything\n"
-	"  --allow-all     yes, I mean *\n"
-	"\nExit status 1 when the entry is there already.\n",
-	run_add};
+	.name = "whitelist add",
+	.operands = "PATTERN",
+	.summary = "Let mail to these addresses leave",
+	.about = "Patterns: alice@example.com, example.com (all of it), .example.com (its "
+		 "sub-domains),\n"
+		 "qa-*@example.com, * (everything; needs --allow-all). Entries that deny always "
+		 "win.\n",
+	.options = add_options,
+	.notes = "Exit status 1 when the entry is there already.\n",
+	.examples = {"stagepost whitelist add alice@example.com --note demo --expires 4h",
+		     "stagepost whitelist add .example.com --release 2h"},
+	.run = run_add,
+};
 
 /* --- remove ------------------------------------------------------------------ */
 
@@ -274,7 +293,7 @@ static int remove_pattern(struct tool *tool, const char *text, const struct list
 	if (json_array_size(items) == 0) {
 		ends = tool_fail(TOOL_NO, "the whitelist has no entry %s", pattern.text);
 	} else if (json_array_size(items) > 1) {
-		print_entries(items);
+		print_entries(tool, items);
 		ends = tool_fail(TOOL_NO, "several entries have this pattern: say --scope or "
 					  "--action, or the id of one");
 	} else {
@@ -287,12 +306,9 @@ static int remove_pattern(struct tool *tool, const char *text, const struct list
 static int run_remove(struct tool *tool, int argc, char **argv)
 {
 	struct list_filter filter = {0};
-	const struct tool_option options[] = {{"--scope", &filter.scope, NULL},
-					      {"--action", &filter.action, NULL},
-					      {NULL, NULL, NULL}};
 	uint64_t id;
 	int count;
-	int ends = tool_options(tool, options, argc, argv, &count);
+	int ends = option_read(tool, &filter, argc, argv, &count);
 
 	if (ends != TOOL_OK)
 		return ends;
@@ -303,10 +319,21 @@ static int run_remove(struct tool *tool, int argc, char **argv)
 	return remove_pattern(tool, argv[0], &filter);
 }
 
+static const struct command_option remove_options[] = {
+	OPTION_VALUE("--scope", "SCOPE", NULL, struct list_filter, scope,
+		     "of several entries with this pattern the one of this scope"),
+	OPTION_VALUE("--action", "ACTION", SIDES, struct list_filter, action,
+		     "of several entries with this pattern the one that allows, or denies"),
+	OPTION_END,
+};
+
 const struct command command_whitelist_remove = {
-	"whitelist remove", "PATTERN|ID [--scope SCOPE] [--action allow|deny]",
-	"Take an entry away; mail queued for it then stays too",
-	"  --scope SCOPE   of several entries with this pattern the one of this scope\n"
-	"  --action A      of several entries with this pattern the one that allows, or denies\n"
-	"\nExit status 1 when there is no such entry.\n",
-	run_remove};
+	.name = "whitelist remove",
+	.operands = "PATTERN|ID",
+	.summary = "Take an entry away; mail queued for it then stays too",
+	.options = remove_options,
+	.notes = "Exit status 1 when there is no such entry.\n",
+	.examples = {"stagepost whitelist remove alice@example.com",
+		     "stagepost whitelist remove 17"},
+	.run = run_remove,
+};

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "cli/client.h"
 #include "cli/commands.h"
+#include "cli/option.h"
 #include "cli/whitelist_file.h"
 
 struct apply_options {
@@ -272,13 +273,8 @@ static int apply(struct tool *tool, struct plan *plan, const char *name)
 static int run_apply(struct tool *tool, int argc, char **argv)
 {
 	struct apply_options given = {0};
-	const struct tool_option options[] = {{"--format", &given.format, NULL},
-					      {"--scope", &given.scope, NULL},
-					      {"--dry-run", NULL, &given.dry_run},
-					      {"--allow-all", NULL, &given.allow_all},
-					      {NULL, NULL, NULL}};
 	struct plan plan = {.tool = tool, .given = &given};
-	int ends = list_file_options(tool, options, argc, argv);
+	int ends = list_file_options(tool, &given, argc, argv);
 
 	if (ends != TOOL_OK)
 		return ends;
@@ -293,19 +289,34 @@ static int run_apply(struct tool *tool, int argc, char **argv)
 	return ends;
 }
 
+static const struct command_option options[] = {
+	LIST_FILE_FORMAT(struct apply_options, format),
+	OPTION_VALUE("--scope", "SCOPE", NULL, struct apply_options, scope,
+		     "the file is about this scope alone; the rest of the list stays"),
+	OPTION_FLAG("--dry-run", struct apply_options, dry_run,
+		    "only show it; exit status 1 when there is something to do"),
+	OPTION_FLAG("--allow-all", struct apply_options, allow_all,
+		    "yes, I mean * where it stands there"),
+	OPTION_END,
+};
+
 const struct command command_whitelist_apply = {
-	"whitelist apply", "FILE [--dry-run] [--format F] [--scope SCOPE] [--allow-all]",
-	"Make the whitelist what a file says: add, change and remove",
-	"Prints what is different: + comes, - goes, ~ changes (note, owner, time). Entries that "
-	"are\n"
-	"in the list and not in the file are removed. FILE is - for standard input.\n\n"
-	"  --dry-run      only show it; exit status 1 when there is something to do\n"
-	"  --format F     " LISTING_FORMATS "; usually known by\n"
-	"                 the file's name (.csv, .json), else text\n"
-	"  --scope SCOPE  the file is about this scope alone; the rest of the list stays\n"
-	"  --allow-all    yes, I mean * where it stands there\n"
-	"\nThe format is told in stagepost-whitelist(5). When somebody else changes the list in\n"
-	"between, nothing is done and the exit status is 1; it is 64 when there is a mistake in "
-	"the\n"
-	"file.\n",
-	run_apply};
+	.name = "whitelist apply",
+	.operands = "FILE",
+	.operand_words = {WORDS_FILE},
+	.summary = "Make the whitelist what a file says: add, change and remove",
+	.about = "Prints what is different: + comes, - goes, ~ changes (note, owner, time). "
+		 "Entries\n"
+		 "that are in the list and not in the file are removed. FILE is - for standard "
+		 "input.\n",
+	.options = options,
+	.notes =
+		"The format is told in stagepost-whitelist(5). When somebody else changes the list "
+		"in\n"
+		"between, nothing is done and the exit status is 1; it is 64 when there is a "
+		"mistake\n"
+		"in the file.\n",
+	.examples = {"stagepost whitelist apply --dry-run staging.whitelist",
+		     "stagepost whitelist apply staging.whitelist"},
+	.run = run_apply,
+};

@@ -5,10 +5,13 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli/client.h"
 #include "cli/commands.h"
+#include "cli/option.h"
+#include "cli/progress.h"
 
 /* --- files ------------------------------------------------------------------- */
 
@@ -67,10 +70,10 @@ int list_file_read(const struct tool *tool, const char *name, const char *format
 	return ends;
 }
 
-int list_file_options(struct tool *tool, const struct tool_option *options, int argc, char **argv)
+int list_file_options(struct tool *tool, void *given, int argc, char **argv)
 {
 	int count;
-	int ends = tool_options(tool, options, argc, argv, &count);
+	int ends = option_read(tool, given, argc, argv, &count);
 
 	if (ends == TOOL_OK && count != 1)
 		ends = tool_misuse(tool, "one file is needed, or - for standard input");
@@ -173,6 +176,7 @@ static int send_list(struct tool *tool, const struct import_options *given,
 		     const struct list_file *file)
 {
 	struct client_request request = {.method = "POST", .type = "application/octet-stream"};
+	struct progress progress = progress_make(tool, "importing");
 	struct client_reply reply;
 	struct err why;
 	struct buf path;
@@ -187,7 +191,9 @@ static int send_list(struct tool *tool, const struct import_options *given,
 	client_add_parameter(&path, "allow_all", given->allow_all ? "true" : NULL);
 	request.path = path.data;
 	request.body = file->text.len > 0 ? buf_span(&file->text) : span_make("\n", 1);
+	request.progress = &progress;
 	ends = client_send(tool, &request, &reply, &why);
+	progress_wipe(&progress);
 	buf_release(&path);
 	if (ends != ERR_OK)
 		return client_fail(tool, ends, &why);
@@ -202,12 +208,8 @@ static int send_list(struct tool *tool, const struct import_options *given,
 static int run_import(struct tool *tool, int argc, char **argv)
 {
 	struct import_options given = {0};
-	const struct tool_option options[] = {
-		{"--format", &given.format, NULL},	 {"--scope", &given.scope, NULL},
-		{"--dry-run", NULL, &given.dry_run},	 {"--update", NULL, &given.update},
-		{"--allow-all", NULL, &given.allow_all}, {NULL, NULL, NULL}};
 	struct list_file file;
-	int ends = list_file_options(tool, options, argc, argv);
+	int ends = list_file_options(tool, &given, argc, argv);
 
 	if (ends != TOOL_OK)
 		return ends;
@@ -218,44 +220,41 @@ static int run_import(struct tool *tool, int argc, char **argv)
 	return ends;
 }
 
+static const struct command_option import_options[] = {
+	LIST_FILE_FORMAT(struct import_options, format),
+	OPTION_VALUE("--scope", "SCOPE", NULL, struct import_options, scope,
+		     "of entries that name none"),
+	OPTION_FLAG("--update", struct import_options, update,
+		    "take over note, owner and time of entries that are there already"),
+	OPTION_FLAG("--dry-run", struct import_options, dry_run, "only show what would come"),
+	OPTION_FLAG("--allow-all", struct import_options, allow_all,
+		    "yes, I mean * where it stands there"),
+	OPTION_END,
+};
+
 const struct command command_whitelist_import = {
-	"whitelist import",
-	"FILE [--format F] [--scope SCOPE] [--update] [--dry-run] [--allow-all]",
-	"Add all entries of a file, or none",
-	"FILE is - for standard input. What is in the list already stays as it is.\n\n"
-	"  --format F     " LISTING_FORMATS "; usually known by\n"
-	"                 the file's name (.csv, .json), else text\n"
-	"  --scope SCOPE  of entries that name none\n"
-	"  --update       take over note, owner and time of entries that are there already\n"
-	"  --dry-run      only show what would come\n"
-	"  --allow-all    yes, I mean * where it stands there\n"
-	"\nThe format is told in stagepost-whitelist(5). Exit status 64 when there is a mistake "
-	"in\n"
-	"the file: each is printed with its line, and nothing was added.\n",
-	run_import};
+	.name = "whitelist import",
+	.operands = "FILE",
+	.operand_words = {WORDS_FILE},
+	.summary = "Add all entries of a file, or none",
+	.about = "FILE is - for standard input. What is in the list already stays as it is.\n",
+	.options = import_options,
+	.notes = "The format is told in stagepost-whitelist(5). Exit status 64 when there is a "
+		 "mistake\n"
+		 "in the file: each is printed with its line, and nothing was added.\n",
+	.examples = {"stagepost whitelist import staging.whitelist",
+		     "stagepost whitelist import --format maildev --dry-run auto-relay.json"},
+	.run = run_import,
+};
 
 /* --- export ------------------------------------------------------------------ */
 
-static int run_export(struct tool *tool, int argc, char **argv)
+static int download(struct tool *tool, const char *path, FILE *out)
 {
-	const char *format = NULL;
-	const char *scope = NULL;
-	const struct tool_option options[] = {
-		{"--format", &format, NULL}, {"--scope", &scope, NULL}, {NULL, NULL, NULL}};
 	struct client_reply reply;
 	struct err why;
-	struct buf path;
-	int ends = tool_only_options(tool, options, argc, argv);
+	int ends = client_download(tool, path, out, &reply, &why);
 
-	if (ends != TOOL_OK)
-		return ends;
-	buf_init(&path, CLIENT_PATH_ROOM);
-	(void)buf_append_text(&path, "/api/v1/whitelist/export");
-	client_add_parameter(&path, "format",
-			     format != NULL || tool->format == TOOL_TEXT ? format : "json");
-	client_add_parameter(&path, "scope", scope);
-	ends = client_download(tool, path.data, stdout, &reply, &why);
-	buf_release(&path);
 	if (ends != ERR_OK)
 		return client_fail(tool, ends, &why);
 	ends = reply.status == 200 ? TOOL_OK : client_refused(&reply);
@@ -263,9 +262,67 @@ static int run_export(struct tool *tool, int argc, char **argv)
 	return ends;
 }
 
+/* A line an entry: what comes is one document, which is taken apart here. */
+static int download_lines(struct tool *tool, const char *path)
+{
+	char *text = NULL;
+	size_t len = 0;
+	FILE *out = open_memstream(&text, &len);
+	int ends;
+
+	if (out == NULL)
+		return tool_fail(TOOL_IO, "no memory for the list");
+	ends = download(tool, path, out);
+	fclose(out);
+	if (ends == TOOL_OK) {
+		json_t *list = json_loadb(text, len, 0, NULL);
+
+		tool_print_items(tool, json_object_get(list, "entries"));
+		json_decref(list);
+	}
+	free(text);
+	return ends;
+}
+
+struct export_given {
+	const char *format;
+	const char *scope;
+};
+
+static int run_export(struct tool *tool, int argc, char **argv)
+{
+	struct export_given given = {NULL};
+	struct buf path;
+	int ends = option_read_only(tool, &given, argc, argv);
+
+	if (ends != TOOL_OK)
+		return ends;
+	if (tool->format != TOOL_TEXT && given.format != NULL && strcmp(given.format, "json") != 0)
+		return tool_misuse(tool, "--format %s and JSON exclude each other", given.format);
+	buf_init(&path, CLIENT_PATH_ROOM);
+	(void)buf_append_text(&path, "/api/v1/whitelist/export");
+	client_add_parameter(&path, "format", tool->format != TOOL_TEXT ? "json" : given.format);
+	client_add_parameter(&path, "scope", given.scope);
+	ends = tool->format == TOOL_LINES ? download_lines(tool, path.data)
+					  : download(tool, path.data, stdout);
+	buf_release(&path);
+	return ends;
+}
+
+static const struct command_option export_options[] = {
+	OPTION_VALUE("--format", "FORMAT", "text csv json", struct export_given, format,
+		     "text (usual), csv or json"),
+	OPTION_VALUE("--scope", "SCOPE", NULL, struct export_given, scope,
+		     "only the entries of this scope"),
+	OPTION_END,
+};
+
 const struct command command_whitelist_export = {
-	"whitelist export", "[--format text|csv|json] [--scope SCOPE]",
-	"Print the whitelist as a file that import and apply take",
-	"  --format F     text (usually), csv or json\n"
-	"  --scope SCOPE  only the entries of this scope\n",
-	run_export};
+	.name = "whitelist export",
+	.operands = "",
+	.summary = "Print the whitelist as a file that import and apply take",
+	.options = export_options,
+	.examples = {"stagepost whitelist export > staging.whitelist",
+		     "stagepost whitelist export --format csv --scope shop > shop.csv"},
+	.run = run_export,
+};

@@ -5,6 +5,7 @@
 #include <jansson.h>
 
 #include "base/buf.h"
+#include "cli/option.h"
 #include "cli/tool.h"
 #include "relay/filter/listing.h"
 
@@ -14,9 +15,14 @@ struct list_file {
 	enum listing_format format;
 	struct buf text;
 };
+#define LIST_FILE_FORMAT(type, member)                                                             \
+	OPTION_VALUE("--format", "FORMAT", "text csv json maildev mailpit", type, member,          \
+		     LISTING_FORMATS                                                               \
+		     "; usually known by the file's name (.csv, .json), else text")
+
+/* The options into `given`, and one operand that names a file. */
+int list_file_options(struct tool *tool, void *given, int argc, char **argv);
 /* `format` as on the command line; NULL: by the name's end, else text. */
-/* The options, and one operand that names a file. */
-int list_file_options(struct tool *tool, const struct tool_option *options, int argc, char **argv);
 int list_file_read(const struct tool *tool, const char *name, const char *format,
 		   struct list_file *file_out);
 void list_file_release(struct list_file *file);

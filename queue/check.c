@@ -11,12 +11,22 @@
 #include "queue/proof.h"
 
 #define NAMES_MAX 64
+/* What the tables say of each other, and then addresses, pieces and counts. */
+#define RELATIONS	  20
+#define LOOKS_AT_CONTENTS (RELATIONS + 3)
 
 static void say(struct check *check, const char *sentence)
 {
 	check->problems++;
 	if (check->on_problem != NULL)
 		check->on_problem(check->ctx, sentence);
+}
+
+static void step(struct check *check)
+{
+	check->steps++;
+	if (check->on_step != NULL)
+		check->on_step(check->ctx, check->steps, check->looks);
 }
 
 /*
@@ -73,9 +83,12 @@ static int check_whole(struct check *check, struct db *db, struct err *why)
 	struct query query;
 	int code = query_begin(&query, db, sql_whole, why);
 
+	check->looks = 1 + LOOKS_AT_CONTENTS;
 	if (code == ERR_OK)
 		code = take_answers(check, &query, why);
-	return note_damage(check, "pages", code, why);
+	code = note_damage(check, "pages", code, why);
+	step(check);
+	return code;
 }
 
 static int check_table(struct check *check, struct db *db, const char *name, struct err *why)
@@ -102,8 +115,11 @@ static int check_tables(struct check *check, struct db *db, struct err *why)
 	while (code == ERR_OK && (code = query_row(&query, &row, why)) == ERR_OK && row)
 		names[count++] = query_take_copy(&query, arena);
 	code = note_damage(check, "tables", code, why);
-	for (size_t i = 0; code == ERR_OK && i < count; i++)
+	check->looks = (int64_t)count + LOOKS_AT_CONTENTS;
+	for (size_t i = 0; code == ERR_OK && i < count; i++) {
 		code = check_table(check, db, names[i], why);
+		step(check);
+	}
 	arena_free(&arena);
 	return code;
 }
@@ -217,7 +233,7 @@ static const char sql_tally[] =
 	" (SELECT state, count(*) AS number FROM recipient GROUP BY state) c ON c.state = t.kind"
 	" WHERE t.kind < 100 AND t.number <> coalesce(c.number, 0)" SOME;
 
-static const char *const relations[] = {
+static const char *const relations[RELATIONS] = {
 	sql_no_message, sql_no_recipient, sql_staged, sql_stray_chunk, sql_size,
 	sql_state,	sql_due,	  sql_lease,  sql_meta,	       sql_stray_history,
 	sql_events,	sql_parked,	  sql_tally,  sql_ask,	       sql_stand_in,
@@ -321,15 +337,20 @@ static int check_contents(struct check *check, struct db *db, struct err *why)
 {
 	int code = ERR_OK;
 
-	for (size_t i = 0; code == ERR_OK && i < sizeof(relations) / sizeof(relations[0]); i++)
+	for (size_t i = 0; code == ERR_OK && i < RELATIONS; i++) {
 		code = check_relation(check, db, relations[i], why);
+		step(check);
+	}
 	if (code == ERR_OK)
 		code = check_proofs(check, db, why);
+	step(check);
 	if (code == ERR_OK)
 		code = check_pieces(check, db, why);
-	if (code != ERR_OK)
-		return code;
-	return note_damage(check, "contents", counters_count(db, &check->stats, why), why);
+	step(check);
+	if (code == ERR_OK)
+		code = note_damage(check, "contents", counters_count(db, &check->stats, why), why);
+	step(check);
+	return code;
 }
 
 /* --- all of it ------------------------------------------------------------------------ */
@@ -349,6 +370,7 @@ int queue_check(struct check *check, struct err *why)
 
 	check->in_use = check->file == NULL && folder_is_locked(check->data_dir);
 	check->problems = 0;
+	check->steps = 0;
 	memset(&check->stats, 0, sizeof(check->stats));
 	code = check->file != NULL ? reader_open_file(check->file, &reader, why)
 				   : reader_open_untouched(check->data_dir, &reader, why);

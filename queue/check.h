@@ -13,10 +13,13 @@ struct check {
 	const char *file; /* instead of it: a copy that nobody uses (queue/backup.h); or NULL */
 	/* One sentence a problem; may be called many times. */
 	void (*on_problem)(void *ctx, const char *sentence);
+	/* May be NULL: so many looks of `total` are done. A look at all pages is one of them. */
+	void (*on_step)(void *ctx, int64_t done, int64_t total);
 	void *ctx;
 
 	bool in_use;		  /* set: a daemon holds the directory */
 	int64_t problems;	  /* set */
+	int64_t steps, looks;	  /* its own: done of so many */
 	struct queue_stats stats; /* set where the database could be read at all */
 };
 

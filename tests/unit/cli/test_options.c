@@ -1,19 +1,21 @@
-/* tests the options of cli/tool.c and the paths of cli/client.c */
-#include "cli/tool.h"
+/* tests cli/option.c and the paths of cli/client.c */
+#include "cli/option.h"
 
 #include <stdio.h>
 
 #include "cli/client.h"
+#include "cli/filter.h"
+#include "cli/tool.h"
+#include "queue/state.h"
 #include "tests/unit/unit.h"
 
 #define ARGS_MAX 12
-
-static const struct command command = {"test it", "ID", "A test", "", NULL};
 
 /* The values that the options got. */
 struct given {
 	const char *state;
 	bool all;
+	struct option_values headers;
 	int count;
 	int ends;
 	struct tool tool;
@@ -21,11 +23,21 @@ struct given {
 	char text[200];
 };
 
+static const struct command_option options[] = {
+	OPTION_VALUE("--state", "STATE", FILTER_STATES, struct given, state, "in this state"),
+	OPTION_FLAG("--all", struct given, all, "all of them"),
+	OPTION_LIST("--header", "FIELD", NULL, struct given, headers, "several of them"),
+	OPTION_END,
+};
+static const struct command command = {.name = "test it",
+				       .operands = "ID",
+				       .summary = "A test",
+				       .options = options,
+				       .examples = {"stagepost test it", "stagepost test it 1"}};
+
 /* `line`: words with single blanks between them. */
 static void parse(struct given *given, const char *line)
 {
-	const struct tool_option options[] = {
-		{"--state", &given->state, NULL}, {"--all", NULL, &given->all}, {NULL, NULL, NULL}};
 	int argc = 0;
 
 	*given = (struct given){.tool = {.command = &command}};
@@ -36,7 +48,7 @@ static void parse(struct given *given, const char *line)
 		if (*at == ' ')
 			*at++ = '\0';
 	}
-	given->ends = tool_options(&given->tool, options, argc, given->args, &given->count);
+	given->ends = option_read(&given->tool, given, argc, given->args, &given->count);
 }
 
 START_TEST(options_and_operands_mix)
@@ -68,7 +80,8 @@ END_TEST
 START_TEST(mistakes_are_usage)
 {
 	static const char *const bad[] = {"--nothing", "--state",    "x --all=yes",
-					  "-x",	       "--states=a", "--json=1"};
+					  "-x",	       "--states=a", "--json=1",
+					  "--header",  "--header=",  "--color=pink"};
 	struct given given;
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -77,6 +90,50 @@ START_TEST(mistakes_are_usage)
 	}
 	parse(&given, "--help --nothing");
 	ck_assert_int_eq(given.ends, -1);
+}
+END_TEST
+
+START_TEST(what_is_given_several_times_is_kept_in_order)
+{
+	struct given given;
+
+	parse(&given, "--header a one --header=b=c --header --all");
+	ck_assert_int_eq(given.ends, TOOL_OK);
+	ck_assert_int_eq(given.count, 1);
+	ck_assert_uint_eq(given.headers.count, 3);
+	ck_assert_str_eq(given.headers.items[0], "a");
+	ck_assert_str_eq(given.headers.items[1], "b=c");
+	ck_assert_str_eq(given.headers.items[2], "--all");
+}
+END_TEST
+
+START_TEST(more_than_there_is_room_for_is_usage)
+{
+	char *args[OPTION_VALUES_MAX + 1];
+	char word[] = "--header=x";
+	struct given given = {.tool = {.command = &command}};
+	int count;
+
+	for (int i = 0; i <= OPTION_VALUES_MAX; i++)
+		args[i] = word;
+	ck_assert_int_eq(option_read(&given.tool, &given, OPTION_VALUES_MAX, args, &count),
+			 TOOL_OK);
+	given.headers.count = 0;
+	ck_assert_int_eq(option_read(&given.tool, &given, OPTION_VALUES_MAX + 1, args, &count),
+			 TOOL_USAGE);
+}
+END_TEST
+
+/* One that is missing would not be completed, one too many would be refused. */
+START_TEST(the_states_that_are_completed_are_all_there_are)
+{
+	struct span rest = span_of(FILTER_STATES);
+	enum state state;
+	int count = 0;
+
+	for (; rest.len > 0; count++)
+		ck_assert_int_eq(state_parse(span_cut(&rest, ' '), &state), ERR_OK);
+	ck_assert_int_eq(count, STATE_COUNT - 1);
 }
 END_TEST
 
@@ -113,5 +170,7 @@ START_TEST(json_members_that_are_not_there_are_empty)
 }
 END_TEST
 
-UNIT_MAIN("cli/options", options_and_operands_mix, mistakes_are_usage, parameters_are_encoded,
+UNIT_MAIN("cli/options", options_and_operands_mix, mistakes_are_usage,
+	  what_is_given_several_times_is_kept_in_order, more_than_there_is_room_for_is_usage,
+	  the_states_that_are_completed_are_all_there_are, parameters_are_encoded,
 	  json_members_that_are_not_there_are_empty)
