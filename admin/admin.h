@@ -34,7 +34,7 @@ struct admin_options {
 /* What delivery tells of one route. A plain value. */
 #define ADMIN_TROUBLES_MAX 16
 
-/* Failed and put off recipients of one kind. */
+/* Failed and put off recipients of one kind; maybe none. */
 struct admin_trouble {
 	const char *kind; /* a constant */
 	uint64_t count;

@@ -44,8 +44,10 @@ static json_t *view_troubles(const struct admin_route_status *status)
 	json_t *json = json_object();
 
 	for (size_t i = 0; i < status->trouble_count; i++)
-		(void)json_object_set_new(json, status->troubles[i].kind,
-					  json_integer((json_int_t)status->troubles[i].count));
+		if (status->troubles[i].count > 0)
+			(void)json_object_set_new(
+				json, status->troubles[i].kind,
+				json_integer((json_int_t)status->troubles[i].count));
 	return json;
 }
 

@@ -64,13 +64,12 @@ static void tell_front(void *ctx, struct admin_front *front_out)
 
 static_assert(TROUBLE_COUNT <= ADMIN_TROUBLES_MAX, "every kind has its place");
 
-/* Only what there was. */
+/* All kinds: what has not happened yet is 0, so that a chart sees the first one. */
 static void tell_troubles(const struct route_status *from, struct admin_route_status *to)
 {
 	for (enum trouble trouble = TROUBLE_NONE + 1; trouble < TROUBLE_COUNT; trouble++)
-		if (from->troubles[trouble] > 0)
-			to->troubles[to->trouble_count++] = (struct admin_trouble){
-				trouble_name(trouble), from->troubles[trouble]};
+		to->troubles[to->trouble_count++] =
+			(struct admin_trouble){trouble_name(trouble), from->troubles[trouble]};
 }
 
 /* All there are. A reload may come in between: then it is those that had room. */
