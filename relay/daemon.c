@@ -369,6 +369,7 @@ static void stop(struct daemon *daemon)
 	channel_free(&daemon->failure);
 	versions_release(daemon->versions, daemon->config);
 	versions_free(&daemon->versions);
+	charset_hold_free(&daemon->charsets);
 	pthread_mutex_destroy(&daemon->deliver_lock);
 }
 
@@ -588,6 +589,7 @@ int daemon_run(const struct daemon_source *source, struct config *config_take, s
 	pthread_mutex_init(&daemon.deliver_lock, NULL);
 	daemon.config = versions_acquire(daemon.versions);
 	log_configure(&daemon.config->log);
+	daemon.charsets = charset_hold_new();
 	code = start(&daemon, why);
 	if (code == ERR_OK) {
 		say_ready(&daemon);

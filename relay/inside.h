@@ -25,6 +25,7 @@
 #include "relay/loop/budget.h"
 #include "relay/loop/loop.h"
 #include "relay/loop/stream.h"
+#include "relay/mail/charset_name.h"
 #include "relay/smtp/intake.h"
 #include "relay/smtp/listener.h"
 #include "relay/version.h"
@@ -34,7 +35,8 @@
 struct daemon {
 	const struct daemon_source *source;
 	struct versions *versions;
-	const struct config *config; /* in force; held */
+	const struct config *config;   /* in force; held */
+	struct charset_hold *charsets; /* so that no message is read at the cost of loading them */
 	struct store *store;
 	struct whitelist *whitelist;
 	struct faults *faults;

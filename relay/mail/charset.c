@@ -1,6 +1,7 @@
 /*
  * relay/mail/charset.c - charsets for display. The ones that make up nearly all mail are tables
- * here; the others go through iconv, whose modules are only ever asked to decode.
+ * here; others that mail is written in (charset_name.h) go through iconv, whose modules are only
+ * ever asked to decode.
  */
 #include "relay/mail/charset.h"
 
@@ -9,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "relay/mail/charset_name.h"
 
 #define OPENINGS_MAX 64
 #define REPLACEMENT  0xfffd
@@ -66,39 +68,9 @@ static const struct table *table_find(struct span charset)
 	return NULL;
 }
 
-/* Names that mail uses for what iconv knows better, or as something wider, by another name. */
-static const char *const aliases[][2] = {{"gb2312", "GB18030"},	 {"gbk", "GB18030"},
-					 {"x-gbk", "GB18030"},	 {"x-sjis", "CP932"},
-					 {"shift_jis", "CP932"}, {"ks_c_5601-1987", "UHC"},
-					 {"euc-kr", "UHC"},	 {"x-windows-949", "UHC"}};
-
 static bool is_utf8(struct span charset)
 {
 	return span_is_fold(charset, "utf-8") || span_is_fold(charset, "utf8");
-}
-
-/* The name folded, when it is one that may reach iconv: no "//TRANSLIT", no path. */
-static bool name_fold(struct span charset, char name_out[sizeof((struct charset_writer){0}.name)])
-{
-	if (charset.len == 0 || charset.len >= sizeof((struct charset_writer){0}.name))
-		return false;
-	for (size_t i = 0; i < charset.len; i++) {
-		char c = ascii_lower(charset.data[i]);
-
-		if (!ascii_is_alnum(c) && (c == '\0' || strchr("-_.:+", c) == NULL))
-			return false;
-		name_out[i] = c;
-	}
-	name_out[charset.len] = '\0';
-	return true;
-}
-
-static const char *alias_resolve(const char *name)
-{
-	for (size_t i = 0; i < sizeof(aliases) / sizeof(aliases[0]); i++)
-		if (strcmp(name, aliases[i][0]) == 0)
-			return aliases[i][1];
-	return name;
 }
 
 static void decoder_close(struct charset_writer *writer)
@@ -106,25 +78,25 @@ static void decoder_close(struct charset_writer *writer)
 	if (writer->decoder != NULL)
 		iconv_close(writer->decoder);
 	writer->decoder = NULL;
-	writer->name[0] = '\0';
+	writer->name = NULL;
 }
 
 /* Have `writer->decoder` be the one for `charset`; words in a row mostly share it. */
 static bool decoder_open(struct charset_writer *writer, struct span charset)
 {
-	char name[sizeof(writer->name)];
+	const char *name = charset_name_find(charset);
 	iconv_t decoder;
 
-	if (!name_fold(charset, name))
+	if (name == NULL)
 		return false;
-	if (strcmp(name, writer->name) == 0)
+	if (writer->name != NULL && strcmp(name, writer->name) == 0)
 		return writer->decoder != NULL;
 	if (writer->openings >= OPENINGS_MAX)
 		return false;
 	writer->openings++;
 	decoder_close(writer);
-	memcpy(writer->name, name, sizeof(name));
-	decoder = iconv_open("UTF-8", alias_resolve(name));
+	writer->name = name;
+	decoder = iconv_open("UTF-8", name);
 	if (decoder != (iconv_t)-1)
 		writer->decoder = decoder;
 	return writer->decoder != NULL;

@@ -12,19 +12,20 @@
 /* Private but for `full`. Between init and release it may hold one open iconv decoder. */
 struct charset_writer {
 	struct buf *out;
-	bool full;		      /* a character did not fit: nothing more is written */
-	bool lines;		      /* TAB, CR and LF stay what they are */
-	void *decoder;		      /* iconv_t, or NULL */
-	char name[CHARSET_NAME_SIZE]; /* what `decoder` was opened for, folded */
-	unsigned openings;	      /* what a peer may cost us is bounded */
+	bool full;	   /* a character did not fit: nothing more is written */
+	bool lines;	   /* TAB, CR and LF stay what they are */
+	void *decoder;	   /* iconv_t, or NULL */
+	const char *name;  /* what `decoder` was opened for; NULL: nothing */
+	unsigned openings; /* what a peer may cost us is bounded */
 };
 
 void charset_writer_init(struct charset_writer *writer, struct buf *out);
 void charset_writer_release(struct charset_writer *writer);
 
 /*
- * Can charset_write convert it? The common ones are built in, iconv knows the
- * rest; one writer asks iconv at most 64 times and then knows no more.
+ * Can charset_write convert it? The common ones are built in, iconv does the
+ * rest of those in charset_name.h; one writer asks it at most 64 times and then
+ * knows no more.
  */
 bool charset_is_known(struct charset_writer *writer, struct span charset);
 

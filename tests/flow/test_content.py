@@ -255,6 +255,24 @@ def test_large(make_daemon):
     assert SANITIZED or grown < 8 << 20
 
 
+CHARSETS = (b"iso-8859-2", b"koi8-r", b"cp1251", b"euc-jp", b"big5", b"iso-8859-7", b"cp1257", b"gb18030",
+            b"tis-620", b"cp437", b"cp850", b"iso-8859-9", b"cp1254", b"macintosh", b"utf-7", b"viscii",
+            b"ibm037", b"ebcdic-us", b"iso-ir-103", b"cp1026", b"nextstep", b"ecma-cyrillic")
+
+
+def test_each_word_in_another_charset(make_daemon):
+    """Loading a decoder costs more than what it decodes: nobody is made to do it all day."""
+    relay = make_daemon()
+    words = b"\r\n ".join(b"=?%s?Q?a?=" % CHARSETS[i % len(CHARSETS)] for i in range(44))
+    number = send(relay, b"From: a@shop.test\r\nSubject: " + words + b"\r\n" + b"".join(
+        b"X-%d: %s\r\n" % (i, words) for i in range(200)) + b"\r\nx\r\n")
+    began = time.monotonic()
+    message = relay.message(number)
+    took = time.monotonic() - began
+    assert len(message["header"]) > 200 and message["subject"].startswith("aaaaa")
+    assert took < 1, took  # 2 s where each is loaded when its word comes
+
+
 # --- the tool ----------------------------------------------------------------------------------------
 
 MESSAGE = mixed(part(b"multipart/alternative; boundary=c", b"--c\r\n" + part(
