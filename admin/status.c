@@ -285,6 +285,24 @@ static void set_leaving(json_t *json, const struct api *api)
 	buf_release(&sentence);
 }
 
+/* What next hops said may name anybody's recipients. */
+static void hide_errors(json_t *json)
+{
+	json_t *item;
+	size_t i;
+
+	if (json_object_get(json, "last_error") != NULL)
+		(void)json_object_set_new(json, "last_error", json_null());
+	json_array_foreach(json_object_get(json, "hosts"), i, item)
+	{
+		hide_errors(item);
+	}
+	json_array_foreach(json_object_get(json, "routes"), i, item)
+	{
+		hide_errors(item);
+	}
+}
+
 void handle_status(struct call *call)
 {
 	const struct api *api = call->api;
@@ -307,6 +325,10 @@ void handle_status(struct call *call)
 	(void)json_object_set_new(json, "rules", view_rules(api->env.rules));
 	set_numbers(json, api);
 	set_lists(json, api, warnings);
+	if (call->caller.scope[0] != '\0') {
+		hide_errors(json);
+		hide_errors(json_object_get(json, "hook"));
+	}
 	call_reply(call, 200, json);
 }
 

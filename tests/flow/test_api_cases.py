@@ -85,6 +85,23 @@ def test_S284_a_flood_of_wrong_tokens(relay):
     assert relay.log().count("admin_auth_failed") <= 10
 
 
+def test_S285_a_scope_hears_of_no_one_else(relay, hop):
+    """What a next hop says names the recipient, whose scope may be another."""
+    hop.replies["secret@example.com"] = "550 5.1.1 <secret@example.com>: unknown"
+    relay.allow("secret@example.com")
+    message = send(relay, "secret@example.com")
+    relay.wait_states(message, {"secret@example.com": "failed"})
+    shop = relay.post("/tokens", {"name": "shop", "scope": "shop"}).json["secret"]
+    everybody = relay.request("GET", "/api/v1/status")
+    assert "secret@example.com" in everybody.json["routes"][0]["last_error"]
+    answer = relay.request("GET", "/api/v1/status", token=shop)
+    assert answer.status == 200 and b"secret" not in answer.body
+    assert answer.json["routes"][0]["last_error"] is None
+    for tail in ("", "/raw", "/sent", "/parts", "/parts/1", "/text", "/html"):
+        answer = relay.request("GET", "/api/v1/messages/%s%s" % (message, tail), token=shop)
+        assert answer.status == 404 and b"secret" not in answer.body, tail
+
+
 # --- what is shown ---------------------------------------------------------------------------------
 
 
