@@ -62,7 +62,7 @@ export function curlButton(command) {
 /*
  * A modal form. content(body, form) fills it; act(form) does what is asked and may throw a Problem,
  * which is shown; what it gives back is the result. Closed without it: undefined.
- *   {title, content, action, danger, act, command}
+ *   {title, content, action, cancel, danger, act, command}
  */
 export function ask(options) {
 	return new Promise(resolve => {
@@ -85,7 +85,11 @@ export function ask(options) {
 				{},
 				options.command && curlButton(() => curl(...options.command(form))),
 				h("span.spring"),
-				h("button", { type: "button", on: { click: () => dialog.close() } }, "Cancel"),
+				h(
+					"button",
+					{ type: "button", on: { click: () => dialog.close() } },
+					options.cancel || "Cancel",
+				),
 				submit,
 			),
 		);

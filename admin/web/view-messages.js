@@ -8,6 +8,7 @@ import { icon } from "./icons.js";
 import { List } from "./list.js";
 import { button, chips, head, menu, stateChoice, time } from "./parts.js";
 import { address, amend } from "./router.js";
+import { sendTest } from "./send.js";
 
 const PAGE = 60;
 const NAMES_SHOWN = 3;
@@ -169,6 +170,14 @@ function actMenu(current) {
 	);
 }
 
+async function trySending() {
+	try {
+		await sendTest();
+	} catch (error) {
+		say(error.message, "failed");
+	}
+}
+
 export function showMessages({ main, params, signal }) {
 	const place = h("div.list-place");
 	let current = params;
@@ -205,7 +214,12 @@ export function showMessages({ main, params, signal }) {
 	main.classList.add("fills");
 	replace(
 		main,
-		head("Messages", h("span.spring"), may("operator") && mayAll() && actMenu(() => current)),
+		head(
+			"Messages",
+			h("span.spring"),
+			may("operator") && button("Send a test mail", "arrow", trySending),
+			may("operator") && mayAll() && actMenu(() => current),
+		),
 		filter.form,
 		place,
 	);

@@ -98,3 +98,72 @@ def test_dropped_mail_is_grouped_and_let_go(inside, relay, hop):
     inside.see("Nothing was dropped")
     wait_for(lambda: len(hop.messages) == 6, "six messages at the next hop")
     assert not inside.unnamed()
+
+
+def test_a_test_mail(inside, relay, hop):
+    """Written on the page: what would happen is said while one types, what happened behind it."""
+    relay.allow("alice@example.com")
+    inside.go("messages")
+    inside.see("No mail yet")
+    inside.click("Send a test mail")
+    inside.see("Send a test mail", "dialog h2")
+    assert inside.focused().get_attribute("name") == "to"
+    inside.fill("To", "Alice <alice@example.com>, bob@customer.example", "dialog")
+    inside.see("Would be delivered", "dialog .trial")
+    inside.see("Would be dropped", "dialog .trial")
+    inside.fill("From", "no address", "dialog")
+    inside.click("Send", "dialog")
+    inside.wanted_errors.append(r"/messages - .* 400")
+    inside.see('"no address" is no mailbox', "dialog .complaint")
+    inside.fill("From", "Shop <shop@example.com>", "dialog")
+    inside.fill("Subject", "Grüße <script>alert(1)</script>", "dialog")
+    inside.fill("Text", "How are you?", "dialog")
+    assert not inside.unnamed()
+    inside.click("Send", "dialog")
+    inside.see("The relay has it", "dialog h2")
+    inside.see("Dropped", 'dialog [data-key="bob@customer.example"]')
+    inside.see("No entry allows it.", 'dialog [data-key="bob@customer.example"]')
+    inside.see("Queued", 'dialog [data-key="alice@example.com"]')
+    assert not inside.unnamed()
+    for dark in (False, True):
+        inside.emulate(360, 740, dark)
+        assert inside.script("return document.documentElement.scrollWidth") <= 360
+        assert inside.script("const d = document.querySelector('dialog');"
+                             "return d.scrollWidth - d.clientWidth") <= 0
+    inside.emulate()
+    inside.click("Open the message", "dialog")
+    inside.see("Grüße <script>alert(1)</script>", "h1")
+    inside.see("Delivered", '[data-key="alice@example.com"] .chip')
+    wait_for(lambda: len(hop.messages) == 1, "the message at the next hop")
+    assert hop.messages[0].recipients == ["alice@example.com"]
+    assert b"How are you?" in hop.messages[0].content
+    (message,) = relay.get("/messages?include=recipients")["items"]
+    assert message["client"]["user"] == "token:admin" and message["sender"] == "shop@example.com"
+
+
+def test_a_test_mail_that_is_refused(chromium, make_daemon):
+    """Whoever is refused at RCPT is told apart; a reader has nothing to send."""
+    relay = make_daemon(settings="policy: {default: reject}\n")
+    relay.allow("alice@example.com")
+    chromium.begin(relay)
+    chromium.log_in()
+    chromium.go("messages")
+    chromium.click("Send a test mail")
+    chromium.fill("To", "bob@x.example", "dialog")
+    chromium.click("Send", "dialog")
+    chromium.wanted_errors.append(r"/messages - .* 422")
+    chromium.see("none of the recipients is accepted", "dialog .complaint")
+    chromium.fill("To", "bob@x.example, alice@example.com", "dialog")
+    chromium.click("Send", "dialog")
+    chromium.see("Refused: 5.7.1", 'dialog [data-key="bob@x.example"]')
+    chromium.see("Queued", 'dialog [data-key="alice@example.com"]')
+    chromium.click("Close", "dialog")
+    wait_for(lambda: chromium.count("dialog") == 0, "the dialog to close")
+    assert len(relay.get("/messages")["items"]) == 1
+    chromium.click("Log out")
+    reader = relay.post("/tokens", {"name": "r", "role": "reader"}).json["secret"]
+    chromium.fill("Token", reader)
+    chromium.click("Log in")
+    chromium.see("Test", ".list")
+    assert "Send a test mail" not in chromium.text()
+    chromium.end()
