@@ -213,6 +213,14 @@ void connection_set_deadline(struct connection *connection, int64_t deadline_at)
 	pthread_mutex_unlock(&connection->all->mutex);
 }
 
+void connection_prolong(struct connection *connection, int64_t deadline_at)
+{
+	pthread_mutex_lock(&connection->all->mutex);
+	if (connection->deadline_at < deadline_at)
+		connection->deadline_at = deadline_at;
+	pthread_mutex_unlock(&connection->all->mutex);
+}
+
 void connection_set_busy(struct connection *connection, bool busy)
 {
 	pthread_mutex_lock(&connection->all->mutex);

@@ -38,6 +38,8 @@ const struct http_peer *connection_peer(const struct connection *connection);
 
 /* Monotonic; INT64_MAX: none, while we are at work ourselves. */
 void connection_set_deadline(struct connection *connection, int64_t deadline_at);
+/* Not before that. */
+void connection_prolong(struct connection *connection, int64_t deadline_at);
 /* A request begins or has ended. */
 void connection_set_busy(struct connection *connection, bool busy);
 /*

@@ -502,11 +502,14 @@ static ssize_t read_source(void *ctx, uint64_t position, char *bytes_out, size_t
 {
 	const struct stream *stream = ctx;
 	struct connection *connection = stream->request->connection;
+	const struct http_options *options = &stream->request->server->options;
 	size_t len;
 
 	if (stream->stall_ms > 0) {
 		connection_set_aside(connection, false);
 		connection_set_deadline(connection, clock_mono_ms() + stream->stall_ms);
+	} else {
+		connection_prolong(connection, clock_mono_ms() + options->piece_deadline_ms);
 	}
 	len = stream->source.read(stream->source.source, bytes_out, max);
 	if (len == HTTP_SOURCE_LATER)
@@ -657,6 +660,8 @@ static struct http_server *server_new(const struct http_options *options)
 		server->options.request_deadline_ms = 30 * 1000;
 	if (server->options.reply_deadline_ms == 0)
 		server->options.reply_deadline_ms = 10 * 60 * 1000;
+	if (server->options.piece_deadline_ms == 0)
+		server->options.piece_deadline_ms = 60 * 1000;
 	if (server->options.connections == 0)
 		server->options.connections = 256;
 	if (server->options.per_address == 0)

@@ -19,6 +19,7 @@
 #include "tests/unit/unit.h"
 
 #define BODY_LIMIT 1000
+#define LARGE	   ((size_t)64 << 20)
 
 static atomic_int begun;
 static atomic_int handled;
@@ -155,6 +156,8 @@ static void echo_handle(void *ctx, struct http_request *request)
 		http_resume(request); /* before the suspending call has returned */
 	} else if (span_is(http_path(request), "/stream")) {
 		stream(request, 3000000, 3000000);
+	} else if (span_is(http_path(request), "/large")) {
+		stream(request, LARGE, LARGE);
 	} else if (span_is(http_path(request), "/live")) {
 		live(request, false);
 	} else if (span_is(http_path(request), "/endless")) {
@@ -190,15 +193,13 @@ struct running {
 	char path[96];
 };
 
-static void start(struct running *running, int64_t deadline_ms)
+static void start_with(struct running *running, struct http_options options)
 {
-	struct http_options options = {
-		.hosts = hosts,
-		.host_count = 3,
-		.request_deadline_ms = deadline_ms,
-		.ops = &echo_ops,
-	};
 	struct err why = {""};
+
+	options.hosts = hosts;
+	options.host_count = 3;
+	options.ops = &echo_ops;
 
 	snprintf(running->dir, sizeof(running->dir), "/tmp/test_http.XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(running->dir));
@@ -208,6 +209,11 @@ static void start(struct running *running, int64_t deadline_ms)
 	ck_assert_msg(listen_unix(running->path, &options.local_fd, &why) == ERR_OK, "%s",
 		      why.text);
 	ck_assert_msg(http_start(&options, &running->server, &why) == ERR_OK, "%s", why.text);
+}
+
+static void start(struct running *running, int64_t deadline_ms)
+{
+	start_with(running, (struct http_options){.request_deadline_ms = deadline_ms});
 }
 
 static void stop(struct running *running)
@@ -472,6 +478,44 @@ START_TEST(a_peer_that_takes_nothing)
 }
 END_TEST
 
+/* A backup may take long on its way: as long as something of it is taken. */
+START_TEST(a_long_reply_goes_on_while_it_is_taken)
+{
+	static const char request[] = "GET /large HTTP/1.1\r\n" HOST "\r\n";
+	struct running running;
+	char text[65536];
+	size_t taken = 0;
+	int idle;
+	int busy;
+
+	start_with(&running, (struct http_options){.request_deadline_ms = 400,
+						   .reply_deadline_ms = 100,
+						   .piece_deadline_ms = 400});
+	idle = client_open(running.address);
+	busy = client_open(running.address);
+	ck_assert(client_send(idle, request, strlen(request)));
+	ck_assert(client_send(busy, request, strlen(request)));
+	while (taken < LARGE) {
+		ssize_t len = recv(busy, text, sizeof(text), 0);
+
+		ck_assert_msg(len > 0, "cut after %zu", taken);
+		taken += (size_t)len;
+		sleep_ms(1);
+	}
+	for (taken = 0; taken < LARGE;) {
+		ssize_t len = recv(idle, text, sizeof(text), 0);
+
+		if (len <= 0)
+			break;
+		taken += (size_t)len;
+	}
+	ck_assert_uint_lt(taken, LARGE);
+	close(idle);
+	close(busy);
+	stop(&running);
+}
+END_TEST
+
 /* CASES S301: a chunked body names no length; it is counted, not kept. */
 START_TEST(chunked_body_over_the_limit)
 {
@@ -608,5 +652,5 @@ END_TEST
 
 UNIT_MAIN("admin/http", requests_that_can_be_read_one_way_only, paths_are_not_decoded,
 	  keep_alive_suspend_and_stream, chunked_body_over_the_limit, a_reply_that_pauses,
-	  a_peer_that_takes_nothing, dripping_is_cut, header_over_the_limit,
-	  stop_waits_for_what_is_under_way, stopped_at_any_moment)
+	  a_peer_that_takes_nothing, a_long_reply_goes_on_while_it_is_taken, dripping_is_cut,
+	  header_over_the_limit, stop_waits_for_what_is_under_way, stopped_at_any_moment)
