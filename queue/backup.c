@@ -357,16 +357,11 @@ void store_backup(struct store *store, struct backup_status *status_out)
 }
 
 /* Not the database: opening and closing the copy drops no lock of it (DESIGN 4.2). */
-int store_backup_open(struct store *store, int *fd_out, int64_t *size_out, struct err *why)
+static int open_copy(const char *path, int *fd_out, int64_t *size_out, struct err *why)
 {
-	struct backup_status status;
 	struct stat st;
-	int fd;
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 
-	store_backup(store, &status);
-	if (status.state != BACKUP_READY)
-		return err_set(why, ERR_NOT_FOUND, "there is no copy that is ready");
-	fd = open(store->copying->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0)
 		return err_set(why, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, "the copy: %s",
 			       strerror(errno));
@@ -377,6 +372,21 @@ int store_backup_open(struct store *store, int *fd_out, int64_t *size_out, struc
 	*fd_out = fd;
 	*size_out = (int64_t)st.st_size;
 	return ERR_OK;
+}
+
+/* Under the lock: until the status says that another one is begun its file is not there. */
+int store_backup_open(struct store *store, int *fd_out, int64_t *size_out, struct err *why)
+{
+	struct copying *copying = store->copying;
+	int code = ERR_NOT_FOUND;
+
+	pthread_mutex_lock(&copying->lock);
+	if (copying->status.state == BACKUP_READY)
+		code = open_copy(copying->path, fd_out, size_out, why);
+	else
+		err_set(why, code, "there is no copy that is ready");
+	pthread_mutex_unlock(&copying->lock);
+	return code;
 }
 
 /* --- without a daemon --------------------------------------------------------------------- */
