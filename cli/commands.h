@@ -75,6 +75,9 @@ extern const struct command command_backup;
 /* cli/dbcheck.c */
 extern const struct command command_dbcheck;
 
+/* cli/completion.c */
+extern const struct command command_completion;
+
 /* cli/sendmail.c */
 extern const struct command command_sendmail;
 

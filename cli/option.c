@@ -13,7 +13,9 @@ const struct command_option common_options[] = {
 	OPTION_FLAG("--json", struct tool, wants_json, "print JSON: one document"),
 	OPTION_FLAG("--jsonl", struct tool, wants_lines, "print JSON lines: one line an item"),
 	OPTION_VALUE("--color", "WHEN", "auto always never", struct tool, colour,
-		     "auto (usual: on a terminal, unless $NO_COLOR is set), always or never"),
+		     "use colours: always, never or auto (usual), which is on a terminal unless "
+		     "$NO_COLOR "
+		     "is set"),
 	OPTION_FLAG("--quiet", struct tool, is_quiet, "show no progress of long work"),
 	OPTION_VALUE("--data-dir", "DIR", WORDS_FOLDER, struct tool, data_dir,
 		     "the daemon's data_dir; default $STAGEPOST_DATA_DIR, else " TOOL_DATA_DIR),

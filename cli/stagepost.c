@@ -51,6 +51,7 @@ static const struct command *const commands[] = {
 	&command_dbcheck,
 	&command_sendmail,
 	&command_sink,
+	&command_completion,
 	NULL,
 };
 

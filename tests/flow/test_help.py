@@ -41,7 +41,7 @@ def parts_of(command):
 
 
 def test_there_are_commands():
-    assert len(COMMANDS) >= 39 and "queue list" in COMMANDS and "sink" in COMMANDS
+    assert len(COMMANDS) >= 40 and "queue list" in COMMANDS and "sink" in COMMANDS
     assert set(COMMON) >= {"--json", "--jsonl", "--color", "--quiet", "--data-dir"}
 
 

@@ -148,7 +148,8 @@ TABLE = {
     "dbcheck": (lambda d: [], None),
 }
 # These talk SMTP, or are served by themselves: their tests are elsewhere.
-ELSEWHERE = {"sendmail": "test_sendmail.py", "sink": "test_cli.py"}
+ELSEWHERE = {"sendmail": "test_sendmail.py", "sink": "test_cli.py",
+             "completion": "test_completion.py"}
 # These touch files of this machine only.
 LOCAL = {"user list", "user add", "user passwd", "user remove"}
 # Bytes of somebody's, or nothing at all on standard output.
