@@ -237,10 +237,14 @@ class Stagepost:
         out = subprocess.run([self.program, "--version"], capture_output=True, text=True, check=False)
         return out.stdout.strip().splitlines()[0] if out.stdout.strip() else ""
 
-    def _api(self, method, path, body=None):
-        token = (self.folder / "data/admin.token").read_text(encoding="ascii").strip()
+    @property
+    def token(self):
+        return (self.folder / "data/admin.token").read_text(encoding="ascii").strip()
+
+    def api(self, method, path, body=None):
+        """What it answers, parsed."""
         client = http.client.HTTPConnection("127.0.0.1", self.admin_port, timeout=20)
-        headers = {"Authorization": f"Bearer {token}"}
+        headers = {"Authorization": f"Bearer {self.token}"}
         if body:
             headers["Content-Type"] = "application/json"
         client.request(method, "/api/v1" + path, json.dumps(body) if body else None, headers)
@@ -249,6 +253,7 @@ class Stagepost:
         client.close()
         if reply.status >= 300:
             raise BenchError(f"Stagepost: {method} {path}: {reply.status} {text}")
+        return json.loads(text) if text else None
 
     def _wait_for_token(self):
         """The API comes up beside the listener, not before it."""
@@ -306,15 +311,15 @@ class Stagepost:
             wait_for_greeting(self.port)
             self._wait_for_token()
             for pattern in [ALLOWED, *LISTED]:
-                self._api("POST", "/whitelist", {"pattern": pattern})
+                self.api("POST", "/whitelist", {"pattern": pattern})
             if not forward:
-                self._api("POST", "/delivery/pause")
+                self.api("POST", "/delivery/pause")
         except (BenchError, OSError) as problem:
             raise BenchError(f"{problem}\n{self.log_tail()}") from problem
 
     def release(self):
         """What start(forward=False) has kept goes out now."""
-        self._api("POST", "/delivery/resume")
+        self.api("POST", "/delivery/resume")
 
     def stop(self):
         if self.process:
