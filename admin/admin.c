@@ -30,7 +30,8 @@ struct admin {
 	size_t host_count;
 };
 
-#define CREW_THREADS 1
+#define CREW_THREADS	  1
+#define STREAM_COMMENT_MS 15000
 
 /* Of requests that are answered at once. */
 #define CONNECTIONS	       256
@@ -46,6 +47,8 @@ static struct admin *admin_new(const struct admin_env *env, const struct admin_o
 	admin->api.env.hostname = admin->hostname = mem_strdup(env->hostname);
 	admin->api.env.version = admin->version = mem_strdup(env->version);
 	admin->api.traffic = &admin->traffic;
+	admin->api.stream_comment_ms = options->stream_comment_ms > 0 ? options->stream_comment_ms
+								      : STREAM_COMMENT_MS;
 	admin->api.failures = auth_failures_new();
 	admin->api.uses = token_uses_new(env->store);
 	admin->api.sessions = sessions_new(&options->session);

@@ -24,8 +24,9 @@ struct admin_options {
 	const char *listen; /* "127.0.0.1:8025", "[::1]:8025"; "" = only data_dir/admin.sock */
 	const char *const *hosts; /* accepted names in Host, without a port (DNS rebinding) */
 	size_t host_count;
-	size_t max_streams; /* of events, at a time */
-	size_t max_waits;   /* requests that wait for something to happen */
+	size_t max_streams;	   /* of events, at a time */
+	int64_t stream_comment_ms; /* a stream says something after so long a silence; 0: 15 s */
+	size_t max_waits;	   /* requests that wait for something to happen */
 	struct session_limits session;
 	const char *tls_certificate; /* PEM; "" or NULL: plain HTTP */
 	const char *tls_key;	     /* "" or NULL: stands with the certificate */

@@ -38,6 +38,7 @@ struct api {
 	struct crew *crew;     /* one thread, for what takes long */
 	_Atomic bool stopping; /* what takes long ends early */
 	struct feed *feed;
+	int64_t stream_comment_ms; /* a stream is never silent for longer */
 	struct traffic *traffic;
 	struct handin_room *handin_room;
 };

@@ -6,8 +6,6 @@
 #include "admin/handlers.h"
 #include "base/clock.h"
 
-#define COMMENT_MS                                                                                 \
-	15000	      /* nothing happened: the connection lives, and so does what is in between */
 #define CHECK_MS 5000 /* is the token still good? */
 #define STALL_MS 30000
 #define TEXT_MAX ((size_t)1024 * 1024)
@@ -16,9 +14,11 @@
 struct stream {
 	struct feed_waiter waiter; /* first */
 	struct feed *feed;
-	struct call *call; /* NULL: its request is over */
-	bool follows;	   /* does not end with what is there already */
-	bool is_over;	   /* ended by us */
+	struct call *call;  /* NULL: its request is over */
+	bool follows;	    /* does not end with what is there already */
+	bool is_over;	    /* ended by us */
+	int64_t comment_ms; /* nothing happened: the connection lives, and so does what is in
+			       between */
 	int64_t comment_at;
 	int64_t check_at;
 	int64_t read_at; /* when its peer had taken everything */
@@ -149,7 +149,7 @@ static size_t stream_read(void *source, char *bytes_out, size_t max)
 		if (stream->text.len == 0 && now >= stream->comment_at)
 			(void)buf_append_text(&stream->text, ":\n\n");
 		if (stream->text.len > 0) {
-			stream->comment_at = now + COMMENT_MS;
+			stream->comment_at = now + stream->comment_ms;
 			return give(stream, bytes_out, max);
 		}
 		if (!stream->follows)
@@ -210,7 +210,8 @@ static struct stream *stream_new(struct call *call, unsigned kinds, const char *
 	buf_init(&stream->record, BUS_RECORD_MAX);
 	buf_init(&stream->text, TEXT_MAX);
 	stream->read_at = clock_mono_ms();
-	stream->comment_at = stream->read_at + COMMENT_MS;
+	stream->comment_ms = call->api->stream_comment_ms;
+	stream->comment_at = stream->read_at + stream->comment_ms;
 	stream->check_at = stream->read_at + CHECK_MS;
 	call->work = stream;
 	call->forget = forget;

@@ -342,6 +342,8 @@ static const struct config_key admin_keys[] = {
 	TEXTS("hosts", "[localhost, 127.0.0.1, \"[::1]\"]", LIST(admin.hosts, admin.host_count),
 	      .range = {1, 100}, .restart = true, .check = config_check_http_host),
 	COUNT("max_streams", "512", AT(admin.max_streams), .restart = true, .range = {0, 10000}),
+	TIME("stream_comment", "15s", AT(admin.stream_comment_ms), .restart = true,
+	     .range = {100, HOUR}),
 	COUNT("max_waits", "64", AT(admin.max_waits), .restart = true, .range = {0, 10000}),
 	END
 };

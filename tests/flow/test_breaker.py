@@ -40,13 +40,17 @@ def metrics(relay):
             helped.add(name)
         elif line.startswith("# TYPE "):
             _, _, name, kind = line.split(" ")
-            assert kind in ("counter", "gauge") and name not in types
+            assert kind in ("counter", "gauge", "histogram") and name not in types
             assert (kind == "counter") == name.endswith("_total")
             types[name] = kind
         else:
             match = SAMPLE.match(line)
             assert match, line
-            assert match.group(1) in types and match.group(1) in helped
+            family = match.group(1)
+            if family not in types:
+                family = re.sub("_(bucket|sum|count)$", "", family)
+                assert types[family] == "histogram", line
+            assert family in helped
             sample = match.group(1) + (match.group(2) or "")
             assert sample not in found
             found[sample] = float(match.group(4))

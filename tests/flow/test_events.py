@@ -238,12 +238,16 @@ def test_one_that_reads_nothing(relay):
         assert told > 1000 and lost > 1000
 
 
-def test_a_silent_stream_stays_open(relay):
-    """A comment every 15 seconds, for what is in between and cuts what is silent."""
+def test_a_silent_stream_stays_open(make_daemon):
+    """A comment now and then (admin.stream_comment), for what is in between and cuts what is silent."""
+    relay = make_daemon(start=False).start("-o", "admin.stream_comment=400ms")
     with Stream(relay, "?types=accepted") as stream:
-        threading.Timer(16, send, (relay, "bob@example.com")).start()
+        begin = time.monotonic()
+        while stream.comments < 2:
+            stream.comments += stream.response.readline().startswith(b":")
+        assert time.monotonic() - begin >= 0.7
+        send(relay, "bob@example.com")
         assert stream.next()["type"] == "accepted"
-        assert stream.comments == 1
 
 
 # --- the tool -------------------------------------------------------------------------------------

@@ -194,6 +194,11 @@ void house_open(struct house *house)
 	house->api.env.version = "0";
 	house->api.env.started_at = clock_wall_ms();
 	house->api.env.ops = &ops;
+	house->api.env.ctx = house;
+	house->api.env.handin = &house_handin;
+	house->api.traffic = &house->traffic;
+	house->api.handin_room = &house->handin_room;
+	house->api.stream_comment_ms = 15000;
 	assert(readers_open(house->api.env.store, HTTP_THREADS + 1, &house->api.readers, &why) ==
 	       ERR_OK);
 	house->api.failures = auth_failures_new();

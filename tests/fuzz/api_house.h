@@ -3,6 +3,8 @@
 #define STAGEPOST_TESTS_FUZZ_API_HOUSE_H
 
 #include "admin/call.h"
+#include "admin/handin.h"
+#include "admin/traffic.h"
 #include "tests/fuzz/http_fake.h"
 
 /* The message that is there, of no scope, and one of a scope that nobody here has. */
@@ -16,11 +18,16 @@ enum house_who { WHO_SOCKET, WHO_ADMIN, WHO_READER, WHO_SCOPED, WHO_SESSION, WHO
 
 struct house {
 	struct api api;
+	struct traffic traffic;
+	struct handin_room handin_room;
 	char dir[64];
 	char tokens[HOUSE_WHO_COUNT][AUTH_SECRET_SIZE]; /* of those that have one */
 	char session[SESSION_SECRET_SIZE];
 	char csrf[SESSION_SECRET_SIZE];
 };
+
+/* Mail that is handed in: dropped; "refused@…" is refused, as a recipient or as the sender. */
+extern const struct handin_ops house_handin;
 
 void house_open(struct house *house);
 void house_close(struct house *house);

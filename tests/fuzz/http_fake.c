@@ -11,6 +11,7 @@
 #include "base/mem.h"
 
 #define WAKE_AFTER_MS  20
+#define PIECE_BYTES    100
 #define NO_ANSWER_SECS 30
 
 static const char *const hosts[] = {"localhost", "127.0.0.1"};
@@ -96,12 +97,11 @@ static void refuse(struct http_request *request, int status, const char *detail)
 	assert(request->status == status);
 }
 
-bool fake_begin(struct http_request *request, size_t *limit_out)
+bool fake_begin(struct http_request *request)
 {
 	const char *detail = "";
 	int status = hygiene_check(&request->hygiene, &detail);
 
-	*limit_out = 0;
 	if (status != 0) {
 		refuse(request, status, detail);
 	} else if (!request->peer.local &&
@@ -109,9 +109,9 @@ bool fake_begin(struct http_request *request, size_t *limit_out)
 					 sizeof(hosts) / sizeof(hosts[0]))) {
 		refuse(request, 421, "this Host is not served here (admin.hosts)");
 	} else {
-		request->ops->begin(request->ctx, request, limit_out);
-		if (request->status == 0 &&
-		    (request->hygiene.content_bytes > *limit_out || request->body.len > *limit_out))
+		request->ops->begin(request->ctx, request, &request->limit);
+		if (request->status == 0 && (request->hygiene.content_bytes > request->limit ||
+					     request->body.len > request->limit))
 			refuse(request, 413, "the body is larger than this request allows");
 	}
 	return request->status == 0;
@@ -175,17 +175,35 @@ static void read_source(struct http_request *request, void (*wake)(void *ctx))
 	request->is_cut = true;
 }
 
-void fake_ask(struct http_request *request, void (*wake)(void *ctx))
+static void go_on(struct http_request *request, void (*wake)(void *ctx))
 {
-	size_t limit;
-
-	if (fake_begin(request, &limit))
-		request->ops->handle(request->ctx, request);
 	while (request->suspended) {
 		assert(request->status == 0);
 		wait_for_resume(request, wake);
 		request->then(request->ctx, request);
 	}
+}
+
+/* To whom wants no body, but what it is made of. */
+static void give_pieces(struct http_request *request, void (*wake)(void *ctx))
+{
+	struct span rest = request->body;
+
+	while (request->piece != NULL && rest.len > 0) {
+		request->piece(request->ctx, request, span_first(rest, PIECE_BYTES));
+		rest = span_skip(rest, PIECE_BYTES);
+		go_on(request, wake);
+		assert(request->status == 0);
+	}
+}
+
+void fake_ask(struct http_request *request, void (*wake)(void *ctx))
+{
+	if (fake_begin(request)) {
+		give_pieces(request, wake);
+		request->ops->handle(request->ctx, request);
+	}
+	go_on(request, wake);
 	assert(request->status != 0);
 	if (request->source.read != NULL)
 		read_source(request, wake);
@@ -226,7 +244,36 @@ bool http_has_body(const struct http_request *request)
 
 struct span http_body(const struct http_request *request)
 {
-	return request->body;
+	/* As there, whoever gets pieces has nothing left. */
+	return request->piece != NULL || request->is_dropped ? span_make(NULL, 0) : request->body;
+}
+
+void http_drop_body(struct http_request *request)
+{
+	request->is_dropped = true;
+}
+
+uint64_t http_content_bytes(const struct http_request *request)
+{
+	return request->hygiene.content_bytes;
+}
+
+void http_take_pieces(struct http_request *request,
+		      void (*piece)(void *ctx, struct http_request *request, struct span bytes))
+{
+	request->piece = piece;
+}
+
+int64_t http_took_us(const struct http_request *request)
+{
+	(void)request;
+	return 0;
+}
+
+size_t http_connections(const struct http_request *request)
+{
+	(void)request;
+	return 1;
 }
 
 const struct http_peer *http_peer(const struct http_request *request)

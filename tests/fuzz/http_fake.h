@@ -29,6 +29,9 @@ struct http_request {
 	struct fake_field headers[FAKE_HEADERS_MAX]; /* in */
 	size_t header_count;
 	struct span body;
+	size_t limit; /* of the body, after fake_begin */
+	void (*piece)(void *ctx, struct http_request *request, struct span bytes);
+	bool is_dropped; /* the body */
 	void *data;
 
 	pthread_mutex_t lock; /* of what follows: http_resume is anybody's */
@@ -55,8 +58,8 @@ void fake_header(struct http_request *request, struct span name, struct span val
  * LF. The length of the body is added where the text says nothing about it.
  */
 void fake_read(struct http_request *request, struct span text);
-/* Up to where a body would be wanted. True: it is, and *limit_out is how much of it. */
-bool fake_begin(struct http_request *request, size_t *limit_out);
+/* Up to where a body would be wanted. True: it is, at most request->limit of it. */
+bool fake_begin(struct http_request *request);
 /*
  * The whole of it. `wake` is called when nobody has resumed the request for a while: what it
  * waits for may be an event that never comes.
