@@ -105,6 +105,10 @@ static void read_and_plan(struct call *call)
 {
 	struct import *import = call->work;
 
+	if (atomic_load(&call->api->stopping)) {
+		import->code = err_set(&import->why, ERR_CLOSED, "the relay is stopping");
+		return;
+	}
 	if (import->listing == NULL)
 		(void)listing_read(import->format, http_body(call->http), &import->options,
 				   on_mistake, import, &import->listing);

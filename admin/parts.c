@@ -40,6 +40,11 @@ static void look_do(struct call *call)
 {
 	struct look *look = call->work;
 
+	/* Many may stand in line for it, and a stop waits for all of them. */
+	if (atomic_load(&call->api->stopping)) {
+		look->code = err_set(&look->why, ERR_CLOSED, "the relay is stopping");
+		return;
+	}
 	look->code = content_walk(call_reader(call), &look->view.m, look->is_enough, call->part,
 				  &look->mime, &look->why);
 }

@@ -7,6 +7,7 @@ import base64
 import email
 import json
 import re
+import socket
 import time
 
 import pytest
@@ -271,6 +272,25 @@ def test_each_word_in_another_charset(make_daemon):
     took = time.monotonic() - began
     assert len(message["header"]) > 200 and message["subject"].startswith("aaaaa")
     assert took < 1, took  # 2 s where each is loaded when its word comes
+
+
+def test_a_line_of_large_messages_keeps_nobody_from_stopping(make_daemon):
+    relay = make_daemon()
+    size = (10 if SANITIZED else 40) << 20
+    number = send(relay, mixed(part(b"text/plain", b"=41=42 \r\n" * (size // 9),
+                                    b"Content-Transfer-Encoding: quoted-printable")))
+    request = ("GET /api/v1/messages/%s HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer %s\r\n\r\n"
+               % (number, relay.token)).encode()
+    askers = [socket.create_connection(("127.0.0.1", relay.api_port)) for _ in range(100)]
+    for asker in askers:
+        asker.sendall(request)
+    assert relay.request("GET", "/api/v1/status").status == 200
+    began = time.monotonic()
+    assert relay.stop() == 0
+    took = time.monotonic() - began
+    assert took < 10, took  # one after the other takes some times as long
+    for asker in askers:
+        asker.close()
 
 
 # --- the tool ----------------------------------------------------------------------------------------
