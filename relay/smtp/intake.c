@@ -12,16 +12,9 @@
 #include "queue/news.h"
 #include "queue/space.h"
 #include "relay/filter/judge.h"
-#include "relay/mail/header.h"
+#include "relay/smtp/description.h"
 #include "relay/smtp/envelope.h"
-#include "relay/smtp/fixups.h"
 #include "relay/smtp/fault.h"
-#include "relay/smtp/received.h"
-
-#define RECEIVED_MAX   4096
-#define ADDED_MAX      1024
-#define SUBJECT_MAX    1024
-#define MESSAGE_ID_MAX 998
 
 struct intake {
 	struct store *store;
@@ -46,9 +39,8 @@ struct intake_mail {
 	bool smtputf8;	       /* MAIL carried it */
 	const char *forwarded; /* in the arena; NULL: nothing */
 	struct body *body;
-	int64_t counted;	    /* of its bytes in the budget */
-	int64_t header_size;	    /* up to and including the empty line; 0: not seen yet */
-	unsigned line_octets;	    /* octets of the header line under way, 2 is enough to know */
+	int64_t counted; /* of its bytes in the budget */
+	struct header_end header;
 	struct smtp_answer refusal; /* code 0: none, but for its delay */
 };
 
@@ -333,31 +325,6 @@ static void count_held(struct intake_mail *m, int64_t held)
 	m->counted = held;
 }
 
-/*
- * Where the header ends, also when that is behind what body_head keeps. Line
- * ends are canonical here, so a line of two octets is the empty one.
- */
-static void look_for_header_end(struct intake_mail *m, struct span bytes)
-{
-	size_t at = 0;
-
-	while (at < bytes.len) {
-		struct span rest = span_skip(bytes, at);
-		size_t lf = span_find(rest, '\n');
-		size_t len = lf < rest.len ? lf + 1 : lf;
-
-		m->line_octets += len < 3 ? (unsigned)len : 3;
-		at += len;
-		if (lf == rest.len)
-			return;
-		if (m->line_octets == 2) {
-			m->header_size = body_size(m->body) + (int64_t)at;
-			return;
-		}
-		m->line_octets = 0;
-	}
-}
-
 static bool ready(void *transaction)
 {
 	struct intake_mail *m = transaction;
@@ -370,8 +337,7 @@ static bool data(void *transaction, struct span bytes)
 {
 	struct intake_mail *m = transaction;
 
-	if (m->header_size == 0)
-		look_for_header_end(m, bytes);
+	header_end_look(&m->header, bytes);
 	body_append(m->body, bytes);
 	return !ready(m);
 }
@@ -385,154 +351,42 @@ static void on_stored(struct store_job *job)
 	m->guest.finished(m->guest.ctx);
 }
 
-static char *display(struct intake_mail *m, struct span body, size_t max)
-{
-	struct buf text;
-	char *copy;
-
-	buf_init(&text, max);
-	header_decode_display(body, &text);
-	copy = arena_span_dup(m->arena, span_trim(buf_span(&text)));
-	buf_release(&text);
-	return copy;
-}
-
-/* One walk over the header: hops, and what people look for. Returns the number of hops. */
-static size_t read_header(struct intake_mail *m, struct span section)
-{
-	struct header header;
-	struct header_field field;
-	size_t hops = 0;
-
-	header_init(&header, section);
-	while (header_next(&header, &field)) {
-		if (span_is_fold(field.name, "Received"))
-			hops++;
-		else if (m->message.subject == NULL && span_is_fold(field.name, "Subject"))
-			m->message.subject = display(m, field.body, SUBJECT_MAX);
-		else if (m->message.message_id == NULL && span_is_fold(field.name, "Message-ID"))
-			m->message.message_id = display(m, field.body, MESSAGE_ID_MAX);
-	}
-	m->message.header_parsed = !header.over_limit;
-	return hops;
-}
-
-static bool has_high_bit(struct span bytes)
-{
-	for (size_t i = 0; i < bytes.len; i++)
-		if ((unsigned char)bytes.data[i] >= 0x80)
-			return true;
-	return false;
-}
-
-/*
- * False: too many hops. Some clients say SMTPUTF8 with every mail; it is
- * needed where the header holds more than ASCII. Addresses that hold more are
- * for delivery to see: it may well leave without them.
- */
-static bool describe_header(struct intake_mail *m, int64_t size)
-{
-	struct span head = body_head(m->body);
-	size_t known;
-
-	/* Without an empty line all of it is header. */
-	m->message.header_size = m->header_size > 0 ? m->header_size : size;
-	known = m->message.header_size < (int64_t)head.len ? (size_t)m->message.header_size
-							   : head.len;
-	if (read_header(m, span_first(head, known)) > m->guest.smtp->max_received)
-		return false;
-	if (m->message.header_size > (int64_t)head.len)
-		m->message.header_parsed = false;
-	m->message.smtputf8 = m->smtputf8 &&
-			      (!m->message.header_parsed || has_high_bit(span_first(head, known)));
-	return true;
-}
-
-static const char *received_field(struct intake_mail *m)
+static struct description description_of(const struct intake_mail *m)
 {
 	bool single = m->envelope.count == 1 && !m->envelope.has_special;
-	const struct received received = {.client = m->client,
-					  .hostname = m->guest.smtp->hostname,
-					  .id = m->id,
-					  .smtputf8 = m->smtputf8,
-					  .forwarded = m->forwarded,
-					  .recipient = single ? m->envelope.recipients[0].address
-							      : NULL,
-					  .received_at = m->message.received_at};
-	struct buf text;
-	const char *field;
-	int code;
 
-	buf_init(&text, RECEIVED_MAX);
-	code = received_format(&received, &text);
-	assert(code == ERR_OK); /* every part has its own limit below this one */
-	field = arena_span_dup(m->arena, buf_span(&text));
-	buf_release(&text);
-	return field;
-}
-
-/* The stored bytes stay as they came; a header that was not read to its end is left alone. */
-static void add_fields(struct intake_mail *m)
-{
-	const struct smtp_options *options = m->guest.smtp;
-	struct fixups fixups = {
-		.id = m->id, .hostname = options->hostname, .received_at = m->message.received_at};
-	struct buf text;
-	int code;
-
-	if (options->fixups == SMTP_FIXUPS_NONE || !m->message.header_parsed)
-		return;
-	fixups.section = span_first(body_head(m->body), (size_t)m->message.header_size);
-	buf_init(&text, ADDED_MAX);
-	code = fixups_format(&fixups, &text);
-	assert(code == ERR_OK); /* a date, and a host name of 255 octets */
-	if (text.len > 0)
-		m->message.added_fields = arena_span_dup(m->arena, buf_span(&text));
-	if (fixups.added_message_id)
-		m->message.message_id = arena_printf(m->arena, "<%s@%s>", m->id, options->hostname);
-	buf_release(&text);
-}
-
-static void describe(struct intake_mail *m, const struct smtp_data_facts *facts)
-{
-	struct new_message *message = &m->message;
-
-	message->received_at = clock_wall_ms();
-	message->size = facts->size;
-	/* Declared or not: the next hop is told what it gets (RFC 6152 3). */
-	message->body_8bit = message->body_8bit || facts->has_8bit;
-	message->bare_cr = facts->bare_cr;
-	message->bare_lf = facts->bare_lf;
-	message->listener = m->client->listener;
-	message->scope = m->client->scope;
-	message->client_address = m->client->address;
-	message->client_port = m->client->port;
-	message->client_name = m->client->name[0] != '\0' ? m->client->name : NULL;
-	message->helo = m->client->helo;
-	message->protocol = received_protocol(m->client, m->smtputf8);
-	message->user = m->client->user[0] != '\0' ? m->client->user : NULL;
-	message->tls = m->client->tls[0] != '\0' ? m->client->tls : NULL;
-	message->certificate_subject = m->client->subject[0] != '\0' ? m->client->subject : NULL;
-	message->certificate_sha256 = m->client->fingerprint[0] != '\0' ? m->client->fingerprint
-									: NULL;
-	message->certificate = m->client->certificate;
-	message->certificate_verdict = m->client->verdict[0] != '\0' ? m->client->verdict : NULL;
-	message->proxied = m->client->proxied[0] != '\0' ? m->client->proxied : NULL;
-	message->received_field = received_field(m);
-	add_fields(m);
-	message->recipients = m->envelope.recipients;
-	message->recipient_count = m->envelope.count;
+	return (struct description){.client = m->client,
+				    .options = m->guest.smtp,
+				    .arena = m->arena,
+				    .id = m->id,
+				    .forwarded = m->forwarded,
+				    .smtputf8 = m->smtputf8,
+				    .recipient = single ? m->envelope.recipients[0].address : NULL};
 }
 
 /* RFC 5321 6.3 */
 static bool is_good_header(struct intake_mail *m, int64_t size)
 {
-	if (describe_header(m, size))
+	const struct description description = description_of(m);
+	/* Without an empty line all of it is header. */
+	int64_t header_size = m->header.size > 0 ? m->header.size : size;
+
+	if (description_read(&description, body_head(m->body), header_size, &m->message) <=
+	    m->guest.smtp->max_received)
 		return true;
 	smtp_answer_set(&m->refusal, 554, "5.4.6",
 			"Routing loop detected: more than %zu Received fields",
 			m->guest.smtp->max_received);
 	return false;
+}
+
+static void describe(struct intake_mail *m, const struct smtp_data_facts *facts)
+{
+	const struct description description = description_of(m);
+
+	description_complete(&description, body_head(m->body), facts, &m->message);
+	m->message.recipients = m->envelope.recipients;
+	m->message.recipient_count = m->envelope.count;
 }
 
 static void finish(void *transaction, const struct smtp_data_facts *facts)
