@@ -347,9 +347,11 @@ static bool name_all(struct call *call)
 static bool open_relay(struct call *call)
 {
 	struct work *work = call->work;
+	uint64_t bytes = work->is_json ? 0 : http_content_bytes(call->http);
 	const struct handin_from from = {.address = http_peer(call->http)->address,
 					 .actor = call->caller.actor,
-					 .scope = work->scope};
+					 .scope = work->scope,
+					 .size = bytes > 0 ? (int64_t)bytes : -1};
 	struct handin_answer answer;
 
 	work->rejected = json_array();

@@ -15,6 +15,7 @@ struct handin_from {
 	const char *address; /* "127.0.0.1", "::1", "unix" */
 	const char *actor;   /* "token:ci": stands where an SMTP client's login would */
 	const char *scope;   /* "" for none */
+	int64_t size;	     /* of the message, as far as it is announced; -1: not known */
 };
 
 /* What an SMTP client would have been answered. */

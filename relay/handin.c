@@ -102,7 +102,7 @@ static void *begin(void *ctx, const struct handin_from *from, const struct addre
 	struct daemon *daemon = ctx;
 	struct handin *h = mem_zalloc(sizeof(*h));
 	const struct smtp_mail mail = {
-		.sender = *sender, .declared_size = -1, .smtputf8 = sender->utf8};
+		.sender = *sender, .declared_size = from->size, .smtputf8 = sender->utf8};
 	struct intake_guest guest = {.storing = storing, .finished = finished, .ctx = h};
 	struct smtp_answer answer = {.code = 0};
 

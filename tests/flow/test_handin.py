@@ -147,6 +147,21 @@ def test_no_room(make_daemon):
     raw(relay, RAW, headers=key)  # what was refused is no answer that is kept
 
 
+def test_no_room_for_what_is_announced(make_daemon):
+    """As SIZE of MAIL: it is refused before its first byte."""
+    relay = make_daemon(None, "retention: {max_bytes: 4M}\nsmtp: {max_message_size: 1M}\n"
+                              "policy: {default: hold}\n")
+    large = RAW + b"x" * 1_000_000
+    for _ in range(3):
+        raw(relay, large)
+    wait_for(lambda: relay.get("/status")["space"]["database_bytes"] > 3_000_000, "it to be seen")
+    answer = raw(relay, large, want=503)
+    assert answer.json["detail"].startswith("452 4.3.1 ")
+    assert 'reason="there is no room for a message of ' in relay.log()
+    raw(relay, RAW)
+    assert len(relay.get("/messages")["items"]) == 4
+
+
 def test_by_the_unix_socket(relay):
     connection = http.client.HTTPConnection("localhost")
     connection.sock = socket.socket(socket.AF_UNIX)
