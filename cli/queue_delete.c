@@ -23,20 +23,24 @@ struct delete_given {
 	bool all;
 	bool dry_run;
 	bool yes;
+	bool when_settled;
 };
 
-static int delete_one(struct tool *tool, const char *id, struct tally *tally)
+static int delete_one(struct tool *tool, const struct delete_given *given, const char *id,
+		      struct tally *tally)
 {
-	char path[80];
+	char path[96];
 
-	snprintf(path, sizeof(path), "/api/v1/messages/%s", id);
+	snprintf(path, sizeof(path), "/api/v1/messages/%s%s", id,
+		 given->when_settled ? "?when_settled=true" : "");
 	return tally_request(tool, "DELETE", path, NULL, id, tally);
 }
 
 /* --- by id ------------------------------------------------------------------- */
 
 /* Nothing is done before all of them are understood. */
-static int delete_operands(struct tool *tool, int count, char **operands)
+static int delete_operands(struct tool *tool, const struct delete_given *given, int count,
+			   char **operands)
 {
 	struct tally tally;
 	int ends = TOOL_OK;
@@ -49,7 +53,7 @@ static int delete_operands(struct tool *tool, int count, char **operands)
 	}
 	tally = tally_make(tool, "delete", "deleting");
 	for (int i = 0; i < count && ends == TOOL_OK; i++) {
-		ends = delete_one(tool, operands[i], &tally);
+		ends = delete_one(tool, given, operands[i], &tally);
 		progress_show(&tally.progress, i + 1, count);
 	}
 	return tally_finish(tool, ends, &tally);
@@ -196,13 +200,14 @@ static int confirm(const struct tool *tool, const struct found *found)
 	return prompt_yes(question) ? TOOL_OK : tool_fail(TOOL_NO, "nothing was deleted");
 }
 
-static int delete_found(struct tool *tool, const struct found *found)
+static int delete_found(struct tool *tool, const struct delete_given *given,
+			const struct found *found)
 {
 	struct tally tally = tally_make(tool, "delete", "deleting");
 	int ends = TOOL_OK;
 
 	for (size_t i = 0; i < found->count && ends == TOOL_OK; i++) {
-		ends = delete_one(tool, found_id(found, i), &tally);
+		ends = delete_one(tool, given, found_id(found, i), &tally);
 		progress_show(&tally.progress, (int64_t)i + 1, (int64_t)found->count);
 	}
 	return tally_finish(tool, ends, &tally);
@@ -222,7 +227,7 @@ static int delete_all(struct tool *tool, const struct delete_given *given)
 	else if (ends == TOOL_OK && given->dry_run)
 		ends = tell_dry_run(tool, &found);
 	else if (ends == TOOL_OK && (given->yes || (ends = confirm(tool, &found)) == TOOL_OK))
-		ends = delete_found(tool, &found);
+		ends = delete_found(tool, given, &found);
 	buf_release(&found.ids);
 	json_decref(found.samples);
 	return ends;
@@ -242,7 +247,7 @@ static int run_delete(struct tool *tool, int argc, char **argv)
 		return tool_misuse(tool, "say either which messages, or --all");
 	if (!given.all && (given.dry_run || !filter_is_empty(&given.filter)))
 		return tool_misuse(tool, "filters and --dry-run belong to --all");
-	return given.all ? delete_all(tool, &given) : delete_operands(tool, count, argv);
+	return given.all ? delete_all(tool, &given) : delete_operands(tool, &given, count, argv);
 }
 
 static const struct command_option options[] = {
@@ -255,6 +260,9 @@ static const struct command_option options[] = {
 		    "how many, and the first ones; nothing is deleted"),
 	OPTION_FLAG("--yes", struct delete_given, yes,
 		    "do not ask; needed where standard input is no terminal"),
+	OPTION_FLAG("--when-settled", struct delete_given, when_settled,
+		    "do not refuse what is just being delivered: it goes with the outcome of that, "
+		    "and nothing else of it is sent"),
 	OPTION_END,
 };
 
@@ -264,7 +272,8 @@ const struct command command_queue_delete = {
 	.summary = "Remove messages with everything known about them",
 	.about = "With --all each message goes whole, also with recipients that no filter named.\n",
 	.options = options,
-	.notes = "A message with a recipient that is just being delivered is refused.\n"
+	.notes = "A message with a recipient that is just being delivered is refused, unless "
+		 "--when-settled says otherwise.\n"
 		 "\nExit status 1 when one was refused or is not there.\n",
 	.examples = {"stagepost queue delete 01KB2Z0V9T8B3M6N5Q4R7S1W2X",
 		     "stagepost queue delete --all --state dropped --to @example.com --dry-run"},

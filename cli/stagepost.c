@@ -9,6 +9,7 @@
 #include "cli/commands.h"
 #include "cli/help.h"
 #include "cli/option.h"
+#include "cli/text.h"
 #include "cli/tool.h"
 
 static const struct command *const commands[] = {
@@ -165,6 +166,7 @@ int main(int argc, char **argv)
 	};
 	int ends;
 
+	text_use_utf8();
 	if (!run_by_name(&tool, argc, argv, &ends))
 		ends = run(&tool, argc - 1, argv + 1);
 	client_free(&tool.client);

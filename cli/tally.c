@@ -55,6 +55,12 @@ int tally_request(struct tool *tool, const char *method, const char *path, const
 
 		tally_count(tally, id, answer);
 		json_decref(answer);
+	} else if (reply.status == 202) { /* RFC 9110 15.3.3: noted, and not done yet */
+		json_t *answer = json_pack("{s:i, s:i, s:i, s:s}", "changed", 0, "wished", 1,
+					   "refused", 0, "detail", tool_text(reply.body, "detail"));
+
+		tally_count(tally, id, answer);
+		json_decref(answer);
 	} else if (reply.status < 200 || reply.status > 299) {
 		code = client_refused(&reply);
 	} else if (reply.body == NULL) {

@@ -1,7 +1,11 @@
 /* cli/text.c - words for a terminal: nothing in mail may move its cursor */
+#include <config.h>
+
 #include "cli/text.h"
 
+#include <locale.h>
 #include <stdio.h>
+#include <wchar.h>
 
 /* The character at the front; its length, or 0 when the bytes are no UTF-8. */
 static size_t take(struct span text, uint32_t *character_out)
@@ -41,7 +45,7 @@ static const struct range unsafe[] = {
 	{0xfeff, 0xfeff}, {0xfff9, 0xfffb}, {0xe0000, 0xe007f},
 };
 
-/* What most terminals draw two columns wide (Unicode UAX 11). */
+/* What most terminals draw two columns wide (Unicode UAX 11), where wcwidth knows nothing. */
 static const struct range wide[] = {
 	{0x1100, 0x115f},   {0x2e80, 0x303e},	{0x3041, 0x4dbf},   {0x4e00, 0xa4cf},
 	{0xac00, 0xd7a3},   {0xf900, 0xfaff},	{0xfe30, 0xfe6f},   {0xff00, 0xff60},
@@ -79,8 +83,21 @@ void text_clean(struct buf *out, struct span text)
 	}
 }
 
+void text_use_utf8(void)
+{
+	locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+
+	if (utf8 != (locale_t)0)
+		(void)uselocale(utf8);
+}
+
 static size_t width_of(uint32_t character)
 {
+	int width = wcwidth((wchar_t)character);
+
+	/* -1: it is not in the locale's charset, which in "C" is all but ASCII. */
+	if (width >= 0)
+		return (size_t)width;
 	if (IS_IN(combining, character))
 		return 0;
 	return IS_IN(wide, character) ? 2 : 1;

@@ -16,10 +16,19 @@
  */
 void text_clean(struct buf *out, struct span text);
 
-/* Columns that cleaned text takes. */
+/*
+ * Columns that cleaned text takes: by wcwidth where the thread's locale has a
+ * UTF-8 charset (text_use_utf8), else roughly.
+ */
 size_t text_width(struct span clean);
 /* The longest front of cleaned text that takes at most `width` columns. */
 struct span text_front(struct span clean, size_t width);
+
+/*
+ * For this thread, until it ends: characters (LC_CTYPE) are those of UTF-8,
+ * whatever the environment says. Where there is no such locale nothing changes.
+ */
+void text_use_utf8(void);
 
 #define TEXT_SHORT_SIZE 32
 /* "42s", "5m", "3h", "12d"; below a second "0s". */

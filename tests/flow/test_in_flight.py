@@ -107,6 +107,23 @@ def test_delete_when_settled(paused):
     assert gone["before"]["recipients"] == [LISTED]
 
 
+def test_the_tool_deletes_when_settled(paused):
+    relay, hop, number, _ = paused
+
+    def delete(*options):
+        done = subprocess.run([STAGEPOST, "--data-dir", relay.data_dir, "queue", "delete", number,
+                               *options], capture_output=True, timeout=60)
+        return done.returncode, done.stdout.decode()
+
+    assert delete()[0] == 1
+    assert delete("--when-settled") == (
+        0, "delete: 0 done, 1 in flight: when the attempt is over\n")
+    go_on(hop)
+    wait_for(lambda: relay.request("GET", "/api/v1/messages/" + number).status == 404,
+             "the message to be deleted")
+    check_one_whole_copy(hop)
+
+
 def test_taken_off_the_list_while_sending(paused):
     relay, hop, number, entry = paused
     relay.remove(entry)

@@ -100,6 +100,29 @@ START_TEST(fronts_are_cut_between_characters)
 }
 END_TEST
 
+/* Each case runs in a process of its own (check forks): the locale goes with it. */
+START_TEST(widths_are_those_of_the_system)
+{
+	static const struct {
+		const char *text;
+		size_t rough, want;
+	} rows[] = {
+		{"\xe6\x97\xa5", 2, 2},		    /* a CJK character */
+		{"\xe2\x9b\x94", 1, 2},		    /* no entry: an old one that became an emoji */
+		{"\xe3\x81\x8b\xe3\x82\x99", 4, 2}, /* ka, and the mark that makes it ga */
+		{"e\xcc\x81", 1, 1},		    /* e, acute */
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		ck_assert_uint_eq(text_width(span_of(rows[i].text)), rows[i].rough);
+	text_use_utf8();
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		ck_assert_uint_eq(text_width(span_of(rows[i].text)), rows[i].want);
+	ck_assert_uint_eq(text_front(span_of(rows[2].text), 1).len, 0);
+	ck_assert_uint_eq(text_front(span_of(rows[2].text), 2).len, 6);
+}
+END_TEST
+
 START_TEST(numbers_are_short)
 {
 	static const struct {
@@ -250,6 +273,6 @@ START_TEST(no_line_is_ever_too_long)
 END_TEST
 
 UNIT_MAIN("cli/table", nothing_in_mail_moves_the_cursor, every_byte_comes_out_harmless,
-	  fronts_are_cut_between_characters, numbers_are_short, without_a_width_nothing_is_cut,
-	  long_cells_are_cut_first, then_columns_go_by_their_rank, at_last_the_line_is_cut,
-	  colours_take_no_room, no_line_is_ever_too_long)
+	  fronts_are_cut_between_characters, widths_are_those_of_the_system, numbers_are_short,
+	  without_a_width_nothing_is_cut, long_cells_are_cut_first, then_columns_go_by_their_rank,
+	  at_last_the_line_is_cut, colours_take_no_room, no_line_is_ever_too_long)
