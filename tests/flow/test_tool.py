@@ -60,18 +60,17 @@ def id_of(daemon):
 
 
 def listed(daemon, pattern):
-    run("--data-dir", daemon.data_dir, "whitelist", "add", pattern)
+    daemon.allow(pattern)
     return pattern
 
 
 def ruled(daemon, name):
-    run("--data-dir", daemon.data_dir, "rule", "add", name, "drop", "--recipient", "r@r.example")
+    daemon.post("/rules", {"name": name, "action": "drop", "recipient": "r@r.example"})
     return name
 
 
 def faulted(daemon, name):
-    run("--data-dir", daemon.data_dir, "fault", "add", name, "reject", "--recipient",
-        "f@f.example")
+    daemon.post("/faults", {"name": name, "action": "reject", "recipient": "f@f.example"})
     return name
 
 
@@ -83,7 +82,7 @@ def queued(daemon):
 
 def released(daemon):
     message = queued(daemon)
-    run("--data-dir", daemon.data_dir, "queue", "hold", message)
+    daemon.post("/messages/%s/hold" % message)
     return message
 
 
@@ -95,7 +94,7 @@ def a_file(daemon, text):
 
 
 def token(daemon, name):
-    run("--data-dir", daemon.data_dir, "token", "create", name)
+    daemon.post("/tokens", {"name": name})
     return name
 
 
