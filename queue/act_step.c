@@ -5,6 +5,7 @@
 
 #include "queue/acting.h"
 #include "queue/audit.h"
+#include "queue/tell.h"
 
 static const char sql_subject[] =
 	"SELECT" SUBJECT_COLUMNS
@@ -96,17 +97,18 @@ static int do_step(struct store *store, struct act_step *step, struct err *why)
  */
 static int try_step(struct store *store, struct act_step *step, struct err *why)
 {
-	const struct queue_stats change = store->counters.change;
-	const int64_t passed = store->counters.passed;
+	const struct tell_mark told = tell_mark(store);
+	struct counters_mark counted;
 	const bool due = store->due, ask = store->ask;
 	struct err ignored;
 	int code = db_exec(&store->db, "SAVEPOINT try", why);
 
 	if (code != ERR_OK)
 		return code;
+	counters_mark(&store->counters, &counted);
 	code = do_step(store, step, why);
-	store->counters.change = change;
-	store->counters.passed = passed;
+	counters_back(&store->counters, &counted);
+	tell_back(store, told);
 	store->due = due;
 	store->ask = ask;
 	if (db_exec(&store->db, "ROLLBACK TO try; RELEASE try", code == ERR_OK ? why : &ignored) !=

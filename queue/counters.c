@@ -58,6 +58,20 @@ void counters_rollback(struct counters *counters)
 	memset(counters->entering, 0, sizeof(counters->entering));
 }
 
+void counters_mark(const struct counters *counters, struct counters_mark *mark_out)
+{
+	mark_out->change = counters->change;
+	memcpy(mark_out->entering, counters->entering, sizeof(mark_out->entering));
+	mark_out->passed = counters->passed;
+}
+
+void counters_back(struct counters *counters, const struct counters_mark *mark)
+{
+	counters->change = mark->change;
+	memcpy(counters->entering, mark->entering, sizeof(counters->entering));
+	counters->passed = mark->passed;
+}
+
 void counters_read(struct counters *counters, struct queue_stats *stats_out)
 {
 	pthread_mutex_lock(&counters->lock);

@@ -43,6 +43,14 @@ int counters_oldest(struct counters *counters, struct db *db, struct oldest *old
 /* The transaction was committed; `oldest` is what is true now. */
 void counters_commit(struct counters *counters, const struct oldest *oldest);
 void counters_rollback(struct counters *counters);
+/* The transaction so far, for one that takes a part of itself back. */
+struct counters_mark {
+	struct queue_stats change;
+	uint64_t entering[STATE_COUNT];
+	int64_t passed;
+};
+void counters_mark(const struct counters *counters, struct counters_mark *mark_out);
+void counters_back(struct counters *counters, const struct counters_mark *mark);
 void counters_read(struct counters *counters, struct queue_stats *stats_out);
 /* Who came into a state since the start, or since that was last forgotten. */
 void counters_entered(struct counters *counters, uint64_t entered_out[STATE_COUNT]);

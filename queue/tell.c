@@ -95,6 +95,17 @@ void tell_forget(struct store *store)
 		buf_clear(&telling->waiting);
 }
 
+struct tell_mark tell_mark(const struct store *store)
+{
+	return (struct tell_mark){store->telling->waiting.len, store->telling->left_out};
+}
+
+void tell_back(struct store *store, struct tell_mark mark)
+{
+	buf_truncate(&store->telling->waiting, mark.len);
+	store->telling->left_out = mark.left_out;
+}
+
 void tell_committed(struct store *store)
 {
 	struct telling *telling = store->telling;

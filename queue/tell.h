@@ -39,5 +39,12 @@ void tell_list(struct store *store, int64_t now, const char *actor, size_t count
 /* The transaction is committed: readers may know. Or it was rolled back: it never happened. */
 void tell_committed(struct store *store);
 void tell_forget(struct store *store);
+/* Or only what was done behind a mark is taken back. */
+struct tell_mark {
+	size_t len;
+	uint64_t left_out;
+};
+struct tell_mark tell_mark(const struct store *store);
+void tell_back(struct store *store, struct tell_mark mark);
 
 #endif

@@ -4,6 +4,8 @@
 
 #include <stdio.h>
 
+#include "queue/news.h"
+#include "queue/writer.h"
 #include "tests/unit/queue/fixture.h"
 #include "tests/unit/unit.h"
 
@@ -100,10 +102,12 @@ START_TEST(a_try_tells_what_will_be)
 	struct recipient_query query = {.message = {.state = STATE_DROPPED}, .limit = 100};
 	struct act_judge judge = {judge_prefix, NULL};
 	struct queue_stats before, after;
+	uint64_t entered[STATE_COUNT], entered_after[STATE_COUNT];
 	char only[] = "r1@";
 	struct act_step step;
 	struct fixture f;
 	int64_t ids[ACT_STEP_MAX];
+	uint64_t told;
 
 	fixture_open(&f);
 	accept_as(&f, 3, STATE_DROPPED);
@@ -122,7 +126,12 @@ START_TEST(a_try_tells_what_will_be)
 		step.to = to == 1 ? "qa@team.test" : NULL;
 		step.dry = true;
 		store_stats(f.store, &before);
+		counters_entered(&f.store->counters, entered);
+		told = bus_end(store_news(f.store));
 		run(&f, &step);
+		ck_assert_uint_eq(bus_end(store_news(f.store)), told);
+		counters_entered(&f.store->counters, entered_after);
+		ck_assert(memcmp(entered, entered_after, sizeof(entered)) == 0);
 		ck_assert_uint_eq(step.changed, to == 1 ? 3 : 2);
 		ck_assert_uint_eq(step.refused, to == 1 ? 0 : 3);
 		store_stats(f.store, &after);
