@@ -173,7 +173,9 @@ void handle_check(struct call *call)
 {
 	const struct admin_env *env = &call->api->env;
 	json_t *recipients = json_object_get(call->body, "recipients");
-	struct judge_case at = {.scope = span_of(call_scope(call)), .now = clock_steady_wall_ms()};
+	struct judge_case at = {.scope = span_of(call_scope(call)),
+				.now = clock_steady_wall_ms(),
+				.sees_scopes = call->caller.scope[0] == '\0'};
 	const struct edition *rules = NULL;
 	struct rule_facts facts = {.size = -1};
 	bool tries_rules;

@@ -8,6 +8,15 @@ static bool parse(const char *text, struct address *address_out)
 	return text != NULL && address_parse(span_of(text), address_out, &ignored) == ERR_OK;
 }
 
+static void explain(const struct judge_case *at, const struct address *address,
+		    struct verdict *verdict_out)
+{
+	if (at->sees_scopes || at->scope.len == 0)
+		verdict_explain(at->list, address, at->scope, at->now, verdict_out);
+	else
+		verdict_explain_within(at->list, address, at->scope, at->now, verdict_out);
+}
+
 /* A redirect needs somebody else. */
 static bool has_target(const struct verdict *verdict, const struct address *address)
 {
@@ -21,7 +30,7 @@ void judge_address(const struct judge_case *at, const struct address *address,
 {
 	struct verdict verdict;
 
-	verdict_explain(at->list, address, at->scope, at->now, verdict_out);
+	explain(at, address, verdict_out);
 	if (at->rules != NULL && rule_decide(at->rules, address, at->released, verdict_out))
 		return;
 	if (at->policy == NULL)
@@ -44,7 +53,7 @@ bool judge_target(const struct judge_case *at, const char *redirect_to, struct a
 {
 	if (!parse(redirect_to, target_out))
 		return false;
-	verdict_explain(at->list, target_out, at->scope, at->now, verdict_out);
+	explain(at, target_out, verdict_out);
 	if (at->rules != NULL && rule_decide(at->rules, target_out, false, verdict_out) &&
 	    verdict_out->kind == VERDICT_REDIRECT)
 		verdict_out->kind = VERDICT_DROP;

@@ -28,6 +28,11 @@ struct judge_case {
 	bool permitted;
 	const struct rule_matches *rules; /* of the message; NULL: there are no rules */
 	bool released; /* a person let it go: rules that hold have been answered */
+	/*
+	 * Who is told may see all scopes. What is kept of a message of some scope is read by
+	 * who is limited to it, and names no entry of another.
+	 */
+	bool sees_scopes;
 };
 
 /*

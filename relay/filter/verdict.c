@@ -170,6 +170,27 @@ static bool judge(struct judging *judging, struct layer_key *key_out, struct ver
 	return true;
 }
 
+static void explain(struct judging *judging, bool within, struct verdict *verdict)
+{
+	const struct layer_item *nearest;
+	struct layer_key key;
+
+	if (!judge(judging, &key, verdict) || verdict->reason == REASON_ALLOWED ||
+	    verdict->reason == REASON_DENIED)
+		return;
+	search_near(judging, &key);
+	if (within)
+		judging->elsewhere = NULL;
+	nearest = judging->expired != NULL     ? judging->expired
+		  : judging->elsewhere != NULL ? judging->elsewhere
+		  : judging->form != NULL      ? judging->form
+					       : judging->near;
+	if (nearest == NULL)
+		return;
+	name(verdict->nearest, nearest);
+	verdict->nearest_elsewhere = nearest == judging->elsewhere;
+}
+
 void verdict_judge(const struct whitelist_snapshot *snapshot, const struct address *address,
 		   struct span scope, int64_t now, struct verdict *verdict_out)
 {
@@ -180,26 +201,23 @@ void verdict_judge(const struct whitelist_snapshot *snapshot, const struct addre
 	judge(&judging, &key, verdict_out);
 }
 
+void verdict_explain_within(const struct whitelist_snapshot *snapshot,
+			    const struct address *address, struct span scope, int64_t now,
+			    struct verdict *verdict_out)
+{
+	struct judging judging = {
+		.snapshot = snapshot, .address = address, .scope = scope, .now = now};
+
+	explain(&judging, true, verdict_out);
+}
+
 void verdict_explain(const struct whitelist_snapshot *snapshot, const struct address *address,
 		     struct span scope, int64_t now, struct verdict *verdict_out)
 {
 	struct judging judging = {
 		.snapshot = snapshot, .address = address, .scope = scope, .now = now};
-	const struct layer_item *nearest;
-	struct layer_key key;
 
-	if (!judge(&judging, &key, verdict_out) || verdict_out->reason == REASON_ALLOWED ||
-	    verdict_out->reason == REASON_DENIED)
-		return;
-	search_near(&judging, &key);
-	nearest = judging.expired != NULL     ? judging.expired
-		  : judging.elsewhere != NULL ? judging.elsewhere
-		  : judging.form != NULL      ? judging.form
-					      : judging.near;
-	if (nearest == NULL)
-		return;
-	name(verdict_out->nearest, nearest);
-	verdict_out->nearest_elsewhere = nearest == judging.elsewhere;
+	explain(&judging, false, verdict_out);
 }
 
 const char *verdict_kind_name(enum verdict_kind kind)

@@ -123,6 +123,10 @@ void verdict_judge(const struct whitelist_snapshot *snapshot, const struct addre
 /* The same, and looks for the nearest miss when it is not allowed (a few look-ups more). */
 void verdict_explain(const struct whitelist_snapshot *snapshot, const struct address *address,
 		     struct span scope, int64_t now, struct verdict *verdict_out);
+/* The same for people who may see nothing of other scopes: no entry of one is the nearest. */
+void verdict_explain_within(const struct whitelist_snapshot *snapshot,
+			    const struct address *address, struct span scope, int64_t now,
+			    struct verdict *verdict_out);
 
 const char *verdict_kind_name(enum verdict_kind kind); /* "deliver" */
 /* A sentence for a person: "allowed by *.example.com", "no entry allows it". */

@@ -147,6 +147,17 @@ def test_a_token_of_a_scope_stays_in_it(lists, relay):
     assert status == 400
 
 
+def test_a_token_of_a_scope_hears_of_no_other(relay):
+    """Neither what is tried nor what is stored names an entry of another scope."""
+    made = relay.post("/tokens", {"name": "shop", "role": "operator", "scope": "shop"}).json
+    relay.post("/whitelist", {"pattern": "a@x.test", "scope": "crm"})
+    ask = {"recipients": ["a@x.test"], "scope": "shop"}
+    limited = relay.request("POST", "/api/v1/check", ask, made["secret"]).json["items"][0]
+    assert (limited["reason"], limited["nearest"]) == ("no entry allows it", None)
+    item = relay.post("/check", ask).json["items"][0]
+    assert item["nearest"] == "a@x.test" and "another scope" in item["reason"]
+
+
 HOSTILE = ["=cmd|' /C calc'!A0", "a \"quoted\", b", "two\nlines\tand a tab", "'", "''=", "#x", "@",
            "back\\slash \\n", "\u202e\u00e9\U0001f600", " blanks ", "+1", "-1", "deny x", None]
 

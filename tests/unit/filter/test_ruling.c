@@ -60,6 +60,51 @@ START_TEST(in_words)
 }
 END_TEST
 
+static void expect_nearest(struct judge_case *at, const char *text, const char *nearest,
+			   const char *reason)
+{
+	struct address address;
+	struct verdict verdict;
+	char sentence[2 * ADDRESS_TEXT_SIZE];
+
+	ck_assert_int_eq(address_parse(span_of(text), &address, NULL), ERR_OK);
+	judge_address(at, &address, &verdict);
+	ck_assert_int_eq(verdict.kind, VERDICT_DROP);
+	ck_assert_str_eq(verdict.nearest, nearest);
+	verdict_sentence(&verdict, sentence, sizeof(sentence));
+	ck_assert_str_eq(sentence, reason);
+	ck_assert(judge_target(at, text, &address, &verdict));
+	ck_assert_str_eq(verdict.nearest, nearest);
+}
+
+/* Who reads of the mail of one scope learns nothing of the entries of another. */
+START_TEST(other_scopes_are_not_told_of)
+{
+	static const struct list_row rows[] = {{"a@x.test", 1, .scope = "crm"},
+					       {"b%c@y.test", 2, .scope = "crm"},
+					       {".x.test", 3},
+					       {"y.test", 4},
+					       {NULL}};
+	struct whitelist *list = list_of(rows);
+	struct judge_case at = {.list = whitelist_acquire(list), .scope = span_of("shop")};
+
+	expect_nearest(&at, "a@x.test", ".x.test", "no entry allows it (nearest: .x.test)");
+	expect_nearest(&at, "b%c@y.test", "y.test", "unsafe address form (nearest: y.test)");
+	at.sees_scopes = true;
+	expect_nearest(&at, "a@x.test", "a@x.test",
+		       "no entry allows it (nearest: a@x.test, of another scope)");
+	expect_nearest(&at, "b%c@y.test", "b%c@y.test",
+		       "unsafe address form (nearest: b%c@y.test, of another scope)");
+	/* Nobody who is limited to a scope sees what belongs to none. */
+	at.sees_scopes = false;
+	at.scope = span_of("");
+	expect_nearest(&at, "a@x.test", "a@x.test",
+		       "no entry allows it (nearest: a@x.test, of another scope)");
+	whitelist_release(&at.list);
+	whitelist_free(&list);
+}
+END_TEST
+
 /* What nearly covers it is only named where it could have let it out, now and in this scope. */
 START_TEST(what_is_no_near_miss)
 {
@@ -261,6 +306,6 @@ START_TEST(who_allows_all)
 }
 END_TEST
 
-UNIT_MAIN("filter/ruling", in_words, what_is_no_near_miss, nor_one_that_is_gone,
-	  the_most_specific_is_named, else_the_older_one, nothing_is_left_of_the_last_one,
-	  by_rule_or_hook, who_allows_all)
+UNIT_MAIN("filter/ruling", in_words, other_scopes_are_not_told_of, what_is_no_near_miss,
+	  nor_one_that_is_gone, the_most_specific_is_named, else_the_older_one,
+	  nothing_is_left_of_the_last_one, by_rule_or_hook, who_allows_all)
