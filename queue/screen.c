@@ -29,8 +29,10 @@ static int find_first(struct store *store, int64_t now, int64_t *id_out, struct 
 	return query_only_int(&query, -1, id_out, why);
 }
 
-static const char sql_due[] = "SELECT id, address, asked, waiting_since, command FROM recipient"
-			      " WHERE id >= ?1 AND id < ?2 AND ask_at <= ?3 ORDER BY id LIMIT ?4";
+static const char sql_due[] =
+	"SELECT id, address, asked, waiting_since, command, verdict = 'deliver',"
+	" CASE WHEN verdict = 'deliver' AND coalesce(entry, 0) = 0 THEN rule END FROM recipient"
+	" WHERE id >= ?1 AND id < ?2 AND ask_at <= ?3 ORDER BY id LIMIT ?4";
 
 static int read_due(struct store *store, const struct screen_claim *claim, int64_t number,
 		    struct screened_message *message, struct err *why)
@@ -56,6 +58,8 @@ static int read_due(struct store *store, const struct screen_claim *claim, int64
 		one->asked = (int)query_take_int(&query);
 		one->waiting_since = query_take_int(&query);
 		one->command = query_take_copy(&query, claim->arena);
+		one->was_allowed = query_take_bool(&query);
+		one->let_out_by = query_take_copy(&query, claim->arena);
 		one->lease = store->next_lease;
 	}
 	message->recipient_count = count;

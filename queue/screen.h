@@ -23,9 +23,11 @@ struct screened_recipient {
 	int64_t lease;
 	size_t index; /* among the recipients of its message, from 0 */
 	const char *address;
-	int asked;	       /* how often in vain, before now */
-	int64_t waiting_since; /* accepted, or put back: expire_after counts from here */
-	const char *command;   /* new_recipient.command */
+	int asked;		/* how often in vain, before now */
+	int64_t waiting_since;	/* accepted, or put back: expire_after counts from here */
+	const char *command;	/* new_recipient.command */
+	bool was_allowed;	/* by an entry or a rule, as far as the hook was not needed */
+	const char *let_out_by; /* the rule that let it leave when no entry did; NULL: none */
 };
 
 struct screened_message {

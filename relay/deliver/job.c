@@ -115,6 +115,8 @@ static void say_change(const struct claimed_recipient *claimed, const struct ver
 	else if (claimed->let_out_by != NULL)
 		snprintf(text_out, size,
 			 "rule %s does not let it leave any more: ", claimed->let_out_by);
+	else if (claimed->permit == PERMIT_OVERRIDE && verdict_is_unlisted(verdict))
+		snprintf(text_out, size, "the policy hook overrides the whitelist no more: ");
 	else
 		snprintf(text_out, size, "whitelist changed: ");
 }

@@ -214,6 +214,10 @@ static void set_common(struct request *request, const struct target *target,
 	curl_easy_setopt(easy, CURLOPT_HEADERDATA, request);
 	curl_easy_setopt(easy, CURLOPT_WRITEDATA, request);
 	curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
+#if LIBCURL_VERSION_NUM >= 0x075700
+	/* The end of a request does not wait for a name server that says nothing. */
+	curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
+#endif
 }
 
 static void set_dialect(struct request *request, const struct target *target,

@@ -1,6 +1,7 @@
 /* relay/hook/screening.c - the hook's thread: what is claimed is judged, asked about, and settled
  */
 #include <stdio.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -48,6 +49,19 @@ static bool may_be_ruled(struct hook *hook, const struct new_message *m,
 	return rules_may_allow(hook->env.rules, &facts, recipient);
 }
 
+/* What is different from when it was accepted, in front of why it does not leave. */
+static void say_change(const struct screened_recipient *recipient, const struct verdict *verdict,
+		       char *text_out, size_t size)
+{
+	if (!recipient->was_allowed && verdict_is_unlisted(verdict))
+		snprintf(text_out, size, "the policy hook overrides the whitelist no more: ");
+	else if (recipient->let_out_by != NULL)
+		snprintf(text_out, size,
+			 "rule %s does not let it leave any more: ", recipient->let_out_by);
+	else
+		snprintf(text_out, size, "whitelist changed: ");
+}
+
 static void judge(struct hook *hook, const struct screened_message *message,
 		  const struct whitelist_snapshot *list, const struct screened_recipient *recipient,
 		  struct asked *asked)
@@ -56,7 +70,7 @@ static void judge(struct hook *hook, const struct screened_message *message,
 		.list = list, .scope = span_of(message->m.scope), .now = clock_steady_wall_ms()};
 	struct address address;
 	struct verdict verdict = {.kind = VERDICT_DROP, .reason = REASON_UNSAFE_FORM};
-	char sentence[320];
+	char change[120], sentence[320];
 	struct err why;
 
 	*asked = (struct asked){.recipient = recipient};
@@ -67,11 +81,12 @@ static void judge(struct hook *hook, const struct screened_message *message,
 	asked->listed = verdict_is_unlisted(&verdict) && may_be_ruled(hook, &message->m, &address);
 	if (asked->listed)
 		return;
+	say_change(recipient, &verdict, change, sizeof(change));
 	verdict_sentence(&verdict, sentence, sizeof(sentence));
 	asked->is_ours = true;
 	asked->decision.kind = DECISION_DROP;
-	snprintf(asked->decision.reason, sizeof(asked->decision.reason),
-		 "whitelist changed: %.280s", sentence);
+	snprintf(asked->decision.reason, sizeof(asked->decision.reason), "%s%.*s", change,
+		 (int)(sizeof(asked->decision.reason) - 1 - strlen(change)), sentence);
 }
 
 static void push(struct hook *hook, struct ask *ask)

@@ -554,6 +554,8 @@ def test_overrides_whitelist_ends_with_it(asking, hop):
     relay.post("/routes/test/resume")
     relay.wait_states(message, {"a@other.test": "dropped"})
     assert hop.offered == []
+    assert recipient(relay, message, "a@other.test")["reason"].startswith(
+        "the policy hook overrides the whitelist no more: no entry allows it")
 
 
 def test_a_circle_of_redirects_ends_somewhere(asking, hop):

@@ -1,9 +1,15 @@
 /* tests relay/hook/hook.c, login.c, screening.c: a hook at work, and everybody who speaks to it */
+#include <config.h>
+
 #include "relay/hook/hook.h"
 
+#include <curl/curl.h>
+#include <netdb.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "tests/unit/hook/script.h"
 #include "tests/unit/queue/fixture.h"
 #include "tests/unit/unit.h"
@@ -42,22 +48,41 @@ static struct hook_options options_for(const struct script *script)
 				     .schedule_count = 1};
 }
 
-static void open_house(struct house *h, const char *answer)
+/* WAITING recipients that are to be asked about. `accepted`: how they were, in SQL. */
+static void open_store(struct house *h, const char *accepted)
 {
-	struct hook_env env = {.rules = NULL};
-	struct err why = {""};
+	char sql[200];
 
 	fixture_open(&h->f);
 	accept_as(&h->f, WAITING, STATE_SCREENING);
 	fixture_close(&h->f);
-	run_sql(h->f.dir, "UPDATE recipient SET ask_at = 1"); /* NOW is still to come */
+	/* NOW is still to come */
+	snprintf(sql, sizeof(sql), "UPDATE recipient SET ask_at = 1, %s", accepted);
+	run_sql(h->f.dir, sql);
 	fixture_reopen(&h->f);
+}
+
+/* `url`: NULL for that of a script that answers so. */
+static void open_hook(struct house *h, const char *answer, const char *url, bool overrides)
+{
+	struct hook_env env = {.rules = NULL};
+	struct err why = {""};
+
 	h->list = whitelist_new();
 	script_start(&h->script, answer);
 	h->options = options_for(&h->script);
+	h->options.overrides_whitelist = overrides;
+	if (url != NULL)
+		h->options.url = url;
 	env.store = h->f.store;
 	env.whitelist = h->list;
 	ck_assert_msg(hook_start(&env, &h->options, &h->hook, &why) == ERR_OK, "%s", why.text);
+}
+
+static void open_house(struct house *h, const char *answer)
+{
+	open_store(h, "verdict = 'deliver'");
+	open_hook(h, answer, NULL, true);
 }
 
 static void close_house(struct house *h)
@@ -232,5 +257,90 @@ START_TEST(recipients_beside_logins)
 }
 END_TEST
 
+/* What has changed since they were accepted is told for what it is. */
+START_TEST(why_they_do_not_leave_any_more)
+{
+	static const struct {
+		const char *accepted; /* SQL */
+		const char *want;
+	} cases[] = {
+		{"verdict = 'drop', entry = 0",
+		 "the policy hook overrides the whitelist no more: the whitelist is empty"},
+		{"verdict = 'deliver', entry = 7, rule = 'r'",
+		 "whitelist changed: the whitelist is empty"},
+		{"verdict = 'deliver', entry = 0, rule = 'vip'",
+		 "rule vip does not let it leave any more: the whitelist is empty"},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct house h;
+		char sql[300];
+
+		open_store(&h, cases[i].accepted);
+		open_hook(&h, OK, NULL, false);
+		snprintf(sql, sizeof(sql),
+			 "SELECT count(*) FROM recipient WHERE state = %d AND reason = '%s'",
+			 STATE_DROPPED, cases[i].want);
+		for (int turn = 0; turn < 5000 && ask_sql(h.f.dir, sql) < WAITING; turn++)
+			rest();
+		ck_assert_int_eq(ask_sql(h.f.dir, sql), WAITING);
+		ck_assert_uint_eq(atomic_load(&h.script.asked), 0);
+		close_house(&h);
+	}
+}
+END_TEST
+
+/* --- name servers ---------------------------------------------------------------------------- */
+
+#define NAME_THAT_HANGS "hangs.test"
+
+static _Atomic bool names_come;
+static _Atomic int asked_for, told;
+
+/*
+ * libcurl's, in the place of the real one: nobody answers for that name until names_come; the
+ * others are not asked for here.
+ */
+__attribute__((visibility("default"))) int getaddrinfo(const char *node, const char *service,
+						       const struct addrinfo *hints,
+						       struct addrinfo **result)
+{
+	(void)service;
+	(void)hints;
+	(void)result;
+	if (node == NULL || strcmp(node, NAME_THAT_HANGS) != 0)
+		return EAI_NONAME;
+	atomic_fetch_add(&asked_for, 1);
+	while (!atomic_load(&names_come))
+		rest();
+	atomic_fetch_add(&told, 1);
+	return EAI_AGAIN;
+}
+
+/* A stop does not wait for a name server that says nothing. */
+START_TEST(a_stop_while_names_hang)
+{
+	struct house h;
+	int64_t began;
+
+	if (curl_version_info(CURLVERSION_NOW)->version_num < 0x075700)
+		return; /* that libcurl can't let go of it */
+	open_store(&h, "verdict = 'deliver'");
+	open_hook(&h, OK, "http://" NAME_THAT_HANGS "/", true);
+	for (int turn = 0; turn < 10000 && atomic_load(&asked_for) == 0; turn++)
+		rest();
+	ck_assert_int_gt(atomic_load(&asked_for), 0);
+	began = clock_mono_ms();
+	hook_stop(&h.hook);
+	ck_assert_int_lt(clock_mono_ms() - began, 5000);
+	ck_assert_int_eq(atomic_load(&told), 0);
+	atomic_store(&names_come, true);
+	while (atomic_load(&told) < atomic_load(&asked_for))
+		rest();
+	close_house(&h);
+}
+END_TEST
+
 UNIT_MAIN("hook/hook", logins_from_everywhere, nobody_is_left_waiting, only_so_many_wait,
-	  who_is_not_to_be_asked, recipients_beside_logins)
+	  who_is_not_to_be_asked, recipients_beside_logins, why_they_do_not_leave_any_more,
+	  a_stop_while_names_hang)
