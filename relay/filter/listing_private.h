@@ -27,6 +27,21 @@ const char *field_name(enum listing_field field);
 /* A view of an entry has it too, but it can't be set: passed over. */
 bool field_is_passed_over(struct span name);
 
+struct row {
+	struct entry entry;
+	size_t line;
+	size_t place; /* among the entries of the text */
+};
+
+struct listing {
+	struct arena *arena;
+	struct row *rows;
+	size_t count;
+	size_t room;
+	size_t repeats;
+	const struct row **sorted; /* by pattern, scope and action */
+};
+
 /* A listing being read. */
 struct reading {
 	struct listing *listing;

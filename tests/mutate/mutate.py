@@ -52,6 +52,7 @@ FILES = {
     "relay/filter/defang.c": COPY, "relay/filter/mailto.c": COPY, "relay/filter/outbound.c": COPY,
     "relay/filter/signature.c": COPY, "relay/filter/subject.c": ["test_subject", *COPY],
     "relay/filter/listing.c": [*LISTING, "test_listing_mailpit"],
+    "relay/filter/listing_draft.c": [*LISTING, "test_listing_mailpit"],
     "relay/filter/listing_csv.c": LISTING, "relay/filter/listing_json.c": LISTING,
     "relay/filter/listing_text.c": LISTING, "relay/filter/listing_write.c": LISTING,
     "relay/filter/listing_maildev.c": ["test_listing_maildev"],

@@ -81,6 +81,7 @@ struct mistake {
 	size_t column;
 	const char *pointer; /* NULL: whatever */
 	const char *says;    /* part of the sentence */
+	size_t count;	     /* how many mistakes it has; 0: some */
 };
 
 static inline void listing_check_refused(enum listing_format format, const char *text,
@@ -92,6 +93,8 @@ static inline void listing_check_refused(enum listing_format format, const char 
 	ck_assert_msg(listing == NULL, "%s was taken", text);
 	ck_assert_msg(told.line == want.line && told.column == want.column,
 		      "%s: line %zu, column %zu: %s", text, told.line, told.column, told.text);
+	ck_assert_msg(want.count == 0 || told.count == want.count, "%s: %zu mistakes", text,
+		      told.count);
 	ck_assert(want.pointer == NULL || strcmp(told.pointer, want.pointer) == 0);
 	ck_assert_msg(strstr(told.text, want.says) != NULL, "%s: %s", text, told.text);
 }

@@ -8,6 +8,7 @@ static const struct {
 } good[] = {
 	{LISTING_TEXT, "", ""},
 	{LISTING_TEXT, "\n# only a comment\n\n", ""},
+	{LISTING_TEXT, "\r\na@x.test\r\n", "a@x.test"},
 	{LISTING_TEXT,
 	 "\xef\xbb\xbf"
 	 "Alice@Example.COM\r\n",
@@ -71,6 +72,22 @@ static const struct {
 	struct mistake told;
 } bad[] = {
 	{LISTING_TEXT, "a@x.test foo=bar", {1, 10, "", "one pattern a line"}},
+	/* each line is judged by itself, and told of once */
+	{LISTING_TEXT, "a@x.test note=\x01\n!\nb@x.test", {1, 10, "", "control", 2}},
+	{LISTING_TEXT, "\xff\nok.test\n\xf0\x9f\x98\x80\xff\nok.test", {1, 1, "", "UTF-8", 2}},
+	{LISTING_TEXT, "ok.test\n\xf0\x9f\x98\x80\xff\n", {2, 5, "", "UTF-8", 1}},
+	{LISTING_TEXT, "a@x.test scope=/a", {1, 10, "", "letters, digits"}},
+	{LISTING_JSON,
+	 "[{\"pattern\": \"a@x.test\",\n\"scope\": \"a\\u0000\"}]",
+	 {2, 10, "/0/scope", "letters, digits", 1}},
+	{LISTING_TEXT, "a@x.test allow_all=x", {1, 10, "", "yes nor no"}},
+	{LISTING_TEXT, "a@x.test expires_in=1", {1, 10, "", ""}},
+	{LISTING_TEXT, "a@x.test expires_at=1", {1, 10, "", "RFC 3339"}},
+	{LISTING_TEXT, "a@x.test expires_at=1 expires_in=1h", {1, 23, "", "given already"}},
+	{LISTING_TEXT,
+	 "a@x.test expires_in=1 expires_at=2026-01-01T00:00:00Z",
+	 {1, 10, "", "given already"}},
+	{LISTING_CSV, "pattern,action\na@x.test,x\n", {2, 10, "", "allow nor deny"}},
 	{LISTING_TEXT,
 	 "a@x.test note=\x7f"
 	 "",
@@ -243,7 +260,45 @@ START_TEST(fields_are_kept)
 		ck_assert_str_eq(entry->note, "a\\b\tc\nd");
 		ck_assert_int_eq(entry->expires_at, 5000);
 		listing_free(&listing);
+		ck_assert_ptr_null(listing);
 	}
+}
+END_TEST
+
+START_TEST(fields_at_their_edges)
+{
+	static const char scope[] =
+		"0123456789abcdefghijklmnopqrstuvwxyz.-_ABCDEFGHIJKLMNOPQRSTUVWXY";
+	struct told told;
+	struct listing *listing;
+	char text[200];
+
+	ck_assert_uint_eq(strlen(scope), LISTING_SCOPE_MAX);
+	ck_assert(listing_is_scope(span_of(scope)));
+	snprintf(text, sizeof(text),
+		 "a@x.test note=\"\" expires_at=1970-01-01T00:00:00.001Z scope=%s", scope);
+	listing = listing_of(LISTING_TEXT, span_of(text), false, &told);
+	ck_assert_msg(listing != NULL, "%s", told.text);
+	ck_assert_int_eq(listing_entry(listing, 0)->expires_at, 1);
+	ck_assert_str_eq(listing_entry(listing, 0)->scope, scope);
+	ck_assert_ptr_null(listing_entry(listing, 0)->note);
+	listing_free(&listing);
+	snprintf(text, sizeof(text), "a@x.test scope=%sZ", scope);
+	ck_assert(!listing_is_scope(span_skip(span_of(text), strlen("a@x.test scope="))));
+	listing_check_refused(LISTING_TEXT, text, false,
+			      (struct mistake){1, 10, "", "64 octets", 1});
+}
+END_TEST
+
+/* One mistake, not two: a pattern that is too long is not missing. */
+START_TEST(a_pattern_that_is_too_long)
+{
+	char text[2 * PATTERN_TEXT_SIZE + 2];
+
+	memset(text, 'x', sizeof(text) - 1);
+	text[sizeof(text) - 1] = '\0';
+	listing_check_refused(LISTING_TEXT, text, false,
+			      (struct mistake){1, 1, "", "longer than", 1});
 }
 END_TEST
 
@@ -291,6 +346,13 @@ START_TEST(limits)
 			 ERR_OK);
 	ck_assert_uint_eq(told.count, 1);
 	ck_assert_uint_eq(told.line, 4);
+	options.max_entries = 1;
+	told.count = 0;
+	ck_assert_int_ne(listing_read(LISTING_TEXT, span_of("a.test\nb.test\nc.test"), &options,
+				      listing_tell, &told, &listing),
+			 ERR_OK);
+	ck_assert_uint_eq(told.count, 1);
+	ck_assert_uint_eq(told.line, 2);
 	buf_init(&text, LISTING_BYTES_MAX + 64);
 	for (int i = 0; i < 500; i++)
 		(void)buf_append_text(&text, "no pattern\n");
@@ -315,6 +377,12 @@ START_TEST(limits)
 		(void)buf_append_text(&text, "################################\n");
 	ck_assert_ptr_null(listing_of(LISTING_TEXT, buf_span(&text), false, &told));
 	ck_assert_uint_eq(told.line, 0);
+	ck_assert_uint_eq(told.column, 0);
+	buf_truncate(&text, LISTING_BYTES_MAX);
+	listing = listing_of(LISTING_TEXT, buf_span(&text), false, &told);
+	ck_assert_ptr_nonnull(listing);
+	ck_assert_uint_eq(listing_count(listing), 0);
+	listing_free(&listing);
 	buf_release(&text);
 }
 END_TEST
@@ -417,11 +485,22 @@ START_TEST(differences)
 	buf_clear(&out);
 	listing_compare(now, now, add_difference, &out);
 	ck_assert_uint_eq(out.len, 0);
+	/* What stands there again is the same. */
+	listing_free(&now);
+	now = listing_of(LISTING_TEXT, span_of("e.test\nz.test\nz.test\na.test\nz.test\nb.test"),
+			 false, &told);
+	ck_assert_uint_eq(listing_repeats(now), 2);
+	ck_assert_uint_eq(listing_count(now), 4);
+	listing_compare(now, now, add_difference, &out);
+	ck_assert_uint_eq(out.len, 0);
+	listing_compare(now, wanted, add_difference, &out);
+	ck_assert_str_eq(out.data, "-e.test -a.test ~b.test +c.test +e.test +f.test +f.test ");
 	buf_release(&out);
 	listing_free(&now);
 	listing_free(&wanted);
 }
 END_TEST
 
-UNIT_MAIN("filter/listing", what_people_have, mistakes_have_a_place, fields_are_kept, options_count,
-	  limits, enough_is_enough, cells_end_somewhere, formats_have_names, differences)
+UNIT_MAIN("filter/listing", what_people_have, mistakes_have_a_place, fields_are_kept,
+	  fields_at_their_edges, a_pattern_that_is_too_long, options_count, limits,
+	  enough_is_enough, cells_end_somewhere, formats_have_names, differences)
