@@ -22,8 +22,8 @@ int reader_open_file(const char *path, struct store_reader **reader_out, struct 
 int64_t reader_limit(size_t limit);
 
 /* The recipients of message `number`, in the order they were given (queue/show.c). */
-int recipients_read(struct db *db, int64_t number, int64_t received_at, bool with_history,
-		    struct arena *arena, struct message_view *view, struct err *why);
+int recipients_read(struct db *db, int64_t number, bool with_history, struct arena *arena,
+		    struct message_view *view, struct err *why);
 /* The columns of one message row, in the order of MESSAGE_COLUMNS. */
 void message_take(struct query *query, struct arena *arena, struct new_message *message);
 void recipient_take(struct query *query, struct arena *arena, struct recipient_view *recipient);

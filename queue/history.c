@@ -108,9 +108,10 @@ static void take_item(struct query *query, struct arena *arena, struct history_i
 
 /* Not kept as a row of its own: the recipient's row still says it. */
 static struct history_item derive_accepted(const struct recipient_view *recipient,
-					   int64_t received_at, enum state accepted_state)
+					   const struct new_message *message,
+					   enum state accepted_state)
 {
-	return (struct history_item){.at = received_at,
+	return (struct history_item){.at = message->received_at,
 				     .event = "accepted",
 				     .state = state_name(accepted_state),
 				     .reason = recipient->ruling.reason,
@@ -132,8 +133,18 @@ static struct history_item *make_room(struct arena *arena, struct history_item *
 	return grown;
 }
 
-int history_read(struct db *db, const struct recipient_view *recipient, int64_t received_at,
-		 enum state accepted_state, struct arena *arena,
+/* Who handed it in by the API; one that came later in the place of another was not. */
+static const char *actor_of(const struct recipient_view *recipient,
+			    const struct new_message *message)
+{
+	bool handed_in = message->protocol != NULL &&
+			 strcmp(message->protocol, MESSAGE_HANDED_IN) == 0;
+
+	return handed_in && recipient->origin == NULL ? message->user : NULL;
+}
+
+int history_read(struct db *db, const struct recipient_view *recipient,
+		 const struct new_message *message, enum state accepted_state, struct arena *arena,
 		 const struct history_item **items_out, size_t *count_out, struct err *why)
 {
 	size_t room = 4;
@@ -150,14 +161,15 @@ int history_read(struct db *db, const struct recipient_view *recipient, int64_t 
 		bool is_accepted = query_take_int(&query) == 0;
 
 		if (count == 0 && !is_accepted)
-			items[count++] = derive_accepted(recipient, received_at, accepted_state);
+			items[count++] = derive_accepted(recipient, message, accepted_state);
 		items = make_room(arena, items, count, &room);
 		take_item(&query, arena, &items[count++]);
 	}
 	if (code != ERR_OK)
 		return code;
 	if (count == 0)
-		items[count++] = derive_accepted(recipient, received_at, accepted_state);
+		items[count++] = derive_accepted(recipient, message, accepted_state);
+	items[0].actor = actor_of(recipient, message);
 	*items_out = items;
 	*count_out = count;
 	return ERR_OK;

@@ -18,9 +18,9 @@ int history_add(struct store *store, int64_t recipient, int64_t sequence,
 int history_new_ruling(struct store *store, int64_t recipient, const struct ruling *ruling,
 		       struct err *why);
 
-/* Everything about a recipient, "accepted" first; strings in `arena`. */
-int history_read(struct db *db, const struct recipient_view *recipient, int64_t received_at,
-		 enum state accepted_state, struct arena *arena,
+/* Everything about a recipient of `message`, "accepted" first; strings in `arena`. */
+int history_read(struct db *db, const struct recipient_view *recipient,
+		 const struct new_message *message, enum state accepted_state, struct arena *arena,
 		 const struct history_item **items_out, size_t *count_out, struct err *why);
 
 #endif

@@ -100,8 +100,7 @@ static int complete(struct db *db, const struct message_query *filter, struct ar
 	for (size_t i = 0; code == ERR_OK && i < count; i++) {
 		code = count_states(db, numbers[i], &views[i], why);
 		if (code == ERR_OK && filter->with_recipients)
-			code = recipients_read(db, numbers[i], views[i].m.received_at, false, arena,
-					       &views[i], why);
+			code = recipients_read(db, numbers[i], false, arena, &views[i], why);
 	}
 	return code;
 }

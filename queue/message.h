@@ -56,6 +56,9 @@ struct handin;
 
 /* Everything about a message but its bytes. Borrowed until `done`. NULL strings are allowed unless
  * said. */
+/* The protocol of a message that came by the API; its user is who handed it in. */
+#define MESSAGE_HANDED_IN "HTTP"
+
 struct new_message {
 	struct ulid id;
 	int64_t received_at;
@@ -75,7 +78,7 @@ struct new_message {
 	int client_port;
 	const char *client_name;
 	const char *helo;
-	const char *protocol; /* "ESMTP", "SMTP", "ESMTPS", ... (RFC 3848) */
+	const char *protocol; /* "ESMTP", "SMTP", "ESMTPS", ... (RFC 3848), MESSAGE_HANDED_IN */
 	const char *user;
 	const char *tls;
 	const char *certificate_subject; /* the client's, when it was verified (RFC 4514) */

@@ -114,8 +114,8 @@ static int read_rows(struct db *db, int64_t number, const struct ulid *id, struc
 	return code;
 }
 
-int recipients_read(struct db *db, int64_t number, int64_t received_at, bool with_history,
-		    struct arena *arena, struct message_view *view, struct err *why)
+int recipients_read(struct db *db, int64_t number, bool with_history, struct arena *arena,
+		    struct message_view *view, struct err *why)
 {
 	struct recipient_view *recipients;
 	enum state *accepted;
@@ -128,7 +128,7 @@ int recipients_read(struct db *db, int64_t number, int64_t received_at, bool wit
 	accepted = arena_array(arena, count, sizeof(*accepted));
 	code = read_rows(db, number, &view->m.id, arena, recipients, count, accepted, why);
 	for (size_t i = 0; code == ERR_OK && with_history && i < count; i++)
-		code = history_read(db, &recipients[i], received_at, accepted[i], arena,
+		code = history_read(db, &recipients[i], &view->m, accepted[i], arena,
 				    &recipients[i].history, &recipients[i].history_count, why);
 	if (code == ERR_OK) {
 		view->recipients = recipients;
@@ -183,7 +183,7 @@ int queue_message_show(struct store_reader *reader, const struct ulid *id, struc
 	if (code == ERR_OK)
 		code = read_message(db, id, arena, &view, &number, why);
 	if (code == ERR_OK)
-		code = recipients_read(db, number, view.m.received_at, true, arena, &view, why);
+		code = recipients_read(db, number, true, arena, &view, why);
 	reader_end(reader);
 	if (code != ERR_OK)
 		return code;

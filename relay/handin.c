@@ -77,7 +77,7 @@ static void name_client(struct smtp_client *client, const struct handin_from *fr
 		snprintf(client->helo, sizeof(client->helo), "[%s%s]",
 			 strchr(from->address, ':') != NULL ? "IPv6:" : "", from->address);
 	snprintf(client->user, sizeof(client->user), "%s", from->actor);
-	client->with = "HTTP";
+	client->with = MESSAGE_HANDED_IN;
 	client->listener = "api";
 }
 

@@ -106,7 +106,8 @@ struct smtp_client {
 	char helo[256];
 	bool esmtp; /* EHLO was used */
 	bool lmtp;  /* the listener speaks LMTP */
-	/* What it came by when that is no kind of SMTP ("HTTP"); a constant. Else NULL. */
+	/* What it came by when that is no kind of SMTP (MESSAGE_HANDED_IN); a constant. Else NULL.
+	 */
 	const char *with;
 	char user[256]; /* who logged in, "" for nobody */
 	char tls[80];	/* "TLSv1.3 TLS_AES_256_GCM_SHA384", "" in clear */

@@ -103,6 +103,11 @@ def test_main_job(relay, hop):
         hop.snapshot()[0].content)
 
 
+def first_event(relay, message_id):
+    (one,) = relay.message(message_id)["recipients"]
+    return one["history"][0]["event"], one["history"][0]["actor"]
+
+
 def test_who_handed_it_in(relay):
     """The token's name stands where a login would, in the trail and in the tool."""
     secret = relay.post("/tokens", {"name": "ci", "role": "operator"}).json["secret"]
@@ -113,6 +118,12 @@ def test_who_handed_it_in(relay):
     assert (line["action"], line["actor"], line["subject"]) == (
         "message.create", "token:ci", message["id"])
     assert line["after"] == {"sender": SHOP, "size": len(RAW), "recipients": [ALICE]}
+    assert first_event(relay, message["id"]) == ("accepted", "token:ci")
+    # Also when another judgement has taken the place of the first one.
+    relay.allow(ALICE)
+    relay.post("/messages/%s/release" % message["id"])
+    relay.wait_states(message["id"], {ALICE: "delivered"})
+    assert first_event(relay, message["id"]) == ("accepted", "token:ci")
     shown = subprocess.run([STAGEPOST, "--data-dir", relay.data_dir, "queue", "show",
                             message["id"]], capture_output=True, timeout=PATIENCE, check=True)
     assert b"token:ci" in shown.stdout
