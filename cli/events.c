@@ -335,7 +335,7 @@ struct events_given {
 
 static int run_events(struct tool *tool, int argc, char **argv)
 {
-	struct events_given given = {NULL};
+	struct events_given given = {.follow = false};
 	int ends = option_read_only(tool, &given, argc, argv);
 
 	return ends == TOOL_OK ? listen_as_asked(tool, given.types, given.scope, given.follow)

@@ -5,7 +5,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "cli/client.h"
 #include "cli/commands.h"
 #include "cli/filter.h"
@@ -73,25 +72,6 @@ static const char *found_id(const struct found *found, size_t i)
 	return found->ids.data + i * ULID_TEXT_SIZE;
 }
 
-static void write_path(const struct source_filter *filter, size_t limit, const char *after,
-		       struct buf *path)
-{
-	char since[CLOCK_RFC3339_SIZE];
-	char number[24];
-
-	(void)buf_append_text(path, "/api/v1/messages");
-	snprintf(number, sizeof(number), "%zu", limit);
-	client_add_parameter(path, "limit", number);
-	client_add_parameter(path, "state", filter->state);
-	client_add_parameter(path, "to", filter->to);
-	client_add_parameter(path, "from", filter->from);
-	if (filter->since != 0) {
-		clock_format_rfc3339(filter->since, since);
-		client_add_parameter(path, "since", since);
-	}
-	client_add_parameter(path, "after", after[0] != '\0' ? after : NULL);
-}
-
 static int take_items(const json_t *items, struct found *found)
 {
 	json_t *item;
@@ -123,7 +103,9 @@ static int find_page(struct tool *tool, const struct source_filter *filter, char
 	int ends;
 
 	buf_init(&path, CLIENT_PATH_ROOM);
-	write_path(filter, filter->limit == 0 || left > PAGE ? PAGE : left, after, &path);
+	(void)buf_append_text(&path, "/api/v1/messages");
+	source_filter_write(filter, "to", filter->limit == 0 || left > PAGE ? PAGE : left, after,
+			    &path);
 	ends = client_ask(tool, "GET", path.data, NULL, &page);
 	buf_release(&path);
 	if (ends != TOOL_OK)

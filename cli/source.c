@@ -41,24 +41,22 @@ static int get(struct tool *tool, const char *path, json_t **body_out)
 	return TOOL_OK;
 }
 
-static void write_path(const struct source_filter *filter, size_t limit, const char *after,
-		       struct buf *path)
+void source_filter_write(const struct source_filter *filter, const char *address, size_t limit,
+			 const char *after, struct buf *path)
 {
 	char since[CLOCK_RFC3339_SIZE];
 	char number[24];
 
-	buf_clear(path);
-	(void)buf_append_text(path, "/api/v1/recipients");
 	snprintf(number, sizeof(number), "%zu", limit);
 	client_add_parameter(path, "limit", number);
 	client_add_parameter(path, "state", filter->state);
-	client_add_parameter(path, "address", filter->to);
+	client_add_parameter(path, address, filter->to);
 	client_add_parameter(path, "from", filter->from);
 	if (filter->since != 0) {
 		clock_format_rfc3339(filter->since, since);
 		client_add_parameter(path, "since", since);
 	}
-	client_add_parameter(path, "after", after);
+	client_add_parameter(path, "after", after[0] != '\0' ? after : NULL);
 }
 
 /* Where a list has come to. */
@@ -90,7 +88,8 @@ static int add_page(struct tool *tool, const struct source_filter *filter, struc
 	if (filter->limit != 0 && filter->limit - have < PAGE)
 		limit = filter->limit - have;
 	buf_init(&path, CLIENT_PATH_ROOM);
-	write_path(filter, limit, paging->after[0] != '\0' ? paging->after : NULL, &path);
+	(void)buf_append_text(&path, "/api/v1/recipients");
+	source_filter_write(filter, "address", limit, paging->after, &path);
 	ends = get(tool, path.data, &page);
 	buf_release(&path);
 	if (ends != TOOL_OK)

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/buf.h"
 #include "base/ulid.h"
 #include "cli/tool.h"
 
@@ -18,6 +19,13 @@ struct source_filter {
 	int64_t since; /* milliseconds since 1970 */
 	size_t limit;  /* 0: all */
 };
+
+/*
+ * The parameters of a list of the API's, behind its path. `address`: what that
+ * list calls a part of the recipient's. `after`: its cursor, or "".
+ */
+void source_filter_write(const struct source_filter *filter, const char *address, size_t limit,
+			 const char *after, struct buf *path);
 
 /*
  * Each returns how the tool ends, TOOL_OK with its output. The JSON is the

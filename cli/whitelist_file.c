@@ -291,7 +291,7 @@ struct export_given {
 
 static int run_export(struct tool *tool, int argc, char **argv)
 {
-	struct export_given given = {NULL};
+	struct export_given given = {.format = NULL};
 	struct buf path;
 	int ends = option_read_only(tool, &given, argc, argv);
 
