@@ -7,8 +7,20 @@
 #define VALUE_MAX 1000
 #define NAME_MAX  100
 
+static bool is_hidden(struct span url)
+{
+	for (; url.len > 0; url = span_skip(url, 1))
+		if (span_starts_fold(url, ":" CONFIG_HIDDEN "@"))
+			return true;
+	return false;
+}
+
 int config_check_hook_url(struct span text, struct err *why)
 {
+	if (is_hidden(text))
+		return err_set(why, ERR_SYNTAX,
+			       "the password itself was expected, not what "
+			       "--print-config shows in its place");
 	return text.len == 0 ? ERR_OK : hook_check_url(text, why);
 }
 

@@ -56,9 +56,40 @@ static size_t count_at(const char *at)
 	return count;
 }
 
+/* Of a URL with a login in it (RFC 3986 3.2.1): where the password stands. Else nowhere. */
+static struct span password_in(struct span text)
+{
+	size_t len = 0;
+	size_t at, colon;
+
+	while (len < text.len && !span_starts_fold(span_skip(text, len), "://"))
+		len++;
+	text = span_skip(text, len + strlen("://"));
+	for (len = 0; len < text.len && memchr("/?#", text.data[len], 3) == NULL;)
+		len++;
+	at = span_find_last(span_first(text, len), '@');
+	colon = span_find(span_first(text, at), ':');
+	return at < len && colon < at ? span_first(span_skip(text, colon + 1), at - colon - 1)
+				      : span_make(NULL, 0);
+}
+
 static void print_text_at(const char *at, struct buf *out)
 {
-	print_text(span_of(pointer_at(at)), out);
+	struct span text = span_of(pointer_at(at));
+	struct span password = password_in(text);
+	struct buf shown;
+
+	if (password.len == 0) {
+		print_text(text, out);
+		return;
+	}
+	buf_init(&shown, text.len + strlen(CONFIG_HIDDEN));
+	buf_append(&shown, text.data, (size_t)(password.data - text.data));
+	buf_append_text(&shown, CONFIG_HIDDEN);
+	buf_append_span(&shown,
+			span_skip(text, (size_t)(password.data - text.data) + password.len));
+	print_text(buf_span(&shown), out);
+	buf_release(&shown);
 }
 
 static void print_bool_at(const char *at, struct buf *out)

@@ -309,6 +309,9 @@ static const struct {
 	{"policy: {hook: {url: \"http://\"}}\n", "1:22 policy.hook.url: it is no URL\n"},
 	{"policy: {hook: {url: \"unix:run/hook\"}}\n",
 	 "1:22 policy.hook.url: unix:/path or unix:/path:/uri was expected\n"},
+	{"policy: {hook: {url: \"http://u:(hidden)@localhost/\"}}\n",
+	 "1:22 policy.hook.url: the password itself was expected, not what --print-config shows in "
+	 "its place\n"},
 	{"policy: {hook: {dialect: ngnix, on_error: defer, concurrency: 0, timeout: 5}}\n",
 	 "1:26 policy.hook.dialect: json or nginx was expected, not \"ngnix\"; did you mean "
 	 "nginx?\n"

@@ -73,6 +73,39 @@ START_TEST(printed_and_read_back)
 }
 END_TEST
 
+/* A login may stand in a URL: who it is is shown, and not by what. */
+START_TEST(passwords_in_urls_are_hidden)
+{
+	static const struct {
+		const char *url;
+		const char *want;
+	} rows[] = {
+		{"http://127.0.0.1:9/x", "url: \"http://127.0.0.1:9/x\"\n"},
+		{"http://u:secret@127.0.0.1:9/x?a=b:c@d",
+		 "url: \"http://u:(hidden)@127.0.0.1:9/x?a=b:c@d\"\n"},
+		{"http://:secret@localhost", "url: \"http://:(hidden)@localhost\"\n"},
+		{"http://u:a:secret@localhost/", "url: \"http://u:(hidden)@localhost/\"\n"},
+		{"http://u@localhost/a:b@c", "url: \"http://u@localhost/a:b@c\"\n"},
+		{"unix:/run/a:/b@c", "url: \"unix:/run/a:/b@c\"\n"},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct loaded loaded;
+		char text[200];
+		char *printed;
+
+		snprintf(text, sizeof(text), "policy: {hook: {url: \"%s\"}}\n", rows[i].url);
+		load(&loaded, text, NULL, 0);
+		ck_assert_msg(loaded.code == ERR_OK, "%s: %s", rows[i].url, notes_of(&loaded));
+		printed = print_of(loaded.config);
+		ck_assert_msg(strstr(printed, rows[i].want) != NULL, "%s", rows[i].want);
+		ck_assert_ptr_null(strstr(printed, "secret@"));
+		free(printed);
+		loaded_release(&loaded);
+	}
+}
+END_TEST
+
 static void check_documented(const struct config_key *keys, const char *page)
 {
 	for (; keys->name != NULL; keys++) {
@@ -100,4 +133,5 @@ START_TEST(man_page_names_every_key)
 }
 END_TEST
 
-UNIT_MAIN("relay/config_print", printed_and_read_back, man_page_names_every_key)
+UNIT_MAIN("relay/config_print", printed_and_read_back, passwords_in_urls_are_hidden,
+	  man_page_names_every_key)
