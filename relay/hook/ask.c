@@ -19,7 +19,7 @@ struct ask *ask_new(struct hook *hook, struct batch *batch, const struct screene
 	ask->dialect = hook->options->dialect;
 	ask->allow_route = hook->options->allow_route;
 	ask->reloads = hook->reloads;
-	request_init(&ask->request);
+	hook_request_init(&ask->request);
 	batch->users++;
 	return ask;
 }
@@ -154,8 +154,8 @@ bool ask_begin(struct ask *ask)
 		return false;
 	}
 	if (code == ERR_OK)
-		code = request_begin(&ask->request, hook->multi, hook->options, &ask->transfer,
-				     &why);
+		code = hook_request_begin(&ask->request, hook->multi, hook->options, &ask->transfer,
+					  &why);
 	if (code == ERR_OK) {
 		hook_count_request(hook, false);
 		return true;

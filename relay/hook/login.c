@@ -60,7 +60,7 @@ static void take_answer(struct login *login)
 	}
 	request_end(&login->request, hook->multi);
 	request_release(&login->request);
-	request_init(&login->request);
+	hook_request_init(&login->request);
 	if (wait_ms < AGAIN_MIN_MS)
 		wait_ms = AGAIN_MIN_MS;
 	if (clock_mono_ms() + wait_ms > login->begun_ms + WAIT_MAX_MS)
@@ -102,8 +102,8 @@ static void begin(struct hook *hook, struct login *login)
 		 ERR_OK)
 		code = err_set(&why, ERR_LIMIT, "the question is too long");
 	if (code == ERR_OK)
-		code = request_begin(&login->request, hook->multi, hook->options, &login->transfer,
-				     &why);
+		code = hook_request_begin(&login->request, hook->multi, hook->options,
+					  &login->transfer, &why);
 	if (code != ERR_OK) {
 		say_unknown(login, why.text);
 		return;
@@ -184,6 +184,6 @@ void hook_login(struct hook *hook, struct login_ask *ask)
 	login->event.arrive = arrive_login;
 	login->hook = hook;
 	login->ask = ask;
-	request_init(&login->request);
+	hook_request_init(&login->request);
 	hook_send(hook, &login->event);
 }
