@@ -90,6 +90,24 @@ struct admin_hook {
 	int64_t last_error_at;
 };
 
+/* One of `webhooks`. A plain value; numbers are since the start, but for `waiting` and `dead`. */
+#define ADMIN_WEBHOOKS_MAX	32
+#define ADMIN_WEBHOOK_NAME_SIZE 64
+
+struct admin_webhook {
+	char name[ADMIN_WEBHOOK_NAME_SIZE];
+	char place[300]; /* its URL without what may be secret */
+	char scope[ADMIN_WEBHOOK_NAME_SIZE];
+	unsigned events; /* 1U << enum webhook_event */
+	bool is_signed;
+	size_t running;
+	int64_t waiting, dead;
+	uint64_t sent, failed, lost;
+	int64_t last_sent_at, resting_until; /* 0: never, it does not */
+	char last_error[200];		     /* "" = none */
+	int64_t last_error_at;
+};
+
 /* What the front door tells. */
 struct admin_numbers {
 	uint64_t sessions;  /* open now */
@@ -135,6 +153,8 @@ struct admin_ops {
 	/* The header fields of the copies that next hops took. */
 	void (*rewritten)(void *ctx, struct outbound_count *count_out);
 	void (*hook)(void *ctx, struct admin_hook *hook_out);
+	/* Fills at most `max`; returns how many were filled. */
+	size_t (*webhooks)(void *ctx, struct admin_webhook *webhooks_out, size_t max);
 	/* Addresses of the SMTP listeners as bound, one row each. */
 	void (*listeners)(void *ctx, void (*row)(void *row_ctx, const char *address),
 			  void *row_ctx);

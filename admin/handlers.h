@@ -96,6 +96,15 @@ void handle_session_get(struct call *call);
 void handle_session_open(struct call *call);
 void handle_session_close(struct call *call);
 
+/* admin/webhooks.c */
+void handle_webhooks(struct call *call);
+void handle_dead_letters(struct call *call);
+void handle_dead_letters_retry(struct call *call);
+void handle_dead_letters_drop(struct call *call);
+void handle_dead_letter_get(struct call *call);
+void handle_dead_letter_retry(struct call *call);
+void handle_dead_letter_drop(struct call *call);
+
 /* admin/web.c */
 void handle_web_index(struct call *call);
 void handle_web_file(struct call *call);

@@ -177,6 +177,7 @@ void handle_metrics(struct call *call)
 	add_retention(&text, call->api->env.store);
 	add_whitelist(&text, call->api);
 	metrics_add_delivery(&text, call->api);
+	metrics_add_webhooks(&text, call->api);
 	metrics_add_door(&text, call);
 	http_reply(call->http, 200, EXPOSITION_TYPE, &text);
 	buf_release(&text);

@@ -3,6 +3,8 @@
 
 #include <assert.h>
 
+#include "admin/call.h"
+
 /* Keys are literals, values were just made. */
 static void set(json_t *object, const char *key, json_t *value)
 {
@@ -117,4 +119,19 @@ json_t *view_news(const struct news *news)
 	case NEWS_TOKEN: set_named(json, news); break;
 	}
 	return json;
+}
+
+void view_webhook(const struct ulid *id, enum webhook_event event, const struct news *news,
+		  struct buf *body_out)
+{
+	json_t *json = json_object();
+	int failed;
+
+	set(json, "id", view_ulid(id));
+	set(json, "type", json_string(webhook_event_name(event)));
+	failed = json_object_update_new(json, view_news(news));
+	assert(failed == 0);
+	failed = json_dump_callback(json, call_append_json, body_out, JSON_COMPACT);
+	assert(failed == 0);
+	json_decref(json);
 }

@@ -19,7 +19,8 @@ enum cursor_kind {
 	CURSOR_RECIPIENTS = 'r',
 	CURSOR_AUDIT = 'a',
 	CURSOR_HISTORY = 'h',
-	CURSOR_TOKENS = 't'
+	CURSOR_TOKENS = 't',
+	CURSOR_DEAD_LETTERS = 'd'
 };
 #define CURSOR_TEXT_SIZE 48
 

@@ -10,6 +10,7 @@
 #include "queue/news.h"
 #include "queue/reader.h"
 #include "queue/token.h"
+#include "queue/webhook.h"
 #include "queue/whitelist.h"
 #include "relay/filter/fault.h"
 #include "relay/filter/rule.h"
@@ -50,5 +51,8 @@ json_t *view_past(const struct whitelist_past *past);
 json_t *view_states(const int64_t by_state[STATE_COUNT]);
 /* One event, without its id and type. */
 json_t *view_news(const struct news *news);
+/* The same as the body of a request (struct webhook_targets), with them. */
+void view_webhook(const struct ulid *id, enum webhook_event event, const struct news *news,
+		  struct buf *body_out);
 
 #endif

@@ -1,9 +1,12 @@
 /* base/secret.c - random bytes, hashes and comparisons for things that must stay secret */
 #include "base/secret.h"
 
+#include <assert.h>
 #include <errno.h>
+#include <limits.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
@@ -89,6 +92,19 @@ void secret_hash_free(struct secret_hash **hash)
 	EVP_MD_CTX_free((*hash)->context);
 	mem_free(*hash);
 	*hash = NULL;
+}
+
+void secret_hmac_sha256(struct span key, struct span data,
+			unsigned char digest_out[SECRET_SHA256_BYTES])
+{
+	unsigned len = 0;
+
+	assert(key.len <= INT_MAX);
+	if (HMAC(EVP_sha256(), key.data != NULL ? key.data : "", (int)key.len,
+		 (const unsigned char *)data.data, data.len, digest_out, &len) == NULL) {
+		fputs("stagepost: HMAC-SHA-256 is not available\n", stderr);
+		abort();
+	}
 }
 
 void secret_hex(const void *bytes, size_t len, char *text_out)

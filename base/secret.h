@@ -16,6 +16,9 @@ void secret_wipe(void *bytes, size_t len);
 
 #define SECRET_SHA256_BYTES 32
 void secret_sha256(struct span data, unsigned char digest_out[SECRET_SHA256_BYTES]);
+/* RFC 2104. */
+void secret_hmac_sha256(struct span key, struct span data,
+			unsigned char digest_out[SECRET_SHA256_BYTES]);
 
 /* The same of bytes that come in pieces: begin, add, then end, which frees it. */
 struct secret_hash;

@@ -5,6 +5,7 @@
 
 #include "queue/acting.h"
 #include "queue/audit.h"
+#include "queue/calls.h"
 #include "queue/tell.h"
 
 static const char sql_subject[] =
@@ -106,7 +107,9 @@ static int try_step(struct store *store, struct act_step *step, struct err *why)
 	if (code != ERR_OK)
 		return code;
 	counters_mark(&store->counters, &counted);
+	calls_trial(store, true);
 	code = do_step(store, step, why);
+	calls_trial(store, false);
 	counters_back(&store->counters, &counted);
 	tell_back(store, told);
 	store->due = due;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "queue/calls.h"
 #include "queue/copying.h"
 #include "queue/finished.h"
 #include "queue/folder.h"
@@ -149,6 +150,8 @@ static int restore(struct store *store, struct err *why)
 	if (code == ERR_OK)
 		code = sweep_restore(store, why);
 	if (code == ERR_OK)
+		code = calls_restore(store, why);
+	if (code == ERR_OK)
 		code = writer_transaction(store, begin_again, why);
 	return code;
 }
@@ -196,6 +199,7 @@ static void free_all(struct store *store)
 	seen_set_free(&store->seen);
 	mem_free(store->lanes);
 	telling_free(&store->telling);
+	calls_free(&store->calls);
 	pauses_free(&store->pauses);
 	counters_release(&store->counters);
 	channel_free(&store->channel);
@@ -219,6 +223,8 @@ int store_open(const struct store_options *options, struct store **store_out, st
 	store->sweep = sweep_new(options->retention);
 	store->options.retention = NULL;
 	store->copying = copying_new(store->data_dir);
+	store->calls = calls_new(options->webhooks);
+	store->options.webhooks = NULL;
 	store->seen = seen_set_new();
 	store->lanes = mem_zalloc(sizeof(*store->lanes));
 	store->telling = telling_new();

@@ -21,6 +21,7 @@ struct fault;		  /* queue/fault.h */
 struct rule;		  /* queue/rule.h */
 struct retention_options; /* queue/retention.h */
 struct retention_numbers;
+struct webhook_targets; /* queue/webhook.h */
 
 struct store_options {
 	const char *data_dir;	  /* holds stagepost.db and lock; made 0700 when missing */
@@ -29,11 +30,13 @@ struct store_options {
 	int64_t max_queued_bytes; /* bytes of bodies waiting for the writer; 0: 64 MiB */
 	int64_t max_file_bytes;	  /* the database never grows past it (ERR_FULL); 0: no ceiling */
 	const struct retention_options *retention; /* NULL: nothing goes by itself; copied */
+	const struct webhook_targets *webhooks;	   /* NULL: nobody is told; copied */
 	/* Called in the writer thread. Each may be NULL. They must not block. */
 	/* Once; the daemon must stop. Also in the thread of a reader that met it. */
 	void (*on_fatal)(void *ctx, const char *why);
-	void (*on_due)(void *ctx); /* something became claimable, now or later */
-	void (*on_ask)(void *ctx); /* the policy hook is to be asked about something */
+	void (*on_due)(void *ctx);     /* something became claimable, now or later */
+	void (*on_ask)(void *ctx);     /* the policy hook is to be asked about something */
+	void (*on_webhook)(void *ctx); /* a webhook has something to be told */
 	/* After the commit of a change and before its job's `done`: publish the new list. */
 	void (*on_whitelist)(void *ctx, const struct whitelist_change *changes, size_t count,
 			     int64_t revision);

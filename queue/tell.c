@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/secret.h"
+#include "queue/calls.h"
 
 /* What a stream that was away for a moment can catch up with (base/bus.h). */
 #define BUS_BYTES   ((size_t)4 * 1024 * 1024)
@@ -73,6 +74,8 @@ void tell(struct store *store, const struct news *news)
 	struct telling *telling = store->telling;
 	uint32_t len;
 
+	if (calls_wants(store, news))
+		calls_add(store, news);
 	buf_clear(&telling->record);
 	news_pack(news, &telling->record);
 	len = (uint32_t)telling->record.len;

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/thread.h"
+#include "queue/calls.h"
 #include "queue/finished.h"
 #include "queue/line.h"
 #include "queue/proof.h"
@@ -91,6 +92,7 @@ static int begin(struct store *store, bool synced, struct err *why)
 	store->ask = false;
 	tell_forget(store);
 	measuring_rollback(&store->measuring);
+	calls_forget(store);
 	store->changes_before = sqlite3_total_changes64(store->db.handle);
 	if (code == ERR_OK)
 		code = choose_sync(store, synced, why);
@@ -108,6 +110,7 @@ static void rollback(struct store *store)
 	store->due = false;
 	store->ask = false;
 	tell_forget(store);
+	calls_forget(store);
 	if (sqlite3_get_autocommit(store->db.handle) == 0 &&
 	    run_statement(store, sql_rollback, &ignored) != ERR_OK)
 		writer_fail(store, &ignored);
@@ -141,6 +144,8 @@ static int commit(struct store *store, struct err *why)
 	if (code == ERR_OK)
 		code = counters_save(&store->counters, &store->db, why);
 	if (code == ERR_OK)
+		code = calls_check(store, why);
+	if (code == ERR_OK)
 		code = run_commit(store, why);
 	if (code != ERR_OK) {
 		rollback(store);
@@ -153,9 +158,11 @@ static int commit(struct store *store, struct err *why)
 	store->untold_ask |= store->ask;
 	/* What was written into a file that nobody finds again is not acknowledged (S257). */
 	code = room_check_files(store, why);
-	if (code == ERR_OK)
-		tell_committed(store);
-	return code;
+	if (code != ERR_OK)
+		return code;
+	tell_committed(store);
+	calls_committed(store);
+	return ERR_OK;
 }
 
 static int transact(struct store *store, bool synced,

@@ -76,6 +76,7 @@ struct copying;
 struct lanes;
 struct seen_set;
 struct telling;
+struct calls;
 
 #define STORE_PAGE_BYTES 4096
 #define ROOM_FILES	 2 /* the database and its log */
@@ -106,6 +107,7 @@ struct store {
 	struct copying *copying;    /* queue/copying.h */
 	struct space_seen space;    /* queue/room.c; for everybody to read */
 	struct measuring measuring; /* for everybody to read, but for what is pending */
+	struct calls *calls;	    /* queue/calls.h; its numbers are for all */
 
 	/* The writer's own from here on. */
 	struct db db;

@@ -184,6 +184,38 @@ static void tell_hook(void *ctx, struct admin_hook *hook_out)
 	memcpy(hook_out->last_error, status.last_error, sizeof(hook_out->last_error));
 }
 
+static size_t tell_webhooks(void *ctx, struct admin_webhook *webhooks_out, size_t max)
+{
+	struct daemon *daemon = ctx;
+	struct webhook_status *statuses = mem_array(WEBHOOK_TARGETS_MAX, sizeof(*statuses));
+	size_t count = webhooks_status(daemon->webhooks, statuses,
+				       max < WEBHOOK_TARGETS_MAX ? max : WEBHOOK_TARGETS_MAX);
+
+	for (size_t i = 0; i < count; i++) {
+		const struct webhook_status *status = &statuses[i];
+
+		webhooks_out[i] = (struct admin_webhook){
+			.events = status->events,
+			.is_signed = status->is_signed,
+			.running = status->running,
+			.waiting = status->waiting,
+			.dead = status->dead,
+			.sent = status->sent,
+			.failed = status->failed,
+			.lost = status->lost,
+			.last_sent_at = status->last_sent_at,
+			.resting_until = status->resting_until,
+			.last_error_at = status->last_error_at,
+		};
+		memcpy(webhooks_out[i].name, status->name, sizeof(status->name));
+		memcpy(webhooks_out[i].place, status->place, sizeof(status->place));
+		memcpy(webhooks_out[i].scope, status->scope, sizeof(status->scope));
+		memcpy(webhooks_out[i].last_error, status->last_error, sizeof(status->last_error));
+	}
+	mem_free(statuses);
+	return count;
+}
+
 static void tell_listeners(void *ctx, void (*row)(void *row_ctx, const char *address),
 			   void *row_ctx)
 {
@@ -499,6 +531,7 @@ const struct admin_ops daemon_admin_ops = {
 	.breaker = tell_breaker,
 	.rewritten = tell_rewritten,
 	.hook = tell_hook,
+	.webhooks = tell_webhooks,
 	.listeners = tell_listeners,
 	.warnings = daemon_tell_warnings,
 	.leaving = tell_leaving,

@@ -221,6 +221,7 @@ int config_load(const char *path, const char *const *overrides, size_t override_
 	config_check_trusted(&reader, config, root);
 	config_check_routes(&reader, config, root);
 	config_read_logins(&reader, config, root);
+	config_read_webhooks(&reader, config, root);
 	config_report_sort(report);
 	arena_wipe(&reader.scratch); /* passwords stood in it */
 	if (report->mistakes > 0) {

@@ -21,6 +21,7 @@
 #include "relay/hook/hook.h"
 #include "relay/smtp/smtp.h"
 #include "relay/smtp/users.h"
+#include "relay/webhook/webhook.h"
 
 /* Read when no -c is given and it exists; without it the defaults run. */
 #define CONFIG_DEFAULT_FILE "/etc/stagepost/stagepost.yaml"
@@ -52,6 +53,7 @@ struct config {
 	size_t rule_count;
 	struct delivery_options delivery;
 	struct retention_options retention;
+	struct webhooks_options webhooks;
 	struct admin_options admin;
 	struct arena *arena; /* private: holds all of the above, this struct too */
 };

@@ -47,5 +47,9 @@ config_check_fn config_check_hook_url;
 config_check_fn config_check_hook_auth;
 config_check_fn config_check_hook_header;
 config_check_fn config_check_hook_value;
+/* http://, https:// or unix:/path:/uri. */
+config_check_fn config_check_webhook_url;
+/* As webhook_event_name(). */
+config_check_fn config_check_webhook_event;
 
 #endif

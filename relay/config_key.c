@@ -45,6 +45,8 @@ static_assert(sizeof(enum listener_protocol) == sizeof(int), "choices are stored
 #define U_AT(member) .offset = offsetof(struct rule, member)
 #define E_AT(member) .offset = offsetof(struct rule_header, member)
 
+#define W_AT(member) .offset = offsetof(struct webhook_options, member)
+
 #define TEXT(n, value, ...)   {.name = (n), .type = CONFIG_TEXT, .fallback = (value), __VA_ARGS__}
 #define COUNT(n, value, ...)  {.name = (n), .type = CONFIG_COUNT, .fallback = (value), __VA_ARGS__}
 #define SIZE(n, value, ...)   {.name = (n), .type = CONFIG_SIZE, .fallback = (value), __VA_ARGS__}
@@ -348,6 +350,29 @@ static const struct config_key admin_keys[] = {
 	END
 };
 
+/* The URL often holds what lets anybody in (Slack's, Teams'). */
+static const struct config_key webhook_keys[] = {
+	TEXT("name", "default", W_AT(name), .unique = true, .check = config_check_name),
+	TEXT("url", NULL, W_AT(url), .required = true, .secret = true,
+	     .check = config_check_webhook_url),
+	TEXT("secret", "\"\"", W_AT(secret), .secret = true),
+	TEXT("secret_file", "\"\"", W_AT(secret_file)),
+	TEXTS("events", NULL, W_AT(event_names),
+	      .count_offset = offsetof(struct webhook_options, event_count),
+	      .range = {1, WEBHOOK_EVENTS}, .required = true, .check = config_check_webhook_event),
+	TEXT("scope", "\"\"", W_AT(scope), .check = config_check_scope),
+	TEXT("tls_ca", "\"\"", W_AT(tls_ca)),
+	TIME("timeout", "10s", W_AT(timeout_ms), .range = {100, 5 * MINUTE}),
+	COUNT("concurrency", "4", W_AT(concurrency), .range = {1, 64}),
+	{.name = "schedule", .type = CONFIG_TIMES,
+	 .fallback = "[5s, 30s, 2m, 10m, 30m, 1h, 3h, 6h]", W_AT(schedule_ms),
+	 .count_offset = offsetof(struct webhook_options, schedule_count), .range = {1, 100},
+	 .each = {10, 7 * DAY}},
+	COUNT("max_waiting", "100000", W_AT(max_waiting), .range = {1, 10000000}),
+	COUNT("max_dead_letters", "1000", W_AT(max_dead), .range = {1, 100000}),
+	END
+};
+
 const struct config_key config_keys[] = {
 	/* Without a value: the machine's name, by config.c. */
 	TEXT("hostname", NULL, AT(hostname), .check = config_check_hostname),
@@ -374,7 +399,9 @@ const struct config_key config_keys[] = {
 	 .keys = rule_keys, .item_size = sizeof(struct rule)},
 	SECTION("retention", retention_keys),
 	SECTION("admin", admin_keys),
-	LATER("webhooks", "[]"),
+	{.name = "webhooks", .type = CONFIG_ITEMS, .fallback = "[]",
+	 LIST(webhooks.items, webhooks.count), .range = {0, WEBHOOK_TARGETS_MAX},
+	 .keys = webhook_keys, .item_size = sizeof(struct webhook_options)},
 	END
 };
 /* clang-format on */

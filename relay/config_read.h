@@ -56,6 +56,10 @@ void config_read_users(struct config_reader *reader, struct config *config,
 void config_read_logins(struct config_reader *reader, struct config *config,
 			const struct document_node *root);
 
+/* config_check_webhook.c: what events are wanted, and the keys of the signatures. */
+void config_read_webhooks(struct config_reader *reader, struct config *config,
+			  const struct document_node *root);
+
 /* config_check_retention.c: report what does not go together, and fill in what has no key. */
 void config_finish_retention(struct config_reader *reader, struct config *config,
 			     const struct document_node *root);

@@ -90,6 +90,8 @@ static int prepare_process(struct daemon *daemon, struct err *why)
 
 static int start_store(struct daemon *daemon, struct err *why)
 {
+	struct webhook_target targets[WEBHOOK_TARGETS_MAX];
+	struct webhook_targets webhooks;
 	struct store_options options = {
 		.data_dir = daemon->config->data_dir,
 		.on_fatal = on_fatal,
@@ -100,13 +102,17 @@ static int start_store(struct daemon *daemon, struct err *why)
 		.on_faults = daemon_on_faults,
 		.on_rules = daemon_on_rules,
 		.on_swept = on_swept,
+		.on_webhook = daemon_on_webhook,
+		.webhooks = &webhooks,
 		.retention = &daemon->config->retention,
 		.ctx = daemon,
 	};
 
 	struct err refused;
-	int code = store_open(&options, &daemon->store, &refused);
+	int code;
 
+	daemon_webhook_targets(daemon->config, targets, &webhooks);
+	code = store_open(&options, &daemon->store, &refused);
 	if (code == ERR_DENIED)
 		return err_set(why, code, "%.180s; choose another place with -o data_dir=./var",
 			       refused.text);
@@ -291,9 +297,10 @@ static int start_admin(struct daemon *daemon, struct err *why)
 static int start(struct daemon *daemon, struct err *why)
 {
 	int (*const steps[])(struct daemon *, struct err *) = {
-		start_activation, prepare_process, start_limits, start_store, daemon_load_lists,
-		start_loops,	  daemon_selftest, start_tls,	 start_smtp,  start_deliver,
-		start_hook,	  start_reserve,   start_admin,
+		start_activation,  prepare_process, start_limits,    start_store,
+		daemon_load_lists, start_loops,	    daemon_selftest, start_tls,
+		start_smtp,	   start_deliver,   start_hook,	     daemon_start_webhooks,
+		start_reserve,	   start_admin,
 	};
 
 	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
@@ -349,6 +356,7 @@ static void stop(struct daemon *daemon)
 		smtp_front_stop(&daemon->front, SMTP_GRACE_MS);
 	stop_hook(daemon);
 	stop_deliver(daemon);
+	daemon_stop_webhooks(daemon);
 	intake_free(&daemon->intake);
 	activation_release(&daemon->activation);
 	for (size_t i = 0; i < daemon->loop_count; i++)
@@ -435,6 +443,8 @@ static void put_in_force(struct daemon *daemon, struct config *next)
 	smtp_front_keep_descriptors(daemon->front, descriptors_ceiling(&daemon->descriptors, next));
 	deliver_reload(daemon->deliver, &next->delivery, on_retired, retire(daemon, before));
 	hook_reload(daemon->hook, &next->hook, on_retired, retire(daemon, before));
+	daemon_set_webhooks(daemon, next);
+	webhooks_reload(daemon->webhooks, &next->webhooks, on_retired, retire(daemon, before));
 	reload_retention(daemon, &next->retention);
 	admin_reload(daemon->admin, &next->admin);
 	versions_release(daemon->versions, before);

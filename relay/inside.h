@@ -29,6 +29,7 @@
 #include "relay/smtp/intake.h"
 #include "relay/smtp/listener.h"
 #include "relay/version.h"
+#include "relay/webhook/webhook.h"
 
 /* The parts, made in daemon.c. Written by the main thread, before admin starts or after it stopped.
  */
@@ -52,6 +53,7 @@ struct daemon {
 	size_t listener_count;
 	struct deliver *deliver;
 	struct hook *hook;
+	struct webhooks *webhooks;
 	/* The writer thread wakes what the main thread starts and stops. */
 	pthread_mutex_t deliver_lock;
 	struct admin *admin;
@@ -95,6 +97,17 @@ void daemon_on_rules(void *ctx, const struct rule *rules, size_t count);
 void daemon_publish_rows(struct daemon *daemon, const struct config *config);
 /* ERR_CONFLICT: a rule or fault rule of `config` has the name of one of the store. */
 int daemon_check_names(const struct daemon *daemon, const struct config *config, struct err *why);
+
+/*
+ * Webhooks (relay/webhooks.c): `targets` has room for WEBHOOK_TARGETS_MAX and
+ * lives as long as `out`. At a reload the store is told of the new ones.
+ */
+void daemon_webhook_targets(const struct config *config, struct webhook_target *targets,
+			    struct webhook_targets *out);
+void daemon_on_webhook(void *ctx);
+int daemon_start_webhooks(struct daemon *daemon, struct err *why);
+void daemon_set_webhooks(struct daemon *daemon, const struct config *config);
+void daemon_stop_webhooks(struct daemon *daemon);
 
 /* What the API asks, with the daemon as ctx (relay/answer.c). */
 extern const struct admin_ops daemon_admin_ops;

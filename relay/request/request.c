@@ -185,6 +185,12 @@ int request_open(struct request *request, const struct request_target *target, i
 	return ERR_OK;
 }
 
+void request_set_ca(struct request *request, const char *file)
+{
+	curl_easy_setopt(request->easy, CURLOPT_CAINFO, file);
+	curl_easy_setopt(request->easy, CURLOPT_CAPATH, NULL);
+}
+
 void request_set_post(struct request *request, bool head_only)
 {
 	CURL *easy = request->easy;

@@ -47,6 +47,8 @@ void request_release(struct request *request);
  */
 int request_open(struct request *request, const struct request_target *target, int64_t timeout_ms,
 		 struct err *why);
+/* Certificates of these authorities are good, not those of the system's. */
+void request_set_ca(struct request *request, const char *file);
 /* One more header field, as libcurl wants it ("Name: value", "Name:" to leave one out). */
 void request_add(struct request *request, const char *line);
 /* A POST of `content`; the answer's body is kept, or with head_only read and forgotten. */

@@ -31,7 +31,9 @@ class Sample:
 
 
 # For the daemon that a World is of.
-SETTINGS = "delivery: {schedule: [1h]}\n"
+SETTINGS = """delivery: {schedule: [1h]}
+webhooks: [{name: nobody, url: "http://127.0.0.1:9/", events: [cancelled], schedule: [10ms]}]
+"""
 
 
 class World:
@@ -92,6 +94,16 @@ class World:
         message = self.message(address)
         self.relay.wait_states(message, {address: "delivered"})
         return message
+
+    def dead_letter(self):
+        """Nobody listens there: that a recipient was cancelled is told in vain."""
+        message = self.deferred()[1]
+        self.relay.post("/messages/%s/cancel" % message)
+
+        def find():
+            return [letter["id"] for letter in self.relay.all_items("/webhooks/dead-letters?limit=9")
+                    if letter["event"]["message"] == message]
+        return wait_for(find, "a dead letter")[0]
 
     def entry(self, **more):
         return self.relay.post("/whitelist", {"pattern": self.address(), **more}).json["id"]
@@ -214,6 +226,16 @@ SAMPLES = {
                                                 "scope": "shop", "expires_in": "90d"})],
     "tokenGet": [lambda w: Sample(id=w.token())],
     "tokenRevoke": [lambda w: Sample(204, id=w.token())],
+    "webhookList": [lambda w: Sample()],
+    "webhookDeadLetters": [lambda w: Sample(id=w.dead_letter()),
+                           lambda w: Sample(query="webhook=nobody&limit=1")],
+    "webhookDeadLetter": [lambda w: Sample(id=w.dead_letter())],
+    "webhookRetry": [lambda w: Sample(id=w.dead_letter()),
+                     lambda w: Sample(id=w.dead_letter(), body={})],
+    "webhookDrop": [lambda w: Sample(204, id=w.dead_letter())],
+    "webhookRetryAll": [lambda w: Sample(id=w.dead_letter(), body={"webhook": "nobody"})],
+    "webhookDropAll": [lambda w: Sample(id=w.dead_letter()),
+                       lambda w: Sample(id=w.dead_letter(), body={"webhook": None})],
     "auditList": [lambda w: Sample(), lambda w: Sample(query="limit=3")],
 }
 for verb in ("Retry", "Hold", "Cancel"):

@@ -25,6 +25,7 @@ WHAT = {
     "message.create": {"after"},
     "message.delete": {"before"},
     "backup.create": set(), "backup.remove": set(),
+    "webhook.retry": {"after"}, "webhook.drop": {"before"},
 }
 # How the line of an operation begins, where its name does not say it.
 ACTIONS = {
@@ -33,6 +34,7 @@ ACTIONS = {
     "whitelistChange": "whitelist.replace", "faultChange": "fault.replace",
     "ruleChange": "rule.replace",
     "messageRetry": "recipient.retry", "messageHold": "recipient.hold",
+    "webhookRetryAll": "webhook.retry", "webhookDropAll": "webhook.drop",
     "messageRelease": "recipient.release", "messageCancel": "recipient.cancel",
     "backupBegin": "backup.create", "backupEnd": "backup.remove",
 }

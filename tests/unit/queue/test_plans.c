@@ -10,6 +10,7 @@
 #include "queue/connection.h"
 #include "queue/seen.h"
 #include "queue/token.h"
+#include "queue/webhook.h"
 #include "queue/whitelist.h"
 #include "queue/writer.h"
 #include "queue/screen.h"
@@ -228,6 +229,75 @@ static void use_screening(struct fixture *f)
 	arena_free(&claim.arena);
 }
 
+static void write_body(const struct ulid *id, enum webhook_event event, const struct news *news,
+		       struct buf *body_out)
+{
+	(void)id;
+	(void)event;
+	(void)news;
+	ck_assert_int_eq(buf_append_text(body_out, "{}"), ERR_OK);
+}
+
+static int64_t first_call(struct fixture *f, const char *which)
+{
+	char sql[100];
+
+	snprintf(sql, sizeof(sql), "SELECT %s(id) FROM webhook_call", which);
+	return ask_sql(f->dir, sql);
+}
+
+/* Calls come, are sent, put off, dead, acted upon; and their target goes. */
+static void use_webhooks(struct fixture *f)
+{
+	const struct webhook_target target = {"a", 1U << WEBHOOK_HELD, "", 100, 1};
+	struct webhook_set set = {.targets = {&target, 1, write_body}};
+	struct webhook_outcome outcomes[4] = {
+		{.sent = true}, {.due_at = NOW}, {.id = 0}, {.id = 0}};
+	struct webhook_settle settle = {
+		.target = "a", .outcomes = outcomes, .count = 4, .now = NOW};
+	struct webhook_prune prune = {.before = 1};
+
+	ck_assert_int_eq(store_wait(f->store, queue_webhook_set, &set.job, NULL), ERR_OK);
+	accept_as(f, 5, STATE_HELD);
+	for (size_t i = 0; i < 4; i++)
+		outcomes[i].id = first_call(f, "min") + (int64_t)i;
+	ck_assert_int_eq(store_wait(f->store, queue_webhook_settle, &settle.job, NULL), ERR_OK);
+	for (int round = 0; round < 4; round++) {
+		struct webhook_act act = {.drop = round % 2 == 1,
+					  .id = round < 2 ? 0 : first_call(f, "max"),
+					  .now = NOW};
+		int code = store_wait(f->store, queue_webhook_act, &act.job, NULL);
+
+		ck_assert(code == ERR_OK || code == ERR_NOT_FOUND);
+	}
+	ck_assert_int_eq(store_wait(f->store, queue_webhook_prune, &prune.job, NULL), ERR_OK);
+	set.targets.count = 0;
+	ck_assert_int_eq(store_wait(f->store, queue_webhook_set, &set.job, NULL), ERR_OK);
+}
+
+static bool ignore_call(void *ctx, const struct webhook_call *call)
+{
+	(void)ctx;
+	(void)call;
+	return true;
+}
+
+static void read_webhooks(struct fixture *f, struct arena *arena)
+{
+	struct webhook_call *calls, call;
+	size_t count;
+	int64_t at;
+
+	ck_assert_int_eq(queue_webhook_due(f->reader, "a", NOW, 10, arena, &calls, &count, NULL),
+			 ERR_OK);
+	ck_assert_int_eq(queue_webhook_next(f->reader, "a", NOW, &at, NULL), ERR_OK);
+	ck_assert_int_eq(queue_webhook_dead(f->reader, "a", 0, 10, ignore_call, NULL, NULL),
+			 ERR_OK);
+	ck_assert_int_eq(queue_webhook_dead(f->reader, NULL, 0, 10, ignore_call, NULL, NULL),
+			 ERR_OK);
+	ck_assert_int_eq(queue_webhook_get(f->reader, 1, arena, &call, NULL), ERR_NOT_FOUND);
+}
+
 /* The writer's statements are the writer thread's: they are looked at there. */
 static int run_look(struct store *store, struct store_job *job)
 {
@@ -272,6 +342,7 @@ START_TEST(S267_no_verb_of_the_writer_scans_a_table)
 	use_everything(&f);
 	use_screening(&f);
 	use_intake(&f);
+	use_webhooks(&f);
 	ck_assert_int_eq(store_wait(f.store, look, &job, NULL), ERR_OK);
 	fixture_remove(&f);
 }
@@ -311,6 +382,7 @@ START_TEST(S267_no_page_sorts_or_scans)
 		queue_whitelist_list(f.reader, &entries, &revision, ignore_entry, NULL, NULL),
 		ERR_OK);
 	read_about_list(&f);
+	read_webhooks(&f, arena);
 	expect_no_scans(reader_db(f.reader)->handle, allowed, 2);
 	fixture_remove(&f);
 	arena_free(&arena);
