@@ -63,6 +63,11 @@ extern const struct command command_token_list;
 extern const struct command command_token_create;
 extern const struct command command_token_revoke;
 
+/* cli/webhook.c */
+extern const struct command command_webhook_list;
+extern const struct command command_webhook_retry;
+extern const struct command command_webhook_drop;
+
 /* cli/events.c */
 extern const struct command command_events;
 

@@ -13,7 +13,7 @@ import subprocess
 import termios
 
 import pytest
-from daemon import PATIENCE, STAGEPOST, Daemon, Smtp, queued_id, stuff
+from daemon import PATIENCE, STAGEPOST, Daemon, Smtp, queued_id, stuff, wait_for
 from test_help import COMMANDS
 
 ALICE = "alice@example.com"
@@ -30,8 +30,9 @@ def run(*arguments, want=None, stdin=b"", env=None):
 
 @pytest.fixture(scope="module")
 def quiet(tmp_path_factory):
-    """A daemon without a next hop; what is allowed stays queued."""
-    daemon = Daemon(tmp_path_factory.mktemp("tool")).start()
+    """A daemon without a next hop; what is allowed stays queued. Nobody listens to its webhook."""
+    daemon = Daemon(tmp_path_factory.mktemp("tool"), settings=(
+        'webhooks: [{url: "http://127.0.0.1:9/", events: [token], schedule: [10ms]}]\n')).start()
     (daemon.data_dir / "no.token").write_text("stp_nonsense")
     yield daemon
     daemon.close()
@@ -98,6 +99,16 @@ def token(daemon, name):
     return name
 
 
+def dead_letter(daemon):
+    """That a token was made, which nobody was told of."""
+    name = token(daemon, fresh("told"))
+
+    def find():
+        return [item["id"] for item in daemon.all_items("/webhooks/dead-letters?limit=1000")
+                if item["event"]["name"] == name]
+    return str(wait_for(find, "a dead letter")[0])
+
+
 # The command: what makes it end with 0, and what with 1 (None: nothing does).
 # A function gets the daemon and gives the arguments.
 TABLE = {
@@ -141,6 +152,9 @@ TABLE = {
     "token list": (lambda d: [], None),
     "token create": (lambda d: [fresh("t")], lambda d: [token(d, fresh("t"))]),
     "token revoke": (lambda d: [token(d, fresh("t"))], lambda d: ["t4"]),
+    "webhook list": (lambda d: [], lambda d: ["--dead", "--webhook", "nobody"]),
+    "webhook retry": (lambda d: [dead_letter(d)], lambda d: ["999999"]),
+    "webhook drop": (lambda d: [dead_letter(d)], lambda d: ["--all", "--webhook", "nobody"]),
     "check": (lambda d: [listed(d, "ten@" + fresh("check"))], lambda d: ["no@check.example"]),
     "backup": (lambda d: [str(d.folder / fresh("copy"))], None),
     "events": (lambda d: [], None),

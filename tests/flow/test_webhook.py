@@ -12,7 +12,7 @@ import pytest
 
 import metrics
 from certificates import Authority
-from daemon import STAGEPOSTD, Smtp, wait_for
+from daemon import STAGEPOST, STAGEPOSTD, Smtp, wait_for
 from hook import Hook
 
 SENDER = "s@app.test"
@@ -143,6 +143,37 @@ def test_a_dead_letter_and_what_a_person_does(make_daemon, make_endpoint, hop):
     assert relay.post("/webhooks/dead-letters/drop", {"webhook": "other"}).json == {"changed": 0}
     assert relay.post("/webhooks/dead-letters/drop", {"webhook": "default"}).json == {"changed": 1}
     assert dead_letters(relay) == [] and webhook(relay)["dead_letters"] == 0
+
+
+def test_dead_letters_by_the_tool(make_daemon, make_endpoint, hop):
+    endpoint = make_endpoint(lambda request: answer(400))
+    relay = make_daemon(hop.address, one(endpoint.url))
+
+    def tool(*arguments, want=0):
+        done = subprocess.run([STAGEPOST, "--data-dir", relay.data_dir, "webhook", *arguments],
+                              capture_output=True, text=True, timeout=60)
+        assert done.returncode == want, done
+        return done.stdout
+
+    assert "there is no dead letter" not in tool("list", "--dead", want=1)
+    messages = [send(relay, "b%d@no.test" % i) for i in range(3)]
+    wait_for(lambda: len(dead_letters(relay)) == 3, "dead letters")
+    row = tool("list").splitlines()[1].split()
+    assert row[:6] == ["default", "http://127.0.0.1:%d" % endpoint.port, "0", "3", "0", "3"]
+    rows = tool("list", "--dead", "--webhook", "default").splitlines()[1:]
+    assert len(rows) == 3 and all("it answers with status 400" in row for row in rows)
+    assert {word for row in rows for word in row.split()} >= {*messages, "b0@no.test", "dropped"}
+    numbers = [row.split()[0] for row in rows]
+    endpoint.answer = lambda request: OK
+    assert tool("retry", numbers[0]) == "To be sent: 1 dead letter\n"
+    wait_for(lambda: webhook(relay)["sent"] == 1, "it to be sent")
+    # One that is gone does not keep the others.
+    assert tool("drop", numbers[0], numbers[1], want=1) == "Dropped: 1 dead letter\n"
+    assert tool("retry", "--all", "--json") == '{\n  "changed": 1\n}\n'
+    wait_for(lambda: webhook(relay)["sent"] == 2, "the last one")
+    tool("retry", want=64)
+    tool("drop", "1", "--all", want=64)
+    tool("drop", "1", "--webhook", "default", want=64)
 
 
 @pytest.mark.parametrize("says, error", [
