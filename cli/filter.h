@@ -20,21 +20,20 @@ struct filter_options {
 	"queued delivering deferred held delivered redirected dropped failed expired cancelled "   \
 	"screening"
 
-#define FILTER_SINCE(type, member)                                                                 \
-	OPTION_VALUE("--since", "TIME", NULL, type, member.since,                                  \
+#define FILTER_SINCE(type)                                                                         \
+	OPTION_VALUE("--since", "TIME", NULL, type, filter.since,                                  \
 		     "only since then: an age (30m, 4h, 7d) or a time like 2026-11-21T10:00:00Z")
-/* For the command's option table: `member` of `type` is the struct filter_options. */
-#define FILTER_OPTIONS(type, member)                                                               \
-	OPTION_VALUE("--state", "STATE", FILTER_STATES, type, member.state,                        \
+/* For the command's option table: `type` has the member `struct filter_options filter`. */
+#define FILTER_OPTIONS(type)                                                                       \
+	OPTION_VALUE("--state", "STATE", FILTER_STATES, type, filter.state,                        \
 		     "queued, delivering, deferred, held, delivered, redirected, dropped, "        \
 		     "failed, expired, cancelled or screening"),                                   \
-		OPTION_VALUE("--to", "TEXT", NULL, type, member.to,                                \
+		OPTION_VALUE("--to", "TEXT", NULL, type, filter.to,                                \
 			     "part of the recipient's address"),                                   \
-		OPTION_VALUE("--from", "TEXT", NULL, type, member.from,                            \
+		OPTION_VALUE("--from", "TEXT", NULL, type, filter.from,                            \
 			     "part of the sender's address"),                                      \
-		FILTER_SINCE(type, member)
-#define FILTER_LIMIT(type, member, help)                                                           \
-	OPTION_VALUE("--limit", "N", NULL, type, member.limit, help)
+		FILTER_SINCE(type)
+#define FILTER_LIMIT(type, help) OPTION_VALUE("--limit", "N", NULL, type, filter.limit, help)
 
 /* TOOL_OK, or complained. `usual_limit` where --limit is not given. */
 int filter_read(const struct tool *tool, const struct filter_options *options, size_t usual_limit,

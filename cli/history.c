@@ -147,8 +147,8 @@ static int run_history(struct tool *tool, int argc, char **argv)
 }
 
 static const struct command_option options[] = {
-	FILTER_SINCE(struct history_given, filter),
-	FILTER_LIMIT(struct history_given, filter, "at most N, 0 for all (usual: 100)"),
+	FILTER_SINCE(struct history_given),
+	FILTER_LIMIT(struct history_given, "at most N, 0 for all (usual: 100)"),
 	OPTION_END,
 };
 

@@ -32,22 +32,27 @@ struct command_option {
 };
 
 /* Where the member stands; what is of another type does not compile. */
-#define OPTION_AT(type, member, of) _Generic(&((type *)NULL)->member, of * : offsetof(type, member))
+#define OPTION_BOOL_AT(type, member)                                                               \
+	_Generic(&((type *)NULL)->member, bool * : offsetof(type, member))
+#define OPTION_TEXT_AT(type, member)                                                               \
+	_Generic(&((type *)NULL)->member, const char ** : offsetof(type, member))
+#define OPTION_VALUES_AT(type, member)                                                             \
+	_Generic(&((type *)NULL)->member, struct option_values * : offsetof(type, member))
 
 #define OPTION_FLAG(name_, type, member, help_)                                                    \
 	{                                                                                          \
 		.name = (name_), .help = (help_), .kind = OPTION_IS_FLAG,                          \
-		.at = OPTION_AT(type, member, bool)                                                \
+		.at = OPTION_BOOL_AT(type, member)                                                 \
 	}
 #define OPTION_VALUE(name_, value_, words_, type, member, help_)                                   \
 	{                                                                                          \
 		.name = (name_), .value = (value_), .words = (words_), .help = (help_),            \
-		.kind = OPTION_IS_VALUE, .at = OPTION_AT(type, member, const char *)               \
+		.kind = OPTION_IS_VALUE, .at = OPTION_TEXT_AT(type, member)                        \
 	}
 #define OPTION_LIST(name_, value_, words_, type, member, help_)                                    \
 	{                                                                                          \
 		.name = (name_), .value = (value_), .words = (words_), .help = (help_),            \
-		.kind = OPTION_IS_LIST, .at = OPTION_AT(type, member, struct option_values)        \
+		.kind = OPTION_IS_LIST, .at = OPTION_VALUES_AT(type, member)                       \
 	}
 /* Of a program whose options we take: what is read where is its own affair. */
 #define OPTION_FOREIGN(name_, value_, help_)                                                       \

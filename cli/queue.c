@@ -125,8 +125,8 @@ static int run_list(struct tool *tool, int argc, char **argv)
 }
 
 static const struct command_option list_options[] = {
-	FILTER_OPTIONS(struct list_given, filter),
-	FILTER_LIMIT(struct list_given, filter, "at most N; 0 for all (usual: 100)"),
+	FILTER_OPTIONS(struct list_given),
+	FILTER_LIMIT(struct list_given, "at most N; 0 for all (usual: 100)"),
 	OPTION_END,
 };
 

@@ -297,9 +297,8 @@ static int run_cancel(struct tool *tool, int argc, char **argv)
 #define ACT_OPTIONS                                                                                \
 	OPTION_FLAG("--all", struct act_given, all,                                                \
 		    "every recipient it can be done to, that the filters below let through"),      \
-		FILTER_OPTIONS(struct act_given, filter),                                          \
-		FILTER_LIMIT(struct act_given, filter,                                             \
-			     "at most N, newest first; without it all of them"),                   \
+		FILTER_OPTIONS(struct act_given),                                                  \
+		FILTER_LIMIT(struct act_given, "at most N, newest first; without it all of them"), \
 		OPTION_FLAG("--dry-run", struct act_given, dry_run,                                \
 			    "how many it would be done to, and the first ones; nothing is done")
 #define ACT_OPERANDS "ID[/RECIPIENT]...|--all"

@@ -235,8 +235,8 @@ static int run_delete(struct tool *tool, int argc, char **argv)
 static const struct command_option options[] = {
 	OPTION_FLAG("--all", struct delete_given, all,
 		    "every message with a recipient that the filters below let through"),
-	FILTER_OPTIONS(struct delete_given, filter),
-	FILTER_LIMIT(struct delete_given, filter,
+	FILTER_OPTIONS(struct delete_given),
+	FILTER_LIMIT(struct delete_given,
 		     "at most N messages, newest first; without it all of them"),
 	OPTION_FLAG("--dry-run", struct delete_given, dry_run,
 		    "how many, and the first ones; nothing is deleted"),
