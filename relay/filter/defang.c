@@ -365,21 +365,22 @@ static void write_list(struct writer *w, struct span body)
 }
 
 /* Is it a list, and is every address in it allowed? */
-static void look(const struct defang *at, struct span body, bool *broken_out, bool *allowed_out)
+static bool look(const struct defang *at, struct span body, bool *allowed_out)
 {
 	struct address_list list;
 	struct address_item item;
 	struct address address;
+	bool whole = true;
 
-	*broken_out = false;
 	*allowed_out = true;
 	address_list_init(&list, body);
-	while (!*broken_out && address_list_next(&list, &item)) {
-		*broken_out = item.kind == ADDRESS_ITEM_BROKEN;
+	while (whole && address_list_next(&list, &item)) {
+		whole = item.kind != ADDRESS_ITEM_BROKEN;
 		if (item.kind == ADDRESS_ITEM_MAILBOX && *allowed_out)
 			*allowed_out = item_is_allowed(at, &item, &address);
 	}
 	address_list_release(&list);
+	return whole;
 }
 
 int defang_addresses(const struct defang *at, struct span name, struct span body, bool readable,
@@ -387,11 +388,10 @@ int defang_addresses(const struct defang *at, struct span name, struct span body
 {
 	struct writer w = {.at = at};
 	size_t before = out->len;
-	bool broken, allowed;
+	bool allowed;
+	bool broken = !look(at, body, &allowed) || !readable;
 	int code;
 
-	look(at, body, &broken, &allowed);
-	broken = broken || !readable;
 	if (allowed && !broken) {
 		*fate_out = DEFANG_AS_IS;
 		return ERR_OK;

@@ -28,20 +28,27 @@ static bool has_mailto(struct span text)
 	return false;
 }
 
-/* Percent-encoding undone (RFC 3986 2.1); what is not one stays. `out` has room for `text`. */
+/* What "%41" at the front stands for (RFC 3986 2.1); -1: there is none. */
+static int escaped_octet(struct span text)
+{
+	int high, low;
+
+	if (text.len < 3 || text.data[0] != '%')
+		return -1;
+	high = ascii_hex_value(text.data[1]);
+	low = ascii_hex_value(text.data[2]);
+	return high < 0 || low < 0 ? -1 : high << 4 | low;
+}
+
+/* Percent-encoding undone; what is not one stays. `out` has room for `text`. */
 static void decode(struct span text, struct buf *out)
 {
 	buf_clear(out);
-	for (size_t i = 0; i < text.len; i++) {
-		int high = i + 1 < text.len ? ascii_hex_value(text.data[i + 1]) : -1;
-		int low = i + 2 < text.len ? ascii_hex_value(text.data[i + 2]) : -1;
+	while (text.len > 0) {
+		int octet = escaped_octet(text);
 
-		if (text.data[i] == '%' && high >= 0 && low >= 0) {
-			(void)buf_append_char(out, (char)(high << 4 | low));
-			i += 2;
-		} else {
-			(void)buf_append_char(out, text.data[i]);
-		}
+		(void)buf_append_char(out, octet < 0 ? text.data[0] : (char)octet);
+		text = span_skip(text, octet < 0 ? 1 : 3);
 	}
 }
 
@@ -51,7 +58,7 @@ struct uri {
 	struct buf *scratch; /* room for the URI */
 	struct buf *out;     /* "<mailto:…>"; NULL: only look */
 	bool allowed;	     /* all of its addresses */
-	size_t count;	     /* addresses written */
+	bool wrote;	     /* some address */
 };
 
 /* What RFC 6068 2 wants encoded in an address. */
@@ -67,8 +74,9 @@ static void put_encoded(struct buf *out, const char *text)
 
 static void put_address(struct uri *uri, const char *text)
 {
-	(void)buf_append_text(uri->out, uri->count++ > 0 ? "," : "");
+	(void)buf_append_text(uri->out, uri->wrote ? "," : "");
 	put_encoded(uri->out, text);
+	uri->wrote = true;
 }
 
 /* `text`: percent-encoded, one address. */
@@ -91,9 +99,12 @@ static void take_address(struct uri *uri, struct span text)
 	uri->allowed = false;
 	if (uri->out == NULL)
 		return;
-	if (known)
-		defang_text(span_of(address.local), span_of(address.domain), blocked);
-	put_address(uri, known ? blocked : DEFANG_UNREADABLE);
+	if (!known) {
+		put_address(uri, DEFANG_UNREADABLE);
+		return;
+	}
+	defang_text(span_of(address.local), span_of(address.domain), blocked);
+	put_address(uri, blocked);
 }
 
 /* An empty list has none; an encoded comma is part of an address. */
@@ -138,7 +149,6 @@ static void take_uri(struct uri *uri, struct span text)
 	struct span path;
 
 	uri->allowed = true;
-	uri->count = 0;
 	if (!span_starts_fold(text, "mailto:")) {
 		/* Not one, but somebody might find one in it: "URL:mailto:…". */
 		uri->allowed = span_starts_fold(text, "http") || !has_mailto(text);
@@ -188,20 +198,19 @@ struct field {
 	bool wrote;
 };
 
-static void look(struct field *f, struct span rest, bool *broken_out, bool *allowed_out)
+/* False: it can't be read. `allowed` becomes false when one is not. */
+static bool look(struct field *f, struct span rest, bool *allowed)
 {
 	struct uri uri = {.at = f->at, .scratch = &f->scratch};
 	enum element element;
 
-	*broken_out = false;
-	*allowed_out = true;
 	while ((element = next_element(&rest, &f->text)) != ELEMENT_END) {
-		*broken_out = element == ELEMENT_BROKEN;
-		if (*broken_out)
-			return;
+		if (element == ELEMENT_BROKEN)
+			return false;
 		take_uri(&uri, buf_span(&f->text));
-		*allowed_out = *allowed_out && uri.allowed;
+		*allowed = *allowed && uri.allowed;
 	}
+	return true;
 }
 
 static void write_text(struct field *f, struct span text)
@@ -242,14 +251,15 @@ static void write_uri(struct field *f)
 		uri.out = &f->uri;
 		(void)buf_append_text(&f->uri, "mailto:");
 		take_uri(&uri, text);
-		if (uri.count == 0)
+		if (!uri.wrote)
 			put_address(&uri, DEFANG_UNREADABLE);
 	}
-	(void)buf_append_char(&f->uri, '>');
-	if (is_too_long(span_skip(buf_span(&f->uri), 1)))
+	if (is_too_long(span_skip(buf_span(&f->uri), 1))) {
 		write_text(f, span_of(UNREADABLE_URI));
-	else
-		write_text(f, buf_span(&f->uri));
+		return;
+	}
+	(void)buf_append_char(&f->uri, '>');
+	write_text(f, buf_span(&f->uri));
 }
 
 static void write_elements(struct field *f, struct span rest)
@@ -286,16 +296,16 @@ int defang_mailto(const struct defang *at, struct span name, struct span body, b
 {
 	struct field f = {.at = at};
 	size_t before = out->len;
-	bool broken, allowed = true;
+	bool allowed = true;
 	int code = ERR_OK;
 
 	buf_init(&f.text, body.len);
 	buf_init(&f.scratch, body.len);
 	/* An address of three octets and a comma becomes one of DEFANG_TEXT_SIZE. */
-	buf_init(&f.uri, 64 + (body.len + 1) * DEFANG_TEXT_SIZE);
+	buf_init(&f.uri, body.len * DEFANG_TEXT_SIZE);
 	if (is_of_interest(&f, body)) {
-		look(&f, body, &broken, &allowed);
-		broken = broken || !readable;
+		bool broken = !look(&f, body, &allowed) || !readable;
+
 		allowed = allowed && !broken;
 		if (!allowed)
 			code = write_field(&f, name, body, broken, out);

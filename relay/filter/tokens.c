@@ -4,7 +4,7 @@
 
 void tokens_init(struct tokens *tokens, struct span text)
 {
-	*tokens = (struct tokens){.text = text, .present_line = 1, .line = 1, .column = 1};
+	*tokens = (struct tokens){.text = text, .present_line = 1};
 	tokens->want = WANT_VALUE;
 	buf_init(&tokens->string, TOKENS_TEXT_MAX);
 }
@@ -26,10 +26,9 @@ static enum token broken(struct tokens *tokens, const char *sentence)
 	return TOKEN_BROKEN;
 }
 
-/* The place is where the trouble is, not where the token began. */
+/* The place is where the trouble is, not where the token began; no token has several lines. */
 static enum token broken_here(struct tokens *tokens, const char *sentence)
 {
-	tokens->line = tokens->present_line;
 	tokens->column = tokens->at - tokens->line_at + 1;
 	return broken(tokens, sentence);
 }
@@ -273,8 +272,7 @@ static enum token take_value(struct tokens *tokens)
 	} else {
 		token = take_word(tokens);
 	}
-	if (token != TOKEN_BROKEN)
-		after_value(tokens);
+	after_value(tokens);
 	return token;
 }
 

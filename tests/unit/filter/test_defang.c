@@ -1,4 +1,9 @@
 /* tests relay/filter/defang.c, byte for byte (DESIGN 5; CASES S179, S188, S191-S194, S203) */
+#define _GNU_SOURCE /* memmem */
+#include <stdio.h>
+#include <string.h>
+
+#include "relay/filter/defang.h"
 #include "tests/unit/filter/copy.h"
 
 static const struct copy_row defanged[] = {
@@ -98,6 +103,20 @@ static const struct copy_row defanged[] = {
 	{"To: J <bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb@evil.example.test>\r\n",
 	 "To: \"J (blocked)\" <d69830e4daa0721e5fde31fffe372889@blocked.invalid>\r\n" OF_TO
 	 " J <bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb@evil.example.test>\r\n"},
+	/* one octet of no charset in front; a name of one letter; an escape that is not in front */
+	{"To: \xfc <b@ok.example>, a~b <c@evil.example>\r\n",
+	 "To: =?utf-8?q?=EF=BF=BD?= <b@ok.example>, \"a~b (blocked)\"\r\n"
+	 " <c=evil.example@blocked.invalid>\r\n" OF_TO
+	 " \xfc <b@ok.example>, a~b <c@evil.example>\r\n"},
+	{"To: \"x\" (y@z) <b@ok.example>, J =?utf-8?q?x=40y.example?= <b@ok.example>,\r\n"
+	 " c@evil.example\r\n",
+	 "To: \"x\" <b@ok.example>, \"J x at y.example\" <b@ok.example>,\r\n"
+	 " \"c at evil.example (blocked)\" <c=evil.example@blocked.invalid>\r\n" OF_TO
+	 " \"x\" (y@z) <b@ok.example>, J =?utf-8?q?x=40y.example?= <b@ok.example>,\r\n"
+	 " c@evil.example\r\n"},
+	{"To: \"x\xef\xbc\xa0\" <b@evil.example>\r\n",
+	 "To: \"x at  (blocked)\" <b=evil.example@blocked.invalid>\r\n" OF_TO
+	 " \"x\xef\xbc\xa0\" <b@evil.example>\r\n"},
 	/* nobody's syntax: neutralised whole */
 	{"To: not an address\r\n", "To:" UNREADABLE OF_TO " not an address\r\n"},
 	{"To: b@ok.example c@ok.example\r\n",
@@ -149,4 +168,154 @@ START_TEST(nul)
 }
 END_TEST
 
-UNIT_MAIN("filter/defang", defang, scope_of_the_message, nul)
+/* What becomes of an address, by its octets: its own text, or a hash. */
+START_TEST(texts)
+{
+	static const struct {
+		const char *local;
+		const char *domain;
+		bool plain;
+	} cases[] = {
+		{"bob", "evil.example", true},
+		{".bob", "evil.example", false},
+		{"bob.", "evil.example", false},
+		{"b..b", "evil.example", false},
+		{"", "evil.example", false},
+		{"bob", "", false},
+		{"bob", ".evil.example", false},
+		{"bob", "40.example", false},
+		/* RFC 5321 4.5.3.1.1: 64 octets with the `=` */
+		{"bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb", "evil.example", true},
+		{"bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb", "evil.example", false},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char got[DEFANG_TEXT_SIZE], want[300];
+
+		snprintf(want, sizeof(want), "%s=%s@blocked.invalid", cases[i].local,
+			 cases[i].domain);
+		defang_text(span_of(cases[i].local), span_of(cases[i].domain), got);
+		ck_assert_msg((strcmp(got, want) == 0) == cases[i].plain, "%zu: %s", i, got);
+		if (!cases[i].plain)
+			ck_assert_uint_eq(strspn(got, "0123456789abcdef"), 32);
+	}
+}
+END_TEST
+
+/* What is at DEFANG_DOMAIN already stays, if it is what we would write. */
+START_TEST(what_was_blocked_before)
+{
+	static const struct {
+		const char *address;
+		bool allowed;
+	} cases[] = {
+		{"a=b.example@blocked.invalid", true},	  {"a@Blocked.Invalid", true},
+		{"a=%b.example@blocked.invalid", false},  {"a=.b.example@blocked.invalid", false},
+		{"a%c=b.example@blocked.invalid", false},
+	};
+	struct whitelist *list = list_of(copy_list_rows);
+	struct defang at = {.list = whitelist_acquire(list), .now = COPY_NOW};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct address address;
+
+		ck_assert_int_eq(address_parse(span_of(cases[i].address), &address, NULL), ERR_OK);
+		ck_assert_msg(defang_allows(&at, &address) == cases[i].allowed, "%s",
+			      cases[i].address);
+	}
+	whitelist_release(&at.list);
+	whitelist_free(&list);
+}
+END_TEST
+
+/* `section` with `count` times `c` in the place of its `%`. */
+static void check_names(const char *front, char c, const char *behind, const char *shown)
+{
+	for (size_t count = 1; count <= 90; count++) {
+		struct outbound_count counts;
+		struct buf section, out;
+		struct span line;
+		size_t seen = 0;
+
+		buf_init(&section, 1000);
+		buf_append_text(&section, front);
+		for (size_t i = 0; i < count; i++)
+			buf_append_char(&section, c);
+		buf_append_text(&section, behind);
+		copy_make(&(struct copy_how){.header_policy = HEADER_POLICY_DEFANG},
+			  buf_span(&section), &out, &counts);
+		line = span_first(buf_span(&out),
+				  (size_t)((char *)memmem(out.data, out.len, OF_TO, strlen(OF_TO)) -
+					   out.data));
+		for (size_t i = 0; i < line.len; i++)
+			seen += span_starts_fold(span_skip(line, i), shown) ? 1 : 0;
+		ck_assert_msg(seen == count, "%zu of %zu: %.*s", seen, count, SPAN_ARG(line));
+		buf_release(&out);
+		buf_release(&section);
+	}
+}
+
+/* Nothing of a name is lost, wherever its encoded words end and however it grows. */
+START_TEST(all_of_a_name)
+{
+	check_names("To: \xc3\xbc", 'z', " <x@evil.example>\r\n", "z");
+	check_names("To: \"", '@', "\" <b@ok.example>, X <x@evil.example>\r\n", " at ");
+}
+END_TEST
+
+/* Up to 600 octets an allowed item is copied as it is written; else its name is cut. */
+START_TEST(long_items)
+{
+	for (size_t len = 600; len <= 601; len++) {
+		struct outbound_count count;
+		struct buf section, out;
+		char item[700];
+
+		snprintf(item, sizeof(item), "\"%0*d\" <b@ok.example>",
+			 (int)(len - strlen("\"\" <b@ok.example>")), 7);
+		ck_assert_uint_eq(strlen(item), len);
+		buf_init(&section, 1000);
+		buf_printf(&section, "To: %s, x@evil.example\r\n", item);
+		copy_make(&(struct copy_how){.header_policy = HEADER_POLICY_STRIP},
+			  buf_span(&section), &out, &count);
+		ck_assert_int_eq(memmem(out.data, out.len, item, len) != NULL, len == 600);
+		buf_release(&out);
+		buf_release(&section);
+	}
+}
+END_TEST
+
+/* What does not fit leaves everything as it was. */
+START_TEST(no_room)
+{
+	struct whitelist *list = list_of(copy_list_rows);
+	struct defang at = {.list = whitelist_acquire(list), .now = COPY_NOW};
+	enum defang_fate fate = DEFANG_REMOVED;
+	struct buf out;
+
+	buf_init(&out, 20);
+	buf_append_text(&out, "abc");
+	ck_assert_int_eq(
+		defang_addresses(&at, span_of("To"), span_of(" x@evil.example"), true, &out, &fate),
+		ERR_LIMIT);
+	ck_assert_int_eq(fate, DEFANG_REMOVED);
+	ck_assert_str_eq(out.data, "abc");
+	ck_assert_int_eq(
+		defang_addresses(&at, span_of("To"), span_of(" b@ok.example"), true, &out, &fate),
+		ERR_OK);
+	ck_assert_int_eq(fate, DEFANG_AS_IS);
+	ck_assert_str_eq(out.data, "abc");
+	fate = DEFANG_REMOVED;
+	ck_assert_int_eq(defang_mailto(&at, span_of("List-Post"),
+				       span_of(" <mailto:x@evil.example>"), true, &out, &fate),
+			 ERR_LIMIT);
+	ck_assert_int_eq(fate, DEFANG_REMOVED);
+	ck_assert_str_eq(out.data, "abc");
+	buf_release(&out);
+	whitelist_release(&at.list);
+	whitelist_free(&list);
+}
+END_TEST
+
+UNIT_MAIN("filter/defang", texts, what_was_blocked_before, all_of_a_name, long_items, no_room,
+	  defang, scope_of_the_message, nul)

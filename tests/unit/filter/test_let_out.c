@@ -1,6 +1,7 @@
 /* tests relay/filter/let_out.c: whom the header of one message may name by a rule */
 #include "relay/filter/let_out.h"
 
+#include "relay/filter/defang.h"
 #include "tests/unit/filter/list.h"
 #include "tests/unit/unit.h"
 
@@ -65,6 +66,17 @@ static bool holds(const struct let_out *set, const char *text)
 	return let_out_holds(set, &address);
 }
 
+/* May a header name it? */
+static bool names(const struct trial *t, const struct let_out *set, const char *text)
+{
+	const struct defang at = {
+		.list = t->snapshot, .let_out = set, .scope = span_of(""), .now = 1};
+	struct address address;
+
+	ck_assert_int_eq(address_parse(span_of(text), &address, NULL), ERR_OK);
+	return defang_allows(&at, &address);
+}
+
 START_TEST(that_very_mailbox)
 {
 	static const struct addressee rows[] = {
@@ -94,6 +106,10 @@ START_TEST(that_very_mailbox)
 	ck_assert(!let_out_holds(set, &routed));
 	ck_assert(!holds(NULL, "bob@else.test"));
 	ck_assert_ptr_null(let_out_find(&t.at, &rows[2], 3, t.arena));
+	/* So the header may: but nobody whom the list denies. */
+	ck_assert(names(&t, set, "bob@else.test") && names(&t, set, "alice@ok.test"));
+	ck_assert(!names(&t, set, "carl@else.test") && !names(&t, set, "no@else.test"));
+	ck_assert(!names(&t, NULL, "bob@else.test"));
 	finish(&t);
 }
 END_TEST

@@ -29,9 +29,10 @@ static const struct copy_row rows[] = {
 	 " <mailto:b@ok.example,c=evil.example@blocked.invalid>\r\n"
 	 "X-Stagepost-Original-List-Help: <mailto:no%4address%zz>, "
 	 "<mailto:?to=b@ok.example&cc=c@evil.example>\r\n"},
-	{"List-Help: <https://\xc3\xbc.example/\x7f\t>, <mailto:x@evil.example>\r\n",
-	 "List-Help: <https://\xc3\xbc.example/\x7f>, <mailto:x=evil.example@blocked.invalid>\r\n"
-	 "X-Stagepost-Original-List-Help: <https://\xc3\xbc.example/\x7f\t>, "
+	{"List-Help: <https://\xc3\xbc.example/\xe2\x80\xa6\x7f\t>, <mailto:x@evil.example>\r\n",
+	 "List-Help: <https://\xc3\xbc.example/\xe2\x80\xa6\x7f>, "
+	 "<mailto:x=evil.example@blocked.invalid>\r\n"
+	 "X-Stagepost-Original-List-Help: <https://\xc3\xbc.example/\xe2\x80\xa6\x7f\t>, "
 	 "<mailto:x@evil.example>\r\n"},
 	{"List-Help: (<mailto:b@ok.example>\r\nList-Help: <mailto:b@ok.example\r\n",
 	 "List-Help: <mailto:unreadable@blocked.invalid>\r\n"
@@ -51,6 +52,26 @@ static const struct copy_row rows[] = {
 	{"List-Post: <mailto:b@ok.example?t%C3%A9o%7f=x@evil.example>\r\n",
 	 "List-Post: <mailto:b@ok.example,x=evil.example@blocked.invalid>\r\n"
 	 "X-Stagepost-Original-List-Post: <mailto:b@ok.example?t%C3%A9o%7f=x@evil.example>\r\n"},
+	/* All of it is allowed: it stays as it is. */
+	{"List-Post: <mailto:b@ok.example>, <mailto:%61@ok.exampl%65?to=b@ok.example>\r\n", NULL},
+	{"List-Help: <mailto:%61@ok.exampl%65>, <mailto:x@evil.example>\r\n",
+	 "List-Help: <mailto:%61@ok.exampl%65>, <mailto:x=evil.example@blocked.invalid>\r\n"
+	 "X-Stagepost-Original-List-Help: <mailto:%61@ok.exampl%65>, <mailto:x@evil.example>\r\n"},
+	/* What is not there is not read: neither behind a `%` nor behind an address. */
+	{"List-Help: <https://e.example/4141414141414141>, <mailto:b@ok.example%>\r\n",
+	 "List-Help: <https://e.example/4141414141414141>,\r\n "
+	 "<mailto:unreadable@blocked.invalid>\r\n"
+	 "X-Stagepost-Original-List-Help: <https://e.example/4141414141414141>, "
+	 "<mailto:b@ok.example%>\r\n"},
+	{"List-Help: <mailto:x>\r\n", "List-Help: <mailto:unreadable@blocked.invalid>\r\n"
+				      "X-Stagepost-Original-List-Help: <mailto:x>\r\n"},
+	/* No comma between them; a word of one letter. */
+	{"List-Help: <https://e.example/><mailto:x@evil.example>\r\n",
+	 "List-Help: <https://e.example/>, <mailto:x=evil.example@blocked.invalid>\r\n"
+	 "X-Stagepost-Original-List-Help: <https://e.example/><mailto:x@evil.example>\r\n"},
+	{"List-Help: N, <mailto:x@evil.example>\r\n",
+	 "List-Help: N, <mailto:x=evil.example@blocked.invalid>\r\n"
+	 "X-Stagepost-Original-List-Help: N, <mailto:x@evil.example>\r\n"},
 	{NULL, NULL},
 };
 
@@ -92,6 +113,59 @@ START_TEST(long_uris)
 }
 END_TEST
 
+/* `front`, then `x` until there are `len` octets, then `end`: the field in front of one that leaks.
+ */
+static void copy_long(const char *front, size_t len, const char *end, struct buf *out)
+{
+	struct outbound_count count;
+	struct buf section;
+
+	buf_init(&section, 8000);
+	buf_append_text(&section, "List-Help: <");
+	buf_append_text(&section, front);
+	while (section.len < strlen("List-Help: <") + len - strlen(end))
+		buf_append_char(&section, 'x');
+	buf_printf(&section, "%s>, <mailto:x@evil.example>\r\n", end);
+	copy_make(&(struct copy_how){.header_policy = HEADER_POLICY_STRIP}, buf_span(&section), out,
+		  &count);
+	buf_release(&section);
+}
+
+/* Up to 900 octets with the brackets are written in one piece. */
+START_TEST(as_long_as_can_be)
+{
+	for (size_t len = 897; len <= 900; len++) {
+		struct buf out;
+
+		copy_long("mailto:", len, "@ok.example", &out);
+		ck_assert_uint_eq(out.len, 0); /* so long a local part is no address */
+		buf_release(&out);
+		copy_long("mailto:b@ok.example?subject=", len, "", &out);
+		if (len <= 898)
+			ck_assert_uint_eq(out.len, strlen("List-Help: <>\r\n") + len + 2);
+		else
+			ck_assert_uint_eq(out.len, 0);
+		buf_release(&out);
+	}
+}
+END_TEST
+
+/* RFC 5322 2.1.1: no line of more than 998 octets, and no piece shorter than need be. */
+START_TEST(lines_of_a_long_link)
+{
+	struct buf out;
+	struct span rest, line;
+
+	copy_long("https://e.example/", 1500, "", &out);
+	rest = buf_span(&out);
+	line = span_cut(&rest, '\n');
+	ck_assert(span_is(line, "List-Help:\r"));
+	line = span_cut(&rest, '\n');
+	ck_assert_uint_eq(line.len, 998 + 1);
+	buf_release(&out);
+}
+END_TEST
+
 /* A fold inside the brackets is none of the URI's (RFC 2369 2). */
 START_TEST(long_link)
 {
@@ -110,4 +184,4 @@ START_TEST(long_link)
 }
 END_TEST
 
-UNIT_MAIN("filter/mailto", defanged, long_uris, long_link)
+UNIT_MAIN("filter/mailto", defanged, long_uris, as_long_as_can_be, lines_of_a_long_link, long_link)

@@ -19,8 +19,10 @@ static void spell(struct span text, char *out, size_t size)
 		out[len++] = marks[token];
 	} while (token != TOKEN_END && token != TOKEN_BROKEN && len + 1 < size);
 	out[len] = '\0';
-	if (token == TOKEN_BROKEN)
+	if (token == TOKEN_BROKEN) {
+		ck_assert(span_starts_fold(span_of(tokens.why.text), "not JSON: "));
 		ck_assert_int_eq(tokens_next(&tokens), TOKEN_BROKEN);
+	}
 	tokens_release(&tokens);
 }
 
@@ -79,6 +81,21 @@ START_TEST(documents)
 		{"[\"\\ud83dx\"]", "[!"},
 		{"[1e5,1E-5]", "[00]."},
 		{"{\"a", "{!"},
+		{"[\"a b\"]", "[s]."},
+		{"{\"a\"\n : 1}", "{:0}."},
+		{"{a\":1}", "{!"},
+		{"{\"a\\u12:1}", "{!"},
+		{"[1;2]", "[0!"},
+		{"{\"a\":1;\"b\":2}", "{:0!"},
+		/* halves of a pair, and what stands beside them (RFC 8259 8.2) */
+		{"[\"\\ud7ff\\ue000\"]", "[s]."},
+		{"[\"\\ud800\\udc00\\udbff\\udfff\"]", "[s]."},
+		{"[\"\\udfff\"]", "[!"},
+		{"[\"\\udbff\"]", "[!"},
+		{"[\"\\ud800\\udbff\"]", "[!"},
+		{"[\"\\ud800\\ue000\"]", "[!"},
+		{"[\"\\ud83dxude00\"]", "[!"},
+		{"[\"\\ud83d\\xde00\"]", "[!"},
 		{"// no\n[]", "!"},
 	};
 
@@ -111,6 +128,78 @@ START_TEST(strings)
 	ck_assert_int_eq(tokens_next(&tokens), TOKEN_STRING);
 	ck_assert(span_equal(tokens_text(&tokens), span_make(want, sizeof(want) - 1)));
 	ck_assert_int_eq(tokens_next(&tokens), TOKEN_END);
+	tokens_release(&tokens);
+}
+END_TEST
+
+/* The first and the last character of each length (RFC 3629 3). */
+START_TEST(lengths_of_characters)
+{
+	static const char text[] = "\"\\u0001\\u007f\\u0080\\u07ff\\u0800\\uffff"
+				   "\\ud800\\udc00\\udbff\\udfff\"";
+	static const char want[] = "\x01\x7f\xc2\x80\xdf\xbf\xe0\xa0\x80\xef\xbf\xbf"
+				   "\xf0\x90\x80\x80\xf4\x8f\xbf\xbf";
+	struct tokens tokens;
+
+	tokens_init(&tokens, span_of(text));
+	ck_assert_int_eq(tokens_next(&tokens), TOKEN_STRING);
+	ck_assert(span_is(tokens_text(&tokens), want));
+	tokens_release(&tokens);
+}
+END_TEST
+
+START_TEST(a_number_is_its_own_text)
+{
+	struct tokens tokens;
+
+	tokens_init(&tokens, span_of("[\"ab\", -12.5]"));
+	ck_assert_int_eq(tokens_next(&tokens), TOKEN_ARRAY);
+	ck_assert_int_eq(tokens_next(&tokens), TOKEN_STRING);
+	ck_assert_int_eq(tokens_next(&tokens), TOKEN_NUMBER);
+	ck_assert(span_is(tokens_text(&tokens), "-12.5"));
+	tokens_release(&tokens);
+}
+END_TEST
+
+/* What is wrong inside of a string or a number has its own place. */
+START_TEST(places_of_mistakes)
+{
+	static const struct {
+		const char *text;
+		size_t column;
+	} cases[] = {
+		{"\n \"ab\x01\"", 5},
+		{"\n  1.x", 5},
+		{"\n{\"ab\x01\":1}", 5},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct tokens tokens;
+		enum token token;
+
+		tokens_init(&tokens, span_of(cases[i].text));
+		do
+			token = tokens_next(&tokens);
+		while (token != TOKEN_BROKEN && token != TOKEN_END);
+		ck_assert_int_eq(token, TOKEN_BROKEN);
+		ck_assert_uint_eq(tokens.line, 2);
+		ck_assert_uint_eq(tokens.column, cases[i].column);
+		tokens_release(&tokens);
+	}
+}
+END_TEST
+
+/* That of a name is where it begins, wherever the colon is. */
+START_TEST(the_place_of_a_name)
+{
+	struct tokens tokens;
+
+	tokens_init(&tokens, span_of("{\n \"n\"\n\n:1}"));
+	ck_assert_int_eq(tokens_next(&tokens), TOKEN_OBJECT);
+	ck_assert_int_eq(tokens_next(&tokens), TOKEN_NAME);
+	ck_assert(tokens.line == 2 && tokens.column == 2);
+	ck_assert_int_eq(tokens_next(&tokens), TOKEN_NUMBER);
+	ck_assert(tokens.line == 4 && tokens.column == 2);
 	tokens_release(&tokens);
 }
 END_TEST
@@ -180,4 +269,6 @@ START_TEST(skips_whole_values)
 }
 END_TEST
 
-UNIT_MAIN("filter/tokens", documents, strings, places, strings_are_not_endless, skips_whole_values)
+UNIT_MAIN("filter/tokens", documents, strings, lengths_of_characters, a_number_is_its_own_text,
+	  places, places_of_mistakes, the_place_of_a_name, strings_are_not_endless,
+	  skips_whole_values)
