@@ -78,19 +78,20 @@ static void step_done(struct call *call)
 static int take_page(struct call *call, struct bulk *bulk, size_t *count_out, struct err *why)
 {
 	struct rules *rules = call->api->env.rules;
-	struct recipient_row *rows;
+	struct recipient_page page;
 	int code;
 
 	(void)release_judge_init(&bulk->judge, call->api->env.whitelist, arena_new());
 	if (bulk->transition != TRANSITION_RELEASE || rules == NULL || !rules_are_on(rules))
 		return queue_recipient_ids(call_reader(call), &bulk->query, bulk->ids, count_out,
 					   why);
-	code = queue_recipient_list(call_reader(call), &bulk->query, bulk->judge.arena, &rows,
-				    count_out, why);
-	for (size_t i = 0; code == ERR_OK && i < *count_out; i++)
-		bulk->ids[i] = rows[i].recipient.id;
-	return code == ERR_OK ? release_judge_ask_rows(call, &bulk->judge, rows, *count_out, why)
-			      : code;
+	code = queue_recipient_list(call_reader(call), &bulk->query, bulk->judge.arena, &page, why);
+	if (code != ERR_OK)
+		return code;
+	*count_out = page.count;
+	for (size_t i = 0; i < page.count; i++)
+		bulk->ids[i] = page.rows[i].recipient.id;
+	return release_judge_ask_rows(call, &bulk->judge, page.rows, page.count, why);
 }
 
 static void step(struct call *call, struct bulk *bulk)

@@ -10,9 +10,9 @@
 #include "base/clock.h"
 #include "queue/reader.h"
 
-#define FILTER_MAX	   512 /* octets of a text filter */
-#define RECIPIENT_PAGE_MAX 20  /* messages in a page that shows recipients, up to 1,000 each */
-#define SCOPED_ROUNDS	   20  /* pages looked through for a caller limited to a scope */
+#define FILTER_MAX	   512	/* octets of a text filter */
+#define RECIPIENT_PAGE_MAX 20	/* messages in a page that shows recipients, up to 1,000 each */
+#define PAGE_TIME_MS	   1000 /* then a page ends where it is: looking goes on behind its cursor */
 
 /* --- the filters -------------------------------------------------------------------------------
  */
@@ -35,22 +35,20 @@ static void read_filters(struct call *call, const char *to, struct message_query
 	query_out->to = param_text(call, to);
 	query_out->from = param_text(call, "from");
 	query_out->subject = param_text(call, "subject");
+	query_out->q = param_text(call, "q");
+	query_out->scope = call->caller.scope[0] != '\0' ? call->caller.scope : NULL;
+	query_out->time_ms = PAGE_TIME_MS;
 	query_out->since = call_param_time(call, "since");
 	query_out->until = call_param_time(call, "until");
 }
 
 static void read_message_query(struct call *call, struct message_query *query_out)
 {
-	const char *after = call_param(call, "after");
 	const char *include = call_param(call, "include");
-	struct err why;
 
 	read_filters(call, "to", query_out);
 	query_out->limit = call_param_limit(call);
-	query_out->has_before = after != NULL;
-	if (after != NULL &&
-	    cursor_parse_ulid(CURSOR_MESSAGES, span_of(after), &query_out->before, &why) != ERR_OK)
-		call_mistake(call, "after", "%s", why.text);
+	query_out->before = call_param_cursor(call, CURSOR_MESSAGES);
 	query_out->with_recipients = include != NULL;
 	if (include != NULL && strcmp(include, "recipients") != 0)
 		call_mistake(call, "include", "only recipients can be included");
@@ -66,46 +64,19 @@ static bool may_see(const struct call *call, const struct message_view *view)
 	return call->caller.scope[0] == '\0' || strcmp(call->caller.scope, view->m.scope) == 0;
 }
 
-/*
- * Fill `items` with up to `wanted` messages; query->before moves on. The store
- * does not filter by scope, so for a caller limited to one a bounded number of
- * pages is looked through: such a page may hold fewer than asked for, and go on.
- */
-static int fill_page(struct call *call, struct message_query *query, struct arena *arena,
-		     json_t *items, bool *more_out, struct err *why)
-{
-	size_t wanted = query->limit;
-	struct message_view *views;
-	size_t count;
-
-	query->limit = wanted + 1;
-	for (int round = 0; round < SCOPED_ROUNDS; round++) {
-		int code = queue_message_list(call_reader(call), query, arena, &views, &count, why);
-
-		if (code != ERR_OK)
-			return code;
-		for (size_t i = 0; i < count; i++) {
-			*more_out = json_array_size(items) == wanted;
-			if (*more_out)
-				return ERR_OK;
-			if (may_see(call, &views[i]))
-				(void)json_array_append_new(items, view_message(&views[i], false));
-			query->before = views[i].m.id;
-			query->has_before = true;
-		}
-		*more_out = count == query->limit;
-		if (!*more_out)
-			return ERR_OK;
-	}
-	return ERR_OK;
-}
+/* What a page says beside its items. */
+struct page_end {
+	char next[CURSOR_TEXT_SIZE]; /* "": this is the last one */
+	bool is_partial;
+};
 
 /* With what keeps mail from leaving, if anything does. */
-static void reply_page(struct call *call, json_t *items, const char *next)
+static void reply_page(struct call *call, json_t *items, const struct page_end *end)
 {
 	call_reply(call, 200,
-		   json_pack("{s:o, s:s?, s:o}", "items", items, "next", next, "delivery",
-			     delivery_view(call->api)));
+		   json_pack("{s:o, s:s?, s:b, s:o}", "items", items, "next",
+			     end->next[0] != '\0' ? end->next : NULL, "partial", end->is_partial,
+			     "delivery", delivery_view(call->api)));
 }
 
 /* One request for a list. */
@@ -166,18 +137,30 @@ static bool is_put_off(struct listing *listing, json_t *items)
 	return true;
 }
 
+static int read_messages(struct call *call, const struct message_query *query, json_t *items,
+			 struct page_end *end, struct err *why)
+{
+	struct arena *arena = arena_new(); /* there may be many looks */
+	struct message_page page;
+	int code = queue_message_list(call_reader(call), query, arena, &page, why);
+
+	for (size_t i = 0; code == ERR_OK && i < page.count; i++)
+		(void)json_array_append_new(items, view_message(&page.views[i], false));
+	if (code == ERR_OK && page.more)
+		cursor_format_id(CURSOR_MESSAGES, page.next, end->next);
+	end->is_partial = code == ERR_OK && page.is_late;
+	arena_free(&arena);
+	return code;
+}
+
 static void list_messages(struct call *call)
 {
 	struct listing *listing = call->work;
-	struct message_query query = listing->messages;
-	struct arena *arena = arena_new(); /* there may be many looks */
-	char next[CURSOR_TEXT_SIZE];
 	json_t *items = json_array();
-	bool more = false;
+	struct page_end end = {.is_partial = false};
 	struct err why;
-	int code = fill_page(call, &query, arena, items, &more, &why);
+	int code = read_messages(call, &listing->messages, items, &end, &why);
 
-	arena_free(&arena);
 	if (code == ERR_OK && is_put_off(listing, items))
 		return;
 	if (code != ERR_OK) {
@@ -185,8 +168,7 @@ static void list_messages(struct call *call)
 		call_error(call, code, &why);
 		return;
 	}
-	cursor_format_ulid(CURSOR_MESSAGES, &query.before, next);
-	reply_page(call, items, more ? next : NULL);
+	reply_page(call, items, &end);
 }
 
 void handle_message_list(struct call *call)
@@ -232,24 +214,30 @@ bool message_find_content(struct call *call, struct message_view *view_out)
 /* --- recipients
  * -------------------------------------------------------------------------------------- */
 
+static int read_recipients(struct call *call, const struct recipient_query *query, json_t *items,
+			   struct page_end *end, struct err *why)
+{
+	struct arena *arena = arena_new();
+	struct recipient_page page;
+	int code = queue_recipient_list(call_reader(call), query, arena, &page, why);
+
+	for (size_t i = 0; code == ERR_OK && i < page.count; i++)
+		(void)json_array_append_new(items, view_recipient_row(&page.rows[i]));
+	if (code == ERR_OK && page.more)
+		cursor_format_id(CURSOR_RECIPIENTS, page.next, end->next);
+	end->is_partial = code == ERR_OK && page.is_late;
+	arena_free(&arena);
+	return code;
+}
+
 static void list_recipients(struct call *call)
 {
 	struct listing *listing = call->work;
-	const struct recipient_query *query = &listing->recipients;
-	size_t limit = query->limit - 1;
-	char next[CURSOR_TEXT_SIZE] = "";
-	struct arena *arena = arena_new();
 	json_t *items = json_array();
-	struct recipient_row *rows;
-	size_t count = 0;
+	struct page_end end = {.is_partial = false};
 	struct err why;
-	int code = queue_recipient_list(call_reader(call), query, arena, &rows, &count, &why);
+	int code = read_recipients(call, &listing->recipients, items, &end, &why);
 
-	for (size_t i = 0; code == ERR_OK && i < count && i < limit; i++)
-		(void)json_array_append_new(items, view_recipient_row(&rows[i]));
-	if (code == ERR_OK && count > limit)
-		cursor_format_id(CURSOR_RECIPIENTS, rows[limit - 1].recipient.id, next);
-	arena_free(&arena);
 	if (code == ERR_OK && is_put_off(listing, items))
 		return;
 	if (code != ERR_OK) {
@@ -257,7 +245,7 @@ static void list_recipients(struct call *call)
 		call_error(call, code, &why);
 		return;
 	}
-	reply_page(call, items, count > limit ? next : NULL);
+	reply_page(call, items, &end);
 }
 
 void handle_recipient_list(struct call *call)
@@ -268,7 +256,7 @@ void handle_recipient_list(struct call *call)
 	query->before_id = call_param_cursor(call, CURSOR_RECIPIENTS);
 	read_filters(call, "address", &query->message);
 	query->reason = param_text(call, "reason");
-	query->limit = call_param_limit(call) + 1;
+	query->limit = call_param_limit(call);
 	if (begin_listing(call, listing, &query->message, true, list_recipients))
 		list_recipients(call);
 }

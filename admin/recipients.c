@@ -45,6 +45,7 @@ static void read_filter(struct call *call, struct recipient_query *query)
 	query->message.to = call_text(call, "address", FILTER_MAX);
 	query->message.from = call_text(call, "from", FILTER_MAX);
 	query->message.subject = call_text(call, "subject", FILTER_MAX);
+	query->message.q = call_text(call, "q", FILTER_MAX);
 	query->message.since = read_time(call, "since", "/since");
 	query->message.until = read_time(call, "until", "/until");
 	query->reason = call_text(call, "reason", FILTER_MAX);
@@ -64,7 +65,8 @@ static bool has_filter(const struct recipient_query *query)
 	const struct message_query *m = &query->message;
 
 	return m->state != 0 || m->since != 0 || m->until != 0 || is_given(m->to) ||
-	       is_given(m->from) || is_given(m->subject) || is_given(query->reason);
+	       is_given(m->from) || is_given(m->subject) || is_given(m->q) ||
+	       is_given(query->reason);
 }
 
 static void read_bulk(struct call *call, struct bulk *bulk)
@@ -73,9 +75,9 @@ static void read_bulk(struct call *call, struct bulk *bulk)
 	char *about;
 
 	call_only_members(call, bulk->transition == TRANSITION_RELEASE
-					? "address state reason from subject since until after "
+					? "address state reason from subject q since until after "
 					  "limit max_seconds note all dry_run to"
-					: "address state reason from subject since until after "
+					: "address state reason from subject q since until after "
 					  "limit max_seconds note all dry_run");
 	read_filter(call, &bulk->query);
 	if (!call_bool(call, "all") && !has_filter(&bulk->query))
@@ -115,21 +117,21 @@ static int view_first(struct call *call, const struct bulk *bulk, json_t **items
 {
 	struct recipient_query query = bulk->query;
 	struct release_judge judge;
-	struct recipient_row *rows;
-	size_t count = 0;
+	struct recipient_page page = {.count = 0};
 	int code;
 
 	(void)release_judge_init(&judge, call->api->env.whitelist, call->arena);
 	query.limit = bulk->limit > 0 && bulk->limit < SHOWN ? bulk->limit : SHOWN;
-	code = queue_recipient_list(call_reader(call), &query, call->arena, &rows, &count, why);
+	code = queue_recipient_list(call_reader(call), &query, call->arena, &page, why);
 	if (code == ERR_OK && bulk->transition == TRANSITION_RELEASE)
-		code = release_judge_ask_rows(call, &judge, rows, count, why);
+		code = release_judge_ask_rows(call, &judge, page.rows, page.count, why);
 	*items_out = json_array();
-	for (size_t i = 0; code == ERR_OK && i < count; i++) {
-		json_t *item = view_recipient_row(&rows[i]);
+	for (size_t i = 0; code == ERR_OK && i < page.count; i++) {
+		json_t *item = view_recipient_row(&page.rows[i]);
 
 		if (bulk->transition == TRANSITION_RELEASE)
-			(void)json_object_set_new(item, "judged", judged(bulk, &judge, &rows[i]));
+			(void)json_object_set_new(item, "judged",
+						  judged(bulk, &judge, &page.rows[i]));
 		(void)json_array_append_new(*items_out, item);
 	}
 	release_judge_release(&judge);

@@ -83,14 +83,3 @@ int cursor_parse_id(enum cursor_kind kind, struct span text, int64_t *id_out, st
 	*id_out = (int64_t)id;
 	return ERR_OK;
 }
-
-void cursor_format_ulid(enum cursor_kind kind, const struct ulid *id,
-			char text_out[CURSOR_TEXT_SIZE])
-{
-	cursor_format(kind, id->bytes, sizeof(id->bytes), text_out);
-}
-
-int cursor_parse_ulid(enum cursor_kind kind, struct span text, struct ulid *id_out, struct err *why)
-{
-	return cursor_parse(kind, text, id_out->bytes, sizeof(id_out->bytes), why);
-}

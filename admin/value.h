@@ -6,7 +6,6 @@
 
 #include "base/err.h"
 #include "base/span.h"
-#include "base/ulid.h"
 
 /*
  * Where a page ended. Opaque to clients and checked when it comes back: one
@@ -26,9 +25,5 @@ enum cursor_kind {
 
 void cursor_format_id(enum cursor_kind kind, int64_t id, char text_out[CURSOR_TEXT_SIZE]);
 int cursor_parse_id(enum cursor_kind kind, struct span text, int64_t *id_out, struct err *why);
-void cursor_format_ulid(enum cursor_kind kind, const struct ulid *id,
-			char text_out[CURSOR_TEXT_SIZE]);
-int cursor_parse_ulid(enum cursor_kind kind, struct span text, struct ulid *id_out,
-		      struct err *why);
 
 #endif

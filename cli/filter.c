@@ -27,6 +27,8 @@ int filter_read(const struct tool *tool, const struct filter_options *options, s
 	*filter_out = (struct source_filter){.state = options->state,
 					     .to = options->to,
 					     .from = options->from,
+					     .subject = options->subject,
+					     .q = options->q,
 					     .since = since,
 					     .limit = (size_t)limit};
 	return TOOL_OK;
@@ -35,5 +37,6 @@ int filter_read(const struct tool *tool, const struct filter_options *options, s
 bool filter_is_empty(const struct filter_options *options)
 {
 	return options->state == NULL && options->to == NULL && options->from == NULL &&
-	       options->since == NULL && options->limit == NULL;
+	       options->subject == NULL && options->q == NULL && options->since == NULL &&
+	       options->limit == NULL;
 }

@@ -11,6 +11,8 @@ struct filter_options {
 	const char *state;
 	const char *to;
 	const char *from;
+	const char *subject;
+	const char *q;
 	const char *since;
 	const char *limit;
 };
@@ -32,6 +34,11 @@ struct filter_options {
 			     "part of the recipient's address"),                                   \
 		OPTION_VALUE("--from", "TEXT", NULL, type, filter.from,                            \
 			     "part of the sender's address"),                                      \
+		OPTION_VALUE("--subject", "TEXT", NULL, type, filter.subject,                      \
+			     "words, each a part of the subject"),                                 \
+		OPTION_VALUE("--match", "TEXT", NULL, type, filter.q,                              \
+			     "words, each a part of the subject, of the sender, of the "           \
+			     "recipient or of the Message-ID; or a message's id"),                 \
 		FILTER_SINCE(type)
 #define FILTER_LIMIT(type, help) OPTION_VALUE("--limit", "N", NULL, type, filter.limit, help)
 

@@ -43,8 +43,11 @@ static int close_reader(struct store_reader **reader, int code, const struct err
 
 static int make_query(const struct source_filter *filter, struct recipient_query *query_out)
 {
-	*query_out = (struct recipient_query){
-		.message = {.to = filter->to, .from = filter->from, .since = filter->since}};
+	*query_out = (struct recipient_query){.message = {.to = filter->to,
+							  .from = filter->from,
+							  .subject = filter->subject,
+							  .q = filter->q,
+							  .since = filter->since}};
 	if (filter->state != NULL &&
 	    state_parse(span_of(filter->state), &query_out->message.state) != ERR_OK)
 		return tool_fail(TOOL_USAGE, "there is no state \"%s\"", filter->state);
@@ -66,17 +69,15 @@ static int read_page(struct store_reader *reader, struct recipient_query *query,
 		     json_t *items, bool *more_out, struct err *why)
 {
 	struct arena *arena = arena_new();
-	struct recipient_row *rows;
-	size_t count;
+	struct recipient_page page = {.more = false};
 	int code;
 
-	query->limit = wanted + 1;
-	code = queue_recipient_list(reader, query, arena, &rows, &count, why);
-	for (size_t i = 0; code == ERR_OK && i < count && i < wanted; i++) {
-		(void)json_array_append_new(items, view_row(&rows[i]));
-		query->before_id = rows[i].recipient.id;
-	}
-	*more_out = code == ERR_OK && count > wanted;
+	query->limit = wanted;
+	code = queue_recipient_list(reader, query, arena, &page, why);
+	for (size_t i = 0; code == ERR_OK && i < page.count; i++)
+		(void)json_array_append_new(items, view_row(&page.rows[i]));
+	query->before_id = page.next;
+	*more_out = page.more;
 	arena_free(&arena);
 	return code;
 }

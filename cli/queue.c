@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "cli/commands.h"
@@ -15,6 +16,7 @@
 
 #define USUAL_LIMIT 100
 #define PAIR_SIZE   1100
+#define WORDS_ROOM  4096
 
 /* --- list -------------------------------------------------------------------- */
 
@@ -92,21 +94,28 @@ static void print_recipients(const struct tool *tool, const json_t *items)
 	table_free(&table);
 }
 
-struct list_given {
-	struct filter_options filter;
-};
-
-static int run_list(struct tool *tool, int argc, char **argv)
+/* The operands, with blanks between them, are --match. */
+static int read_words(const struct tool *tool, int count, char **argv, struct buf *words,
+		      struct filter_options *filter)
 {
-	struct list_given given = {{0}};
+	if (count > 0 && filter->q != NULL)
+		return tool_misuse(tool, "--match and words beside it are one too many");
+	for (int i = 0; i < count; i++)
+		if (buf_append_text(words, i > 0 ? " " : "") != ERR_OK ||
+		    buf_append_text(words, argv[i]) != ERR_OK)
+			return tool_misuse(tool, "these are more words than can be looked for");
+	if (words->len > 0)
+		filter->q = words->data;
+	return TOOL_OK;
+}
+
+static int list(struct tool *tool, const struct filter_options *given)
+{
 	struct source_filter filter;
 	json_t *items;
 	bool more = false;
-	int ends = option_read_only(tool, &given, argc, argv);
+	int ends = filter_read(tool, given, USUAL_LIMIT, &filter);
 
-	if (ends != TOOL_OK)
-		return ends;
-	ends = filter_read(tool, &given.filter, USUAL_LIMIT, &filter);
 	if (ends == TOOL_OK)
 		ends = source_recipients(tool, &filter, &items, &more);
 	if (ends != TOOL_OK)
@@ -116,11 +125,32 @@ static int run_list(struct tool *tool, int argc, char **argv)
 	else if (json_array_size(items) > 0)
 		print_recipients(tool, items);
 	if (json_array_size(items) == 0)
-		ends = tool_fail(TOOL_NO, filter_is_empty(&given.filter) ? "the queue is empty"
-									 : "no recipient matches");
+		ends = tool_fail(TOOL_NO, filter_is_empty(given) ? "the queue is empty"
+								 : "no recipient matches");
 	else if (more)
 		tool_note("there are more; --limit N shows N of them, --limit 0 all");
 	json_decref(items);
+	return ends;
+}
+
+struct list_given {
+	struct filter_options filter;
+};
+
+static int run_list(struct tool *tool, int argc, char **argv)
+{
+	struct list_given given = {{0}};
+	struct buf words;
+	int count;
+	int ends = option_read(tool, &given, argc, argv, &count);
+
+	if (ends != TOOL_OK)
+		return ends;
+	buf_init(&words, WORDS_ROOM);
+	ends = read_words(tool, count, argv, &words, &given.filter);
+	if (ends == TOOL_OK)
+		ends = list(tool, &given.filter);
+	buf_release(&words);
 	return ends;
 }
 
@@ -132,12 +162,13 @@ static const struct command_option list_options[] = {
 
 const struct command command_queue_list = {
 	.name = "queue list",
-	.operands = "",
+	.operands = "[WORD...]",
 	.summary = "Recipients in the queue, newest first, one line each",
 	.options = list_options,
-	.notes = "With no daemon running the database itself is read.\n",
+	.notes = "Each WORD is one of --match.\n"
+		 "With no daemon running the database itself is read.\n",
 	.examples = {"stagepost queue list --state dropped --since 24h",
-		     "stagepost queue list --to bob@example.com --limit 0 --jsonl"},
+		     "stagepost queue list --limit 0 --jsonl invoice bob@example.com"},
 	.run = run_list,
 };
 

@@ -86,7 +86,8 @@ static json_t *write_filter(const struct source_filter *filter, const struct tal
 	if (filter->since != 0)
 		clock_format_rfc3339(filter->since, since);
 	if (set_text(body, "state", filter->state) && set_text(body, "address", filter->to) &&
-	    set_text(body, "from", filter->from) &&
+	    set_text(body, "from", filter->from) && set_text(body, "subject", filter->subject) &&
+	    set_text(body, "q", filter->q) &&
 	    set_text(body, "since", filter->since != 0 ? since : NULL) &&
 	    set_text(body, "to", tally->redirect_to)) {
 		/* Who says --all without a filter means all. */

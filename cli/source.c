@@ -52,6 +52,8 @@ void source_filter_write(const struct source_filter *filter, const char *address
 	client_add_parameter(path, "state", filter->state);
 	client_add_parameter(path, address, filter->to);
 	client_add_parameter(path, "from", filter->from);
+	client_add_parameter(path, "subject", filter->subject);
+	client_add_parameter(path, "q", filter->q);
 	if (filter->since != 0) {
 		clock_format_rfc3339(filter->since, since);
 		client_add_parameter(path, "since", since);

@@ -16,6 +16,8 @@ struct source_filter {
 	const char *state;
 	const char *to;
 	const char *from;
+	const char *subject;
+	const char *q;
 	int64_t since; /* milliseconds since 1970 */
 	size_t limit;  /* 0: all */
 };

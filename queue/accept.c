@@ -8,6 +8,7 @@
 #include "queue/body.h"
 #include "queue/finished.h"
 #include "queue/handin.h"
+#include "queue/indexer.h"
 #include "queue/lane.h"
 #include "queue/message.h"
 #include "queue/proof.h"
@@ -194,6 +195,8 @@ int accept_store(struct store *store, const struct new_message *message, const s
 		code = insert_last(store, body, why);
 	if (code == ERR_OK)
 		code = insert_recipients(store, number, message, why);
+	if (code == ERR_OK)
+		code = indexer_touch(store, number, why);
 	if (code != ERR_OK)
 		return code;
 	counters_message(&store->counters, 1, message->size);

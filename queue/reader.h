@@ -94,23 +94,39 @@ int queue_message_addressees(struct store_reader *reader, const struct ulid *id,
 			     struct arena *arena, const struct addressee **rows_out,
 			     size_t *count_out, struct err *why);
 
-/* Newest first, keyset: give the last id seen as `before` for the next page. Limits: 0 means 100,
- * at most 10,000. */
+/*
+ * Newest first, keyset: give the page's `next` as `before` for the next one.
+ * Limits: 0 means 100, at most 10,000. Letters of texts are folded as ASCII, and no character of
+ * them stands for others. What has been looked at by queue/indexer.h is found without looking at
+ * all of it; what came since is looked at one by one.
+ */
 struct message_query {
 	enum state state;    /* some recipient is in it; 0: any */
-	const char *to;	     /* part of a recipient's address, folded; NULL: any */
+	const char *to;	     /* part of that recipient's address; NULL: any */
 	const char *from;    /* part of the sender */
-	const char *subject; /* part of the subject */
+	const char *subject; /* words with blanks between: each is a part of the subject */
+	const char *q;	     /* … of the subject, the sender, a recipient or the Message-ID */
+	const char *scope;   /* exactly this one; NULL: any */
 	int64_t since;	     /* received_at >= ; 0: any */
 	int64_t until;	     /* received_at < ; 0: any */
-	bool has_before;
-	struct ulid before;
+	int64_t before;	     /* 0: from the newest */
 	size_t limit;
+	/*
+	 * Then the page ends where it is, also with nothing on it, and has a next
+	 * one. 0: as long as it takes.
+	 */
+	int64_t time_ms;
 	bool with_recipients;
 };
+struct message_page {
+	struct message_view *views; /* in the arena */
+	size_t count;
+	bool more;    /* there is a next page */
+	bool is_late; /* … or there may be one: time was up */
+	int64_t next;
+};
 int queue_message_list(struct store_reader *reader, const struct message_query *query,
-		       struct arena *arena, struct message_view **views_out, size_t *count_out,
-		       struct err *why);
+		       struct arena *arena, struct message_page *page_out, struct err *why);
 
 /* The same filters, one row a recipient (the tool's `queue list`); pages by recipient id downwards.
  */
@@ -128,15 +144,27 @@ struct recipient_row {
 	int64_t size;
 	int64_t received_at;
 };
+struct recipient_page {
+	struct recipient_row *rows; /* in the arena */
+	size_t count;
+	bool more; /* as above */
+	bool is_late;
+	int64_t next; /* for before_id */
+};
 int queue_recipient_list(struct store_reader *reader, const struct recipient_query *query,
-			 struct arena *arena, struct recipient_row **rows_out, size_t *count_out,
-			 struct err *why);
-/* The same page as numbers, into room for query->limit (at least 1) of them. */
+			 struct arena *arena, struct recipient_page *page_out, struct err *why);
+/* The same page as numbers, into room for query->limit (at least 1) of them; all its time. */
 int queue_recipient_ids(struct store_reader *reader, const struct recipient_query *query,
 			int64_t *ids_out, size_t *count_out, struct err *why);
-/* How many there are; before_id and limit are not looked at. Reads every recipient once. */
+/* How many there are; before_id and limit are not looked at. Takes as long as it takes. */
 int queue_recipient_count(struct store_reader *reader, const struct recipient_query *query,
 			  int64_t *count_out, struct err *why);
+
+/*
+ * At most so many messages, the newest, are looked at one by one when texts are
+ * looked for: the index has the others. Some 2,500 when it has all it can have. Any thread.
+ */
+int64_t store_unindexed(struct store *store);
 
 /* How many with a worker now were let through by that entry of the list, when they were judged. */
 int queue_in_flight(struct store_reader *reader, int64_t entry, int64_t *count_out,

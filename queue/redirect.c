@@ -4,6 +4,7 @@
 #include "queue/accept.h"
 #include "queue/finished.h"
 #include "queue/history.h"
+#include "queue/indexer.h"
 
 #define CHAIN_MAX 32 /* of recipients that stand for one another; a longer one is a circle */
 
@@ -141,6 +142,8 @@ int place_fill(struct store *store, const struct place *place,
 	int code = recipient_insert(store, place->id, place->lane, now, recipient, why);
 
 	finished_touch(store, message_of(place->id));
+	if (code == ERR_OK)
+		code = indexer_touch(store, message_of(place->id), why);
 	return code == ERR_OK ? history_add(store, place->id, 0, &item, recipient->state, why)
 			      : code;
 }

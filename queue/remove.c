@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "queue/audit.h"
 #include "queue/finished.h"
+#include "queue/indexer.h"
 #include "queue/message.h"
 #include "queue/tell.h"
 #include "queue/upkeep.h"
@@ -183,6 +184,8 @@ static int remove_rows(struct store *store, int64_t number, struct err *why)
 		code = run_for_message(store, sql_delete_message, number, why);
 	if (code == ERR_OK)
 		code = run_for_message(store, sql_used, number, why);
+	if (code == ERR_OK)
+		code = indexer_forget(store, number, why);
 	return code;
 }
 

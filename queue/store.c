@@ -8,6 +8,7 @@
 #include "queue/copying.h"
 #include "queue/finished.h"
 #include "queue/folder.h"
+#include "queue/indexer.h"
 #include "queue/intake.h"
 #include "queue/lane.h"
 #include "queue/look.h"
@@ -152,6 +153,8 @@ static int restore(struct store *store, struct err *why)
 	if (code == ERR_OK)
 		code = calls_restore(store, why);
 	if (code == ERR_OK)
+		code = indexer_load(store, why);
+	if (code == ERR_OK)
 		code = writer_transaction(store, begin_again, why);
 	return code;
 }
@@ -196,6 +199,7 @@ static void free_all(struct store *store)
 	doomed_free(&store->doomed);
 	finished_free(&store->finished);
 	sweep_free(&store->sweep);
+	indexer_free(&store->indexer);
 	seen_set_free(&store->seen);
 	mem_free(store->lanes);
 	telling_free(&store->telling);
@@ -222,6 +226,7 @@ int store_open(const struct store_options *options, struct store **store_out, st
 	store->finished = finished_new();
 	store->sweep = sweep_new(options->retention);
 	store->options.retention = NULL;
+	store->indexer = indexer_new();
 	store->copying = copying_new(store->data_dir);
 	store->calls = calls_new(options->webhooks);
 	store->options.webhooks = NULL;

@@ -1,10 +1,11 @@
-/* queue/upkeep.c - what the writer does between jobs: checkpoints and sweeping */
+/* queue/upkeep.c - what the writer does between jobs: checkpoints, and the list of its chores */
 #include "queue/upkeep.h"
 
 #include <string.h>
 
 #include "base/clock.h"
 #include "queue/copying.h"
+#include "queue/indexer.h"
 #include "queue/intake.h"
 #include "queue/room.h"
 #include "queue/sweep.h"
@@ -14,7 +15,6 @@
 #define TRUNCATE_PAGES	   16384 /* 64 MiB */
 #define SWEEP_CHUNKS	   4	 /* a megabyte a step keeps the next commit near */
 #define VACUUM_LEAST_BYTES ((int64_t)4 << 20)
-#define LEISURE_FACTOR	   4
 #define BUSY_TIMEOUT_MS	   5000
 
 /* Message numbers, a growing array: taken from the end. */
@@ -222,79 +222,141 @@ static bool has_much_room(const struct store *store)
 
 /* --- when there is time --------------------------------------------------------------- */
 
-/*
- * A backup, what retention has to remove, and room to give back: in steps of
- * some milliseconds. *more_out: there was something to do. False: it failed.
- */
-static bool tidy(struct store *store, bool *more_out)
+static bool has_doomed(struct store *store)
 {
-	bool copies = copying_is_due(store);
-	bool good = true;
+	return doomed_any(store);
+}
 
-	*more_out = true;
-	if (copies)
-		copying_step(store);
-	if (sweep_is_due(store))
-		good = sweep_step(store);
-	else if (!copies && has_much_room(store))
-		good = try_transaction(store, vacuum);
-	else
-		*more_out = copies;
-	if (*more_out)
-		room_look_now(store);
+static bool remove_doomed(struct store *store)
+{
+	return try_transaction(store, sweep_chunks);
+}
+
+static bool has_intake(struct store *store)
+{
+	return store->has_intake;
+}
+
+static bool is_copying(struct store *store)
+{
+	return copying_is_due(store);
+}
+
+static bool copy(struct store *store)
+{
+	copying_step(store);
+	return true;
+}
+
+/* Not beside what makes room, or reads all pages. */
+static bool has_room_to_give(struct store *store)
+{
+	return has_much_room(store) && !doomed_any(store) && !copying_is_due(store) &&
+	       !sweep_is_due(store);
+}
+
+static bool give_room_back(struct store *store)
+{
+	return try_transaction(store, vacuum);
+}
+
+static bool never(const struct store *store)
+{
+	(void)store;
+	return false;
+}
+
+/*
+ * All that the writer does beside jobs, in steps of some milliseconds. `rest`: while others
+ * wait for the writer, so many times as long as its step took it waits for
+ * the next one, unless it is urgent.
+ */
+static const struct chore {
+	bool (*is_due)(struct store *store);
+	bool (*step)(struct store *store); /* false: it failed */
+	bool (*is_urgent)(const struct store *store);
+	int rest;
+} chores[UPKEEP_CHORES] = {
+	{has_doomed, remove_doomed, never, 0},
+	{has_intake, intake_step, never, 0},
+	{is_copying, copy, never, 4},
+	{sweep_is_due, sweep_step, sweep_is_urgent, 4},
+	{indexer_is_due, indexer_step, never, 20},
+	{has_room_to_give, give_room_back, never, 4},
+};
+
+static bool do_chore(struct store *store, size_t number)
+{
+	const struct chore *chore = &chores[number];
+	int64_t began_us = clock_mono_us();
+	bool good = chore->step(store);
+	int64_t now_us = clock_mono_us();
+
+	store->rest_until_us[number] = now_us + chore->rest * (now_us - began_us);
 	return good;
 }
 
-/* While others wait for the writer it is a fifth of its time, unless room gets scarce. */
-static void tidy_meanwhile(struct store *store)
+static void do_chores_meanwhile(struct store *store)
 {
-	int64_t now_us = clock_mono_us();
-	int64_t began_us = now_us;
-	bool more;
+	bool any = false;
 
-	if (now_us < store->leisure_us && !sweep_is_urgent(store))
-		return;
-	(void)tidy(store, &more);
-	now_us = clock_mono_us();
-	store->leisure_us = now_us + LEISURE_FACTOR * (now_us - began_us);
+	for (size_t i = 0; i < UPKEEP_CHORES && !atomic_load(&store->failed); i++) {
+		if ((clock_mono_us() < store->rest_until_us[i] && !chores[i].is_urgent(store)) ||
+		    !chores[i].is_due(store))
+			continue;
+		any |= chores[i].rest > 0;
+		(void)do_chore(store, i);
+	}
+	if (any)
+		room_look_now(store);
 }
 
 void upkeep_after_batch(struct store *store, bool is_awaited)
 {
-	if (store->doomed->count > 0)
-		try_transaction(store, sweep_chunks);
-	if (store->has_intake)
-		intake_step(store);
 	if (is_checkpoint_due(store, is_awaited))
 		checkpoint(store, SQLITE_CHECKPOINT_PASSIVE);
 	if (atomic_load(&store->failed))
 		return;
 	room_look(store);
-	tidy_meanwhile(store);
+	do_chores_meanwhile(store);
 }
 
 bool upkeep_is_due(struct store *store)
 {
 	copying_tidy(store);
-	return sweep_is_due(store) || copying_is_due(store);
+	for (size_t i = 0; i < UPKEEP_CHORES; i++)
+		if (chores[i].is_due(store))
+			return true;
+	return false;
+}
+
+/* Each that is due does a step. False: one failed. */
+static bool do_chores(struct store *store, bool *more_out)
+{
+	bool good = true;
+
+	*more_out = false;
+	for (size_t i = 0; i < UPKEEP_CHORES && !atomic_load(&store->failed); i++) {
+		if (!chores[i].is_due(store))
+			continue;
+		*more_out = true;
+		good = do_chore(store, i) && good;
+	}
+	return good;
 }
 
 bool upkeep_when_idle(struct store *store)
 {
 	bool more = false;
 
-	/* Sweeping and giving room back write too, for as long as nobody else does. */
+	/* Chores write too, for as long as nobody else does. */
 	if (store->wal_pages >= store->checkpoint_at)
 		checkpoint(store, SQLITE_CHECKPOINT_PASSIVE);
 	if (atomic_load(&store->failed))
 		return false;
-	if (store->doomed->count > 0)
-		return try_transaction(store, sweep_chunks);
-	if (store->has_intake)
-		return intake_step(store);
-	room_look_now(store);
-	if (!tidy(store, &more))
+	if (!do_chores(store, &more))
 		return false;
+	room_look_now(store);
 	if (more)
 		return true;
 	if (store->wal_pages >= TRUNCATE_PAGES)

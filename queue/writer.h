@@ -73,12 +73,14 @@ struct doomed;
 struct finished;
 struct sweep;
 struct copying;
+struct indexer;
 struct lanes;
 struct seen_set;
 struct telling;
 struct calls;
 
 #define STORE_PAGE_BYTES 4096
+#define UPKEEP_CHORES	 6 /* queue/upkeep.c */
 #define ROOM_FILES	 2 /* the database and its log */
 
 /* struct store_space and how much more mail there is room for, one by one. */
@@ -105,6 +107,7 @@ struct store {
 	struct pauses *pauses;
 	struct sweep *sweep;	    /* queue/sweep.h */
 	struct copying *copying;    /* queue/copying.h */
+	struct indexer *indexer;    /* queue/indexer.h */
 	struct space_seen space;    /* queue/room.c; for everybody to read */
 	struct measuring measuring; /* for everybody to read, but for what is pending */
 	struct calls *calls;	    /* queue/calls.h; its numbers are for all */
@@ -122,18 +125,18 @@ struct store {
 	struct doomed *doomed;	   /* messages whose chunks are to be removed in time */
 	struct finished *finished; /* queue/finished.h */
 	bool nothing_finished;	   /* no message was found that retention could remove */
-	int64_t leisure_us;	   /* monotonic: when upkeep may take its next turn */
-	int64_t used_bytes;	   /* of the database, when room_look looked last */
-	int64_t room_look_ms;	   /* monotonic: when it looks again */
-	bool has_intake;	   /* lines of the list that are on their way (queue/intake.h) */
-	int wal_pages;		   /* in the log after the last commit */
-	int copied_pages;	   /* of them in the database already */
-	bool log_is_copied;	   /* all of them: the next commit may begin the log anew */
-	int64_t changes_before;	   /* rows changed by this connection before the transaction */
-	int64_t database;	   /* queue/proof.h */
-	int checkpoint_at;	   /* pages */
-	int64_t bulk_bytes;	   /* written since the last checkpoint */
-	int64_t plenty_until_ms;   /* queue/room.c */
+	int64_t rest_until_us[UPKEEP_CHORES]; /* monotonic: each chore's next turn under load */
+	int64_t used_bytes;		      /* of the database, when room_look looked last */
+	int64_t room_look_ms;		      /* monotonic: when it looks again */
+	bool has_intake;	 /* lines of the list that are on their way (queue/intake.h) */
+	int wal_pages;		 /* in the log after the last commit */
+	int copied_pages;	 /* of them in the database already */
+	bool log_is_copied;	 /* all of them: the next commit may begin the log anew */
+	int64_t changes_before;	 /* rows changed by this connection before the transaction */
+	int64_t database;	 /* queue/proof.h */
+	int checkpoint_at;	 /* pages */
+	int64_t bulk_bytes;	 /* written since the last checkpoint */
+	int64_t plenty_until_ms; /* queue/room.c */
 	char *paths[ROOM_FILES];
 	uint64_t inodes[ROOM_FILES];
 

@@ -199,7 +199,8 @@ SAMPLES = {
     "backupEnd": [lambda w: Sample(204, id=w.backup())],
     "backupContent": [lambda w: Sample(id=w.backup())],
     "messageList": [lambda w: Sample(), lambda w: Sample(
-        query="include=recipients&state=dropped&to=example&from=shop&subject=caf&since=1h&limit=1")],
+        query="include=recipients&state=dropped&to=example&from=shop&subject=caf&q=shop&since=1h"
+              "&limit=1")],
     "messageCreate": [
         lambda w: Sample(201, body={"from": "Shop <shop@example.com>", "to": [w.address()],
                                     "subject": "caf\u00e9", "text": "x", "attachments": [

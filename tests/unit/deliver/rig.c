@@ -288,13 +288,13 @@ const struct recipient_view *rig_send(struct rig *r, const char *recipient, enum
 size_t rig_messages(struct rig *r, struct message_view **views_out)
 {
 	struct message_query query = {.limit = 100, .with_recipients = true};
-	size_t count;
+	struct message_page page;
 
 	arena_free(&r->arena);
 	r->arena = arena_new();
-	ck_assert_int_eq(queue_message_list(r->reader, &query, r->arena, views_out, &count, NULL),
-			 ERR_OK);
-	return count;
+	ck_assert_int_eq(queue_message_list(r->reader, &query, r->arena, &page, NULL), ERR_OK);
+	*views_out = page.views;
+	return page.count;
 }
 
 int rig_in_doubt(struct rig *r)

@@ -80,14 +80,13 @@ static void list_messages(struct fixture *f, const struct message_query *query,
 			  const struct ulid *ids, char *text_out)
 {
 	struct arena *arena = arena_new();
-	struct message_view *views;
-	size_t count = 0;
+	struct message_page page = {.count = 0};
 	struct err why = {""};
-	int code = queue_message_list(f->reader, query, arena, &views, &count, &why);
+	int code = queue_message_list(f->reader, query, arena, &page, &why);
 
 	ck_assert_msg(code == ERR_OK, "%s", why.text);
-	for (size_t i = 0; i < count; i++)
-		*text_out++ = digit_of(ids, &views[i].m.id);
+	for (size_t i = 0; i < page.count; i++)
+		*text_out++ = digit_of(ids, &page.views[i].m.id);
 	*text_out = '\0';
 	arena_free(&arena);
 }
@@ -97,14 +96,13 @@ static void list_recipients(struct fixture *f, const struct message_query *query
 {
 	struct recipient_query recipients = {.message = *query};
 	struct arena *arena = arena_new();
-	struct recipient_row *found;
-	size_t count = 0;
+	struct recipient_page page = {.count = 0};
 	struct err why = {""};
-	int code = queue_recipient_list(f->reader, &recipients, arena, &found, &count, &why);
+	int code = queue_recipient_list(f->reader, &recipients, arena, &page, &why);
 
 	ck_assert_msg(code == ERR_OK, "%s", why.text);
-	for (size_t i = 0; i < count; i++)
-		*text_out++ = digit_of(ids, &found[i].recipient.message);
+	for (size_t i = 0; i < page.count; i++)
+		*text_out++ = digit_of(ids, &page.rows[i].recipient.message);
 	*text_out = '\0';
 	arena_free(&arena);
 }
@@ -134,28 +132,28 @@ START_TEST(messages_come_with_numbers_and_recipients_when_asked)
 	struct message_query query = {.limit = 1, .from = "blog"};
 	struct arena *arena = arena_new();
 	struct ulid ids[SAMPLES];
-	struct message_view *views;
+	struct message_page page;
+	const struct message_view *view;
 	struct fixture f;
-	size_t count;
 
 	fixture_open(&f);
 	for (size_t i = 0; i < SAMPLES; i++)
 		accept_sample(&f, &samples[i], &ids[i]);
-	ck_assert_int_eq(queue_message_list(f.reader, &query, arena, &views, &count, NULL), ERR_OK);
-	ck_assert_uint_eq(count, 1);
-	ck_assert_int_eq(views[0].by_state[STATE_DROPPED], 2);
-	ck_assert_ptr_null(views[0].recipients);
+	ck_assert_int_eq(queue_message_list(f.reader, &query, arena, &page, NULL), ERR_OK);
+	ck_assert_uint_eq(page.count, 1);
+	ck_assert_int_eq(page.views[0].by_state[STATE_DROPPED], 2);
+	ck_assert_ptr_null(page.views[0].recipients);
 	query.with_recipients = true;
-	ck_assert_int_eq(queue_message_list(f.reader, &query, arena, &views, &count, NULL), ERR_OK);
-	ck_assert_uint_eq(views[0].recipient_count, 2);
-	ck_assert_str_eq(views[0].recipients[1].address, "x@one.test");
-	ck_assert_ptr_null(views[0].recipients[1].history);
+	ck_assert_int_eq(queue_message_list(f.reader, &query, arena, &page, NULL), ERR_OK);
+	view = &page.views[0];
+	ck_assert_uint_eq(view->recipient_count, 2);
+	ck_assert_str_eq(view->recipients[1].address, "x@one.test");
+	ck_assert_ptr_null(view->recipients[1].history);
 	fixture_remove(&f);
 	arena_free(&arena);
 }
 END_TEST
 
-/* Every message once, also when others arrive between two pages. */
 /* Who has it or is on the way to it; who is kept is nobody's addressee. */
 START_TEST(addressees)
 {
@@ -193,46 +191,43 @@ START_TEST(addressees)
 }
 END_TEST
 
+/* Every message once, also when others arrive between two pages. */
 START_TEST(pages_by_key)
 {
 	struct message_query query = {.limit = 7};
 	struct recipient_query recipients = {.limit = 7};
+	struct recipient_page rows_page = {.more = true};
+	struct message_page page = {.more = true};
 	struct arena *arena = arena_new();
 	struct ulid last = {{255}};
 	struct fixture f;
 	size_t total = 0;
-	size_t count;
 
 	fixture_open(&f);
-	for (int i = 0; i < 50; i++)
+	for (int i = 0; i < 49; i++)
 		accept_one(f.store, 10, 0, 1, STATE_HELD, NULL);
-	do {
-		struct message_view *views;
-
-		ck_assert_int_eq(queue_message_list(f.reader, &query, arena, &views, &count, NULL),
-				 ERR_OK);
-		for (size_t i = 0; i < count; i++) {
-			ck_assert_int_lt(memcmp(&views[i].m.id, &last, sizeof(last)), 0);
-			last = views[i].m.id;
+	while (page.more) {
+		ck_assert_int_eq(queue_message_list(f.reader, &query, arena, &page, NULL), ERR_OK);
+		for (size_t i = 0; i < page.count; i++) {
+			ck_assert_int_lt(memcmp(&page.views[i].m.id, &last, sizeof(last)), 0);
+			last = page.views[i].m.id;
 		}
-		total += count;
-		query.has_before = true;
-		query.before = last;
+		ck_assert(!page.is_late);
+		ck_assert_uint_eq(page.count,
+				  7); /* the last one is full, and known to be the last */
+		total += page.count;
+		query.before = page.next;
 		accept_one(f.store, 10, 0, 1, STATE_HELD, NULL);
-	} while (count > 0);
-	ck_assert_uint_eq(total, 50);
-	total = 0;
-	do {
-		struct recipient_row *found;
-
+	}
+	ck_assert_uint_eq(total, 49);
+	for (total = 0; rows_page.more; total += rows_page.count) {
 		ck_assert_int_eq(
-			queue_recipient_list(f.reader, &recipients, arena, &found, &count, NULL),
+			queue_recipient_list(f.reader, &recipients, arena, &rows_page, NULL),
 			ERR_OK);
-		total += count;
-		if (count > 0)
-			recipients.before_id = found[count - 1].recipient.id;
-	} while (count > 0);
-	ck_assert_uint_eq(total, 50 + 9);
+		ck_assert_uint_eq(rows_page.count, 7);
+		recipients.before_id = rows_page.next;
+	}
+	ck_assert_uint_eq(total, 49 + 7);
 	fixture_remove(&f);
 	arena_free(&arena);
 }

@@ -79,11 +79,9 @@ START_TEST(many_threads)
 	while (delivered < THREADS * EACH * 2) {
 		struct message_query query = {.limit = 10, .state = STATE_QUEUED};
 		struct arena *arena = arena_new();
-		struct message_view *views;
-		size_t count;
+		struct message_page page;
 
-		ck_assert_int_eq(queue_message_list(f.reader, &query, arena, &views, &count, NULL),
-				 ERR_OK);
+		ck_assert_int_eq(queue_message_list(f.reader, &query, arena, &page, NULL), ERR_OK);
 		arena_free(&arena);
 		store_stats(f.store, &stats);
 		store_is_paused(f.store, "default");

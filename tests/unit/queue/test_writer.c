@@ -158,12 +158,10 @@ START_TEST(S254_a_full_database_refuses_mail_and_goes_on)
 		struct message_delete request = {.message = first, .now = NOW};
 		struct arena *arena = arena_new();
 		struct message_query query = {.limit = 1};
-		struct message_view *views;
-		size_t count;
+		struct message_page page;
 
-		ck_assert_int_eq(queue_message_list(f.reader, &query, arena, &views, &count, NULL),
-				 ERR_OK);
-		request.message = views[0].m.id;
+		ck_assert_int_eq(queue_message_list(f.reader, &query, arena, &page, NULL), ERR_OK);
+		request.message = page.views[0].m.id;
 		arena_free(&arena);
 		ck_assert_int_eq(store_wait(f.store, queue_message_delete, &request.job, NULL),
 				 ERR_OK);

@@ -156,14 +156,13 @@ END_TEST
 static struct message_view last_message(struct faulty *faulty)
 {
 	struct message_query query = {.limit = 1, .with_recipients = true};
-	struct message_view *views;
-	size_t count;
+	struct message_page page;
 
 	ck_assert_int_eq(queue_message_list(faulty->relay.queue.reader, &query, faulty->relay.arena,
-					    &views, &count, NULL),
+					    &page, NULL),
 			 ERR_OK);
-	ck_assert_uint_eq(count, 1);
-	return views[0];
+	ck_assert_uint_eq(page.count, 1);
+	return page.views[0];
 }
 
 /* What is to bounce is queued whatever the list says; the rest of the message is as always. */
