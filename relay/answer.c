@@ -441,6 +441,37 @@ static void tell_screening(struct daemon *daemon, const struct config *config,
 	row(row_ctx, sentence);
 }
 
+/* Somebody waits for events that do not come. */
+static void tell_webhook_trouble(struct daemon *daemon,
+				 void (*row)(void *row_ctx, const char *sentence), void *row_ctx)
+{
+	struct webhook_status *statuses;
+	char sentence[400];
+	size_t count;
+
+	if (daemon->webhooks == NULL)
+		return;
+	statuses = mem_array(WEBHOOK_TARGETS_MAX, sizeof(*statuses));
+	count = webhooks_status(daemon->webhooks, statuses, WEBHOOK_TARGETS_MAX);
+	for (size_t i = 0; i < count; i++) {
+		if (statuses[i].resting_until != 0) {
+			snprintf(sentence, sizeof(sentence),
+				 "webhook %s does not answer, %lld events wait for it: %s",
+				 statuses[i].name, (long long)statuses[i].waiting,
+				 statuses[i].last_error);
+			row(row_ctx, sentence);
+		}
+		if (statuses[i].dead > 0) {
+			snprintf(sentence, sizeof(sentence),
+				 "webhook %s was not told of %lld events "
+				 "(stagepost webhook list --dead)",
+				 statuses[i].name, (long long)statuses[i].dead);
+			row(row_ctx, sentence);
+		}
+	}
+	mem_free(statuses);
+}
+
 void daemon_tell_warnings(void *ctx, void (*row)(void *row_ctx, const char *sentence),
 			  void *row_ctx)
 {
@@ -465,6 +496,7 @@ void daemon_tell_warnings(void *ctx, void (*row)(void *row_ctx, const char *sent
 	else
 		tell_senders(config, row, row_ctx);
 	tell_screening(daemon, config, row, row_ctx);
+	tell_webhook_trouble(daemon, row, row_ctx);
 	tell_space(daemon, row, row_ctx);
 	tell_pause(daemon, row, row_ctx);
 	tell_logins(daemon, row, row_ctx);

@@ -20,9 +20,10 @@ TARGET = {"instance", "job"}
 
 @pytest.fixture(scope="module")
 def families(tmp_path_factory):
-    """Of a relay with a route and a hook, to which nothing has happened yet."""
+    """Of a relay with a route, a hook and a webhook, to which nothing has happened yet."""
     daemon = Daemon(tmp_path_factory.mktemp("dashboard"), "127.0.0.1:9",
-                    'policy: {hook: {url: "http://127.0.0.1:9/"}}\n')
+                    'policy: {hook: {url: "http://127.0.0.1:9/"}}\n'
+                    'webhooks: [{url: "http://127.0.0.1:9/", events: [token]}]\n')
     try:
         yield metrics.scrape(daemon.start())
     finally:

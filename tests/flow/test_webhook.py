@@ -88,6 +88,21 @@ def test_what_became_of_each_recipient(make_daemon, make_endpoint, hop):
     assert len({event["id"] for event in events.values()}) == 2
 
 
+def test_S322_what_peers_say_is_json(make_daemon, make_endpoint, hop):
+    """Whatever is in a subject or an address: UTF-8, one object, and no `<` in it."""
+    endpoint = make_endpoint()
+    relay = make_daemon(hop.address, one(endpoint.url, events="[accepted, dropped]"))
+    with Smtp(relay.smtp_port) as client:
+        client.send("a'b{}@app.test", ["x%s@no.test"],
+                    b'Subject: "}],\\</script>\xff\xfe\x1b[2J' + b"z" * 900 + b"\r\n\r\nx\r\n")
+    wait_for(lambda: len(told(endpoint)) == 2, "both events")
+    for request in endpoint.requests:
+        assert b"<" not in request.body and request.body.decode("utf-8")
+        assert is_signed(request)
+    accepted = next(event for event in told(endpoint) if event["type"] == "accepted")
+    assert accepted["subject"].startswith('"}],\\</script>\ufffd\ufffd')
+
+
 def test_again_until_it_is_taken(make_daemon, make_endpoint, hop):
     """No answer at all, 500, and then it is there: the same id and the same bytes each time."""
     replies = [None, answer(500), answer(503), OK]
@@ -129,6 +144,9 @@ def test_a_dead_letter_and_what_a_person_does(make_daemon, make_endpoint, hop):
     tries = numbers["stagepost_webhook_requests_total"]
     assert tries.value(webhook="default", outcome="failed") == 9
     assert tries.value(webhook="default", outcome="sent") == 0
+    warnings = relay.get("/status")["warnings"]
+    assert "webhook default was not told of 3 events (stagepost webhook list --dead)" in warnings
+    assert any(w.startswith("webhook default does not answer, 0 events wait") for w in warnings)
     path = "/webhooks/dead-letters/%d" % letters[0]["id"]
     assert relay.get(path) == letters[0]
     replies.append(OK)
@@ -204,7 +222,7 @@ def test_later_where_it_asks_for_that(make_daemon, make_endpoint, hop):
 
 
 def test_nothing_is_forgotten_when_it_is_killed(make_daemon, make_endpoint, hop):
-    """S248: it is told of what was answered 250 a moment before the power went."""
+    """It is told of what was answered 250 a moment before the power went."""
     endpoint = make_endpoint(lambda request: "hang")
     relay = make_daemon(hop.address, one(endpoint.url, QUICK, events="[accepted, dropped]"))
     messages = [send(relay, "b@no.test") for _ in range(5)]
