@@ -175,7 +175,8 @@ int offline_message(struct tool *tool, const struct ulid *id, json_t **message_o
 	return with_message(tool, id, view_whole, message_out);
 }
 
-static int write_body(struct store_reader *reader, const struct ulid *id, struct err *why)
+static int write_body(struct store_reader *reader, const struct ulid *id, FILE *out,
+		      struct err *why)
 {
 	struct buf chunk;
 	int code = ERR_OK;
@@ -186,7 +187,7 @@ static int write_body(struct store_reader *reader, const struct ulid *id, struct
 		code = queue_body_read(reader, id, sequence, &chunk, why);
 		if (code != ERR_OK || chunk.len == 0)
 			break;
-		if (fwrite(chunk.data, 1, chunk.len, stdout) != chunk.len)
+		if (fwrite(chunk.data, 1, chunk.len, out) != chunk.len)
 			code = err_set(why, ERR_IO, "the output could not be written");
 	}
 	buf_release(&chunk);
@@ -209,7 +210,7 @@ int offline_body(struct tool *tool, const struct ulid *id)
 	code = queue_message_show(reader, id, arena, &view, &why);
 	arena_free(&arena);
 	if (code == ERR_OK)
-		code = write_body(reader, id, &why);
+		code = write_body(reader, id, tool->raw, &why);
 	return close_reader(&reader, code, &why);
 }
 
@@ -221,6 +222,7 @@ struct choice {
 			 enum rendering_form *form_out);
 	const char *number;
 	const char *missing;
+	FILE *out;
 };
 
 static int read_chunk(void *ctx, const struct ulid *id, int64_t sequence, struct buf *out)
@@ -230,7 +232,7 @@ static int read_chunk(void *ctx, const struct ulid *id, int64_t sequence, struct
 	return queue_body_read(ctx, id, sequence, out, &ignored);
 }
 
-static int write_rendering(struct rendering *rendering, struct err *why)
+static int write_rendering(struct rendering *rendering, FILE *out, struct err *why)
 {
 	char block[16384];
 	size_t len;
@@ -238,7 +240,7 @@ static int write_rendering(struct rendering *rendering, struct err *why)
 	while ((len = rendering_read(rendering, block, sizeof(block))) != HTTP_SOURCE_END) {
 		if (len == 0)
 			return err_set(why, ERR_IO, "the message could not be read to its end");
-		if (fwrite(block, 1, len, stdout) != len)
+		if (fwrite(block, 1, len, out) != len)
 			return err_set(why, ERR_IO, "the output could not be written");
 	}
 	return ERR_OK;
@@ -260,7 +262,7 @@ static int write_choice(struct store_reader *reader, const struct message_view *
 	options.part = choice->choose(mime, choice->number, &options.form);
 	if (options.part != MIME_NONE) {
 		rendering = rendering_new(&options);
-		code = write_rendering(rendering, why);
+		code = write_rendering(rendering, choice->out, why);
 		rendering_free(&rendering);
 	} else {
 		code = err_set(why, ERR_NOT_FOUND, "%s", choice->missing);
@@ -271,6 +273,7 @@ static int write_choice(struct store_reader *reader, const struct message_view *
 
 static int offline_choice(struct tool *tool, const struct ulid *id, struct choice *choice)
 {
+	choice->out = tool->raw;
 	return with_message(tool, id, write_choice, choice);
 }
 
@@ -300,19 +303,20 @@ int offline_text(struct tool *tool, const struct ulid *id)
 {
 	return offline_choice(
 		tool, id,
-		&(struct choice){choose_text, NULL, "the message has neither text nor HTML"});
+		&(struct choice){choose_text, NULL, "the message has neither text nor HTML", NULL});
 }
 
 int offline_html(struct tool *tool, const struct ulid *id)
 {
 	return offline_choice(tool, id,
-			      &(struct choice){choose_html, NULL, "the message has no HTML"});
+			      &(struct choice){choose_html, NULL, "the message has no HTML", NULL});
 }
 
 int offline_part(struct tool *tool, const struct ulid *id, const char *number)
 {
 	return offline_choice(
-		tool, id, &(struct choice){choose_part, number, "the message has no such part"});
+		tool, id,
+		&(struct choice){choose_part, number, "the message has no such part", NULL});
 }
 
 /* --- numbers ----------------------------------------------------------------- */

@@ -11,6 +11,7 @@
 #include "cli/commands.h"
 #include "cli/filter.h"
 #include "cli/option.h"
+#include "cli/raw.h"
 #include "cli/source.h"
 #include "cli/text.h"
 
@@ -412,6 +413,15 @@ struct cat_given {
 	const char *part;
 };
 
+static int print_bytes(struct tool *tool, const struct cat_given *given, const struct ulid *id)
+{
+	if (given->part != NULL)
+		return source_part(tool, id, given->part);
+	if (given->text || given->html)
+		return given->text ? source_text(tool, id) : source_html(tool, id);
+	return given->as_sent ? source_sent(tool, id) : source_body(tool, id);
+}
+
 static int run_cat(struct tool *tool, int argc, char **argv)
 {
 	struct cat_given given = {0};
@@ -427,11 +437,12 @@ static int run_cat(struct tool *tool, int argc, char **argv)
 	if (given.part != NULL && !is_part_number(given.part))
 		return tool_misuse(tool, "\"%s\" is no number of a part, such as 1 or 2.1",
 				   given.part);
-	if (given.part != NULL)
-		return source_part(tool, &id, given.part);
-	if (given.text || given.html)
-		return given.text ? source_text(tool, &id) : source_html(tool, &id);
-	return given.as_sent ? source_sent(tool, &id) : source_body(tool, &id);
+	tool->raw = raw_open();
+	if (tool->raw == NULL)
+		return tool_fail(TOOL_IO, "the output can't be written");
+	ends = print_bytes(tool, &given, &id);
+	raw_close(tool->raw);
+	return ends;
 }
 
 static const struct command_option cat_options[] = {
@@ -450,7 +461,8 @@ const struct command command_queue_cat = {
 	.operands = "ID",
 	.summary = "The stored message to standard output, byte for byte",
 	.options = cat_options,
-	.notes = "With no daemon running the database itself is read.\n",
+	.notes = "On a terminal control characters are shown escaped; a file or a pipe gets every "
+		 "byte.\nWith no daemon running the database itself is read.\n",
 	.examples = {"stagepost queue cat 01KB2Z0V9T8B3M6N5Q4R7S1W2X > message.eml",
 		     "stagepost queue cat --part 2 01KB2Z0V9T8B3M6N5Q4R7S1W2X > invoice.pdf"},
 	.run = run_cat,

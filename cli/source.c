@@ -173,7 +173,7 @@ static int download(struct tool *tool, const struct ulid *id, const char *tail,
 	int code;
 
 	message_path(id, tail, path, sizeof(path));
-	code = client_download(tool, path, stdout, &reply, &why);
+	code = client_download(tool, path, tool->raw, &reply, &why);
 	if (offline != NULL && falls_back(tool, code))
 		return offline(tool, id);
 	return ended(tool, code, &reply, &why);
@@ -209,7 +209,7 @@ int source_part(struct tool *tool, const struct ulid *id, const char *number)
 
 	snprintf(tail, sizeof(tail), "/parts/%s", number);
 	message_path(id, tail, path, sizeof(path));
-	code = client_download(tool, path, stdout, &reply, &why);
+	code = client_download(tool, path, tool->raw, &reply, &why);
 	if (falls_back(tool, code))
 		return offline_part(tool, id, number);
 	return ended(tool, code, &reply, &why);

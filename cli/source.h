@@ -39,13 +39,13 @@ void source_filter_write(const struct source_filter *filter, const char *address
 int source_recipients(struct tool *tool, const struct source_filter *filter, json_t **items_out,
 		      bool *more_out);
 int source_message(struct tool *tool, const struct ulid *id, json_t **message_out);
-/* The stored bytes to standard output. */
+/* The stored bytes to tool->raw. */
 int source_body(struct tool *tool, const struct ulid *id);
 /* The copy that leaves. Only the daemon knows its policy: there is nothing to fall back to. */
 int source_sent(struct tool *tool, const struct ulid *id);
 /* Longer ones name no part. */
 #define SOURCE_PART_MAX 200
-/* What it says in plain text, its HTML, or one of its parts decoded, to standard output. */
+/* What it says in plain text, its HTML, or one of its parts decoded, to tool->raw. */
 int source_text(struct tool *tool, const struct ulid *id);
 int source_html(struct tool *tool, const struct ulid *id);
 int source_part(struct tool *tool, const struct ulid *id, const char *number);

@@ -5,6 +5,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #include "base/buf.h"
 #include "cli/table.h"
@@ -62,6 +63,7 @@ struct tool {
 	bool wants_lines;
 	enum tool_format format;
 	struct client *client; /* made at first use */
+	FILE *raw;	       /* while bytes of a message are printed (cli/raw.h) */
 };
 
 /* --- words ------------------------------------------------------------------- */

@@ -12,6 +12,7 @@
 #include "cli/commands.h"
 #include "cli/option.h"
 #include "cli/progress.h"
+#include "cli/raw.h"
 
 /* --- files ------------------------------------------------------------------- */
 
@@ -262,6 +263,19 @@ static int download(struct tool *tool, const char *path, FILE *out)
 	return ends;
 }
 
+/* What somebody wrote in a note is not for the terminal to obey. */
+static int download_as_it_is(struct tool *tool, const char *path)
+{
+	FILE *out = raw_open();
+	int ends;
+
+	if (out == NULL)
+		return tool_fail(TOOL_IO, "the output can't be written");
+	ends = download(tool, path, out);
+	raw_close(out);
+	return ends;
+}
+
 /* A line an entry: what comes is one document, which is taken apart here. */
 static int download_lines(struct tool *tool, const char *path)
 {
@@ -304,7 +318,7 @@ static int run_export(struct tool *tool, int argc, char **argv)
 	client_add_parameter(&path, "format", tool->format != TOOL_TEXT ? "json" : given.format);
 	client_add_parameter(&path, "scope", given.scope);
 	ends = tool->format == TOOL_LINES ? download_lines(tool, path.data)
-					  : download(tool, path.data, stdout);
+					  : download_as_it_is(tool, path.data);
 	buf_release(&path);
 	return ends;
 }

@@ -1,5 +1,6 @@
 """What holds for every command of the tool: exit codes, JSON, terminals; and deleting by filter."""
 
+import codecs
 import fcntl
 import itertools
 import json
@@ -242,25 +243,26 @@ class Terminal:
                                         start_new_session=True)
         os.close(child)
         self.text = ""
+        self.decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
 
     def read(self):
-        """What comes next, "" at the end."""
+        """What comes next, nothing at the end."""
         if not select.select([self.parent], [], [], PATIENCE)[0]:
             raise TimeoutError(self.text)
         try:
-            data = os.read(self.parent, 65536).decode()
+            data = os.read(self.parent, 65536)
         except OSError:  # nobody has the other end any more
-            data = ""
-        self.text += data
+            data = b""
+        self.text += self.decoder.decode(data)
         return data
 
     def until(self, text):
         while text not in self.text:
-            assert self.read() != "", self.text
+            assert self.read(), self.text
         return self
 
     def end(self, want=0):
-        while self.read() != "":
+        while self.read():
             pass
         os.close(self.parent)
         assert self.process.wait(PATIENCE) == want, self.text
@@ -315,6 +317,19 @@ def test_no_control_character_gets_through(quiet, crowd):
     text = Terminal("--data-dir", str(quiet.data_dir), "queue", "show", listing[0]["message"],
                     "--color", "never", columns=200).end()
     assert "[2J日本語" in text and "\x1b" not in text
+
+
+def test_a_message_does_not_move_the_cursor(quiet):
+    """On a terminal it is cleaned; a pipe gets each byte."""
+    content = (b"Subject: x\r\n\r\n\x1b]0;title\x07\tend\r\nt\xc3\xbcr \xff\r\n"
+               + "\u202eabc".encode() + b"\r\n" + b"w" * 70000 + b"\x1b[2J\r\nlast")
+    with Smtp(quiet.smtp_port) as client:
+        number = client.send("a@example.com", ["x@cat.example"], content)
+    here = ["--data-dir", str(quiet.data_dir), "queue", "cat", number]
+    assert run(*here, want=0).stdout.endswith(content.replace(b"last", b"last\r\n"))
+    text = Terminal(*here, columns=100).end().replace("\r\n", "\n")
+    assert "Subject: x\n\n\\x1b]0;title\\x07\tend\nt\u00fcr \\xff\n\\u{202e}abc\n" in text
+    assert text.endswith("w\\x1b[2J\nlast\n") and "\x1b" not in text and "\r" not in text
 
 
 def test_progress_is_for_terminals(quiet, tmp_path):
