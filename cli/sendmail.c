@@ -12,12 +12,14 @@
 
 #include "base/document.h"
 #include "base/mem.h"
+#include "cli/access.h"
 #include "cli/addressees.h"
 #include "cli/commands.h"
 #include "cli/help.h"
 #include "cli/option.h"
 #include "cli/letter.h"
 #include "cli/submission.h"
+#include "cli/wire.h"
 #include "relay/mail/field.h"
 #include "relay/wire/dsn.h"
 #include "relay/wire/xtext.h"
@@ -219,6 +221,7 @@ static const char *find_relay(const struct request *request, struct arena *arena
 struct run {
 	const struct request *request;
 	const char *relay;
+	struct access access;
 	char domain[ADDRESS_DOMAIN_MAX + 1];
 	char login[NAME_SIZE];
 	char name[NAME_SIZE];
@@ -310,7 +313,7 @@ static int ends_with(int code, const struct submission_failure *failure)
 		return EX_PROTOCOL;
 	if (code != ERR_DENIED || failure->code / 100 == 4)
 		return EX_TEMPFAIL;
-	if (failure->code == 530 || failure->code == 535)
+	if (failure->step == SUBMISSION_LOGIN || failure->code == 530)
 		return EX_NOPERM;
 	if (failure->step == SUBMISSION_RECIPIENT)
 		return EX_NOUSER;
@@ -333,13 +336,15 @@ static int submit(struct run *run)
 	};
 	struct submission_failure failure;
 	struct err why;
+	struct submission_access access = run->access.how;
 	int fd;
-	int code = submission_connect(run->relay, &fd, &why);
+	int code = wire_connect(run->relay, &fd, &why);
 
 	if (code != ERR_OK)
 		return fail(code == ERR_SYNTAX ? EX_CONFIG : EX_TEMPFAIL, &why);
-	code = submission_run(fd, run->domain, &mail, request->verbose ? stdout : NULL, &failure,
-			      &why);
+	access.hello = run->domain;
+	access.address = run->relay;
+	code = submission_run(fd, &access, &mail, request->verbose ? stdout : NULL, &failure, &why);
 	return code == ERR_OK ? EX_OK : fail(ends_with(code, &failure), &why);
 }
 
@@ -384,13 +389,24 @@ static int talk(const struct run *run)
 	struct err why;
 	int fd;
 
-	if (submission_connect(run->relay, &fd, &why) != ERR_OK) {
+	if (run->access.how.tls != SUBMISSION_CLEAR || run->access.how.user != NULL)
+		return tool_fail(EX_CONFIG, "sendmail: -bs has no TLS and no login of its own");
+	if (wire_connect(run->relay, &fd, &why) != ERR_OK) {
 		printf("421 4.3.0 %s\r\n", why.text);
 		return EX_TEMPFAIL;
 	}
 	return submission_pipe(fd, STDIN_FILENO, STDOUT_FILENO, &why) == ERR_OK
 		       ? EX_OK
 		       : fail(EX_IOERR, &why);
+}
+
+static int reach(struct run *run, int count, char **operands)
+{
+	struct err why;
+
+	if (access_read(&run->access, &why) != ERR_OK)
+		return fail(EX_CONFIG, &why);
+	return run->request->mode == 's' ? talk(run) : deliver(run, count, operands);
 }
 
 /* An empty queue is no failure for mailq. */
@@ -407,10 +423,9 @@ static int run_mode(struct run *run, struct tool *tool, int count, char **operan
 {
 	switch (run->request->mode) {
 	case 'p': return list(tool, operands);
-	case 's': return talk(run);
 	case 'i': /* there are no aliases, and the relay needs no telling */
 	case 'q': return EX_OK;
-	default: return deliver(run, count, operands);
+	default: return reach(run, count, operands);
 	}
 }
 
@@ -435,6 +450,7 @@ static int run_sendmail(struct tool *tool, int argc, char **argv)
 	run.relay = find_relay(&request, arena);
 	ends = run.relay != NULL ? run_mode(&run, tool, argc + 1 - optind, argv - 1 + optind)
 				 : EX_CONFIG;
+	access_release(&run.access);
 	letter_release(&run.letter);
 	addressees_release(&run.addressees);
 	buf_release(&run.header);
@@ -476,7 +492,11 @@ const struct command command_sendmail = {
 		"or\n"
 		"unix:/path), else the first listener of the configuration that takes mail without "
 		"a\n"
-		"login, else " DEFAULT_RELAY ".\n"
+		"login, else " DEFAULT_RELAY ". For one that is elsewhere there are\n"
+		"$STAGEPOST_SMTP_TLS (starttls, implicit), $STAGEPOST_SMTP_CA, "
+		"$STAGEPOST_SMTP_USER "
+		"and\n"
+		"$STAGEPOST_SMTP_PASSWORD_FILE.\n"
 		"\nExit status as sendmail's: 0 taken, 64 usage, 65 an address that can't be read, "
 		"67 a\n"
 		"recipient was refused (then nobody gets it), 69 the message was refused, 75 try "

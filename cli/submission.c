@@ -5,167 +5,45 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <netdb.h>
 #include <poll.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/time.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/secret.h"
+#include "cli/wire.h"
+#include "relay/wire/base64.h"
 #include "relay/wire/reply.h"
 
-#define HOST_SIZE     256
-#define PORT_SIZE     6
 #define USUAL_SECONDS (5 * 60) /* RFC 5321 4.5.3.2 */
 #define FINAL_SECONDS (10 * 60)
 #define BLOCK_BYTES   ((size_t)64 * 1024)
 #define COMMAND_MAX   2048
 
-/* --- connecting ---------------------------------------------------------------- */
-
-static int fail_connect(const char *address, const char *reason, struct err *why)
-{
-	return err_set(why, ERR_IO, "the relay at %.120s can't be reached: %.80s", address, reason);
-}
-
-static int connect_unix(const char *address, int *fd_out, struct err *why)
-{
-	struct sockaddr_un name = {.sun_family = AF_UNIX};
-	const char *path = address + strlen("unix:");
-	int fd;
-
-	if (strlen(path) == 0 || strlen(path) >= sizeof(name.sun_path))
-		return err_set(why, ERR_SYNTAX, "\"%.120s\" is no path of a socket", address);
-	memcpy(name.sun_path, path, strlen(path));
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd >= 0 && connect(fd, (const struct sockaddr *)&name, sizeof(name)) == 0) {
-		*fd_out = fd;
-		return ERR_OK;
-	}
-	fail_connect(address, strerror(errno), why);
-	if (fd >= 0)
-		close(fd);
-	return ERR_IO;
-}
-
-/* Where the relay listens on every address of this machine, one of them is as good. */
-static struct span reachable(struct span host)
-{
-	if (span_is(host, "0.0.0.0") || span_is(host, "*"))
-		return span_of("127.0.0.1");
-	return span_is(host, "::") ? span_of("::1") : host;
-}
-
-static bool split(const char *address, char host_out[HOST_SIZE], char port_out[PORT_SIZE])
-{
-	struct span text = span_of(address);
-	size_t colon = span_find_last(text, ':');
-	struct span host = span_first(text, colon);
-	struct span port = span_skip(text, colon + 1);
-	uint64_t number;
-
-	if (host.len > 2 && host.data[0] == '[' && host.data[host.len - 1] == ']')
-		host = span_make(host.data + 1, host.len - 2);
-	else if (span_find(host, ':') < host.len)
-		return false;
-	if (colon == text.len || host.len == 0 || host.len >= HOST_SIZE || port.len >= PORT_SIZE ||
-	    span_to_u64(port, 65535, &number) != ERR_OK)
-		return false;
-	host = reachable(host);
-	(void)snprintf(host_out, HOST_SIZE, "%.*s", SPAN_ARG(host));
-	(void)snprintf(port_out, PORT_SIZE, "%.*s", SPAN_ARG(port));
-	return true;
-}
-
-static int connect_to(const struct addrinfo *info)
-{
-	int fd = socket(info->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	int saved;
-
-	if (fd < 0 || connect(fd, info->ai_addr, info->ai_addrlen) == 0)
-		return fd;
-	saved = errno;
-	close(fd);
-	errno = saved;
-	return -1;
-}
-
-static int connect_inet(const char *address, int *fd_out, struct err *why)
-{
-	const struct addrinfo hints = {
-		.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
-	struct addrinfo *found;
-	char host[HOST_SIZE];
-	char port[PORT_SIZE];
-	int fd = -1;
-	int code;
-
-	if (!split(address, host, port))
-		return err_set(why, ERR_SYNTAX,
-			       "\"%.120s\" is not host:port, [IPv6]:port or unix:/path", address);
-	code = getaddrinfo(host, port, &hints, &found);
-	if (code != 0)
-		return fail_connect(address, gai_strerror(code), why);
-	for (const struct addrinfo *info = found; info != NULL && fd < 0; info = info->ai_next)
-		fd = connect_to(info);
-	code = errno;
-	freeaddrinfo(found);
-	if (fd < 0)
-		return fail_connect(address, strerror(code), why);
-	*fd_out = fd;
-	return ERR_OK;
-}
-
-int submission_connect(const char *address, int *fd_out, struct err *why)
-{
-	return span_starts_fold(span_of(address), "unix:") ? connect_unix(address, fd_out, why)
-							   : connect_inet(address, fd_out, why);
-}
-
 /* --- the dialogue ---------------------------------------------------------------- */
 
 struct dialogue {
-	int fd;
+	struct wire wire;
 	FILE *trace;
 	struct reply_parser parser;
 	char input[4096];
 	struct span rest; /* of input: sent behind the reply */
 	struct buf output;
-	bool has_8bitmime, has_smtputf8, has_dsn, has_size;
+	struct {
+		bool has_8bitmime, has_smtputf8, has_dsn, has_size, has_starttls, has_plain;
+	} hop;
 	struct submission_failure *failure;
 };
 
-static void set_patience(const struct dialogue *d, int seconds)
-{
-	struct timeval time = {.tv_sec = seconds};
-
-	(void)setsockopt(d->fd, SOL_SOCKET, SO_RCVTIMEO, &time, sizeof(time));
-	(void)setsockopt(d->fd, SOL_SOCKET, SO_SNDTIMEO, &time, sizeof(time));
-}
-
-static int fail_socket(struct err *why)
-{
-	if (errno == EAGAIN || errno == EWOULDBLOCK)
-		return err_set(why, ERR_TIMEOUT, "the relay does not answer");
-	return err_set(why, ERR_IO, "the connection to the relay broke: %s", strerror(errno));
-}
-
 static int receive(struct dialogue *d, struct err *why)
 {
-	ssize_t got;
+	size_t len;
+	int code = wire_receive(&d->wire, d->input, sizeof(d->input), &len, why);
 
-	do
-		got = recv(d->fd, d->input, sizeof(d->input), 0);
-	while (got < 0 && errno == EINTR);
-	if (got < 0)
-		return fail_socket(why);
-	if (got == 0)
-		return err_set(why, ERR_CLOSED, "the relay closed the connection");
-	d->rest = span_make(d->input, (size_t)got);
-	return ERR_OK;
+	if (code == ERR_OK)
+		d->rest = span_make(d->input, len);
+	return code;
 }
 
 static int read_reply(struct dialogue *d, struct err *why)
@@ -188,15 +66,10 @@ static int read_reply(struct dialogue *d, struct err *why)
 
 static int flush_output(struct dialogue *d, struct err *why)
 {
-	while (d->output.len > 0) {
-		ssize_t sent = send(d->fd, d->output.data, d->output.len, MSG_NOSIGNAL);
+	int code = wire_send(&d->wire, buf_span(&d->output), why);
 
-		if (sent < 0 && errno != EINTR)
-			return fail_socket(why);
-		if (sent > 0)
-			buf_consume(&d->output, (size_t)sent);
-	}
-	return ERR_OK;
+	buf_clear(&d->output);
+	return code;
 }
 
 /* The reply's first digit must be `want`. */
@@ -214,30 +87,42 @@ static int expect(struct dialogue *d, int want, struct err *why)
 	return err_set(why, ERR_DENIED, "%d %s", d->parser.reply.code, text);
 }
 
-/* What is in d->output is one command. */
-static int ask(struct dialogue *d, int want, struct err *why)
+/* What is in d->output is one command; `shown` of it may be traced. */
+static int ask_showing(struct dialogue *d, struct span shown, int want, struct err *why)
 {
 	int code;
 
 	d->failure->code = 0;
 	if (d->trace != NULL)
-		fprintf(d->trace, ">>> %.*s", SPAN_ARG(buf_span(&d->output)));
+		fprintf(d->trace, ">>> %.*s\n", SPAN_ARG(span_trim(shown)));
 	code = flush_output(d, why);
 	return code == ERR_OK ? expect(d, want, why) : code;
 }
+
+static int ask(struct dialogue *d, int want, struct err *why)
+{
+	return ask_showing(d, buf_span(&d->output), want, why);
+}
+
+/* --- hello, TLS, login ------------------------------------------------------------- */
 
 static void note_extensions(struct dialogue *d)
 {
 	const struct reply *reply = &d->parser.reply;
 
+	memset(&d->hop, 0, sizeof(d->hop));
 	for (size_t i = 1; i < reply->lines; i++) {
 		struct span line = reply_line(reply, i);
 		struct span word = span_cut(&line, ' ');
+		bool is_auth = span_is_fold(word, "AUTH");
 
-		d->has_8bitmime |= span_is_fold(word, "8BITMIME");
-		d->has_smtputf8 |= span_is_fold(word, "SMTPUTF8");
-		d->has_dsn |= span_is_fold(word, "DSN");
-		d->has_size |= span_is_fold(word, "SIZE");
+		d->hop.has_8bitmime |= span_is_fold(word, "8BITMIME");
+		d->hop.has_smtputf8 |= span_is_fold(word, "SMTPUTF8");
+		d->hop.has_dsn |= span_is_fold(word, "DSN");
+		d->hop.has_size |= span_is_fold(word, "SIZE");
+		d->hop.has_starttls |= span_is_fold(word, "STARTTLS");
+		while (is_auth && line.len > 0)
+			d->hop.has_plain |= span_is_fold(span_cut(&line, ' '), "PLAIN");
 	}
 }
 
@@ -245,16 +130,93 @@ static int say_hello(struct dialogue *d, const char *hello, struct err *why)
 {
 	int code;
 
-	d->failure->step = SUBMISSION_HELLO;
-	code = expect(d, 2, why);
-	if (code != ERR_OK)
-		return code;
 	(void)buf_printf(&d->output, "EHLO %.255s\r\n", hello);
 	code = ask(d, 2, why);
 	if (code == ERR_OK)
 		note_extensions(d);
 	return code;
 }
+
+static int secure(struct dialogue *d, const struct submission_access *access, struct err *why)
+{
+	char host[WIRE_HOST_SIZE];
+
+	wire_host(access->address, host);
+	return wire_secure(&d->wire, host, access->ca_file, why);
+}
+
+/* RFC 3207. What came behind the answer was said by who knows whom: it is no SMTP. */
+static int start_tls(struct dialogue *d, const struct submission_access *access, struct err *why)
+{
+	int code;
+
+	if (!d->hop.has_starttls)
+		return err_set(why, ERR_IO, "the relay offers no STARTTLS");
+	(void)buf_append_text(&d->output, "STARTTLS\r\n");
+	code = ask(d, 2, why);
+	if (code == ERR_OK && d->rest.len > 0)
+		code = err_set(why, ERR_SYNTAX, "something stands behind the answer to STARTTLS");
+	if (code == ERR_OK)
+		code = secure(d, access, why);
+	return code == ERR_OK ? say_hello(d, access->hello, why) : code;
+}
+
+static int greet(struct dialogue *d, const struct submission_access *access, struct err *why)
+{
+	int code = ERR_OK;
+
+	d->failure->step = SUBMISSION_HELLO;
+	if (access->tls == SUBMISSION_IMPLICIT)
+		code = secure(d, access, why);
+	if (code == ERR_OK)
+		code = expect(d, 2, why);
+	if (code == ERR_OK)
+		code = say_hello(d, access->hello, why);
+	if (code == ERR_OK && access->tls == SUBMISSION_STARTTLS)
+		code = start_tls(d, access, why);
+	return code;
+}
+
+/* RFC 4616, with its response at once (RFC 4954 4). */
+static int say_plain(struct dialogue *d, const struct submission_access *access, struct err *why)
+{
+	struct buf secret;
+	int code;
+
+	buf_init(&secret, COMMAND_MAX);
+	code = buf_append_char(&secret, '\0');
+	if (code == ERR_OK)
+		code = buf_append_text(&secret, access->user);
+	if (code == ERR_OK)
+		code = buf_append_char(&secret, '\0');
+	if (code == ERR_OK)
+		code = buf_append_span(&secret, access->password);
+	(void)buf_append_text(&d->output, "AUTH PLAIN ");
+	if (code == ERR_OK)
+		code = base64_encode(buf_span(&secret), &d->output);
+	if (code == ERR_OK)
+		code = buf_append_text(&d->output, "\r\n");
+	secret_wipe(secret.data, secret.len);
+	buf_release(&secret);
+	if (code != ERR_OK)
+		return err_set(why, ERR_SYNTAX, "the name or password is too long");
+	return ask_showing(d, span_of("AUTH PLAIN ..."), 2, why);
+}
+
+static int log_in(struct dialogue *d, const struct submission_access *access, struct err *why)
+{
+	if (access->user == NULL)
+		return ERR_OK;
+	d->failure->step = SUBMISSION_LOGIN;
+	d->failure->code = 0;
+	if (!wire_is_private(&d->wire))
+		return err_set(why, ERR_DENIED, "a password is not sent in the clear: use TLS");
+	if (!d->hop.has_plain)
+		return err_set(why, ERR_DENIED, "the relay offers no login by PLAIN");
+	return say_plain(d, access, why);
+}
+
+/* --- the message -------------------------------------------------------------------- */
 
 static bool needs_smtputf8(const struct submission_mail *mail)
 {
@@ -271,15 +233,15 @@ static int name_sender(struct dialogue *d, const struct submission_mail *mail, s
 	d->failure->step = SUBMISSION_SENDER;
 	address_format(&mail->sender, text);
 	(void)buf_printf(&d->output, "MAIL FROM:<%s>", text);
-	if (d->has_size)
+	if (d->hop.has_size)
 		(void)buf_printf(&d->output, " SIZE=%zu", mail->header.len + mail->body.len);
-	if (d->has_8bitmime && mail->has_8bit)
+	if (d->hop.has_8bitmime && mail->has_8bit)
 		(void)buf_append_text(&d->output, " BODY=8BITMIME");
-	if (d->has_smtputf8 && needs_smtputf8(mail))
+	if (d->hop.has_smtputf8 && needs_smtputf8(mail))
 		(void)buf_append_text(&d->output, " SMTPUTF8");
-	if (d->has_dsn && mail->ret != NULL)
+	if (d->hop.has_dsn && mail->ret != NULL)
 		(void)buf_printf(&d->output, " RET=%s", mail->ret);
-	if (d->has_dsn && mail->envid != NULL)
+	if (d->hop.has_dsn && mail->envid != NULL)
 		(void)buf_printf(&d->output, " ENVID=%s", mail->envid);
 	(void)buf_append_text(&d->output, "\r\n");
 	return ask(d, 2, why);
@@ -295,7 +257,7 @@ static int name_recipients(struct dialogue *d, const struct submission_mail *mai
 
 		address_format(&mail->recipients[i], text);
 		(void)buf_printf(&d->output, "RCPT TO:<%s>", text);
-		if (d->has_dsn && mail->notify != NULL)
+		if (d->hop.has_dsn && mail->notify != NULL)
 			(void)buf_printf(&d->output, " NOTIFY=%s", mail->notify);
 		(void)buf_append_text(&d->output, "\r\n");
 		code = ask(d, 2, why);
@@ -344,16 +306,18 @@ static int send_content(struct dialogue *d, const struct submission_mail *mail, 
 		code = send_lines(d, mail->body, why);
 	if (code != ERR_OK)
 		return code;
-	set_patience(d, FINAL_SECONDS);
+	wire_set_patience(&d->wire, FINAL_SECONDS);
 	(void)buf_append_text(&d->output, ".\r\n");
 	return ask(d, 2, why);
 }
 
-static int hand_in(struct dialogue *d, const char *hello, const struct submission_mail *mail,
-		   struct err *why)
+static int hand_in(struct dialogue *d, const struct submission_access *access,
+		   const struct submission_mail *mail, struct err *why)
 {
-	int code = say_hello(d, hello, why);
+	int code = greet(d, access, why);
 
+	if (code == ERR_OK)
+		code = log_in(d, access, why);
 	if (code == ERR_OK)
 		code = name_sender(d, mail, why);
 	if (code == ERR_OK)
@@ -361,23 +325,25 @@ static int hand_in(struct dialogue *d, const char *hello, const struct submissio
 	return code == ERR_OK ? send_content(d, mail, why) : code;
 }
 
-int submission_run(int fd, const char *hello, const struct submission_mail *mail, FILE *trace,
+int submission_run(int fd, const struct submission_access *access,
+		   const struct submission_mail *mail, FILE *trace,
 		   struct submission_failure *failure_out, struct err *why)
 {
-	struct dialogue d = {.fd = fd, .trace = trace, .failure = failure_out};
+	struct dialogue d = {.trace = trace, .failure = failure_out};
 	int code;
 
 	assert(mail->recipient_count > 0);
 	*failure_out = (struct submission_failure){.step = SUBMISSION_CONNECT};
 	reply_parser_init(&d.parser);
 	buf_init(&d.output, 2 * BLOCK_BYTES + COMMAND_MAX);
-	set_patience(&d, USUAL_SECONDS);
-	code = hand_in(&d, hello, mail, why);
+	wire_init(&d.wire, fd);
+	wire_set_patience(&d.wire, USUAL_SECONDS);
+	code = hand_in(&d, access, mail, why);
 	if (code == ERR_OK || code == ERR_DENIED) {
 		(void)buf_append_text(&d.output, "QUIT\r\n");
 		(void)flush_output(&d, NULL);
 	}
-	close(fd);
+	wire_close(&d.wire);
 	buf_release(&d.output);
 	reply_parser_release(&d.parser);
 	return code;

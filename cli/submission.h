@@ -23,10 +23,22 @@ struct submission_mail {
 	const char *envid;  /* xtext */
 };
 
+/* How the relay is talked to. */
+enum submission_tls { SUBMISSION_CLEAR, SUBMISSION_STARTTLS, SUBMISSION_IMPLICIT };
+struct submission_access {
+	const char *hello;
+	enum submission_tls tls;
+	const char *address; /* as wire_connect got it; its host is what the certificate names */
+	const char *ca_file; /* NULL: the system's */
+	const char *user;    /* NULL: no login */
+	struct span password;
+};
+
 /* Where it ended. */
 enum submission_step {
 	SUBMISSION_CONNECT, /* no connection */
-	SUBMISSION_HELLO,   /* the banner, EHLO */
+	SUBMISSION_HELLO,   /* the banner, EHLO, TLS */
+	SUBMISSION_LOGIN,
 	SUBMISSION_SENDER,
 	SUBMISSION_RECIPIENT,
 	SUBMISSION_CONTENT
@@ -37,19 +49,16 @@ struct submission_failure {
 };
 
 /*
- * Connect to "host:port", "[IPv6]:port" or "unix:/path"; 0.0.0.0 and [::] mean
- * this machine. ERR_SYNTAX: no such form; ERR_IO. The caller owns *fd_out.
- */
-int submission_connect(const char *address, int *fd_out, struct err *why);
-
-/*
  * Hand in `mail` on a connection that was just made, which is closed in any
  * case. One recipient that is refused refuses all of them: nothing is left
  * behind that would be sent twice when the caller tries again. `trace` (NULL:
- * none) gets the dialogue. ERR_DENIED: the relay said no; ERR_SYNTAX: what it
- * said is no SMTP; ERR_TIMEOUT, ERR_CLOSED, ERR_IO. *failure_out is filled then.
+ * none) gets the dialogue, but for the password, which is only told over TLS or
+ * to this machine, by PLAIN (RFC 4616). ERR_DENIED: the relay said no, or the
+ * login can't be; ERR_SYNTAX: what it said is no SMTP; ERR_TIMEOUT, ERR_CLOSED,
+ * ERR_IO. *failure_out is filled then.
  */
-int submission_run(int fd, const char *hello, const struct submission_mail *mail, FILE *trace,
+int submission_run(int fd, const struct submission_access *access,
+		   const struct submission_mail *mail, FILE *trace,
 		   struct submission_failure *failure_out, struct err *why);
 
 /*

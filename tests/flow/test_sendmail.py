@@ -9,10 +9,12 @@ import os
 import re
 import socket
 import subprocess
+import threading
 
 import pytest
+from certificates import Authority
 from clients import Missing, need
-from daemon import PATIENCE, STAGEPOST, free_port
+from daemon import PATIENCE, STAGEPOST, Daemon, free_port
 
 ALICE = "alice@example.com"
 BOB = "bob@example.com"
@@ -409,3 +411,113 @@ def test_git_send_email(sendmail, link, tmp_path):
     raw = sendmail.last()[1]
     assert b"\r\nSubject: [PATCH] x: y\r\n" in raw and b"\r\n.\r\n-- \r\n2.0\r\n" in raw
     assert b"hidden" not in raw
+
+
+# --- a relay elsewhere: TLS and a login ---------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def away(tmp_path_factory):
+    """A relay that wants TLS and a login: (the daemon, its ports in the clear and by TLS, keys)."""
+    folder = tmp_path_factory.mktemp("away")
+    authority = Authority(folder / "ca")
+    certificate, key = authority.sign("relay", "/CN=relay", names="DNS:localhost")
+    users = folder / "users"
+    subprocess.run([STAGEPOST, "user", "add", "app", "--file", users], input=b"secret", check=True,
+                   stderr=subprocess.DEVNULL)
+    (folder / "daemon").mkdir()
+    daemon = Daemon(folder / "daemon", settings='users: {file: "%s"}\n' % users)
+    daemon.starttls, daemon.implicit = free_port(), free_port()
+    daemon.authority = authority.certificate
+    daemon.password = folder / "password"
+    daemon.password.write_text("secret\nnot this\n")
+    daemon.wrong = folder / "wrong"
+    daemon.wrong.write_text("guess\n")
+    keys = 'auth: required, tls_certificate: "%s", tls_key: "%s"' % (certificate, key)
+    text = daemon.config.read_text().replace("listeners: [", (
+        'listeners: [{address: "127.0.0.1:%d", tls: starttls, %s}, '
+        '{address: "127.0.0.1:%d", tls: implicit, %s}, '
+        % (daemon.starttls, keys, daemon.implicit, keys)))
+    daemon.config.write_text(text)
+    daemon.start()
+    yield daemon
+    daemon.close()
+
+
+def go(away, want=EX_OK, port=None, host="localhost", arguments=(), **settings):
+    """`stagepost sendmail` with what it needs, but for `settings`: None leaves one out."""
+    known = {"STAGEPOST_SMTP": "%s:%d" % (host, port or away.starttls), "tls": "starttls",
+             "ca": away.authority, "user": "app", "password_file": away.password, **settings}
+    env = dict(os.environ, **{
+        name if name.isupper() else "STAGEPOST_SMTP_" + name.upper(): str(value)
+        for name, value in known.items() if value is not None})
+    done = subprocess.run([STAGEPOST, "sendmail", *arguments, "-f", "shop@example.com", ALICE],
+                          input=b"Subject: x\n\n" + b".\n" * 30000, capture_output=True,
+                          timeout=PATIENCE, env=env, check=False)
+    assert b"Sanitizer" not in done.stderr, done.stderr.decode("utf-8", "replace")
+    assert done.returncode == want, (done.returncode, done.stdout, done.stderr)
+    return done
+
+
+@pytest.mark.parametrize("tls", ["starttls", "implicit"])
+def test_tls_and_a_login(away, tls):
+    before = len(away.get("/messages")["items"])
+    shown = go(away, tls=tls, port=getattr(away, tls), arguments=["-i", "-v"]).stdout
+    assert b"AUTH PLAIN ...\n" in shown and b"c2VjcmV0" not in shown and b"235" in shown
+    items = away.get("/messages")["items"]
+    assert len(items) == before + 1
+    client = away.message(items[0]["id"])["client"]
+    assert client["user"] == "app" and client["tls"].startswith("TLSv1.3")
+    raw = away.request("GET", "/api/v1/messages/%s/raw" % items[0]["id"]).body
+    assert raw.endswith(b"\r\n\r\n" + b".\r\n" * 30000)
+
+
+def test_tls_with_somebody_else(away, tmp_path):
+    """Nobody is told the password, and the message is tried again later."""
+    before = len(away.get("/messages")["items"])
+    for how in ({"ca": None}, {"ca": Authority(tmp_path / "other").certificate},
+                {"host": "127.0.0.1"}, {"host": "localhost.", "tls": "implicit"},
+                {"tls": "implicit"}, {"ca": away.password}, {"ca": tmp_path / "none"},
+                {"port": away.smtp_port}):
+        done = go(away, EX_TEMPFAIL, **how)
+        assert done.stderr, how
+    assert b"is not to be trusted" in go(away, EX_TEMPFAIL, ca=None).stderr
+    assert b"offers no STARTTLS" in go(away, EX_TEMPFAIL, port=away.smtp_port).stderr
+    assert len(away.get("/messages")["items"]) == before
+
+
+def test_logins_that_fail(away):
+    assert b"535" in go(away, EX_NOPERM, password_file=away.wrong).stderr
+    assert b"no login by PLAIN" in go(away, EX_NOPERM, tls="none").stderr
+    go(away, EX_NOPERM, user=None, password_file=None)
+
+
+def test_access_that_makes_no_sense(away, tmp_path):
+    empty = tmp_path / "empty"
+    empty.write_text("\nsecret\n")
+    for how in ({"tls": "yes"}, {"user": None}, {"password_file": None}, {"user": "a\nb"},
+                {"password_file": tmp_path / "none"}, {"password_file": empty},
+                {"arguments": ["-bs"]}):
+        assert go(away, EX_CONFIG, **how).stderr, how
+
+
+def test_words_behind_the_answer_to_starttls(away):
+    """RFC 3207: whoever can put words into the clear must not have them taken for the relay's."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        said = []
+
+        def serve():
+            connection, _ = server.accept()
+            with connection:
+                connection.sendall(b"220 here\r\n")
+                said.append(connection.recv(1000))
+                connection.sendall(b"250-here\r\n250-AUTH PLAIN\r\n250 STARTTLS\r\n")
+                said.append(connection.recv(1000))
+                connection.sendall(b"220 go on\r\n250-here\r\n250 AUTH PLAIN\r\n")
+                said.append(connection.recv(1000))
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        go(away, EX_PROTOCOL, port=server.getsockname()[1])
+        thread.join(PATIENCE)
+    assert said[1] == b"STARTTLS\r\n" and b"AUTH" not in b"".join(said)
