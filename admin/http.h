@@ -57,7 +57,7 @@ struct http_options {
 	/* Header and body together, and a second for each 64 KiB that came; 0: 30 s */
 	int64_t request_deadline_ms;
 	int64_t reply_deadline_ms; /* from the reply until its last byte; 0: 10 min */
-	int64_t piece_deadline_ms;   /* past that, for each 64 KiB from a source; 0: 60 s */
+	int64_t piece_deadline_ms; /* past that, for each 64 KiB from a source; 0: 60 s */
 	unsigned int connections;  /* 0: 256 */
 	unsigned int per_address;  /* 0: 128 */
 	const struct http_ops *ops;

@@ -129,13 +129,19 @@ static void add_requests(struct buf *out, const struct call *call)
 static int64_t resident_bytes(void)
 {
 	FILE *file = fopen("/proc/self/statm", "re");
-	long long pages = 0;
+	char line[128] = "";
+	struct span rest;
+	uint64_t pages;
 
 	if (file == NULL)
 		return 0;
-	if (fscanf(file, "%*s %lld", &pages) != 1)
-		pages = 0;
+	if (fgets(line, sizeof(line), file) == NULL)
+		line[0] = '\0';
 	(void)fclose(file);
+	rest = span_of(line);
+	(void)span_cut(&rest, ' '); /* the whole address space */
+	if (span_to_u64(span_cut(&rest, ' '), (uint64_t)INT64_MAX >> 32, &pages) != ERR_OK)
+		return 0;
 	return (int64_t)pages * sysconf(_SC_PAGESIZE);
 }
 
