@@ -6,6 +6,7 @@
 #include "admin/view.h"
 #include "base/clock.h"
 #include "queue/act.h"
+#include "queue/measure.h"
 #include "queue/retention.h"
 #include "queue/space.h"
 
@@ -259,6 +260,18 @@ static void set_numbers(json_t *json, const struct api *api)
 		(void)json_object_set_new(json, "hostname", view_text(numbers.hostname));
 }
 
+/* Recipients that came into a state since the start; stored are more, from before, or fewer. */
+static json_t *view_reached(struct store *store)
+{
+	struct store_measures measures;
+	int64_t reached[STATE_COUNT];
+
+	store_measures(store, &measures);
+	for (int state = 0; state < STATE_COUNT; state++)
+		reached[state] = (int64_t)measures.entered[state];
+	return view_states(reached);
+}
+
 static void set_lists(json_t *json, const struct api *api, json_t *warnings)
 {
 	const struct admin_ops *ops = api->env.ops;
@@ -316,6 +329,7 @@ void handle_status(struct call *call)
 		store_is_failed(store) ? 1 : 0, "store_behind", store_is_behind(store) ? 1 : 0,
 		"queue", view_queue(store), "whitelist", view_whitelist(api->env.whitelist));
 
+	(void)json_object_set_new(json, "reached", view_reached(store));
 	(void)json_object_set_new(json, "delivery", delivery_view(api));
 	(void)json_object_set_new(json, "space", view_space(store));
 	(void)json_object_set_new(json, "retention", view_retention(store));

@@ -103,19 +103,11 @@ export const history = () => bars;
 export const barSeconds = BAR_MS / 1000;
 export const barCount = BARS;
 
-function sumOf(routes, name) {
-	return routes.reduce((sum, route) => sum + route[name], 0);
-}
-
-// Counters since the relay's start.
+// Counters since the relay's start: what is stored now may have been there before, or be gone.
 function countersOf(status) {
-	return {
-		accepted: status.accepted ?? 0,
-		delivered: sumOf(status.routes, "delivered"),
-		deferred: sumOf(status.routes, "deferred"),
-		failed: sumOf(status.routes, "failed"),
-		dropped: status.queue.recipients.dropped ?? 0,
-	};
+	const { delivered = 0, deferred = 0, failed = 0, dropped = 0 } = status.reached;
+
+	return { accepted: status.accepted ?? 0, delivered, deferred, failed, dropped };
 }
 
 function bar(at) {

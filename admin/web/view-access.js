@@ -119,6 +119,7 @@ function tokenRow(view, token) {
 				h("span.muted", {}, ` by ${token.created_by.replace(/^token:/, "")}`),
 		),
 		h("td", {}, token.expires_at ? ago(token.expires_at) : "never"),
+		h("td", {}, token.last_used_at ? ago(token.last_used_at) : h("span.muted", {}, "never")),
 		h(
 			"td.num",
 			{},
@@ -175,7 +176,12 @@ export async function showTokens({ main, signal }) {
 		h(
 			"div.card.scroll",
 			{ tabindex: "0", role: "region", "aria-label": "Tokens" },
-			h("table", {}, columns(["Name", "Role", "State", "Made", "Ends", ""]), body),
+			h(
+				"table",
+				{},
+				columns(["Name", "Role", "State", "Made", "Ends", "Last used", ""]),
+				body,
+			),
 		),
 	);
 	await view.load();

@@ -1,6 +1,7 @@
 // view-messages.js - everything that came in, newest first, with filters that stand in the address
 import { get, may, mayAll } from "./api.js";
 import { bulk } from "./bulk.js";
+import { bulkDelete } from "./bulk-delete.js";
 import { afterTyping } from "./dialog.js";
 import { h, replace, say } from "./dom.js";
 import { acts, mailbox, size } from "./format.js";
@@ -147,7 +148,15 @@ function filterForm(params, change) {
 }
 
 // What can be done to all that is listed; recipients have these filters by other names.
-function actMenu(current) {
+function actMenu(current, changed) {
+	const deleteAll = async event => {
+		event.target.closest("details").open = false;
+		try {
+			if (await bulkDelete({ ...current(), since: sinceOf(current().since) })) changed();
+		} catch (error) {
+			say(error.message, "failed");
+		}
+	};
 	const act = async (name, event) => {
 		const { to, from, subject, state, since } = current();
 		const filter = { address: to, from, subject, state, since: sinceOf(since) };
@@ -163,9 +172,12 @@ function actMenu(current) {
 	return menu(
 		"All that fit",
 		"dots",
-		Object.entries(acts).map(([name, one]) =>
-			button(`${one.word} …`, one.icon, event => act(name, event), { class: "quiet" }),
-		),
+		[
+			...Object.entries(acts).map(([name, one]) =>
+				button(`${one.word} …`, one.icon, event => act(name, event), { class: "quiet" }),
+			),
+			button("Delete …", "trash", deleteAll, { class: "quiet quiet-danger" }),
+		],
 		{ class: "menu-right" },
 	);
 }
@@ -218,7 +230,12 @@ export function showMessages({ main, params, signal }) {
 			"Messages",
 			h("span.spring"),
 			may("operator") && button("Send a test mail", "arrow", trySending),
-			may("operator") && mayAll() && actMenu(() => current),
+			may("operator") &&
+				mayAll() &&
+				actMenu(
+					() => current,
+					() => show(current),
+				),
 		),
 		filter.form,
 		place,

@@ -3,6 +3,7 @@ import { may, mayAll, post } from "./api.js";
 import { bars, total } from "./chart.js";
 import { ask, field } from "./dialog.js";
 import { h, replace, say } from "./dom.js";
+import { firstSteps } from "./first-steps.js";
 import { count, plural, relative, size, span, states } from "./format.js";
 import { icon } from "./icons.js";
 import {
@@ -264,21 +265,70 @@ function routes(now) {
 	);
 }
 
-function notes(now) {
-	const list = [...now.warnings];
+// --- the disk -------------------------------------------------------------------------------------
 
-	if (now.faults.enabled > 0)
-		list.push(
-			`${plural(now.faults.enabled, "fault")} on demand ${now.faults.enabled === 1 ? "is" : "are"} switched on.`,
-		);
-	if (now.rules.overriding.length > 0)
-		list.push(
-			`${plural(now.rules.overriding.length, "rule")} let mail leave that no entry allows: ${now.rules.overriding.join(", ")}.`,
-		);
-	if (now.hook && !now.hook.reachable)
-		list.push(
-			`The policy hook does not answer${now.hook.last_error ? `: ${now.hook.last_error}` : ""}.`,
-		);
+const age = seconds => (seconds === null ? "for ever" : span(seconds * 1000));
+
+function ages({ delivered, dropped, failed, metadata }) {
+	const words = [
+		`delivered ${age(delivered)}`,
+		`dropped ${age(dropped)}`,
+		`failed ${age(failed)}`,
+		`what is known of it ${age(metadata)}`,
+	];
+
+	return `Content is kept: ${words.join(", ")}.`;
+}
+
+function removedText({ removed, removed_at: at, waits_seconds: waits }) {
+	if (waits > 0)
+		return `The clock was set on: nothing goes for its age for another ${span(waits * 1000)}.`;
+	if (removed.contents + removed.messages === 0)
+		return "Nothing has gone by itself since the start.";
+	return [
+		`Gone by itself since the start: ${plural(removed.messages, "message")}, content of ${count(removed.contents)} more, ${size(removed.bytes)}; last `,
+		ago(at),
+		".",
+	];
+}
+
+const fullWords = {
+	disk: "the disk is full",
+	max_bytes: "retention.max_bytes is reached",
+	max_messages: "retention.max_messages is reached",
+};
+
+function disk({ space, retention }) {
+	const used = space.database_bytes - space.unused_bytes;
+	const label = space.max_bytes > 0 ? `${size(used)} of ${size(space.max_bytes)}` : size(used);
+
+	return h(
+		"section.card",
+		{ "aria-labelledby": "disk" },
+		h("h2", { id: "disk" }, "Disk"),
+		space.max_bytes > 0 &&
+			h("meter.room", {
+				min: 0,
+				max: space.max_bytes,
+				high: space.max_bytes * 0.9,
+				value: used,
+				"aria-label": `The database holds ${label}`,
+			}),
+		h(
+			"p",
+			{ class: space.full ? "warn-text" : "" },
+			`The database holds ${label}`,
+			space.disk_free_bytes !== null && `; ${size(space.disk_free_bytes)} free on its disk`,
+			space.full ? `. New mail is refused: ${fullWords[space.full]}.` : ".",
+		),
+		h("p.muted", {}, ages(retention.ages), " ", removedText(retention)),
+	);
+}
+
+function notes(now) {
+	// That has a place of its own, with the way to end it.
+	const list = now.warnings.filter(text => !/^delivery is paused/.test(text));
+
 	if (now.store_behind) list.push("The disk is behind: sessions wait for it.");
 	return list.length === 0
 		? null
@@ -334,10 +384,12 @@ function draw(main) {
 			),
 		pausedNote(now.delivery),
 		notes(now),
+		firstSteps(now),
 		leaving(now),
 		tiles(now.queue),
 		charts(),
 		routes(now),
+		disk(now),
 		relayFacts(now),
 	);
 }

@@ -89,10 +89,17 @@ def test_tokens_are_made_and_revoked(inside, relay):
     inside.click("Make", "dialog")
     inside.see("This is shown once", "dialog")
     secret = inside.text("dialog code")
-    assert relay.request("GET", "/api/v1/session", token=secret).json["role"] == "operator"
     inside.click("Done", "dialog")
     inside.see("operator", "table")
+    # When it was last used.
+    assert inside.text("tbody tr td:nth-child(6)") == "never"
     assert secret not in inside.text()
+    assert relay.request("GET", "/api/v1/session", token=secret).json["role"] == "operator"
+    wait_for(lambda: all(t["last_used_at"] for t in relay.get("/tokens")["items"]), "the last use")
+    inside.go("overview")
+    inside.follow("Tokens", "nav")
+    inside.see("ci", "tbody tr")
+    inside.not_see("never", "tbody tr td:nth-child(6)")
     inside.click("Revoke ci")
     inside.click("Revoke", "dialog")
     inside.see("Revoked", "table")

@@ -286,3 +286,55 @@ def test_all_that_fit(inside, relay):
     inside.see("There is none that this can be done to.", "dialog")
     assert not inside.named("button", "Try now", "dialog").is_enabled()
     inside.keys("ESCAPE")
+
+
+def test_all_that_fit_is_removed(inside, relay):
+    """What waits, too; what comes meanwhile stays."""
+    relay.post("/delivery/pause")
+    relay.allow("bob@x.example")
+    send(relay, 7, "bob@x.example", "apples")
+    send(relay, 2, "eve@y.example", "pears")
+    inside.go("messages")
+    inside.see("pears 1", ".list")
+    inside.fill("Subject contains", "apples")
+    inside.not_see("pears", ".list")
+    inside.script("document.querySelector('.menu').open = true")
+    inside.click("Delete …", ".menu")
+    inside.see("7 messages would be removed", "dialog")
+    inside.see("and others", "dialog")
+    send(relay, 1, "bob@x.example", "apples late")
+    inside.click("Delete", "dialog")
+    inside.see("7 messages removed.", "#said")
+    inside.see("apples late 0", ".list")
+    assert {m["subject"] for m in relay.get("/messages")["items"]} == {
+        "apples late 0", "pears 0", "pears 1"}
+    inside.fill("Subject contains", "no such thing")
+    inside.see("Nothing fits")
+    inside.script("document.querySelector('.menu').open = true")
+    inside.click("Delete …", ".menu")
+    inside.see("There is none.", "dialog")
+    assert not inside.named("button", "Delete", "dialog").is_enabled()
+    assert not inside.unnamed()
+    inside.keys("ESCAPE")
+
+
+def test_the_overview_tells_of_the_disk_and_counts_what_went(chromium, make_daemon):
+    """The bars count what was dropped, also what is not stored any more."""
+    relay = make_daemon(settings="retention: {max_bytes: 1G, dropped: 2d, metadata: off}\n")
+    chromium.begin(relay)
+    chromium.log_in()
+    chromium.see("0 dropped", ".charts")
+    ids = send(relay, 4)
+    chromium.see("4 dropped", ".charts")
+    chromium.see("4", ".tile.is-dropped .tile-count")
+    for message in ids[:3]:
+        relay.request("DELETE", "/api/v1/messages/" + message)
+    chromium.see("1", ".tile.is-dropped .tile-count")
+    send(relay, 1)
+    chromium.see("5 dropped", ".charts")
+    chromium.see("of 1.1 GB", "main")
+    chromium.see("free on its disk", "main")
+    chromium.see("delivered 7 d, dropped 2 d, failed 30 d, what is known of it for ever", "main")
+    chromium.see("Nothing has gone by itself since the start.", "main")
+    assert chromium.count("meter") == 1 and not chromium.unnamed()
+    chromium.end()
