@@ -8,9 +8,9 @@ import subprocess
 
 import pytest
 from daemon import PATIENCE, STAGEPOST
+from test_help import COMMANDS
 
-FIRST = {"status", "queue", "whitelist", "user", "rule", "fault", "pause", "resume", "token",
-         "check", "backup", "events", "dbcheck", "sendmail", "sink", "completion"}
+FIRST = {command.split()[0] for command in COMMANDS}
 
 
 def script(shell):

@@ -398,6 +398,17 @@ def test_delete_all_goes_by_the_filter(quiet):
     assert sum(one["action"] == "message.delete" for one in trail) >= 4
 
 
+def test_delete_all_by_words(quiet):
+    here = ["--data-dir", quiet.data_dir, "queue", "delete", "--all", "--to", "@words.example"]
+    send(quiet, "a@words.example", subject="Invoice four of May")
+    send(quiet, "b@words.example", subject="Invoice five of May")
+    send(quiet, "c@words.example", subject="Reminder")
+    dry = run(*here, "--subject", "may four", "--dry-run", want=0).stdout.decode()
+    assert "delete: 1 would be done" in dry and "Invoice four of May" in dry
+    assert run(*here, "--match", "invoice", "--yes", want=0).stdout == b"delete: 2 done\n"
+    assert count(quiet, "@words.example") == 1
+
+
 def test_delete_all_asks_on_a_terminal(quiet):
     here = ["--data-dir", str(quiet.data_dir), "queue", "delete", "--all", "--to", "@asked.example"]
     for i in range(2):
