@@ -119,6 +119,21 @@ static int write_pause(struct db *db, int64_t now, struct err *why)
 	return query_run(&query, why);
 }
 
+static const char sql_has_calls[] =
+	"SELECT count(*) FROM sqlite_schema WHERE name = 'webhook_call'";
+static const char sql_calls[] =
+	"UPDATE webhook_call SET due_at = NULL, error = 'it waited when this database was copied,"
+	" and may have been told since' WHERE due_at IS NOT NULL";
+
+/* Nor is anybody told of it once more by itself. A database of before has no such table. */
+static int keep_calls(struct db *db, struct err *why)
+{
+	int64_t has = 0;
+	int code = db_get_int(db, sql_has_calls, &has, why);
+
+	return code == ERR_OK && has > 0 ? db_exec(db, sql_calls, why) : code;
+}
+
 /* One file without a log beside it, in which delivery stands still. */
 static int mark(const char *path, int64_t now, struct err *why)
 {
@@ -130,6 +145,8 @@ static int mark(const char *path, int64_t now, struct err *why)
 	code = db_exec(&db, "PRAGMA synchronous=OFF; PRAGMA journal_mode=DELETE", why);
 	if (code == ERR_OK)
 		code = write_pause(&db, now, why);
+	if (code == ERR_OK)
+		code = keep_calls(&db, why);
 	db_close(&db);
 	return code;
 }

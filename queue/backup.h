@@ -9,7 +9,8 @@
 /*
  * The copy holds everything: mail, the list, tokens, the trail, as of one
  * moment. In it delivery is paused, and says why: what waits there may have
- * left long ago when it is brought back.
+ * left long ago when it is brought back. For the same reason what webhooks are
+ * to be told are dead letters there.
  */
 
 enum backup_state { BACKUP_NONE, BACKUP_COPYING, BACKUP_READY, BACKUP_FAILED };

@@ -4,9 +4,11 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "queue/backup.h"
 #include "queue/token.h"
 #include "queue/webhook.h"
 #include "tests/unit/queue/gate.h"
@@ -486,8 +488,40 @@ START_TEST(old_dead_letters_go)
 }
 END_TEST
 
+/* As delivery is paused in it. */
+START_TEST(a_copy_tells_nobody)
+{
+	const struct webhook_target target = {"a", HELD, "", 100, 9};
+	struct webhook_targets all = targets_of(&target, 1);
+	struct backup_offline copy = {.path = NULL};
+	struct listed listed;
+	struct fixture f, again;
+	char path[128];
+
+	open_with(&f, &all);
+	accept_as(&f, 2, STATE_HELD);
+	open_with(&again, &all);
+	fixture_close(&f);
+	fixture_close(&again);
+	snprintf(path, sizeof(path), "%s/stagepost.db", again.dir);
+	ck_assert_int_eq(truncate(path, 0), 0);
+	copy.data_dir = f.dir;
+	copy.path = path;
+	ck_assert_int_eq(backup_offline(&copy, NULL), ERR_OK);
+	fixture_reopen(&f);
+	fixture_reopen(&again);
+	ck_assert_int_eq(numbers_of(&f, "a").waiting, 2);
+	ck_assert_int_eq(numbers_of(&again, "a").waiting, 0);
+	listed = dead_of(&again, "a");
+	ck_assert_uint_eq(listed.count, 2);
+	ck_assert_ptr_nonnull(strstr(listed.errors[0], "was copied"));
+	fixture_remove(&f);
+	fixture_remove(&again);
+}
+END_TEST
+
 UNIT_MAIN("queue/webhook", events_have_names, what_happened_has_one_kind_or_none,
 	  each_target_has_what_it_wants, nothing_is_left_of_what_was_rolled_back,
 	  it_is_there_after_a_start, too_many_are_lost_and_counted, sent_again_and_dead,
 	  the_oldest_dead_letter_gives_way, sent_once_more_or_dropped, a_target_that_is_gone,
-	  old_dead_letters_go)
+	  old_dead_letters_go, a_copy_tells_nobody)
