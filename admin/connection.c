@@ -22,8 +22,10 @@ struct connection {
 	struct http_peer peer;
 	int fd;
 	int64_t deadline_at;
+	int64_t idle_since; /* while it is not busy */
 	bool busy;
 	bool aside;
+	bool cut;
 };
 
 struct connections {
@@ -32,6 +34,8 @@ struct connections {
 	pthread_cond_t changed; /* a connection is gone, or stopping was set */
 	struct connection *first;
 	size_t count;
+	size_t remote; /* of them by TCP */
+	size_t many;   /* of those, and who is idle makes room */
 	int64_t sweep_ms;
 	pthread_t sweeper;
 	bool stopping;
@@ -86,14 +90,15 @@ static void release(struct connections *all)
 	mem_free(all);
 }
 
-int connections_start(int64_t sweep_ms, void *owner, struct connections **connections_out,
-		      struct err *why)
+int connections_start(int64_t sweep_ms, size_t many, void *owner,
+		      struct connections **connections_out, struct err *why)
 {
 	struct connections *all = mem_zalloc(sizeof(*all));
 	pthread_condattr_t attributes;
 	int code;
 
 	all->owner = owner;
+	all->many = many;
 	all->sweep_ms = sweep_ms < SWEEP_MS_MAX ? sweep_ms : SWEEP_MS_MAX;
 	(void)pthread_condattr_init(&attributes);
 	(void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
@@ -160,6 +165,27 @@ static void name_peer(struct http_peer *peer, const struct sockaddr *address, in
 		(void)snprintf(peer->address, sizeof(peer->address), "unknown");
 }
 
+/*
+ * Under the mutex. The library stops accepting at its limit and looks on until
+ * idle connections have timed out: so who has said nothing for longest goes before it comes to that
+ * (S304). Who waits for an answer stays.
+ */
+static void make_room(struct connections *all)
+{
+	struct connection *longest = NULL;
+
+	if (all->remote < all->many)
+		return;
+	for (struct connection *c = all->first; c != NULL; c = c->next)
+		if (!c->busy && !c->cut && !c->peer.local &&
+		    (longest == NULL || c->idle_since < longest->idle_since))
+			longest = c;
+	if (longest == NULL)
+		return;
+	longest->cut = true;
+	(void)shutdown(longest->fd, SHUT_RDWR);
+}
+
 struct connection *connection_open(struct connections *connections, int fd,
 				   const struct sockaddr *address, int64_t deadline_at)
 {
@@ -168,13 +194,16 @@ struct connection *connection_open(struct connections *connections, int fd,
 	connection->all = connections;
 	connection->fd = fd;
 	connection->deadline_at = deadline_at;
+	connection->idle_since = clock_mono_us();
 	name_peer(&connection->peer, address, fd);
 	pthread_mutex_lock(&connections->mutex);
+	make_room(connections);
 	connection->next = connections->first;
 	if (connection->next != NULL)
 		connection->next->previous = connection;
 	connections->first = connection;
 	connections->count++;
+	connections->remote += connection->peer.local ? 0 : 1;
 	pthread_mutex_unlock(&connections->mutex);
 	return connection;
 }
@@ -185,6 +214,7 @@ void connection_close(struct connection *connection)
 
 	pthread_mutex_lock(&all->mutex);
 	all->count--;
+	all->remote -= connection->peer.local ? 0 : 1;
 	if (connection->previous != NULL)
 		connection->previous->next = connection->next;
 	else
@@ -225,6 +255,7 @@ void connection_set_busy(struct connection *connection, bool busy)
 {
 	pthread_mutex_lock(&connection->all->mutex);
 	connection->busy = busy;
+	connection->idle_since = clock_mono_us();
 	if (connection->all->stopping && !busy)
 		(void)shutdown(connection->fd, SHUT_RDWR);
 	pthread_mutex_unlock(&connection->all->mutex);

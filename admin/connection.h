@@ -17,9 +17,12 @@
 struct connections;
 struct connection;
 
-/* `sweep_ms`: between two sweeps, at most a second. `owner`: for connection_owner. */
-int connections_start(int64_t sweep_ms, void *owner, struct connections **connections_out,
-		      struct err *why);
+/*
+ * `sweep_ms`: between two sweeps, at most a second. From `many` TCP connections on each new one
+ * cuts the one that has been idle for longest. `owner`: for connection_owner.
+ */
+int connections_start(int64_t sweep_ms, size_t many, void *owner,
+		      struct connections **connections_out, struct err *why);
 /* Stops the sweeper. All connections must have been closed. */
 void connections_free(struct connections **connections);
 

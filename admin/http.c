@@ -672,8 +672,10 @@ static struct http_server *server_new(const struct http_options *options)
 static int open_doors(struct http_server *server, struct err *why)
 {
 	const struct http_options *options = &server->options;
-	int code = connections_start(options->request_deadline_ms / 4, server, &server->connections,
-				     why);
+	/* The threads do not share the library's limit: room in all of them must be left. */
+	size_t many = options->connections - options->connections / 8;
+	int code = connections_start(options->request_deadline_ms / 4, many, server,
+				     &server->connections, why);
 
 	if (code == ERR_OK && options->tcp_fd >= 0)
 		code = open_door(server, options->tcp_fd, HTTP_THREADS - 1, options->tls != NULL,

@@ -2,6 +2,7 @@
 malformed are in tests/unit/admin/test_http.c, each operation in test_contract.py."""
 
 import base64
+import contextlib
 import hashlib
 import json
 import re
@@ -143,9 +144,9 @@ def ask(client, token):
 
 
 def test_S304_idle_connections(relay):
-    """Many of one address that say nothing: others are answered, and SMTP and the unix socket are
-    apart."""
-    held = [connect(relay) for _ in range(150)]
+    """More than there is room for, that say nothing: others are answered, and SMTP and the unix
+    socket are apart. Ten thousand: tests/soak/test_api_soak.py."""
+    held = [connect(relay, "127.0.1.%d" % (1 + i // 100)) for i in range(1000)]
     other = connect(relay, "127.0.0.2")
     assert ask(other, relay.token) == b"HTTP/1.1 200"
     number = send(relay)
@@ -242,6 +243,37 @@ def test_S312_the_disk_is_full(traced, relay):
     assert relay.get("/whitelist")["items"] == []
     fault.stop()
     relay.allow(ALICE)
+
+
+def test_S312_somebody_holds_the_database(relay):
+    """It is answered when it is done and not before; for too long: tests/soak/test_api_soak.py."""
+    answers = []
+    with contextlib.closing(sqlite3.connect(relay.data_dir / "stagepost.db",
+                                            isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        thread = threading.Thread(target=lambda: answers.append(
+            relay.request("POST", "/api/v1/whitelist", {"pattern": ALICE})))
+        thread.start()
+        assert relay.get("/whitelist")["items"] == []
+        thread.join(0.3)
+        assert not answers
+        connection.execute("ROLLBACK")
+    thread.join(60)
+    assert [answer.status for answer in answers] == [201]
+    assert [entry["pattern"] for entry in relay.get("/whitelist")["items"]] == [ALICE]
+
+
+def test_S312_the_disk_is_read_only(traced, make_daemon):
+    """Then nothing of what it holds can be trusted: it says so, ends, and nothing was done."""
+    relay = make_daemon()
+    fault = FailingCalls(relay, "pwrite64", "EROFS", "1+")
+    answer = relay.request("POST", "/api/v1/whitelist", {"pattern": ALICE})
+    assert answer.status == 503 and answer.headers["Retry-After"]
+    assert relay.process.wait(60) == 74, relay.log()
+    relay.process = None
+    fault.stop()
+    relay.start()
+    assert relay.get("/whitelist")["items"] == []
 
 
 def test_S313_what_is_open_tells_nothing(relay):

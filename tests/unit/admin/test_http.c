@@ -576,6 +576,49 @@ START_TEST(dripping_is_cut)
 }
 END_TEST
 
+/* CASES S304: who holds connections and says nothing keeps nobody out; who waits for an answer
+ * stays.
+ */
+START_TEST(the_idle_make_room)
+{
+	static const char begin[] = "POST /a HTTP/1.1\r\n" HOST "Content-Length: 3\r\n\r\nab";
+	struct running running;
+	struct client_reply reply;
+	int64_t began = clock_mono_ms();
+	int idle[300];
+	int busy;
+
+	start_with(&running, (struct http_options){.connections = 64, .per_address = 1000});
+	busy = client_open(running.address);
+	client_send(busy, begin, strlen(begin));
+	while (atomic_load(&begun) == 0)
+		sleep_ms(1);
+	for (int i = 0; i < 300; i++) {
+		idle[i] = client_open(running.address);
+		ck_assert_int_ge(idle[i], 0);
+		if (i % 30 != 29)
+			continue;
+		client_ask(running.address, "GET /a HTTP/1.1\r\n" HOST "\r\n", &reply);
+		ck_assert_int_eq(reply.status, 200);
+		client_reply_free(&reply);
+	}
+	client_ask(running.path, "GET /a HTTP/1.1\r\n" HOST "\r\n", &reply);
+	ck_assert_int_eq(reply.status, 200);
+	client_reply_free(&reply);
+	client_send(busy, "c", 1);
+	client_read(busy, &reply, false);
+	ck_assert_int_eq(reply.status, 200);
+	client_reply_free(&reply);
+	/* Long before their deadline. */
+	ck_assert(client_is_closed(idle[0], 1000));
+	ck_assert_int_lt(clock_mono_ms() - began, 15000);
+	for (int i = 0; i < 300; i++)
+		close(idle[i]);
+	close(busy);
+	stop(&running);
+}
+END_TEST
+
 /* CASES S305 */
 START_TEST(header_over_the_limit)
 {
@@ -653,4 +696,5 @@ END_TEST
 UNIT_MAIN("admin/http", requests_that_can_be_read_one_way_only, paths_are_not_decoded,
 	  keep_alive_suspend_and_stream, chunked_body_over_the_limit, a_reply_that_pauses,
 	  a_peer_that_takes_nothing, a_long_reply_goes_on_while_it_is_taken, dripping_is_cut,
-	  header_over_the_limit, stop_waits_for_what_is_under_way, stopped_at_any_moment)
+	  the_idle_make_room, header_over_the_limit, stop_waits_for_what_is_under_way,
+	  stopped_at_any_moment)
