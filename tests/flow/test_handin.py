@@ -166,8 +166,15 @@ def test_no_room_for_what_is_announced(make_daemon):
     for _ in range(3):
         raw(relay, large)
     wait_for(lambda: relay.get("/status")["space"]["database_bytes"] > 3_000_000, "it to be seen")
-    answer = raw(relay, large, want=503)
-    assert answer.json["detail"].startswith("452 4.3.1 ")
+    connection = http.client.HTTPConnection("127.0.0.1", relay.api_port, timeout=PATIENCE)
+    connection.putrequest("POST", "/api/v1/messages?sender=%3C%3E&recipient=" + ALICE)
+    connection.putheader("Authorization", "Bearer " + relay.token)
+    connection.putheader("Content-Type", "message/rfc822")
+    connection.putheader("Content-Length", str(len(large)))
+    connection.endheaders()
+    answer = Answer(connection.getresponse())
+    connection.close()
+    assert answer.status == 503 and answer.json["detail"].startswith("452 4.3.1 ")
     assert 'reason="there is no room for a message of ' in relay.log()
     raw(relay, RAW)
     assert len(relay.get("/messages")["items"]) == 4
