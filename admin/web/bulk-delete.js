@@ -76,10 +76,19 @@ const outcome = sum =>
 	`${plural(sum.removed, "message")} removed` +
 	(sum.stayed > 0 ? `, ${count(sum.stayed)} being delivered and not removed.` : ".");
 
+// A page may end before anything was found.
+async function firstPage(filter) {
+	let page = { items: [], next: undefined };
+
+	do page = await get("/messages", { ...filter, limit: PAGE, after: page.next });
+	while (page.items.length === 0 && page.next);
+	return page;
+}
+
 // `filter`: of GET /messages. True: something was removed.
 export async function bulkDelete(filter) {
 	const fixed = { ...filter, until: new Date().toISOString() };
-	const page = await get("/messages", { ...fixed, limit: PAGE });
+	const page = await firstPage(fixed);
 	const progress = h("p", { role: "status" });
 	const sum = await ask({
 		title: "Delete: all messages that fit",

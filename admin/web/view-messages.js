@@ -20,7 +20,7 @@ const times = [
 	["24h", "Last 24 hours"],
 	["7d", "Last 7 days"],
 ];
-const filters = ["subject", "to", "from", "state", "since"];
+const filters = ["q", "subject", "to", "from", "state", "since"];
 
 // What a row needs and no more: a list may hold very many.
 function compact(message) {
@@ -116,6 +116,7 @@ function filterForm(params, change) {
 			"aria-label": "Filter messages",
 			on: { submit: event => event.preventDefault() },
 		},
+		text("q", "Search", "Search: words of the subject, addresses, ids"),
 		text("subject", "Subject contains", "Subject"),
 		text("to", "Recipient contains", "To"),
 		text("from", "Sender contains", "From"),
@@ -158,8 +159,8 @@ function actMenu(current, changed) {
 		}
 	};
 	const act = async (name, event) => {
-		const { to, from, subject, state, since } = current();
-		const filter = { address: to, from, subject, state, since: sinceOf(since) };
+		const { q, to, from, subject, state, since } = current();
+		const filter = { q, address: to, from, subject, state, since: sinceOf(since) };
 
 		event.target.closest("details").open = false;
 		try {

@@ -90,6 +90,27 @@ def test_filters_stand_in_the_address(inside, relay):
     inside.driver.back()
 
 
+def test_search_finds_by_any_of_the_texts(inside, relay):
+    """And what can be done to all that fit is done to what was found."""
+    message = send(relay, 1, "bob@x.example", "apples")[0]
+    send(relay, 3, "eve@y.example", "pears")
+    inside.go("messages")
+    for words, want, other in (("apples", "apples 0", "pears"), ("eve@y pears", "pears 2", "apples"),
+                               (message, "apples 0", "pears")):
+        inside.fill("Search", words)
+        inside.see(want, ".list")
+        inside.not_see(other, ".list")
+    inside.fill("Search", "apples eve@y")
+    inside.see("Nothing fits")
+    inside.fill("Search", "pears")
+    inside.see("pears 2", ".list")
+    wait_for(lambda: "q=pears" in inside.driver.current_url, "the address")
+    inside.script("document.querySelector('.menu').open = true")
+    inside.click("Release …", ".menu")
+    inside.see("3 would stay as they are", "dialog")
+    inside.keys("ESCAPE")
+
+
 def test_the_keyboard_is_enough(inside, relay):
     send(relay, 3)
     inside.go("messages")
