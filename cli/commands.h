@@ -71,6 +71,9 @@ extern const struct command command_webhook_drop;
 /* cli/events.c */
 extern const struct command command_events;
 
+/* cli/audit.c */
+extern const struct command command_audit;
+
 /* cli/check.c */
 extern const struct command command_check;
 

@@ -52,6 +52,7 @@ static const struct command *const commands[] = {
 	&command_check,
 	&command_backup,
 	&command_events,
+	&command_audit,
 	&command_dbcheck,
 	&command_sendmail,
 	&command_sink,

@@ -159,6 +159,7 @@ TABLE = {
     "check": (lambda d: [listed(d, "ten@" + fresh("check"))], lambda d: ["no@check.example"]),
     "backup": (lambda d: [str(d.folder / fresh("copy"))], None),
     "events": (lambda d: [], None),
+    "audit": (lambda d: [listed(d, fresh("w"))][1:], None),
     "dbcheck": (lambda d: [], None),
 }
 # These talk SMTP, or are served by themselves: their tests are elsewhere.
@@ -437,6 +438,25 @@ def test_delete_all_takes_more_than_a_page(quiet):
                "--yes", want=0)
     assert done.stdout == b"delete: 505 done\n"
     assert count(quiet, "@many.example") == 0
+
+
+def test_the_trail(quiet):
+    here = ["--data-dir", quiet.data_dir]
+    name = fresh("trail")
+    run(*here, "whitelist", "add", name, "--note", "before", want=0)
+    entry = json.loads(run(*here, "whitelist", "list", "--match", name, "--json").stdout)[0]
+    quiet.request("PATCH", "/api/v1/whitelist/%d" % entry["id"], {"note": "after"})
+    lines = [line.split(None, 4) for line in
+             run(*here, "audit", "--limit", "2", want=0).stdout.decode().splitlines()[1:]]
+    assert [line[2] for line in lines] == ["whitelist.replace", "whitelist.add"], lines
+    assert "note before -> after" in lines[0][4] and "pattern" not in lines[0][4]
+    assert "note before" in lines[1][4] and "expires_at" not in lines[1][4] and name in " ".join(lines[1])
+    assert lines[0][1].startswith("token:") and lines[1][1].startswith("socket:")
+    assert len(json.loads(run(*here, "audit", "--limit", "2", "--json", want=0).stdout)) == 2
+    quiet.request("PATCH", "/api/v1/whitelist/%d" % entry["id"],
+                  {"expires_at": "2031-02-03T04:05:06Z"})
+    done = run(*here, "audit", "--limit", "1", want=0).stdout
+    assert b"expires_at none -> 2031-02-03T04:05:06.000Z" in done
 
 
 # --- rules by name -----------------------------------------------------------------------------
