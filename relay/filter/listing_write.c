@@ -32,7 +32,7 @@ static size_t character(struct span rest)
 	return len <= rest.len && span_is_utf8(span_first(rest, len)) ? len : 0;
 }
 
-/* Character by character, through `put`; what no reader takes becomes U+FFFD. */
+/* `text`, which may be NULL, character by character, through `put`; what no reader takes becomes U+FFFD. */
 static void each_character(const char *text, void (*put)(struct buf *out, struct span c),
 			   struct buf *out)
 {
@@ -114,8 +114,7 @@ static void csv_cell(const char *value, struct buf *out)
 	(void)buf_append_char(out, '"');
 	if (value != NULL && value[0] != '\0' && strchr("=+-@'\t\n", value[0]) != NULL)
 		(void)buf_append_char(out, '\'');
-	if (value != NULL)
-		each_character(value, put_quoted, out);
+	each_character(value, put_quoted, out);
 	(void)buf_append_char(out, '"');
 }
 

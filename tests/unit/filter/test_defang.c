@@ -229,7 +229,8 @@ START_TEST(what_was_blocked_before)
 END_TEST
 
 /* `section` with `count` times `c` in the place of its `%`. */
-static void check_names(const char *front, char c, const char *behind, const char *shown)
+static void check_names(const char *front, char c, const char *behind, const char *shown,
+			const char *last)
 {
 	for (size_t count = 1; count <= 90; count++) {
 		struct outbound_count counts;
@@ -249,6 +250,8 @@ static void check_names(const char *front, char c, const char *behind, const cha
 					   out.data));
 		for (size_t i = 0; i < line.len; i++)
 			seen += span_starts_fold(span_skip(line, i), shown) ? 1 : 0;
+		ck_assert_msg(memmem(line.data, line.len, last, strlen(last)) != NULL, "%.*s",
+			      SPAN_ARG(line));
 		ck_assert_msg(seen == count, "%zu of %zu: %.*s", seen, count, SPAN_ARG(line));
 		buf_release(&out);
 		buf_release(&section);
@@ -258,8 +261,9 @@ static void check_names(const char *front, char c, const char *behind, const cha
 /* Nothing of a name is lost, wherever its encoded words end and however it grows. */
 START_TEST(all_of_a_name)
 {
-	check_names("To: \xc3\xbc", 'z', " <x@evil.example>\r\n", "z");
-	check_names("To: \"", '@', "\" <b@ok.example>, X <x@evil.example>\r\n", " at ");
+	check_names("To: \xc3\xbc", 'z', " <x@evil.example>\r\n", "z", "=29?=");
+	check_names("To: \"", '@', "\" <b@ok.example>, X <x@evil.example>\r\n", " at ",
+		    " \" <b@ok");
 }
 END_TEST
 

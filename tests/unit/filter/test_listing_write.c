@@ -156,6 +156,67 @@ START_TEST(export_and_import_are_inverse)
 }
 END_TEST
 
+/* No more is written than there is to say. */
+START_TEST(what_is_written)
+{
+	static const char *const want[] = {
+		[LISTING_TEXT] = "a@x.test\nallow !b@x.test scope=s\ndeny .x.test\n"
+				 "* allow_all=yes owner=\"o\"\n",
+		[LISTING_CSV] = "\"a@x.test\",\"allow\",\"\",\"\",\"\",\"\",\"\"\r\n"
+				"\"!b@x.test\",\"allow\",\"s\",\"\",\"\",\"\",\"\"\r\n"
+				"\".x.test\",\"deny\",\"\",\"\",\"\",\"\",\"\"\r\n"
+				"\"*\",\"allow\",\"\",\"\",\"o\",\"\",\"yes\"\r\n",
+		[LISTING_JSON] =
+			"\n  {\"pattern\": \"a@x.test\", \"action\": \"allow\"},"
+			"\n  {\"pattern\": \"!b@x.test\", \"action\": \"allow\", \"scope\": \"s\"},"
+			"\n  {\"pattern\": \".x.test\", \"action\": \"deny\"},"
+			"\n  {\"pattern\": \"*\", \"action\": \"allow\", \"owner\": \"o\", "
+			"\"allow_all\": true}",
+	};
+	static const struct entry rows[] = {
+		{.pattern = "a@x.test", .kind = ENTRY_EXACT, .action = ENTRY_ALLOW, .scope = ""},
+		{.pattern = "!b@x.test",
+		 .kind = ENTRY_EXACT,
+		 .action = ENTRY_ALLOW,
+		 .scope = "s",
+		 .note = ""},
+		{.pattern = ".x.test", .kind = ENTRY_SUBDOMAIN, .action = ENTRY_DENY, .scope = ""},
+		{.pattern = "*",
+		 .kind = ENTRY_ALL,
+		 .action = ENTRY_ALLOW,
+		 .scope = "",
+		 .owner = "o"},
+	};
+
+	for (enum listing_format format = LISTING_TEXT; format <= LISTING_JSON; format++) {
+		struct buf out;
+
+		buf_init(&out, 100000);
+		for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+			ck_assert_int_eq(listing_write(format, &rows[i], i == 0, &out), ERR_OK);
+		ck_assert_str_eq(out.data, want[format]);
+		buf_release(&out);
+	}
+}
+END_TEST
+
+/* However much stands in front: each entry has a size of its own. */
+START_TEST(many_entries)
+{
+	struct entry entry = {
+		.pattern = "a@x.test", .kind = ENTRY_EXACT, .action = ENTRY_ALLOW, .scope = ""};
+	struct buf out;
+
+	buf_init(&out, 3 * LISTING_WRITTEN_MAX);
+	while (out.len < 2 * LISTING_WRITTEN_MAX)
+		ck_assert_int_eq(listing_write(LISTING_TEXT, &entry, true, &out), ERR_OK);
+	ck_assert_uint_eq(out.len % strlen("a@x.test\n"), 0);
+	while (listing_write(LISTING_TEXT, &entry, true, &out) == ERR_OK)
+		ck_assert_uint_le(out.len, 2 * LISTING_WRITTEN_MAX + strlen("a@x.test\n"));
+	buf_release(&out);
+}
+END_TEST
+
 /* A row that denies and can't be read denies everything: where the list is read again, too (P1). */
 START_TEST(malformed_rows_that_deny_deny_everything)
 {
@@ -204,6 +265,10 @@ START_TEST(a_denial_with_a_scope_without_end)
 		.pattern = "a b", .kind = ENTRY_EXACT, .action = ENTRY_DENY, .scope = scope};
 	struct buf out;
 
+	memset(scope, 's', UINT16_MAX); /* one that is in force, and of no mail */
+	buf_init(&out, 100000);
+	ck_assert_int_eq(listing_write(LISTING_TEXT, &entry, true, &out), ERR_SYNTAX);
+	buf_release(&out);
 	memset(scope, 's', sizeof(scope) - 1);
 	buf_init(&out, 100000);
 	ck_assert_int_eq(listing_write(LISTING_TEXT, &entry, true, &out), ERR_OK);
@@ -253,7 +318,7 @@ START_TEST(what_no_note_can_hold_is_replaced)
 			      .kind = ENTRY_EXACT,
 			      .action = ENTRY_ALLOW,
 			      .scope = "",
-			      .note = "a\r\xff\x7f\x01z\xe2",
+			      .note = "a\r\xff\x7f\x01z\xe0\xa0\x80\xe2",
 			      .owner = ""};
 
 	for (int format = LISTING_TEXT; format <= LISTING_JSON; format++) {
@@ -266,7 +331,8 @@ START_TEST(what_no_note_can_hold_is_replaced)
 		listing = listing_of((enum listing_format)format, buf_span(&out), false, &told);
 		ck_assert_msg(listing != NULL, "%s", told.text);
 		ck_assert_str_eq(listing_entry(listing, 0)->note,
-				 "a\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbdz\xef\xbf\xbd");
+				 "a\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbdz\xe0\xa0\x80"
+				 "\xef\xbf\xbd");
 		listing_free(&listing);
 		buf_release(&out);
 	}
@@ -316,6 +382,11 @@ START_TEST(room_is_told_before_it_ends)
 		entry.action = ENTRY_DENY; /* never left out for its note */
 		ck_assert_int_eq(listing_write(LISTING_TEXT, &entry, true, &out), ERR_OK);
 		ck_assert(span_starts_fold(buf_span(&out), "deny a@x.test"));
+		buf_clear(&out);
+		entry.owner = note;
+		ck_assert_int_eq(listing_write(LISTING_TEXT, &entry, true, &out), ERR_OK);
+		ck_assert(span_is(buf_span(&out), "deny a@x.test\n"));
+		entry.owner = NULL;
 		entry.action = ENTRY_ALLOW;
 		buf_release(&out);
 	}
@@ -325,6 +396,7 @@ START_TEST(room_is_told_before_it_ends)
 }
 END_TEST
 
-UNIT_MAIN("filter/listing write", export_and_import_are_inverse, malformed_rows_are_left_out,
-	  malformed_rows_that_deny_deny_everything, a_denial_with_a_scope_without_end,
-	  what_no_note_can_hold_is_replaced, json_ends_no_script, room_is_told_before_it_ends)
+UNIT_MAIN("filter/listing write", export_and_import_are_inverse, what_is_written, many_entries,
+	  malformed_rows_are_left_out, malformed_rows_that_deny_deny_everything,
+	  a_denial_with_a_scope_without_end, what_no_note_can_hold_is_replaced, json_ends_no_script,
+	  room_is_told_before_it_ends)
