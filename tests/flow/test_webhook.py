@@ -12,6 +12,7 @@ import pytest
 
 import metrics
 from certificates import Authority
+from contract import Document
 from daemon import STAGEPOST, STAGEPOSTD, Smtp, wait_for
 from hook import Hook
 
@@ -86,6 +87,40 @@ def test_what_became_of_each_recipient(make_daemon, make_endpoint, hop):
         assert request["Content-Type"] == "application/json"
         assert re.match(r"stagepost/", request["User-Agent"], re.I)
     assert len({event["id"] for event in events.values()}) == 2
+
+
+ALL = ("accepted delivered deferred held dropped redirected failed expired cancelled released deleted"
+       " whitelist rule fault delivery token").split()
+
+
+def test_every_kind_is_as_the_document_tells(make_daemon, make_endpoint, hop):
+    """All that is quickly had, each once at least, and no member that openapi.json does not name."""
+    hop.replies = {"later@ok.test": "450 4.2.0 Later", "never@ok.test": "550 5.1.1 No"}
+    endpoint = make_endpoint()
+    relay = make_daemon(hop.address, one(endpoint.url, events="[%s]" % ", ".join(ALL))
+                        + "delivery: {schedule: [1h]}\n")
+    relay.allow("ok.test", "new.test")
+    relay.post("/tokens", {"name": "ci"})
+    relay.post("/faults", {"name": "f", "action": "reject", "recipient": "x@y.test"})
+    relay.post("/rules", {"name": "hold", "action": "hold", "recipient": "kept@ok.test"})
+    relay.post("/rules", {"name": "away", "action": "redirect", "recipient": "away@ok.test",
+                          "redirect_to": "b@ok.test"})
+    relay.post("/delivery/pause")
+    relay.post("/delivery/resume")
+    message = send(relay, "a@ok.test", "later@ok.test", "never@ok.test", "kept@ok.test",
+                   "away@ok.test", "b@no.test")
+    wait_for(lambda: relay.states(message)["later@ok.test"] == "deferred", "the first attempts")
+    relay.post("/messages/%s/release" % message, {"recipients": ["kept@ok.test"]})
+    relay.post("/messages/%s/cancel" % message, {"recipients": ["later@ok.test"]})
+    wait_for(lambda: set(relay.states(message).values()) <= {
+        "delivered", "failed", "redirected", "cancelled", "dropped"}, "the rest")
+    assert relay.request("DELETE", "/api/v1/messages/" + message).status == 204
+    wait_for(lambda: {e["type"] for e in told(endpoint)} >= {*ALL} - {"expired"}, "every kind")
+    document = Document(relay.get("/openapi.json"))
+    schema = document.document["components"]["schemas"]["WebhookEvent"]
+    mistakes = [m for event in told(endpoint) for m in document.mistakes(schema, event)]
+    assert not mistakes, mistakes
+    assert schema["properties"]["type"]["enum"] == ALL
 
 
 def test_S322_what_peers_say_is_json(make_daemon, make_endpoint, hop):
