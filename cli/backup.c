@@ -364,7 +364,8 @@ const struct command command_backup = {
 		"start the daemon. Delivery is paused then, because what waits in the copy may "
 		"have\n"
 		"left since: look at it (queue list), cancel what is done, then stagepost "
-		"resume.\n",
+		"resume.\n"
+		"On the first day nothing of it goes for its age.\n",
 	.notes = "Exit status 74 when FILE exists or the copy is no good.\n",
 	.examples = {"stagepost backup stagepost-$(date +%F).db",
 		     "stagepost backup /mnt/backup/stagepost.db --quiet"},

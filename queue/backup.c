@@ -134,6 +134,12 @@ static int keep_calls(struct db *db, struct err *why)
 	return code == ERR_OK && has > 0 ? db_exec(db, sql_calls, why) : code;
 }
 
+/*
+ * When the clock was last looked at: without it nothing goes for its age on the first day
+ * (queue/sweep.c). What somebody brings an old copy back for must not go while he looks for it.
+ */
+static const char sql_forget_clock[] = "DELETE FROM meta WHERE name = 'clock'";
+
 /* One file without a log beside it, in which delivery stands still. */
 static int mark(const char *path, int64_t now, struct err *why)
 {
@@ -147,6 +153,8 @@ static int mark(const char *path, int64_t now, struct err *why)
 		code = write_pause(&db, now, why);
 	if (code == ERR_OK)
 		code = keep_calls(&db, why);
+	if (code == ERR_OK)
+		code = db_exec(&db, sql_forget_clock, why);
 	db_close(&db);
 	return code;
 }

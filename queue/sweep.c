@@ -131,7 +131,8 @@ static int note_clock(struct store *store, struct err *why)
 
 /*
  * The clock of a machine that was off may say anything; a month is not the usual break. And mail
- * from before there was retention has a day more, for a person to say otherwise.
+ * from before there was retention, or of a copy (queue/backup.c), has a day more, for a person to
+ * say otherwise.
  */
 int sweep_restore(struct store *store, struct err *why)
 {

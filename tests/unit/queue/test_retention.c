@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "queue/backup.h"
 #include "queue/check.h"
 #include "queue/retention.h"
 #include "queue/space.h"
@@ -637,6 +638,62 @@ START_TEST(the_first_day)
 }
 END_TEST
 
+static void path_of(const struct fixture *f, const char *name, char path_out[128])
+{
+	snprintf(path_out, 128, "%s/%s", f->dir, name);
+}
+
+/* A backup takes the place of the database, as a person does it. */
+static void go_back(struct fixture *f)
+{
+	static const char *const rests[] = {"stagepost.db", "stagepost.db-wal", "stagepost.db-shm"};
+	struct backup_request request = {.actor = "test", .now = NOW};
+	struct backup_status status;
+	char copy[128], path[128];
+
+	ck_assert_int_eq(store_wait(f->store, queue_backup_begin, &request.job, NULL), ERR_OK);
+	do {
+		usleep(5000);
+		store_backup(f->store, &status);
+	} while (status.state == BACKUP_COPYING);
+	ck_assert_int_eq(status.state, BACKUP_READY);
+	path_of(f, ".backup-under-way.db", path);
+	path_of(f, "copy", copy);
+	ck_assert_int_eq(link(path, copy), 0);
+	fixture_close(f);
+	for (size_t i = 0; i < sizeof(rests) / sizeof(rests[0]); i++) {
+		path_of(f, rests[i], path);
+		unlink(path);
+	}
+	path_of(f, "stagepost.db", path);
+	ck_assert_int_eq(rename(copy, path), 0);
+}
+
+/* Mail of a backup that is as old as that: somebody brings it back to look at it. */
+START_TEST(a_copy_that_is_brought_back)
+{
+	const struct retention_options never = {.dropped_ms = 36500 * DAY};
+	const struct retention_options ages = {.dropped_ms = 1};
+	struct retention_status status;
+	struct fixture f;
+	struct ulid id;
+
+	open_with(&f, &never);
+	id = accept_as(&f, 1, STATE_DROPPED);
+	run_sql(f.dir, "UPDATE finished SET at = 1");
+	while (ask_sql(f.dir, "SELECT count(*) FROM meta WHERE name = 'clock'") == 0)
+		usleep(5000);
+	go_back(&f);
+	f.options.retention = &ages;
+	fixture_reopen(&f);
+	store_retention(f.store, &status);
+	ck_assert_int_gt(status.waits_ms, DAY - 60000);
+	usleep(300000);
+	ck_assert_int_eq(check_body(f.reader, &id, 4096, 1), ERR_OK);
+	fixture_remove(&f);
+}
+END_TEST
+
 /* The machine was off for long, or its clock is wrong: who knows. Nothing goes for its age yet. */
 START_TEST(S276_a_start_much_later)
 {
@@ -673,4 +730,5 @@ UNIT_MAIN("queue/retention", each_end_is_noted_and_each_way_back,
 	  the_longest_age_of_its_recipients_counts, large_content_goes_in_pieces,
 	  many_recipients_go_in_pieces, the_trail_tells_of_it, S279_too_many_messages,
 	  S279_too_many_bytes, S255_room_for_a_size, S266_the_file_shrinks,
-	  S276_times_that_lie_ahead, the_first_day, S276_a_start_much_later)
+	  S276_times_that_lie_ahead, the_first_day, a_copy_that_is_brought_back,
+	  S276_a_start_much_later)
