@@ -66,7 +66,7 @@ FILES = {
     "relay/filter/fate.c": ["test_fault"],
     "relay/filter/hits.c": ["test_hits"],
     "relay/filter/let_out.c": ["test_let_out", "test_ruling"],
-    "relay/mail/address.c": ["test_address", "test_policy", "oracle.py"],
+    "relay/mail/address.c": ["test_address", "test_address_corpus", "test_policy", "oracle.py"],
     "relay/mail/address_list.c": ["test_address_list", "test_defang"],
 }
 FOLDERS = ["tests/unit/filter", "tests/unit/mail"]

@@ -1,12 +1,9 @@
 /* tests relay/mail/address.c and relay/mail/domain.c */
-#include <config.h> /* MAP_ANONYMOUS */
-
 #include "relay/mail/address.h"
 
-#include <sys/mman.h>
-#include <unistd.h>
+#include <stdio.h>
 
-#include "tests/unit/mail/corpora.h"
+#include "tests/unit/mail/exact.h"
 #include "tests/unit/unit.h"
 
 #define COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))
@@ -36,54 +33,6 @@ static const char *form_name(int form)
 	case ADDRESS_LISTED_ONLY: return "listed";
 	default: return "unsafe";
 	}
-}
-
-/* Every print must be accepted again, mean the same mailbox and print the same. */
-static void fixed_point(const struct address *address)
-{
-	char text[ADDRESS_TEXT_SIZE];
-	char again[ADDRESS_TEXT_SIZE];
-	struct address copy;
-	struct err why;
-
-	address_format(address, text);
-	if (address->form == ADDRESS_NULL) {
-		ck_assert_str_eq(text, "");
-		return;
-	}
-	ck_assert_msg(address_parse(span_of(text), &copy, &why) == ERR_OK, "%s: %s", text,
-		      why.text);
-	address_format(&copy, again);
-	ck_assert_str_eq(text, again);
-	ck_assert(address_equal(address, &copy));
-	if (!address->source_route)
-		ck_assert_int_eq(address->form, copy.form);
-}
-
-/* A copy with no byte behind it that could be read. It stands until the next one is asked for. */
-static struct span at_the_edge(struct span text)
-{
-	static char *edge;
-
-	if (edge == NULL) {
-		size_t page = (size_t)sysconf(_SC_PAGESIZE);
-		char *pages = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE,
-				   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-		ck_assert_ptr_ne(pages, MAP_FAILED);
-		edge = pages + page;
-		ck_assert_int_eq(mprotect(edge, page, PROT_NONE), 0);
-		ck_assert_uint_ge(page, 4096);
-	}
-	ck_assert_uint_le(text.len, 4096);
-	memcpy(edge - text.len, text.data, text.len);
-	return span_make(edge - text.len, text.len);
-}
-
-static int parse_exact(struct span text, enum address_path kind, struct address *address_out,
-		       struct err *why)
-{
-	return address_parse_path(at_the_edge(text), kind, address_out, why);
 }
 
 static const struct form_case {
@@ -221,7 +170,7 @@ START_TEST(cases_2e)
 		const struct form_case *row = &form_cases[i];
 		struct address address = {.form = ADDRESS_NULL};
 		struct err why = {"nothing said"};
-		int code = parse_exact(row->path, ADDRESS_FORWARD_PATH, &address, &why);
+		int code = exact_parse(row->path, ADDRESS_FORWARD_PATH, &address, &why);
 		int form = code == ERR_OK ? (int)address.form : INVALID;
 		char text[ADDRESS_TEXT_SIZE];
 
@@ -233,7 +182,7 @@ START_TEST(cases_2e)
 		}
 		address_format(&address, text);
 		ck_assert_msg(strcmp(text, row->print) == 0, "%s: printed %s", row->id, text);
-		fixed_point(&address);
+		exact_check(&address);
 	}
 }
 END_TEST
@@ -309,7 +258,7 @@ START_TEST(more_forms)
 		struct address address;
 		struct err why;
 		char text[ADDRESS_TEXT_SIZE];
-		int code = parse_exact(row->path, ADDRESS_FORWARD_PATH, &address, &why);
+		int code = exact_parse(row->path, ADDRESS_FORWARD_PATH, &address, &why);
 		int form = code == ERR_OK ? (int)address.form : INVALID;
 
 		ck_assert_msg(form == row->form, "%s: %s, want %s", row->id, form_name(form),
@@ -318,7 +267,7 @@ START_TEST(more_forms)
 			continue;
 		address_format(&address, text);
 		ck_assert_msg(strcmp(text, row->print) == 0, "%s: printed %s", row->id, text);
-		fixed_point(&address);
+		exact_check(&address);
 	}
 }
 END_TEST
@@ -351,7 +300,7 @@ static int parse_of(const char *text)
 {
 	struct address address;
 	struct err why = {""};
-	int code = parse_exact(span_of(text), ADDRESS_FORWARD_PATH, &address, &why);
+	int code = exact_parse(span_of(text), ADDRESS_FORWARD_PATH, &address, &why);
 
 	ck_assert((code == ERR_OK) == (why.text[0] == '\0'));
 	return code;
@@ -446,7 +395,7 @@ START_TEST(what_is_wrong)
 	struct err why;
 
 	for (size_t i = 0; i < COUNT(rows); i++) {
-		ck_assert_msg(parse_exact(span_of(rows[i].path), ADDRESS_FORWARD_PATH, &address,
+		ck_assert_msg(exact_parse(span_of(rows[i].path), ADDRESS_FORWARD_PATH, &address,
 					  &why) == ERR_SYNTAX,
 			      "%s", rows[i].path);
 		ck_assert_msg(strcmp(why.text, rows[i].why) == 0, "%s: %s", rows[i].path, why.text);
@@ -455,7 +404,7 @@ START_TEST(what_is_wrong)
 	ck_assert_str_eq(why.text, "the address is empty");
 	/* Without a bracket behind it. */
 	for (size_t i = 0; i < COUNT(unended); i++) {
-		ck_assert_int_eq(address_parse(at_the_edge(span_of(unended[i])), &address, &why),
+		ck_assert_int_eq(address_parse(exact_edge(span_of(unended[i])), &address, &why),
 				 ERR_SYNTAX);
 		ck_assert_str_eq(why.text, "a quoted local part has no end");
 	}
@@ -559,84 +508,5 @@ START_TEST(host_names)
 }
 END_TEST
 
-/* The corpus gives the local part without its quoting. */
-static void unquote(const char *local, char *text_out)
-{
-	bool quoted = local[0] == '"';
-	size_t len = strlen(local);
-
-	for (size_t i = quoted ? 1 : 0; i < len - (quoted ? 1 : 0); i++) {
-		if (quoted && local[i] == '\\')
-			i++;
-		*text_out++ = local[i];
-	}
-	*text_out = '\0';
-}
-
-static void expect_mailbox(const struct corpus *corpus, const struct address *address)
-{
-	const json_t *want = json_array_get(json_object_get(corpus->row, "expect"), 0);
-	const char *domain = json_string_value(json_object_get(want, "domain"));
-	char local[ADDRESS_LOCAL_MAX + 1];
-
-	unquote(address->local, local);
-	ck_assert_msg(strcmp(local, json_string_value(json_object_get(want, "local"))) == 0,
-		      "%s: local part %s", corpus->id, local);
-	if (domain == NULL) {
-		ck_assert_msg(address->form == ADDRESS_POSTMASTER, "%s", corpus->id);
-	} else if (address->utf8_domain) {
-		char ascii[ADDRESS_DOMAIN_MAX + 1];
-
-		ck_assert_int_eq(domain_to_ascii(span_of(domain), ascii, NULL), ERR_OK);
-		ck_assert_str_eq(address->domain, ascii);
-	} else {
-		ck_assert_msg(strcmp(address->domain, domain) == 0, "%s: domain %s", corpus->id,
-			      address->domain);
-	}
-}
-
-/* Marked local>64, domain>255 or path>256: well formed, and more than 4.5.3.1 asks of us. */
-static bool over_limits(const struct corpus *corpus)
-{
-	const json_t *marks = json_object_get(corpus->row, "marks");
-	const json_t *mark;
-	size_t i;
-
-	json_array_foreach(marks, i, mark)
-	{
-		if (strchr(json_string_value(mark), '>') != NULL)
-			return true;
-	}
-	return false;
-}
-
-START_TEST(corpus_paths)
-{
-	struct corpus corpus;
-	size_t rows = 0;
-
-	if (!corpus_open(&corpus, "gold-smtp-path.jsonl"))
-		return;
-	for (; corpus_next(&corpus); rows++) {
-		bool invalid = strcmp(corpus_text(&corpus, "rfc"), "invalid") == 0;
-		struct address address;
-		struct err why;
-		int code = parse_exact(corpus.input, ADDRESS_FORWARD_PATH, &address, &why);
-
-		if (invalid) {
-			ck_assert_msg(code != ERR_OK, "%s is invalid", corpus.id);
-		} else if (over_limits(&corpus)) {
-			ck_assert_msg(code == ERR_LIMIT, "%s is over a limit", corpus.id);
-		} else {
-			ck_assert_msg(code == ERR_OK, "%s: %s", corpus.id, why.text);
-			expect_mailbox(&corpus, &address);
-			fixed_point(&address);
-		}
-	}
-	printf("# gold-smtp-path: %zu rows\n", rows);
-	ck_assert_uint_gt(rows, 300);
-}
-END_TEST
-
 UNIT_MAIN("mail/address", limits_to_the_octet, what_is_wrong, cases_2e, more_forms, kinds_and_flags,
-	  keys_and_equality, host_names, corpus_paths)
+	  keys_and_equality, host_names)
