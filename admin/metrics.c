@@ -133,6 +133,9 @@ static void add_space(struct buf *out, struct store *store)
 		      "What retention lets the database hold; 0: any number.", space.max_bytes);
 	metric_number(out, "stagepost_retention_max_messages", "gauge",
 		      "How many messages retention lets stay; 0: any number.", space.max_messages);
+	metric_number(out, "stagepost_search_unindexed_messages", "gauge",
+		      "The newest messages at most that a search looks at one by one.",
+		      store_unindexed(store));
 	metric_head(out, full, "gauge", "1: new mail is refused for this reason.");
 	metric_labelled(out, full, "limit", "disk", space.full == SPACE_DISK);
 	metric_labelled(out, full, "limit", "max_bytes", space.full == SPACE_BYTES);

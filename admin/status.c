@@ -333,6 +333,9 @@ void handle_status(struct call *call)
 	(void)json_object_set_new(json, "delivery", delivery_view(api));
 	(void)json_object_set_new(json, "space", view_space(store));
 	(void)json_object_set_new(json, "retention", view_retention(store));
+	(void)json_object_set_new(
+		json, "search",
+		json_pack("{s:I}", "unindexed_messages", (json_int_t)store_unindexed(store)));
 	(void)json_object_set_new(json, "faults", view_faults(api->env.faults));
 	set_leaving(json, api);
 	set_hook(json, api);

@@ -57,6 +57,14 @@ def test_an_id_and_pages(full):
     assert ([item["id"] for item in page["items"]], page["next"]) == ([full.ids[0]], None)
 
 
+def test_how_far_the_index_is(full):
+    """Nothing yet: a block of 2,048 is written down when all of it is there."""
+    number = full.get("/status")["search"]["unindexed_messages"]
+    metrics = full.request("GET", "/metrics").body.decode()
+    assert number > len(MAIL)
+    assert "\nstagepost_search_unindexed_messages %d\n" % number in metrics
+
+
 def test_recipients_of_what_was_found(full):
     """A row is shown for what its message says, or for its own address, not for its neighbour's."""
     rows = full.get("/recipients?q=weekly")["items"]
