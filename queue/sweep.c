@@ -9,6 +9,7 @@
 #include "queue/finished.h"
 #include "queue/remove.h"
 #include "queue/room.h"
+#include "queue/trust.h"
 #include "queue/upkeep.h"
 
 /* A step ends with the first of these. */
@@ -17,11 +18,7 @@
 #define STEP_US	      3000
 
 #define AGAIN_AFTER_MS 5000		  /* a step failed: disk full, somebody's lock */
-#define LOOK_EVERY_MS  1000		  /* at the clock */
 #define TELL_EVERY_MS  ((int64_t)3600000) /* a line of the trail */
-#define CLOCK_STEP_MS  60000		  /* less than that is no jump */
-#define DAY_MS	       ((int64_t)86400000)
-#define LONG_OFF_MS    (30 * DAY_MS)
 
 struct sweep {
 	pthread_mutex_t lock;
@@ -31,11 +28,7 @@ struct sweep {
 	struct retention_options options;
 	int64_t look_at_ms;    /* wall: nothing is old enough before */
 	int64_t rest_until_ms; /* monotonic */
-	/* The clock: when it was looked at, its offset then, and since when it can be trusted. */
-	int64_t clock_look_ms; /* monotonic */
-	int64_t clock_offset_ms;
-	_Atomic int64_t trust_from_ms; /* monotonic; read by everybody */
-	bool mend_times;	       /* there may be some that lie ahead */
+	struct trust trust;
 	int64_t note_from_ms;	       /* monotonic: when the clock is to be written down again */
 	struct retention_numbers step; /* of the transaction under way */
 	struct retention_numbers untold;
@@ -54,7 +47,7 @@ struct sweep *sweep_new(const struct retention_options *options)
 	if (options != NULL)
 		sweep->options = *options;
 	sweep->status.options = sweep->options;
-	sweep->mend_times = true;
+	sweep->trust.mend_times = true;
 	return sweep;
 }
 
@@ -83,102 +76,9 @@ static bool has_ages(const struct retention_options *options)
 	       options->metadata_ms > 0;
 }
 
-/* --- the clock ---------------------------------------------------------------------- */
-
-/*
- * Somebody set the clock on: what would be old by that is not, so far as we
- * know. Nothing goes for its age for as long as was skipped, at most a day,
- * so that a wrong clock can be put right before it costs anything.
- */
-static void distrust(struct sweep *sweep, int64_t skipped_ms)
-{
-	int64_t wait_ms = skipped_ms < DAY_MS ? skipped_ms : DAY_MS;
-
-	atomic_store(&sweep->trust_from_ms, clock_mono_ms() + wait_ms);
-}
-
-static void follow_clock(struct sweep *sweep, int64_t now_ms)
-{
-	int64_t offset_ms = clock_offset_ms();
-	int64_t by_ms = offset_ms - sweep->clock_offset_ms;
-
-	sweep->clock_look_ms = now_ms + LOOK_EVERY_MS;
-	sweep->clock_offset_ms = offset_ms;
-	if (by_ms >= CLOCK_STEP_MS)
-		distrust(sweep, by_ms);
-	if (by_ms <= -CLOCK_STEP_MS) {
-		atomic_store(&sweep->trust_from_ms, now_ms);
-		sweep->mend_times = true;
-	}
-	if (by_ms >= CLOCK_STEP_MS || by_ms <= -CLOCK_STEP_MS)
-		sweep->look_at_ms = 0;
-}
-
-static const char sql_read_clock[] = "SELECT value FROM meta WHERE name = 'clock'";
-static const char sql_write_clock[] = "INSERT INTO meta VALUES('clock', ?1) ON CONFLICT(name) DO "
-				      "UPDATE SET value = excluded.value";
-
-static int note_clock(struct store *store, struct err *why)
-{
-	struct query query;
-	int code = query_begin(&query, &store->db, sql_write_clock, why);
-
-	if (code != ERR_OK)
-		return code;
-	query_give_int(&query, clock_wall_ms());
-	return query_run(&query, why);
-}
-
-/*
- * The clock of a machine that was off may say anything; a month is not the usual break. And mail
- * from before there was retention, or of a copy (queue/backup.c), has a day more, for a person to
- * say otherwise.
- */
 int sweep_restore(struct store *store, struct err *why)
 {
-	struct sweep *sweep = store->sweep;
-	int64_t noted = 0;
-	struct query query;
-	int code = query_begin(&query, &store->db, sql_read_clock, why);
-
-	if (code == ERR_OK)
-		code = query_only_int(&query, 0, &noted, why);
-	if (code != ERR_OK)
-		return code;
-	sweep->clock_offset_ms = clock_offset_ms();
-	if (noted > 0 ? clock_wall_ms() - noted >= LONG_OFF_MS : store->counters.sums.messages > 0)
-		distrust(sweep, DAY_MS);
-	return ERR_OK;
-}
-
-static const char sql_mend[] =
-	"UPDATE finished SET at = ?1 WHERE message IN (SELECT message FROM finished"
-	" WHERE kinds = ?2 AND at > ?3 LIMIT ?4)";
-
-/* Written while the clock was ahead: else they would stay until it says so again. */
-static int mend_times(struct store *store, int64_t now, struct err *why)
-{
-	struct sweep *sweep = store->sweep;
-	struct query query;
-	int code = ERR_OK;
-
-	for (unsigned kinds = 1; code == ERR_OK && kinds < FINISHED_KINDS; kinds++) {
-		code = query_begin(&query, &store->db, sql_mend, why);
-		if (code != ERR_OK)
-			return code;
-		query_give_int(&query, now);
-		query_give_int(&query, kinds);
-		query_give_int(&query, now + CLOCK_STEP_MS);
-		query_give_int(&query, STEP_MESSAGES);
-		code = query_run(&query, why);
-		if (code == ERR_OK && sqlite3_changes64(store->db.handle) == STEP_MESSAGES) {
-			sweep->more = true;
-			return ERR_OK;
-		}
-	}
-	if (code == ERR_OK)
-		sweep->mend_times = false;
-	return code;
+	return trust_restore(&store->sweep->trust, store, why);
 }
 
 /* --- is there anything to do? ---------------------------------------------------------- */
@@ -223,10 +123,10 @@ bool sweep_is_due(struct store *store)
 		return true;
 	if (!has_ages(&sweep->options))
 		return false;
-	if (now_ms >= sweep->clock_look_ms)
-		follow_clock(sweep, now_ms);
-	return sweep->mend_times || now_ms >= sweep->note_from_ms ||
-	       (now_ms >= sweep->trust_from_ms && clock_wall_ms() >= sweep->look_at_ms);
+	if (trust_follow(&sweep->trust))
+		sweep->look_at_ms = 0;
+	return sweep->trust.mend_times || now_ms >= sweep->note_from_ms ||
+	       (trust_waits_ms(&sweep->trust) == 0 && clock_wall_ms() >= sweep->look_at_ms);
 }
 
 /* --- removing ------------------------------------------------------------------------- */
@@ -388,7 +288,8 @@ static int find_next_look(struct store *store, int64_t now, struct err *why)
 	}
 	/* Short ages are for tests: not all the time for them either. */
 	if (code == ERR_OK)
-		sweep->look_at_ms = next > now + LOOK_EVERY_MS ? next : now + LOOK_EVERY_MS;
+		sweep->look_at_ms = next > now + TRUST_LOOK_EVERY_MS ? next
+								     : now + TRUST_LOOK_EVERY_MS;
 	return code;
 }
 
@@ -519,9 +420,13 @@ static int look_for_old(struct store *store, struct err *why)
 {
 	struct sweep *sweep = store->sweep;
 	int64_t now = clock_wall_ms();
-	int code = sweep->mend_times ? mend_times(store, now, why) : ERR_OK;
+	bool mended = true;
+	int code = sweep->trust.mend_times
+			   ? trust_mend(&sweep->trust, store, STEP_MESSAGES, &mended, why)
+			   : ERR_OK;
 
-	if (code == ERR_OK && !sweep->more && clock_mono_ms() >= sweep->trust_from_ms)
+	sweep->more = sweep->more || !mended;
+	if (code == ERR_OK && !sweep->more && trust_waits_ms(&sweep->trust) == 0)
 		code = remove_old(store, now, why);
 	return code;
 }
@@ -547,7 +452,7 @@ static int run_step(struct store *store, struct err *why)
 		code = look_for_old(store, why);
 	if (code == ERR_OK && !sweep->more && clock_mono_ms() >= sweep->tell_from_ms)
 		code = write_trail(store, why);
-	return code == ERR_OK && notes_clock(sweep) ? note_clock(store, why) : code;
+	return code == ERR_OK && notes_clock(sweep) ? trust_note(store, why) : code;
 }
 
 static void publish(struct sweep *sweep)
@@ -594,7 +499,7 @@ bool sweep_step(struct store *store)
 
 static int write_last(struct store *store, struct err *why)
 {
-	int code = note_clock(store, why);
+	int code = trust_note(store, why);
 
 	store->sweep->step = (struct retention_numbers){.contents = 0};
 	return code == ERR_OK ? write_trail(store, why) : code;
@@ -651,7 +556,7 @@ void store_retention(struct store *store, struct retention_status *status_out)
 	pthread_mutex_lock(&sweep->lock);
 	*status_out = sweep->status;
 	pthread_mutex_unlock(&sweep->lock);
-	status_out->waits_ms = atomic_load(&sweep->trust_from_ms) - clock_mono_ms();
-	if (status_out->waits_ms < 0 || !has_ages(&status_out->options))
+	status_out->waits_ms = trust_waits_ms(&sweep->trust);
+	if (!has_ages(&status_out->options))
 		status_out->waits_ms = 0;
 }
