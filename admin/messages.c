@@ -26,6 +26,15 @@ static const char *param_text(struct call *call, const char *name)
 	return text;
 }
 
+static const char *param_words(struct call *call, const char *name)
+{
+	const char *text = param_text(call, name);
+
+	if (text != NULL && query_words(text) > QUERY_WORDS_MAX)
+		call_mistake(call, name, "more than %d words", QUERY_WORDS_MAX);
+	return text;
+}
+
 static void read_filters(struct call *call, const char *to, struct message_query *query_out)
 {
 	const char *state = call_param(call, "state");
@@ -34,8 +43,8 @@ static void read_filters(struct call *call, const char *to, struct message_query
 		call_mistake(call, "state", "no such state");
 	query_out->to = param_text(call, to);
 	query_out->from = param_text(call, "from");
-	query_out->subject = param_text(call, "subject");
-	query_out->q = param_text(call, "q");
+	query_out->subject = param_words(call, "subject");
+	query_out->q = param_words(call, "q");
 	query_out->scope = call->caller.scope[0] != '\0' ? call->caller.scope : NULL;
 	query_out->time_ms = PAGE_TIME_MS;
 	query_out->since = call_param_time(call, "since");

@@ -33,6 +33,15 @@ static int64_t read_time(struct call *call, const char *name, const char *pointe
 	return wall_ms;
 }
 
+static const char *read_words(struct call *call, const char *name, const char *pointer)
+{
+	const char *text = call_text(call, name, FILTER_MAX);
+
+	if (text != NULL && query_words(text) > QUERY_WORDS_MAX)
+		call_mistake(call, pointer, "more than %d words", QUERY_WORDS_MAX);
+	return text;
+}
+
 /* As the parameters of GET /recipients. */
 static void read_filter(struct call *call, struct recipient_query *query)
 {
@@ -44,8 +53,8 @@ static void read_filter(struct call *call, struct recipient_query *query)
 		call_mistake(call, "/state", "no such state");
 	query->message.to = call_text(call, "address", FILTER_MAX);
 	query->message.from = call_text(call, "from", FILTER_MAX);
-	query->message.subject = call_text(call, "subject", FILTER_MAX);
-	query->message.q = call_text(call, "q", FILTER_MAX);
+	query->message.subject = read_words(call, "subject", "/subject");
+	query->message.q = read_words(call, "q", "/q");
 	query->message.since = read_time(call, "since", "/since");
 	query->message.until = read_time(call, "until", "/until");
 	query->reason = call_text(call, "reason", FILTER_MAX);

@@ -44,6 +44,16 @@ static void add_words(struct match *match, struct arena *arena, const char *text
 	}
 }
 
+size_t query_words(const char *text)
+{
+	struct span rest = span_trim(span_of(text));
+	size_t count = 0;
+
+	for (; rest.len > 0; count++)
+		rest = span_trim(span_skip(rest, span_find(rest, ' ')));
+	return count;
+}
+
 void match_init(struct match *match, const struct recipient_query *query, struct arena *arena)
 {
 	const struct message_query *message = &query->message;

@@ -118,6 +118,10 @@ struct message_query {
 	int64_t time_ms;
 	bool with_recipients;
 };
+/* More words than this in one of these filters may be taken together: refuse them. */
+#define QUERY_WORDS_MAX 12
+size_t query_words(const char *text);
+
 struct message_page {
 	struct message_view *views; /* in the arena */
 	size_t count;

@@ -248,7 +248,9 @@ export class List {
 			!this.trouble &&
 				this.known &&
 				this.rows.length === 0 &&
-				h("div.empty", {}, this.options.empty()),
+				(this.next === null
+					? h("div.empty", {}, this.options.empty())
+					: h("p.muted", {}, "Looking at what is older …")),
 		);
 	}
 

@@ -83,6 +83,11 @@ def test_S308_S309_hostile_words(full):
         wanted = [2] if text == "%" else []
         assert found(full, "q=" + urllib.parse.quote(text)) == wanted, text
     assert full.request("GET", "/api/v1/messages?q=" + "x" * 513).status == 400
+    for name in ("q", "subject"):
+        assert full.request("GET", "/api/v1/messages?%s=%s" % (name, "+a" * 12)).status == 200
+        assert full.request("GET", "/api/v1/messages?%s=%s" % (name, "+a" * 13)).status == 400
+        body = {name: " a" * 13, "dry_run": True}
+        assert full.request("POST", "/api/v1/recipients/cancel", body).status == 400
     assert full.request("GET", "/api/v1/messages?q=" + "x" * (1 << 20)).status in (400, 414, 431)
 
 
