@@ -172,9 +172,17 @@ static size_t whole_answer(struct span in)
 	return in.len >= head + len ? head + len : 0;
 }
 
+static void connect_again(struct ask *ask, struct connection *connection)
+{
+	close(connection->fd);
+	connect_one(ask, connection);
+}
+
 static void on_answer(struct ask *ask, struct connection *connection)
 {
+	static const char last[] = "\r\nConnection: close\r\n";
 	struct span in = buf_span(&connection->in);
+	bool is_last = memmem(in.data, in.len, last, sizeof(last) - 1) != NULL;
 	int64_t us = clock_mono_us() - connection->due_us;
 
 	note_latency(&ask->all, us);
@@ -185,6 +193,8 @@ static void on_answer(struct ask *ask, struct connection *connection)
 	buf_clear(&connection->in);
 	connection->busy = false;
 	ask->last_answer_ms = clock_mono_ms();
+	if (is_last)
+		connect_again(ask, connection);
 }
 
 static void on_readable(struct ask *ask, struct connection *connection)
@@ -197,8 +207,7 @@ static void on_readable(struct ask *ask, struct connection *connection)
 	if (got <= 0) {
 		if (connection->busy)
 			note_failure(ask, connection, span_of("the connection broke"));
-		close(connection->fd);
-		connect_one(ask, connection);
+		connect_again(ask, connection);
 		return;
 	}
 	if (buf_append(&connection->in, bytes, (size_t)got) != ERR_OK)
