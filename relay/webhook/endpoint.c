@@ -364,7 +364,8 @@ static void move_to_answered(struct posting *posting)
 
 static void answered_without(struct posting *posting, const char *error)
 {
-	snprintf(posting->error, sizeof(posting->error), "%s", error);
+	snprintf(posting->error, sizeof(posting->error), "%.*s", (int)sizeof(posting->error) - 1,
+		 error);
 	fail(posting, 0);
 	move_to_answered(posting);
 }
