@@ -108,7 +108,7 @@ static bool name_is_readable(struct span before_colon)
 	for (size_t i = 0; i < len; i++)
 		if (before_colon.data[i] <= ' ' || before_colon.data[i] >= 127)
 			return false;
-	return len > 0;
+	return true; /* an empty one is no name of interest */
 }
 
 static struct span without_line_end(struct span text)
@@ -419,7 +419,6 @@ int outbound_header(const struct outbound_case *at, struct span front, struct sp
 	struct copy copy = {.at = at, .out = out};
 	size_t before = out->len;
 	struct buf name;
-	size_t start;
 	int code;
 
 	/* Renaming reads what was written: names of ours are short. */
@@ -427,13 +426,12 @@ int outbound_header(const struct outbound_case *at, struct span front, struct sp
 	copy.name = &name;
 	touched_init(&copy.touched);
 	code = buf_append_span(out, front);
-	start = out->len;
 	if (code == ERR_OK)
 		code = write_missing_subject(&copy, section);
 	if (code == ERR_OK)
 		code = write_fields(&copy, &section);
 	if (code == ERR_OK)
-		code = rename_signatures(&copy, start);
+		code = rename_signatures(&copy, before + front.len);
 	if (code == ERR_OK)
 		code = buf_append_span(out, section);
 	touched_release(&copy.touched);

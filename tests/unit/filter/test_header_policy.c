@@ -24,6 +24,7 @@ static const struct copy_row untouched[] = {
 	{"To: undisclosed-recipients:;\r\nCc:\r\nReply-To: \r\n \r\n", NULL},
 	{"To: a%b@odd.example\r\n", NULL},
 	{"To: =?utf-8?q?J=C3=BCrgen?= <j@ok.example>, J\xc3\xbcrgen <k@ok.example>\r\n", NULL},
+	{"To:\r\nCc:\nReply-To:\r", NULL},
 	/* an accepted risk, and what is no address field */
 	{"From: boss@evil.example\r\nReturn-Path: <a@evil.example>\r\n"
 	 "X-To: c@evil.example\r\n"
@@ -207,7 +208,19 @@ static const struct copy_row chains[] = {
 	 OF_ARC1("from") "X-Stagepost-Original-ARC-Message-Signature: h=cc\r\n" OF_CC},
 	{ARC1("cc") "ARC-Message-Signature: i=1; h=from\r\n" CC,
 	 OF_ARC1("cc") "X-Stagepost-Original-ARC-Message-Signature: i=1; h=from\r\n" OF_CC},
+	{ARC1("from") "ARC-Message-Signature: i=1; h=cc\r\n" CC,
+	 OF_ARC1("from") "X-Stagepost-Original-ARC-Message-Signature: i=1; h=cc\r\n" OF_CC},
+	/* A chain without a signature of the message says nothing of it. */
+	{"ARC-Seal: i=1\r\n" CC, "ARC-Seal: i=1\r\n" OF_CC},
 	/* One signs the other. */
+	{ARC1("cc") "DKIM-Signature: h=dkim-signature\r\n" CC,
+	 OF_ARC1("cc") "DKIM-Signature: h=dkim-signature\r\n" OF_CC},
+	{"DKIM-Signature: h=arc-authentication-results\r\n" ARC1("cc") CC,
+	 "X-Stagepost-Original-DKIM-Signature: h=arc-authentication-results\r\n" OF_ARC1("cc")
+		 OF_CC},
+	/* What is taken away was signed, too. */
+	{"Bcc: x@y.example\r\nDKIM-Signature: h=bcc\r\n" CC,
+	 "X-Stagepost-Original-DKIM-Signature: h=bcc\r\n" OF_CC},
 	{"DKIM-Signature: h=cc\r\n" ARC1("from:dkim-signature") CC,
 	 "X-Stagepost-Original-DKIM-Signature: h=cc\r\n" OF_ARC1("from:dkim-signature") OF_CC},
 	{"DKIM-Signature: h=from:arc-seal\r\n" ARC1("cc") CC,
@@ -223,6 +236,12 @@ static const struct copy_row tagged_and_signed[] = {
 	{"DKIM-Signature: h=subject\r\nDKIM-Signature: h=to\r\nSubject: x\r\n",
 	 "X-Stagepost-Original-DKIM-Signature: h=subject\r\nDKIM-Signature: h=to\r\n"
 	 "Subject: [staging] x\r\n"},
+	/* Tagged already: nothing has changed. */
+	{"DKIM-Signature: h=subject\r\nSubject: [staging] x\r\n", NULL},
+	/* One that is missing comes in front. */
+	{"DKIM-Signature: h=subject\r\nTo: b@ok.example\r\n\r\n",
+	 "Subject: [staging]\r\nX-Stagepost-Original-DKIM-Signature: h=subject\r\n"
+	 "To: b@ok.example\r\n\r\n"},
 	{NULL, NULL},
 };
 

@@ -1,7 +1,10 @@
 /* tests relay/filter/outbound.c (CASES S177, S191, S192; DESIGN 5) */
 #include "relay/filter/outbound.h"
 
+#include <string.h>
+
 #include "base/mem.h"
+#include "relay/filter/whitelist.h"
 #include "tests/unit/unit.h"
 
 #define RECEIVED "Received: from a by b; now\r\n"
@@ -57,6 +60,8 @@ static const struct {
 	/* line ends that should not be in the store */
 	{TEXT("To: x\nBcc: a@b\nCc: y\n\n"), TEXT("To: x\nCc: y\n\n"), 1, 0},
 	{TEXT("To: x\rBcc: a@b\r\n\r\n"), TEXT("To: x\r\r\n"), 1, 0},
+	{TEXT("To: x\n\nBcc: body\n"), TEXT("To: x\n\nBcc: body\n"), 0, 0},
+	{TEXT("To: x\r"), TEXT("To: x\r"), 0, 0},
 	/* not these */
 	{TEXT("X-Bcc: a\r\nBccx: b\r\nSubject: Bcc: c\r\n Bcc: d\r\n\r\nBcc: body\r\n"),
 	 TEXT("X-Bcc: a\r\nBccx: b\r\nSubject: Bcc: c\r\n Bcc: d\r\n\r\nBcc: body\r\n"), 0, 0},
@@ -130,6 +135,92 @@ START_TEST(ceiling)
 }
 END_TEST
 
+/* Not even what stands in front fits. */
+START_TEST(no_room_for_the_front)
+{
+	struct policy_options options = default_options();
+	const struct outbound_case at = {.policy = &options};
+	struct outbound_count count = {.bcc = 7};
+	struct buf out;
+
+	buf_init(&out, 8);
+	ck_assert_int_eq(
+		outbound_header(&at, span_of("R: 12345\r\n"), span_of("A: 1\r\n"), &out, &count),
+		ERR_LIMIT);
+	ck_assert_int_eq(outbound_header(&at, span_of("R: 12345\r\n"), span_of(""), &out, &count),
+			 ERR_LIMIT);
+	ck_assert_uint_eq(out.len, 0);
+	ck_assert_uint_eq(count.bcc, 7);
+	buf_release(&out);
+}
+END_TEST
+
+/* A section is a part of something: behind its end nothing is read. */
+START_TEST(nothing_behind_it_is_read)
+{
+	static const char text[] = "To: x\r\n Bcc: y\r\n";
+	struct policy_options options = default_options();
+	const struct outbound_case at = {.policy = &options};
+	struct outbound_count count;
+	struct buf out;
+
+	buf_init(&out, 100);
+	for (size_t len = 1; len <= strlen("To: x\r\n"); len++) {
+		buf_clear(&out);
+		ck_assert_int_eq(
+			outbound_header(&at, span_of(""), span_make(text, len), &out, &count),
+			ERR_OK);
+		ck_assert(span_equal(buf_span(&out), span_make(text, len)));
+	}
+	buf_release(&out);
+}
+END_TEST
+
+/* What has no name has none that a list could name, not even by `*`. */
+START_TEST(all_names)
+{
+	static const char *const names[] = {"*"};
+	struct policy_options options = {.control_headers = names, .control_header_count = 1};
+	const struct outbound_case at = {.policy = &options};
+	struct outbound_count count;
+	struct buf out;
+
+	buf_init(&out, 4096);
+	ck_assert_int_eq(outbound_header(&at, span_of("R: 1\r\n"),
+					 span_of("no colon\r\nA: 1\r\n: x\r\nBc: 2\r\n"), &out,
+					 &count),
+			 ERR_OK);
+	ck_assert(span_is(buf_span(&out), "R: 1\r\nno colon\r\n: x\r\n"));
+	ck_assert_uint_eq(count.control, 2);
+	buf_release(&out);
+}
+END_TEST
+
+/* What we write in front is ours: it is not looked at, whatever else is renamed. */
+START_TEST(the_front_stays)
+{
+	struct policy_options options = {.header_policy = HEADER_POLICY_STRIP};
+	struct whitelist *list = whitelist_new();
+	const struct outbound_case at = {
+		.policy = &options, .list = whitelist_acquire(list), .header_parsed = true};
+	const struct whitelist_snapshot *snapshot = at.list;
+	struct outbound_count count;
+	struct buf out;
+
+	buf_init(&out, 4096);
+	ck_assert_int_eq(outbound_header(&at, span_of("DKIM-Signature: h=to; s=ours\r\n"),
+					 span_of("DKIM-Signature: h=to\r\nTo: x@evil.example\r\n"),
+					 &out, &count),
+			 ERR_OK);
+	ck_assert_str_eq(out.data, "DKIM-Signature: h=to; s=ours\r\n"
+				   "X-Stagepost-Original-DKIM-Signature: h=to\r\n");
+	ck_assert_uint_eq(count.signatures, 1);
+	buf_release(&out);
+	whitelist_release(&snapshot);
+	whitelist_free(&list);
+}
+END_TEST
+
 /* A list of one's own replaces the control fields; Bcc goes whatever it says. */
 START_TEST(own_list)
 {
@@ -161,6 +252,10 @@ int main(void)
 	tcase_add_test(tcase, no_limit_stops_it);
 	tcase_add_test(tcase, ceiling);
 	tcase_add_test(tcase, own_list);
+	tcase_add_test(tcase, no_room_for_the_front);
+	tcase_add_test(tcase, nothing_behind_it_is_read);
+	tcase_add_test(tcase, all_names);
+	tcase_add_test(tcase, the_front_stays);
 	suite_add_tcase(suite, tcase);
 	runner = srunner_create(suite);
 	srunner_set_tap(runner, "-");
