@@ -169,7 +169,8 @@ int history_read(struct db *db, const struct recipient_view *recipient,
 		return code;
 	if (count == 0)
 		items[count++] = derive_accepted(recipient, message, accepted_state);
-	items[0].actor = actor_of(recipient, message);
+	if (items[0].actor == NULL)
+		items[0].actor = actor_of(recipient, message);
 	*items_out = items;
 	*count_out = count;
 	return ERR_OK;
