@@ -3,10 +3,12 @@
 
 #include <string.h>
 
+#include "base/clock.h"
 #include "queue/connection.h"
 #include "queue/writer.h"
 
-#define SWEEP_ROWS 4 /* with each that comes: more go than come */
+#define FORGET_ROWS 64
+#define LOOK_MS	    ((int64_t)60 * 60 * 1000)
 
 /* --- keys ----------------------------------------------------------------------------- */
 
@@ -64,9 +66,7 @@ int handin_check(struct store *store, const struct new_message *message, struct 
 	return err_set(why, ERR_CONFLICT, "the key was used already");
 }
 
-static const char sql_sweep[] = "DELETE FROM handin WHERE id IN"
-				" (SELECT id FROM handin WHERE at <= ?1 ORDER BY at LIMIT ?2)";
-/* An old one may not have been swept yet. */
+/* An old one may not have been forgotten yet. */
 static const char sql_keep[] =
 	"INSERT OR REPLACE INTO handin(key, at, request, answer) VALUES(?1, ?2, ?3, ?4)";
 
@@ -74,15 +74,8 @@ static int keep_answer(struct store *store, const struct new_message *message, s
 {
 	const struct handin *handin = message->handin;
 	struct query query;
-	int code = query_begin(&query, &store->db, sql_sweep, why);
+	int code = query_begin(&query, &store->db, sql_keep, why);
 
-	if (code != ERR_OK)
-		return code;
-	query_give_int(&query, message->received_at - HANDIN_KEY_MS);
-	query_give_int(&query, SWEEP_ROWS);
-	code = query_run(&query, why);
-	if (code == ERR_OK)
-		code = query_begin(&query, &store->db, sql_keep, why);
 	if (code != ERR_OK)
 		return code;
 	query_give_bytes(&query, handin->key, SECRET_SHA256_BYTES);
@@ -90,6 +83,31 @@ static int keep_answer(struct store *store, const struct new_message *message, s
 	query_give_bytes(&query, handin->request, SECRET_SHA256_BYTES);
 	query_give_bytes(&query, handin->answer.data, handin->answer.len);
 	return query_run(&query, why);
+}
+
+/* An answer names people: it is not kept for longer than it is good for. */
+static const char sql_forget[] = "DELETE FROM handin WHERE id IN"
+				 " (SELECT id FROM handin WHERE at <= ?1 ORDER BY at LIMIT ?2)";
+
+bool handin_is_due(struct store *store)
+{
+	return clock_mono_ms() >= store->handin_look_ms;
+}
+
+int handin_forget(struct store *store, struct err *why)
+{
+	struct query query;
+	int code = query_begin(&query, &store->db, sql_forget, why);
+
+	store->handin_look_ms = clock_mono_ms() + LOOK_MS;
+	if (code != ERR_OK)
+		return code;
+	query_give_int(&query, clock_wall_ms() - HANDIN_KEY_MS);
+	query_give_int(&query, FORGET_ROWS);
+	code = query_run(&query, why);
+	if (code == ERR_OK && sqlite3_changes64(store->db.handle) == FORGET_ROWS)
+		store->handin_look_ms = 0; /* there may be more */
+	return code;
 }
 
 /* --- the trail ------------------------------------------------------------------------- */

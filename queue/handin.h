@@ -36,6 +36,10 @@ int queue_handin_find(struct store_reader *reader, const unsigned char *key, int
 
 /* In the writer, inside a transaction, before a row was changed: ERR_CONFLICT. */
 int handin_check(struct store *store, const struct new_message *message, struct err *why);
+/* Some of the answers may be too old. Asked after each batch, so it costs next to nothing. */
+bool handin_is_due(struct store *store);
+/* Inside a transaction: forget some of them. */
+int handin_forget(struct store *store, struct err *why);
 /* The same, once message `number` has its rows: its line of the trail, and the answer. */
 int handin_store(struct store *store, int64_t number, const struct new_message *message,
 		 struct err *why);

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "queue/copying.h"
+#include "queue/handin.h"
 #include "queue/indexer.h"
 #include "queue/intake.h"
 #include "queue/room.h"
@@ -255,6 +256,11 @@ static bool has_room_to_give(struct store *store)
 	       !sweep_is_due(store);
 }
 
+static bool forget_answers(struct store *store)
+{
+	return try_transaction(store, handin_forget);
+}
+
 static bool give_room_back(struct store *store)
 {
 	return try_transaction(store, vacuum);
@@ -281,6 +287,7 @@ static const struct chore {
 	{has_intake, intake_step, never, 0},
 	{is_copying, copy, never, 4},
 	{sweep_is_due, sweep_step, sweep_is_urgent, 4},
+	{handin_is_due, forget_answers, never, 20},
 	{indexer_is_due, indexer_step, never, 20},
 	{has_room_to_give, give_room_back, never, 4},
 };

@@ -80,7 +80,7 @@ struct telling;
 struct calls;
 
 #define STORE_PAGE_BYTES 4096
-#define UPKEEP_CHORES	 6 /* queue/upkeep.c */
+#define UPKEEP_CHORES	 7 /* queue/upkeep.c */
 #define ROOM_FILES	 2 /* the database and its log */
 
 /* struct store_space and how much more mail there is room for, one by one. */
@@ -128,6 +128,7 @@ struct store {
 	int64_t rest_until_us[UPKEEP_CHORES]; /* monotonic: each chore's next turn under load */
 	int64_t used_bytes;		      /* of the database, when room_look looked last */
 	int64_t room_look_ms;		      /* monotonic: when it looks again */
+	int64_t handin_look_ms;		      /* monotonic: when handin_forget is due */
 	bool has_intake;	 /* lines of the list that are on their way (queue/intake.h) */
 	int wal_pages;		 /* in the log after the last commit */
 	int copied_pages;	 /* of them in the database already */

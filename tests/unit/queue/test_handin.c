@@ -4,8 +4,10 @@
 
 #include "queue/handin.h"
 
+#include <poll.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "queue/token.h"
 #include "tests/unit/queue/fixture.h"
@@ -61,53 +63,76 @@ static int64_t count(struct fixture *f, const char *sql)
 
 START_TEST(a_key_is_good_once)
 {
+	const int64_t now = clock_wall_ms();
 	struct fixture f;
 
 	fixture_open(&f);
-	check_answer(&f, key_a, NOW, NULL);
-	ck_assert_int_eq(hand_in(&f, key_a, "first", NOW, 100), ERR_OK);
-	ck_assert_int_eq(hand_in(&f, key_a, "second", NOW + 1, 100), ERR_CONFLICT);
+	check_answer(&f, key_a, now, NULL);
+	ck_assert_int_eq(hand_in(&f, key_a, "first", now, 100), ERR_OK);
+	ck_assert_int_eq(hand_in(&f, key_a, "second", now + 1, 100), ERR_CONFLICT);
 	/* Large enough that some of it was stored ahead: it goes again. */
-	ck_assert_int_eq(hand_in(&f, key_a, "third", NOW + 1, 3 * BODY_CHUNK_BYTES), ERR_CONFLICT);
-	ck_assert_int_eq(hand_in(&f, key_b, "other", NOW, 100), ERR_OK);
-	ck_assert_int_eq(hand_in(&f, NULL, NULL, NOW, 100), ERR_OK);
-	ck_assert_int_eq(hand_in(&f, NULL, NULL, NOW, 100), ERR_OK);
-	check_answer(&f, key_a, NOW + 1, "first");
-	check_answer(&f, key_b, NOW + 1, "other");
+	ck_assert_int_eq(hand_in(&f, key_a, "third", now + 1, 3 * BODY_CHUNK_BYTES), ERR_CONFLICT);
+	ck_assert_int_eq(hand_in(&f, key_b, "other", now, 100), ERR_OK);
+	ck_assert_int_eq(hand_in(&f, NULL, NULL, now, 100), ERR_OK);
+	ck_assert_int_eq(hand_in(&f, NULL, NULL, now, 100), ERR_OK);
+	check_answer(&f, key_a, now + 1, "first");
+	check_answer(&f, key_b, now + 1, "other");
 	ck_assert_int_eq(count(&f, "SELECT count(*) FROM message"), 4);
 	fixture_reopen(&f);
-	check_answer(&f, key_a, NOW + 1, "first");
-	ck_assert_int_eq(hand_in(&f, key_a, "again", NOW + 1, 100), ERR_CONFLICT);
+	check_answer(&f, key_a, now + 1, "first");
+	ck_assert_int_eq(hand_in(&f, key_a, "again", now + 1, 100), ERR_CONFLICT);
 	fixture_remove(&f);
 }
 END_TEST
 
 START_TEST(a_key_is_forgotten_after_a_day)
 {
+	const int64_t now = clock_wall_ms();
 	struct fixture f;
 
 	fixture_open(&f);
-	ck_assert_int_eq(hand_in(&f, key_a, "first", NOW, 100), ERR_OK);
-	check_answer(&f, key_a, NOW + HANDIN_KEY_MS - 1, "first");
-	check_answer(&f, key_a, NOW + HANDIN_KEY_MS, NULL);
-	ck_assert_int_eq(hand_in(&f, key_a, "late", NOW + HANDIN_KEY_MS - 1, 100), ERR_CONFLICT);
-	ck_assert_int_eq(hand_in(&f, key_a, "next", NOW + HANDIN_KEY_MS, 100), ERR_OK);
-	check_answer(&f, key_a, NOW + HANDIN_KEY_MS, "next");
-	/* Those of others go when another comes. */
-	ck_assert_int_eq(hand_in(&f, key_b, "other", NOW + 3 * HANDIN_KEY_MS, 100), ERR_OK);
+	ck_assert_int_eq(hand_in(&f, key_a, "first", now, 100), ERR_OK);
+	check_answer(&f, key_a, now + HANDIN_KEY_MS - 1, "first");
+	check_answer(&f, key_a, now + HANDIN_KEY_MS, NULL);
+	ck_assert_int_eq(hand_in(&f, key_a, "late", now + HANDIN_KEY_MS - 1, 100), ERR_CONFLICT);
+	ck_assert_int_eq(hand_in(&f, key_a, "next", now + HANDIN_KEY_MS, 100), ERR_OK);
+	check_answer(&f, key_a, now + HANDIN_KEY_MS, "next");
+	fixture_remove(&f);
+}
+END_TEST
+
+/* Also when nobody comes with another key (an answer names people). */
+START_TEST(old_answers_go_by_themselves)
+{
+	const int64_t now = clock_wall_ms();
+	const int64_t deadline = clock_mono_ms() + 20000;
+	unsigned char key[SECRET_SHA256_BYTES] = {0};
+	struct fixture f;
+
+	fixture_open(&f);
+	for (unsigned char i = 0; i < 150; i++) {
+		key[0] = i;
+		ck_assert_int_eq(hand_in(&f, key, "old", now - HANDIN_KEY_MS - 1, 100), ERR_OK);
+	}
+	ck_assert_int_eq(hand_in(&f, key, "new", now, 100), ERR_OK);
+	fixture_reopen(&f);
+	while (count(&f, "SELECT count(*) FROM handin") > 1 && clock_mono_ms() < deadline)
+		(void)poll(NULL, 0, 5);
 	ck_assert_int_eq(count(&f, "SELECT count(*) FROM handin"), 1);
+	check_answer(&f, key, now, "new");
 	fixture_remove(&f);
 }
 END_TEST
 
 START_TEST(the_trail_says_who)
 {
+	const int64_t now = clock_wall_ms();
 	struct fixture f;
 
 	fixture_open(&f);
-	ck_assert_int_eq(hand_in(&f, NULL, NULL, NOW, 100), ERR_OK);
-	ck_assert_int_eq(hand_in(&f, key_a, "x", NOW, 100), ERR_OK);
-	ck_assert_int_eq(hand_in(&f, key_a, "x", NOW, 100), ERR_CONFLICT);
+	ck_assert_int_eq(hand_in(&f, NULL, NULL, now, 100), ERR_OK);
+	ck_assert_int_eq(hand_in(&f, key_a, "x", now, 100), ERR_OK);
+	ck_assert_int_eq(hand_in(&f, key_a, "x", now, 100), ERR_CONFLICT);
 	(void)accept_as(&f, 1, STATE_DROPPED);
 	ck_assert_int_eq(count(&f,
 			       "SELECT count(*) FROM audit WHERE action = 'message.create' AND"
@@ -119,4 +144,5 @@ START_TEST(the_trail_says_who)
 }
 END_TEST
 
-UNIT_MAIN("queue/handin", a_key_is_good_once, a_key_is_forgotten_after_a_day, the_trail_says_who)
+UNIT_MAIN("queue/handin", a_key_is_good_once, a_key_is_forgotten_after_a_day,
+	  old_answers_go_by_themselves, the_trail_says_who)
