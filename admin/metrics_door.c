@@ -1,4 +1,6 @@
 /* admin/metrics_door.c - numbers of who comes in, by SMTP and to the API, and of the process */
+#include <config.h>
+
 #include "admin/metrics.h"
 
 #include <stdio.h>
