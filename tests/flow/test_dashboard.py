@@ -30,6 +30,12 @@ def families(tmp_path_factory):
         daemon.close()
 
 
+def test_what_is_told_only_sometimes_has_the_right_form_too(families):
+    assert "stagepost_hook_requests_total" in families
+    assert "stagepost_webhook_requests_total" in families
+    metrics.lint(families)
+
+
 def panels():
     return [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
 
