@@ -144,9 +144,9 @@ struct admin_front {
 struct admin_ops {
 	void (*numbers)(void *ctx, struct admin_numbers *numbers_out);
 	void (*front)(void *ctx, struct admin_front *front_out);
-	/* Fills at most `max`; returns how many were filled. */
+	/* Fills at most `max`; returns how many there are. */
 	size_t (*routes)(void *ctx, struct admin_route_status *routes_out, size_t max);
-	/* The same for the hosts of one route. */
+	/* The hosts of one route: fills at most `max`; returns how many were filled. */
 	size_t (*hosts)(void *ctx, const char *route, struct admin_host_status *hosts_out,
 			size_t max);
 	void (*breaker)(void *ctx, struct admin_breaker *breaker_out);

@@ -9,7 +9,6 @@
 #include "base/mem.h"
 #include "queue/act.h"
 
-#define ROUTES_MAX 1000 /* as many as a configuration may have */
 #define REASON_MAX 200
 
 /* --- as answers say it ------------------------------------------------------------- */
@@ -17,11 +16,13 @@
 struct admin_route_status *delivery_routes(const struct api *api, size_t *count_out)
 {
 	const struct admin_ops *ops = api->env.ops;
-	struct admin_route_status *statuses = mem_array(ROUTES_MAX, sizeof(*statuses));
+	bool tells = ops != NULL && ops->routes != NULL;
+	size_t room = tells ? ops->routes(api->env.ctx, NULL, 0) : 0;
+	struct admin_route_status *statuses = mem_array(room + 1, sizeof(*statuses));
+	size_t count = tells ? ops->routes(api->env.ctx, statuses, room) : 0;
 
-	*count_out = ops != NULL && ops->routes != NULL
-			     ? ops->routes(api->env.ctx, statuses, ROUTES_MAX)
-			     : 0;
+	/* A reload may have come in between. */
+	*count_out = count < room ? count : room;
 	return statuses;
 }
 

@@ -87,11 +87,12 @@ static size_t tell_routes(void *ctx, struct admin_route_status *routes_out, size
 {
 	struct daemon *daemon = ctx;
 	size_t count;
-	struct route_status *routes = ask_routes(daemon, &count);
+	struct route_status *routes;
 
-	if (count > max)
-		count = max;
-	for (size_t i = 0; i < count; i++) {
+	if (max == 0)
+		return deliver_status(daemon->deliver, NULL, 0);
+	routes = ask_routes(daemon, &count);
+	for (size_t i = 0; i < count && i < max; i++) {
 		struct admin_route_status *to = &routes_out[i];
 
 		*to = (struct admin_route_status){

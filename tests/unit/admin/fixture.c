@@ -55,6 +55,8 @@ static size_t two_hosts(void *ctx, const char *route, struct admin_host_status *
 
 static size_t two_routes(void *ctx, struct admin_route_status *routes_out, size_t max)
 {
+	if (max == 0)
+		return 2;
 	ck_assert_uint_ge(max, 2);
 	memset(routes_out, 0, 2 * sizeof(*routes_out));
 	strcpy(routes_out[0].name, "default");
