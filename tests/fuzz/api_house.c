@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "queue/message.h"
+#include "queue/webhook.h"
 #include "tests/fuzz/fuzz.h"
 
 static const size_t waiters[FEED_KINDS] = {[FEED_STREAM] = 2, [FEED_POLL] = 2};
@@ -49,6 +50,24 @@ static void a_setting(void *ctx, struct buf *out)
 }
 
 static const struct admin_ops ops = {.routes = one_route, .settings = a_setting};
+
+static void tell(const struct ulid *id, enum webhook_event event, const struct news *news,
+		 struct buf *body_out)
+{
+	(void)id;
+	(void)news;
+	(void)buf_printf(body_out, "{\"type\":\"%s\",\"note\":\"</script>\"}",
+			 webhook_event_name(event));
+}
+
+/* What waits for a webhook that there is no more is a dead letter. */
+static void make_dead_letters(struct house *house)
+{
+	struct webhook_set none = {.targets = {.write = tell}};
+	struct err why;
+
+	assert(store_wait(house->api.env.store, queue_webhook_set, &none.job, &why) == ERR_OK);
+}
 
 /* --- what is in it ------------------------------------------------------------------------- */
 
@@ -155,16 +174,23 @@ static void furnish(struct house *house)
 	session_csrf(span_of(house->session), house->csrf);
 	add_message(house, HOUSE_MESSAGE, "", "hello");
 	add_message(house, HOUSE_FOREIGN, "other", HOUSE_MARK);
+	make_dead_letters(house);
 }
 
 /* --- open and close -------------------------------------------------------------------------- */
 
 static void open_store(struct house *house)
 {
+	static const struct webhook_target target = {.name = "gone",
+						     .events = 1U << WEBHOOK_WHITELIST,
+						     .max_waiting = 10,
+						     .max_dead = 10};
+	struct webhook_targets webhooks = {.targets = &target, .count = 1, .write = tell};
 	struct store_options options = {.data_dir = house->dir,
 					.on_whitelist = on_whitelist,
 					.on_faults = on_faults,
 					.on_rules = on_rules,
+					.webhooks = &webhooks,
 					.ctx = house};
 	struct err why = {""};
 	size_t bad;
