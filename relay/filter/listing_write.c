@@ -32,7 +32,8 @@ static size_t character(struct span rest)
 	return len <= rest.len && span_is_utf8(span_first(rest, len)) ? len : 0;
 }
 
-/* `text`, which may be NULL, character by character, through `put`; what no reader takes becomes U+FFFD. */
+/* `text`, which may be NULL, character by character, through `put`; what no reader takes becomes
+ * U+FFFD. */
 static void each_character(const char *text, void (*put)(struct buf *out, struct span c),
 			   struct buf *out)
 {
