@@ -179,10 +179,10 @@ static void read_commas(struct line *line, enum entry_action action)
 		enum entry_action its = action;
 		bool last = one.len == rest.len;
 
-		rest = last ? span_make(NULL, 0) : span_skip(rest, one.len + 1);
+		rest = span_skip(rest, one.len + 1);
 		one = span_trim(one);
 		if (one.len == 0 && last)
-			break; /* a comma at the end of each line */
+			break; /* the end, or a comma at the end of each line */
 		if (one.len > 0)
 			at = one.data;
 		if (one.len > 0 && one.data[0] == '!') {
@@ -190,8 +190,6 @@ static void read_commas(struct line *line, enum entry_action action)
 			one = span_trim(span_skip(one, 1));
 		}
 		reading_add_pattern(line->reading, one, its, place_at(line, at));
-		if (last)
-			break;
 	} while (!reading_is_over(line->reading));
 }
 

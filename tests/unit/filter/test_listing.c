@@ -9,6 +9,8 @@ static const struct {
 	{LISTING_TEXT, "", ""},
 	{LISTING_TEXT, "\n# only a comment\n\n", ""},
 	{LISTING_TEXT, "\r\na@x.test\r\n", "a@x.test"},
+	{LISTING_TEXT, "  # why\n \t\na@x.test", "a@x.test"},
+	{LISTING_TEXT, "a@x.test ,\nallow #b@x.test,c@x.test", "a@x.test;#b@x.test;c@x.test"},
 	{LISTING_TEXT,
 	 "\xef\xbb\xbf"
 	 "Alice@Example.COM\r\n",
@@ -72,6 +74,10 @@ static const struct {
 	struct mistake told;
 } bad[] = {
 	{LISTING_TEXT, "a@x.test foo=bar", {1, 10, "", "one pattern a line"}},
+	{LISTING_TEXT, "a@x.test x", {1, 10, "", "one pattern a line", 1}},
+	{LISTING_TEXT, "deny", {1, 1, "", "", 1}},
+	{LISTING_TEXT, "a@x.test, x", {1, 11, "", "", 1}},
+	{LISTING_TEXT, "a@x.test,!", {1, 10, "", "missing", 1}},
 	/* each line is judged by itself, and told of once */
 	{LISTING_TEXT, "a@x.test note=\x01\n!\nb@x.test", {1, 10, "", "control", 2}},
 	{LISTING_TEXT, "\xff\nok.test\n\xf0\x9f\x98\x80\xff\nok.test", {1, 1, "", "UTF-8", 2}},
@@ -368,10 +374,17 @@ START_TEST(limits)
 	listing = listing_of(LISTING_TEXT, buf_span(&text), false, &told);
 	ck_assert_ptr_nonnull(listing);
 	listing_free(&listing);
-	while (text.len < 9000)
+	while (text.len < 8192)
 		(void)buf_append_char(&text, ' ');
+	listing = listing_of(LISTING_TEXT, buf_span(&text), false, &told);
+	ck_assert_ptr_nonnull(listing);
+	listing_free(&listing);
+	/* Nothing more is said of a line that is too long. */
+	(void)buf_append_char(&text, 'x');
 	ck_assert_ptr_null(listing_of(LISTING_TEXT, buf_span(&text), false, &told));
 	ck_assert(strstr(told.text, "8192") != NULL);
+	ck_assert_uint_eq(told.count, 1);
+	ck_assert_uint_eq(told.column, 0);
 	buf_clear(&text);
 	while (text.len <= LISTING_BYTES_MAX)
 		(void)buf_append_text(&text, "################################\n");
