@@ -239,16 +239,21 @@ void places_narrow(struct places *places, const struct places *others)
 		places->bits[i] &= others->bits[i];
 }
 
-int places_take_last(struct places *places)
+int places_last(const struct places *places)
 {
 	for (size_t i = PLACE_WORDS; i-- > 0;)
-		if (places->bits[i] != 0) {
-			int bit = 63 - __builtin_clzll(places->bits[i]);
-
-			places->bits[i] &= ~((uint64_t)1 << bit);
-			return (int)(i * 64) + bit;
-		}
+		if (places->bits[i] != 0)
+			return (int)(i * 64) + 63 - __builtin_clzll(places->bits[i]);
 	return -1;
+}
+
+int places_take_last(struct places *places)
+{
+	int place = places_last(places);
+
+	if (place >= 0)
+		places->bits[place / 64] &= ~((uint64_t)1 << place % 64);
+	return place;
 }
 
 void places_cut(struct places *places, size_t place)

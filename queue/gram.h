@@ -60,7 +60,9 @@ void places_fill(struct places *places);
 bool places_is_empty(const struct places *places);
 void places_add(struct places *places, const struct places *others);
 void places_narrow(struct places *places, const struct places *others);
-/* Takes the last one out; -1: there is none. */
+/* -1: there is none. */
+int places_last(const struct places *places);
+/* Takes it out. */
 int places_take_last(struct places *places);
 /* Only those before `place` stay. */
 void places_cut(struct places *places, size_t place);

@@ -42,9 +42,8 @@ int pick_begin(struct pick *pick, struct store_reader *reader, const struct reci
 	if (only > 0)
 		asked.message.q = NULL;
 	match_init(&pick->match, &asked, pick->arena);
-	if (code == ERR_OK)
-		code = walk_init(&pick->walk, reader_db(reader), &pick->match, below,
-				 time_ms > 0 ? clock_mono_us() + time_ms * 1000 : 0, why);
+	walk_init(&pick->walk, reader_db(reader), &pick->match, below,
+		  time_ms > 0 ? clock_mono_us() + time_ms * 1000 : 0);
 	pick->walk.only = only;
 	return code;
 }

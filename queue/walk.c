@@ -8,8 +8,8 @@
 #include "queue/writer.h"
 
 #define LOOK_AT_CLOCK 16 /* steps */
-/* Fewer than so many are looked at one by one sooner than all texts by their grams. */
-#define FEW_RECIPIENTS 4096
+/* Recipients that are read at once: fewer where grams may pass over most of them. */
+#define BATCH_OF_GRAMS 32
 
 bool walk_is_late(struct walk *walk)
 {
@@ -29,9 +29,10 @@ static const char sql_delivering[] =
 
 static int read_state(struct walk *walk, struct walk_state *state, struct err *why)
 {
+	int64_t room = walk->has_grams ? BATCH_OF_GRAMS : WALK_BATCH;
 	int64_t below = part_id(walk->below, 0);
 	struct query query;
-	size_t rows = 0;
+	int64_t rows = 0;
 	bool row;
 	int code = query_begin(&query, walk->db,
 			       state->state == STATE_DELIVERING ? sql_delivering : sql_in_state,
@@ -41,7 +42,7 @@ static int read_state(struct walk *walk, struct walk_state *state, struct err *w
 		return code;
 	query_give_int(&query, state->state);
 	query_give_int(&query, state->below < below ? state->below : below);
-	query_give_int(&query, WALK_BATCH);
+	query_give_int(&query, room);
 	state->count = state->at = 0;
 	while ((code = query_row(&query, &row, why)) == ERR_OK && row) {
 		int64_t message = message_of(query_take_int(&query));
@@ -53,7 +54,7 @@ static int read_state(struct walk *walk, struct walk_state *state, struct err *w
 	/* The rest of the last message's recipients is passed over. */
 	if (state->count > 0)
 		state->below = part_id(state->messages[state->count - 1], 0);
-	state->is_over = rows < WALK_BATCH;
+	state->is_over = rows < room;
 	return code;
 }
 
@@ -88,42 +89,15 @@ static int highest_of_states(struct walk *walk, int64_t *message_out, struct err
 	return ERR_OK;
 }
 
-static const char sql_tally[] = "SELECT number FROM tally WHERE kind = ?1";
-
-static int count_state(struct walk *walk, enum state state, int64_t *count, struct err *why)
-{
-	struct query query;
-	int64_t number = 0;
-	int code = query_begin(&query, walk->db, sql_tally, why);
-
-	if (code != ERR_OK)
-		return code;
-	query_give_int(&query, state);
-	code = query_only_int(&query, 0, &number, why);
-	*count += number;
-	return code;
-}
-
-/* Grams say more than a state in which there are many. */
-static int choose(struct walk *walk, struct err *why)
+static void use_states(struct walk *walk)
 {
 	unsigned states = walk->match->states;
-	int64_t count = 0;
-	int code = ERR_OK;
 
-	if (states == MATCH_ALL_STATES)
-		return ERR_OK;
-	for (int state = 1; state < STATE_COUNT && code == ERR_OK; state++)
-		if ((states & 1U << state) != 0)
-			code = count_state(walk, (enum state)state, &count, why);
-	if (code != ERR_OK || (walk->match->word_count > 0 && count > FEW_RECIPIENTS))
-		return code;
 	walk->states = mem_array(STATE_COUNT, sizeof(*walk->states));
 	for (int state = 1; state < STATE_COUNT; state++)
 		if ((states & 1U << state) != 0)
 			walk->states[walk->state_count++] = (struct walk_state){
 				.state = (enum state)state, .below = part_id(walk->below, 0)};
-	return ERR_OK;
 }
 
 /* --- by grams ----------------------------------------------------------------- */
@@ -222,30 +196,36 @@ static int read_block(struct walk *walk, int64_t block, bool *known_out, int64_t
 	return ERR_OK;
 }
 
-/* Nothing in it was received when the messages that are asked for were. */
-static int is_block_out(struct walk *walk, int64_t block, bool *out_out, struct err *why)
-{
-	const struct match *match = walk->match;
-	int64_t first_at = 0, last_at = 0;
-	bool known = false;
-	int code = ERR_OK;
-
-	*out_out = walk->block == block && walk->block_is_out;
-	if (walk->block == block || (match->since == 0 && match->until == INT64_MAX))
-		return ERR_OK;
-	code = read_block(walk, block, &known, &first_at, &last_at, why);
-	walk->block = block;
-	walk->block_is_out = *out_out = known &&
-					(last_at < match->since || first_at >= match->until);
-	return code;
-}
-
 static bool has_grams(const struct match *match)
 {
 	for (size_t i = 0; i < match->word_count; i++)
 		if (match->words[i].gram_count > 0)
 			return true;
 	return false;
+}
+
+/* When the messages of a block came, and candidates of it: as far as they are known. */
+static int look_at_block(struct walk *walk, int64_t block, struct err *why)
+{
+	const struct match *match = walk->match;
+	bool has_times = match->since != 0 || match->until != INT64_MAX;
+	int64_t first_at = 0, last_at = 0;
+	bool known = false;
+	int code;
+
+	if (walk->block == block)
+		return ERR_OK;
+	walk->block = block;
+	walk->first = block_first(block);
+	walk->block_is_out = walk->has_places = false;
+	if (!has_times && !walk->has_grams)
+		return ERR_OK;
+	code = read_block(walk, block, &known, &first_at, &last_at, why);
+	if (code != ERR_OK || !known)
+		return code;
+	walk->block_is_out = last_at < match->since || first_at >= match->until;
+	walk->has_places = walk->has_grams && !walk->block_is_out;
+	return walk->has_places ? find_places(walk, block, why) : ERR_OK;
 }
 
 static const char sql_batch[] =
@@ -287,30 +267,20 @@ static int find_before(struct walk *walk, int64_t *message_out, struct err *why)
  */
 static int enter_block(struct walk *walk, bool *more_out, struct err *why)
 {
-	const struct match *match = walk->match;
-	int64_t first_at = 0, last_at = 0;
 	int64_t message = 0;
-	int64_t block;
-	bool known = false;
 	int code = find_before(walk, &message, why);
 
 	*more_out = message > 0;
+	if (code == ERR_OK && message > 0)
+		code = look_at_block(walk, block_of(message), why);
 	if (code != ERR_OK || message == 0)
 		return code;
-	block = block_of(message);
-	code = read_block(walk, block, &known, &first_at, &last_at, why);
-	if (code != ERR_OK)
-		return code;
-	if (known && (last_at < match->since || first_at >= match->until)) {
-		walk->below = block_first(block);
-		return ERR_OK;
-	}
-	if (!known || !has_grams(match))
-		return read_batch(walk, block_first(block), why);
-	walk->first = block_first(block);
-	walk->has_places = true;
-	code = find_places(walk, block, why);
-	places_cut(&walk->places, (size_t)(message - walk->first) + 1);
+	if (walk->block_is_out)
+		walk->below = walk->first;
+	else if (walk->has_places)
+		places_cut(&walk->places, (size_t)(message - walk->first) + 1);
+	else
+		code = read_batch(walk, walk->first, why);
 	return code;
 }
 
@@ -345,32 +315,54 @@ static int next_by_blocks(struct walk *walk, int64_t *message_out, struct err *w
 	return code;
 }
 
-/* The same blocks are passed over, by their times. */
+/*
+ * A message that is the highest left of its state. It is passed over with those below it
+ * that its block's times or grams rule out: 0 then.
+ */
+static int judge(struct walk *walk, int64_t message, int64_t *message_out, struct err *why)
+{
+	int code = look_at_block(walk, block_of(message), why);
+	int place;
+
+	if (code != ERR_OK)
+		return code;
+	walk->below = walk->first;
+	if (walk->block_is_out)
+		return ERR_OK;
+	if (!walk->has_places) {
+		*message_out = walk->below = message;
+		return ERR_OK;
+	}
+	places_cut(&walk->places, (size_t)(message - walk->first) + 1);
+	place = places_last(&walk->places);
+	if (walk->first + place == message)
+		*message_out = walk->below = message;
+	else if (place >= 0)
+		walk->below = walk->first + place + 1;
+	return ERR_OK;
+}
+
+/* States and grams by turns pass over what the other does not have. */
 static int next_by_states(struct walk *walk, int64_t *message_out, struct err *why)
 {
-	int64_t message = 0;
-	bool is_out = true;
 	int code = ERR_OK;
 
 	*message_out = 0;
-	while (code == ERR_OK && is_out && !walk_is_late(walk)) {
+	while (code == ERR_OK && *message_out == 0 && !walk_is_late(walk)) {
+		int64_t message = 0;
+
 		code = highest_of_states(walk, &message, why);
 		if (code != ERR_OK || message == 0)
 			return code;
-		walk->below = message;
-		code = is_block_out(walk, block_of(message), &is_out, why);
-		if (is_out)
-			walk->below = block_first(block_of(message));
+		code = judge(walk, message, message_out, why);
 	}
-	if (code == ERR_OK && !is_out)
-		*message_out = message;
 	return code;
 }
 
 /* --- all of them ------------------------------------------------------------------ */
 
-int walk_init(struct walk *walk, struct db *db, const struct match *match, int64_t below,
-	      int64_t until_us, struct err *why)
+void walk_init(struct walk *walk, struct db *db, const struct match *match, int64_t below,
+	       int64_t until_us)
 {
 	memset(walk, 0, sizeof(*walk));
 	walk->db = db;
@@ -379,7 +371,9 @@ int walk_init(struct walk *walk, struct db *db, const struct match *match, int64
 	/* One less than there can be: its recipients have numbers, too. */
 	walk->below = below > 0 && below < MESSAGE_NUMBER_MAX ? below : MESSAGE_NUMBER_MAX - 1;
 	walk->block = -1;
-	return choose(walk, why);
+	walk->has_grams = has_grams(match);
+	if (match->states != MATCH_ALL_STATES)
+		use_states(walk);
 }
 
 void walk_release(struct walk *walk)

@@ -20,7 +20,7 @@ struct walk_state {
 /*
  * Numbers of messages, from the highest down: all that match, and as few others as
  * can be told without looking at them. Three ways: by the states of their
- * recipients, where few are in these; by the grams of their texts (queue/gram.h),
+ * recipients; by the grams of their texts (queue/gram.h),
  * where a block has been looked at by queue/indexer.h; else one after the other.
  * All in one transaction of the reader.
  */
@@ -34,9 +34,10 @@ struct walk {
 	/* private */
 	struct walk_state *states; /* NULL: not by states */
 	size_t state_count;
-	int64_t block; /* that was last looked at for its times */
+	bool has_grams; /* of what is looked for */
+	int64_t block;	/* that was looked at last, and begins with `first` */
 	bool block_is_out;
-	struct places places; /* candidates of the block from `first` on */
+	struct places places; /* candidates of the block */
 	int64_t first;
 	bool has_places;
 	int64_t batch[WALK_BATCH]; /* one after the other */
@@ -46,8 +47,8 @@ struct walk {
 };
 
 /* `below`: 0: from the newest. */
-int walk_init(struct walk *walk, struct db *db, const struct match *match, int64_t below,
-	      int64_t until_us, struct err *why);
+void walk_init(struct walk *walk, struct db *db, const struct match *match, int64_t below,
+	       int64_t until_us);
 void walk_release(struct walk *walk);
 /* 0: there is none any more, or time is up (walk->is_late). */
 int walk_next(struct walk *walk, int64_t *message_out, struct err *why);

@@ -94,9 +94,10 @@ static void add(sqlite3_stmt *message, sqlite3_stmt *recipient, long i)
 	sqlite3_bind_int64(recipient, 1, (int64_t)i << 16);
 	put(recipient, 2, "user%lu@customer%ld.example.net", pick(300000), i % 1000);
 	sqlite3_bind_int64(recipient, 3,
-			   i % 1000 == 0 ? STATE_HELD
-			   : i % 3 == 0	 ? STATE_DROPPED
-					 : STATE_DELIVERED);
+			   i % 1000 == 0	    ? STATE_HELD
+			   : i < message_count / 20 ? STATE_FAILED
+			   : i % 3 == 0		    ? STATE_DROPPED
+						    : STATE_DELIVERED);
 	step(recipient);
 }
 
@@ -231,6 +232,10 @@ static struct message_query rare_state_and_word(void)
 {
 	return (struct message_query){.state = STATE_HELD, .subject = any_word()};
 }
+static struct message_query old_state_and_word(void)
+{
+	return (struct message_query){.state = STATE_FAILED, .subject = "invoice"};
+}
 static struct message_query an_hour(void)
 {
 	int64_t at = FIRST_AT + (int64_t)pick((unsigned long)message_count) * SPACING_MS;
@@ -264,6 +269,7 @@ static const struct {
 	{"a rare state", rare_state},
 	{"a frequent state and a word", state_and_word},
 	{"a rare state and a word", rare_state_and_word},
+	{"a state of old, what all have", old_state_and_word},
 	{"an hour", an_hour},
 	{"a word and a state in an hour", word_in_an_hour},
 };

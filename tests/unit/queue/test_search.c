@@ -177,8 +177,28 @@ static int64_t count_recipients(struct store_reader *reader, const struct messag
 	return total;
 }
 
+/* States and words pass over what the other does not have: by turns, and of several states. */
+static void expect_several_states(struct fixture *f, struct store_reader *reader)
+{
+	struct recipient_query query = {.message = {.q = "word6 shop1"},
+					.states = 1U << STATE_DROPPED | 1U << STATE_HELD};
+	int64_t counted = -1;
+
+	ck_assert_int_eq(queue_recipient_count(reader, &query, &counted, NULL), ERR_OK);
+	ck_assert_int_eq(counted, 0);
+	query.message.q = "word6 app1";
+	ck_assert_int_eq(queue_recipient_count(reader, &query, &counted, NULL), ERR_OK);
+	ck_assert_int_gt(counted, 10);
+	ck_assert_int_eq(counted,
+			 ask_sql(f->dir, "SELECT count(*) FROM recipient r JOIN message m"
+					 " ON m.id = r.id >> 16 WHERE r.state IN (5, 8) AND"
+					 " instr(m.subject, 'word6') AND"
+					 " instr(m.sender, 'App1')"));
+}
+
 static void expect_all_cases(struct fixture *f, struct store_reader *reader)
 {
+	expect_several_states(f, reader);
 	for (size_t i = 0; i < CASES; i++) {
 		char sql[600];
 
