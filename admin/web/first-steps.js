@@ -14,17 +14,18 @@ async function run(act) {
 	}
 }
 
-function step(done, word, ...rest) {
+function step(number, done, word, ...rest) {
 	return h(
 		"li",
 		{ class: done ? "is-done" : "" },
-		icon(done ? "check" : "dots"),
+		h("span.step-number", { "aria-hidden": "true" }, done ? icon("check") : number),
 		h("div", {}, h("strong", {}, word), done && h("span.sr", {}, " (done)"), h("p", {}, rest)),
 	);
 }
 
 function allowing(now) {
 	return step(
+		1,
 		now.whitelist.entries > 0,
 		"Say who may get mail",
 		"Everybody else's mail is kept here, with the reason. ",
@@ -40,6 +41,7 @@ function sending(now) {
 	const [smtp] = now.listeners;
 
 	return step(
+		2,
 		now.queue.messages > 0,
 		"Send a mail",
 		smtp ? ["Point an application at SMTP ", h("code", {}, smtp), ", or try it here. "] : "",
@@ -64,6 +66,7 @@ export function firstSteps(now) {
 			allowing(now),
 			sending(now),
 			step(
+				3,
 				false,
 				"See what became of it",
 				"Each recipient has its story under ",
