@@ -170,8 +170,7 @@ int history_read(struct db *db, const struct recipient_view *recipient,
 	if (count == 0)
 		items[count++] = derive_accepted(recipient, message, accepted_state);
 	if (items[0].actor == NULL)
-		if (items[0].actor == NULL)
-			items[0].actor = actor_of(recipient, message);
+		items[0].actor = actor_of(recipient, message);
 	*items_out = items;
 	*count_out = count;
 	return ERR_OK;
