@@ -236,6 +236,8 @@ static const struct copy_row tagged_and_signed[] = {
 	{"DKIM-Signature: h=subject\r\nDKIM-Signature: h=to\r\nSubject: x\r\n",
 	 "X-Stagepost-Original-DKIM-Signature: h=subject\r\nDKIM-Signature: h=to\r\n"
 	 "Subject: [staging] x\r\n"},
+	{"Subject:\r\n", "Subject: [staging]\r\n"},
+	{"Subject:\n", "Subject: [staging]\r\n"},
 	/* Tagged already: nothing has changed. */
 	{"DKIM-Signature: h=subject\r\nSubject: [staging] x\r\n", NULL},
 	/* One that is missing comes in front. */

@@ -44,7 +44,7 @@ static const struct {
 	 "!a@x.test;b@x.test"},
 	{LISTING_CSV, "id,pattern,kind,hits\n7,a@x.test,exact,12", "a@x.test"},
 	{LISTING_CSV, "pattern;note\na@x.test;a,b\n", "a@x.test"},
-	{LISTING_CSV, "pattern\n'=cmd@x.test\n", "=cmd@x.test"},
+	{LISTING_CSV, "pattern\n'=cmd@x.test\n'a@x.test\n", "=cmd@x.test;'a@x.test"},
 	{LISTING_CSV, "pattern,allow_all\n*,yes\n", "*"},
 	{LISTING_JSON, "[]", ""},
 	{LISTING_JSON, "[\"a@x.test\", {\"pattern\": \"b@x.test\", \"action\": \"deny\"}]",
@@ -104,6 +104,8 @@ static const struct {
 	{LISTING_TEXT, "a@x.test action=deny", {1, 10, "", "one pattern a line"}},
 	{LISTING_TEXT, "a@x.test,b#c@x test", {1, 10, "", ""}},
 	{LISTING_CSV, "pattern\na\"b", {2, 2, "", "quote inside"}},
+	{LISTING_CSV, "pattern\na\"b\nok@x.test\n", {2, 2, "", "quote inside", 1}},
+	{LISTING_CSV, "pattern\na@x.test,b\n", {2, 0, "", "2 cells", 1}},
 	{LISTING_CSV, "\"pattern", {1, 1, "", "closing quote"}},
 	{LISTING_CSV, "pattern\na\rb@x.test", {2, 1, "", ""}},
 	{LISTING_CSV,
@@ -434,6 +436,32 @@ START_TEST(enough_is_enough)
 }
 END_TEST
 
+/* A text is a part of something: behind its end nothing is read. */
+START_TEST(nothing_behind_it_is_read)
+{
+	static const struct {
+		enum listing_format format;
+		const char *text; /* with a `"` behind it */
+	} cases[] = {
+		{LISTING_CSV, "pattern\n\"a@x.test\"\""},
+		{LISTING_CSV, "pattern,note\na@x.test,\""},
+		{LISTING_CSV, "pattern\na@x.test\""},
+		{LISTING_JSON, "[\"a@x.test\"]\""},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct told told;
+		struct span text = span_of(cases[i].text);
+		struct listing *listing =
+			listing_of(cases[i].format, span_first(text, text.len - 1), false, &told);
+
+		ck_assert_msg(listing != NULL, "%s: %s", cases[i].text, told.text);
+		ck_assert_uint_eq(listing_count(listing), 1);
+		listing_free(&listing);
+	}
+}
+END_TEST
+
 START_TEST(cells_end_somewhere)
 {
 	struct told told;
@@ -516,4 +544,5 @@ END_TEST
 
 UNIT_MAIN("filter/listing", what_people_have, mistakes_have_a_place, fields_are_kept,
 	  fields_at_their_edges, a_pattern_that_is_too_long, options_count, limits,
-	  enough_is_enough, cells_end_somewhere, formats_have_names, differences)
+	  enough_is_enough, nothing_behind_it_is_read, cells_end_somewhere, formats_have_names,
+	  differences)
