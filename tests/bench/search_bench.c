@@ -345,13 +345,13 @@ static void measure(struct store_reader *reader, size_t kind, long rounds)
 int main(int argc, char **argv)
 {
 	const char *dir = argc > 1 ? argv[1] : "search_bench.tmp";
-	long rounds = argc > 3 ? atol(argv[3]) : 200;
+	long rounds = argc > 3 ? strtol(argv[3], NULL, 10) : 200;
 	struct store_reader *reader;
 	struct store *store;
 	int64_t began;
 	struct err why;
 
-	message_count = argc > 2 ? atol(argv[2]) : 1000000;
+	message_count = argc > 2 ? strtol(argv[2], NULL, 10) : 1000000;
 	srandom(7);
 	make_words();
 	store = open_store(dir);
