@@ -16,6 +16,7 @@ struct told {
 	size_t column;
 	char pointer[100];
 	char text[240];
+	char last_pointer[100]; /* of the last */
 };
 
 static inline void listing_tell(void *ctx, const struct listing_mistake *mistake)
@@ -23,6 +24,7 @@ static inline void listing_tell(void *ctx, const struct listing_mistake *mistake
 	struct told *told = ctx;
 
 	ck_assert(mistake->why.text[0] != '\0');
+	snprintf(told->last_pointer, sizeof(told->last_pointer), "%s", mistake->pointer);
 	if (told->count++ > 0)
 		return;
 	told->line = mistake->line;

@@ -75,6 +75,22 @@ static const struct {
 } bad[] = {
 	{LISTING_TEXT, "a@x.test foo=bar", {1, 10, "", "one pattern a line"}},
 	{LISTING_TEXT, "a@x.test x", {1, 10, "", "one pattern a line", 1}},
+	{LISTING_TEXT, "a@x.test,  ,b@x.test", {1, 10, "", "missing", 1}},
+	/* what is wrong with one hides nothing of the next */
+	{LISTING_JSON, "[{\"note\": 7, \"pattern\": 7}, 7]", {1, 11, "/0/note", "a string", 3}},
+	{LISTING_JSON,
+	 "[{\"pattern\": \"a@x.test\", \"note\": \"x\", \"note\": \"y\"}, 7]",
+	 {1, 47, "/0/note", "note is given twice", 2}},
+	{LISTING_JSON, "{\"entries\": [], \"foo\": 1, \"bar\": 2}", {1, 17, "/foo", "unknown", 2}},
+	{LISTING_JSON, "{\"entries\": []} x", {1, 17, "", "not JSON", 1}},
+	{LISTING_JSON,
+	 "[{\"pattern\": \"a@x.test\", \"n\xe2\x80\xa6o\": 1}]",
+	 {1, 26, "/0/no", "unknown", 1}},
+	/* and what was refused is not there a second time */
+	{LISTING_JSON,
+	 "[{\"pattern\": \"a@x.test\", \"note\": \"x\", \"note\": \"y\"},"
+	 " {\"pattern\": \"a@x.test\", \"note\": \"z\"}]",
+	 {1, 47, "/0/note", "note is given twice", 1}},
 	{LISTING_TEXT, "deny", {1, 1, "", "", 1}},
 	{LISTING_TEXT, "a@x.test, x", {1, 11, "", "", 1}},
 	{LISTING_TEXT, "a@x.test,!", {1, 10, "", "missing", 1}},
@@ -198,7 +214,7 @@ static const struct {
 	{LISTING_JSON, "{\"items\": [\"a@x.test\"], \"next\": \"w01\"}", {1, 33, "/next", "page"}},
 	{LISTING_JSON, "[\n\"a@x.test\",\n{}]", {3, 1, "/1/pattern", "missing"}},
 	{LISTING_JSON, "[\n7]", {2, 1, "/0", "object"}},
-	{LISTING_JSON, "[{\"pattern\": 7}]", {1, 14, "/0/pattern", "string"}},
+	{LISTING_JSON, "[{\"pattern\": 7}]", {1, 14, "/0/pattern", "string", 1}},
 	{LISTING_JSON, "[{\"pattern\": null}]", {1, 14, "/0/pattern", "string"}},
 	{LISTING_JSON,
 	 "[{\"pattern\": \"a@x.test\", \"Note\": \"x\"}]",
@@ -235,6 +251,21 @@ START_TEST(mistakes_have_a_place)
 {
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		listing_check_refused(bad[i].format, bad[i].text, false, bad[i].told);
+}
+END_TEST
+
+/* What is no entry has a number all the same. */
+START_TEST(entries_are_numbered)
+{
+	struct told told;
+
+	ck_assert_ptr_null(listing_of(
+		LISTING_JSON,
+		span_of("[7, \"a@x.test\", {\"pattern\": \"a@x.test\", \"note\": \"n\"}]"), false,
+		&told));
+	ck_assert_uint_eq(told.count, 2);
+	ck_assert_str_eq(told.pointer, "/0");
+	ck_assert_str_eq(told.last_pointer, "/2/pattern");
 }
 END_TEST
 
@@ -542,7 +573,7 @@ START_TEST(differences)
 }
 END_TEST
 
-UNIT_MAIN("filter/listing", what_people_have, mistakes_have_a_place, fields_are_kept,
-	  fields_at_their_edges, a_pattern_that_is_too_long, options_count, limits,
+UNIT_MAIN("filter/listing", what_people_have, mistakes_have_a_place, entries_are_numbered,
+	  fields_are_kept, fields_at_their_edges, a_pattern_that_is_too_long, options_count, limits,
 	  enough_is_enough, nothing_behind_it_is_read, cells_end_somewhere, formats_have_names,
 	  differences)
