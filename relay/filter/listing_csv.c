@@ -49,7 +49,7 @@ static enum cell broken(struct csv *csv, const char *sentence)
 	struct span rest = span_skip(csv->text, csv->at);
 
 	reading_mistake(csv->reading, place_here(csv), "%s", sentence);
-	next_line(csv, span_find(rest, '\n') < rest.len ? span_find(rest, '\n') + 1 : rest.len);
+	next_line(csv, span_find(rest, '\n') + 1); /* or to behind the end */
 	return CELL_BROKEN;
 }
 

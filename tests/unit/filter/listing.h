@@ -17,6 +17,7 @@ struct told {
 	char pointer[100];
 	char text[240];
 	char last_pointer[100]; /* of the last */
+	size_t last_line;
 };
 
 static inline void listing_tell(void *ctx, const struct listing_mistake *mistake)
@@ -24,6 +25,7 @@ static inline void listing_tell(void *ctx, const struct listing_mistake *mistake
 	struct told *told = ctx;
 
 	ck_assert(mistake->why.text[0] != '\0');
+	told->last_line = mistake->line;
 	snprintf(told->last_pointer, sizeof(told->last_pointer), "%s", mistake->pointer);
 	if (told->count++ > 0)
 		return;

@@ -266,6 +266,10 @@ START_TEST(entries_are_numbered)
 	ck_assert_uint_eq(told.count, 2);
 	ck_assert_str_eq(told.pointer, "/0");
 	ck_assert_str_eq(told.last_pointer, "/2/pattern");
+	ck_assert_ptr_null(
+		listing_of(LISTING_CSV, span_of("pattern\na\"b\nx\nc\"d"), false, &told));
+	ck_assert_uint_eq(told.count, 3);
+	ck_assert_uint_eq(told.last_line, 4);
 }
 END_TEST
 
