@@ -40,6 +40,7 @@ static const struct {
 	{"MP_SMTP_RELAY_MATCHING='^it''s@x\\.test$'", "it's@x.test"},
 	{"allowed_recipients = @x\\.test$\r\ndenied_recipients=^b@x\\.test$", "x.test;!b@x.test"},
 	{"@a\\.test$\n@b\\.test$", "a.test;b.test"},
+	{"^=a@x\\.test$", "=a@x.test"},
 };
 
 START_TEST(translated)
@@ -110,7 +111,8 @@ static const struct {
 	{"(?i)", {1, 5, "", "empty"}},
 	{"allowed-recipients:", {1, 1, "", "missing"}},
 	{"allowed-recipients: ''", {1, 22, "", "empty"}},
-	{"allowed-recipients: 'a", {1, 21, "", "does not end"}},
+	{"allowed-recipients: 'a", {1, 21, "", "does not end", 1}},
+	{"a = x", {1, 1, "", "neither a setting", 1}},
 	{"allowed-recipients: \"@x\\.test$\"", {1, 21, "", "are escapes"}},
 	{"smtp-relay-all: true", {1, 1, "", "setting"}},
 	{"allowed-recipients: @a\\.test$\nsmtp-relay-matching: @b\\.test$", {2, 1, "", "line 1"}},
@@ -123,6 +125,17 @@ START_TEST(refused)
 {
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		listing_check_refused(LISTING_MAILPIT, bad[i].text, true, bad[i].told);
+}
+END_TEST
+
+START_TEST(lines_are_not_endless)
+{
+	char text[4098];
+
+	memset(text, '.', sizeof(text) - 1);
+	text[sizeof(text) - 1] = '\0';
+	listing_check_refused(LISTING_MAILPIT, text, true,
+			      (struct mistake){1, 0, "", "longer than 4096 octets", 1});
 }
 END_TEST
 
@@ -158,4 +171,5 @@ START_TEST(long_ones_end_soon)
 }
 END_TEST
 
-UNIT_MAIN("filter/listing_mailpit", translated, refused, all_takes_saying_so, long_ones_end_soon)
+UNIT_MAIN("filter/listing_mailpit", translated, lines_are_not_endless, refused, all_takes_saying_so,
+	  long_ones_end_soon)
