@@ -10,7 +10,7 @@ void subject_take(struct query *query, struct arena *arena, struct subject *subj
 {
 	subject_out->id = query_take_int(query);
 	subject_out->address = query_take_copy(query, arena);
-	subject_out->state = (enum state)query_take_int(query);
+	subject_out->state = state_of_number(query_take_int(query));
 	subject_out->wish = (enum wish)query_take_int(query);
 	subject_out->events = query_take_int(query);
 }

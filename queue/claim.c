@@ -113,7 +113,7 @@ static int read_due(struct taking *t, int64_t id, struct due *due, struct err *w
 	if (!row)
 		return err_set(why, ERR_FATAL, "the index of what is due names no recipient");
 	due->recipient.id = id;
-	due->state = (enum state)query_take_int(&query);
+	due->state = state_of_number(query_take_int(&query));
 	due->recipient.address = query_take_copy(&query, arena);
 	due->recipient.attempts = (int)query_take_int(&query);
 	due->recipient.in_doubt = (int)query_take_int(&query);

@@ -306,7 +306,7 @@ int counters_oldest(struct counters *counters, struct db *db, struct oldest *old
 	query_give_int(&query, counters->passed);
 	while ((code = query_row(&query, &row, why)) == ERR_OK && row) {
 		int64_t id = query_take_int(&query);
-		enum state state = (enum state)query_take_int(&query);
+		enum state state = state_of_number(query_take_int(&query));
 
 		if (state_is_due_state(state) || state == STATE_DELIVERING) {
 			oldest.passed = id;

@@ -126,7 +126,7 @@ static int read_ends(struct store *store, int64_t message, unsigned *kinds_out, 
 	query_give_int(&query, part_id(message, 0));
 	query_give_int(&query, part_id(message + 1, 0));
 	while ((code = query_row(&query, &row, why)) == ERR_OK && row) {
-		enum state state = (enum state)query_take_int(&query);
+		enum state state = state_of_number(query_take_int(&query));
 		int64_t at = query_take_int(&query);
 
 		*kinds_out |= finished_kind(state);

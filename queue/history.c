@@ -92,7 +92,7 @@ static void take_item(struct query *query, struct arena *arena, struct history_i
 {
 	item->at = query_take_int(query);
 	item->event = query_take_copy(query, arena);
-	item->state = state_name((enum state)query_take_int(query));
+	item->state = state_name(state_of_number(query_take_int(query)));
 	item->reason = query_take_copy(query, arena);
 	item->actor = query_take_copy(query, arena);
 	item->route = query_take_copy(query, arena);

@@ -115,7 +115,7 @@ static int64_t take_recipient(struct query *query, struct match_recipient *recip
 	int64_t id = query_take_int(query);
 
 	recipient_out->address = span_of(query_take_text(query));
-	recipient_out->state = (enum state)query_take_int(query);
+	recipient_out->state = state_of_number(query_take_int(query));
 	recipient_out->reason = span_of(query_take_text(query));
 	return id;
 }

@@ -39,7 +39,7 @@ static int read_present(struct store *store, int64_t id, bool *found_out, struct
 	code = query_row(&query, found_out, why);
 	if (code != ERR_OK || !*found_out)
 		return code;
-	out->state = (enum state)query_take_int(&query);
+	out->state = state_of_number(query_take_int(&query));
 	out->lease = query_take_int(&query);
 	out->wish = (enum wish)query_take_int(&query);
 	out->attempts = (int)query_take_int(&query);

@@ -46,7 +46,7 @@ void recipient_take(struct query *query, struct arena *arena, struct recipient_v
 {
 	recipient->id = query_take_int(query);
 	recipient->address = query_take_copy(query, arena);
-	recipient->state = (enum state)query_take_int(query);
+	recipient->state = state_of_number(query_take_int(query));
 	recipient->wish = (enum wish)query_take_int(query);
 	recipient->ruling.verdict = query_take_copy(query, arena);
 	recipient->ruling.reason = query_take_copy(query, arena);
@@ -109,7 +109,7 @@ static int read_rows(struct db *db, int64_t number, const struct ulid *id, struc
 	while ((code = query_row(&query, &row, why)) == ERR_OK && row && at < count) {
 		recipients[at].message = *id;
 		recipient_take(&query, arena, &recipients[at]);
-		accepted[at++] = (enum state)query_take_int(&query);
+		accepted[at++] = state_of_number(query_take_int(&query));
 	}
 	return code;
 }

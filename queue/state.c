@@ -85,9 +85,19 @@ static bool is_state(enum state state)
 	return state >= STATE_SCREENING && state < STATE_COUNT;
 }
 
+enum state state_of_number(int64_t number)
+{
+	return number >= STATE_SCREENING && number < STATE_COUNT ? (enum state)number
+								 : (enum state)0;
+}
+
 int state_move(enum state from, enum transition transition, enum state *to_out, struct err *why)
 {
-	assert(is_state(from) && transition < TRANSITION_COUNT);
+	assert(transition < TRANSITION_COUNT);
+	if (!is_state(from))
+		return err_set(why, ERR_CONFLICT,
+			       "a recipient whose row is damaged can't be %s (see dbcheck)",
+			       transition_words[transition].done);
 	if (table[from][transition] == 0)
 		return err_set(why, ERR_CONFLICT, "a %s recipient can't be %s", state_names[from],
 			       transition_words[transition].done);

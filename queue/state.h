@@ -3,6 +3,7 @@
 #define STAGEPOST_QUEUE_STATE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/err.h"
 #include "base/span.h"
@@ -22,6 +23,11 @@ enum state {
 	STATE_CANCELLED = 11  /* a person stopped it; final */
 };
 #define STATE_COUNT 12 /* one more than the last number */
+/*
+ * What a number of the database stands for. 0 for one that is no state's: only
+ * damage makes such a row, dbcheck names it, and state_move leads nowhere from it.
+ */
+enum state state_of_number(int64_t number);
 
 /* What happens to a recipient. */
 enum transition {

@@ -334,8 +334,36 @@ START_TEST(a_wished_delete_is_kept_over_a_restart)
 }
 END_TEST
 
+/* S259: no number of the database leads beyond a table of ours. */
+START_TEST(S259_a_state_that_is_none)
+{
+	static const int64_t numbers[] = {0, -1, STATE_COUNT, 99, INT64_MAX, INT64_MIN};
+	struct fixture f;
+	struct ulid id;
+
+	fixture_open(&f);
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+		struct act act = {0};
+		char sql[128];
+
+		id = accept_as(&f, 2, STATE_HELD);
+		snprintf(sql, sizeof(sql), "UPDATE recipient SET state = %lld WHERE id & 65535 = 0",
+			 (long long)numbers[i]);
+		run_sql(f.dir, sql);
+		ck_assert_int_eq(state_of(&f, &id, 0), 0);
+		ck_assert_int_eq(state_of(&f, &id, 1), STATE_HELD);
+		(void)act_on(&f, &id, TRANSITION_RELEASE, &act);
+		(void)act_on(&f, &id, TRANSITION_CANCEL, &act);
+		ck_assert_int_eq(state_of(&f, &id, 0), 0);
+		ck_assert_int_eq(delete_message(&f, &id, false, NULL), ERR_OK);
+		ck_assert(is_gone(&f, &id));
+	}
+	fixture_remove(&f);
+}
+END_TEST
+
 UNIT_MAIN("queue/act", hold_release_cancel_retry, release_passes_the_same_check,
 	  only_the_named_recipients, a_wish_in_flight_waits_for_the_outcome,
 	  wishes_grow_and_can_be_taken_back, a_wish_is_kept_over_a_restart,
 	  delete_removes_everything, delete_waits_for_what_is_in_flight,
-	  a_wished_delete_is_kept_over_a_restart)
+	  a_wished_delete_is_kept_over_a_restart, S259_a_state_that_is_none)
