@@ -86,7 +86,13 @@ static const struct {
 	{LISTING_JSON,
 	 "[{\"pattern\": \"a@x.test\", \"n\xe2\x80\xa6o\": 1}]",
 	 {1, 26, "/0/no", "unknown", 1}},
+	{LISTING_JSON,
+	 "{\"items\": [], \"next\": \"w01\", \"foo\": 1}",
+	 {1, 23, "/next", "page", 2}},
 	/* and what was refused is not there a second time */
+	{LISTING_JSON,
+	 "[{\"pattern\": \"a@x.test\", \"foo\": 1}, {\"pattern\": \"a@x.test\", \"note\": \"z\"}]",
+	 {1, 26, "/0/foo", "unknown", 1}},
 	{LISTING_JSON,
 	 "[{\"pattern\": \"a@x.test\", \"note\": \"x\", \"note\": \"y\"},"
 	 " {\"pattern\": \"a@x.test\", \"note\": \"z\"}]",

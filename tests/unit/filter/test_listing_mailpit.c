@@ -41,6 +41,9 @@ static const struct {
 	{"allowed_recipients = @x\\.test$\r\ndenied_recipients=^b@x\\.test$", "x.test;!b@x.test"},
 	{"@a\\.test$\n@b\\.test$", "a.test;b.test"},
 	{"^=a@x\\.test$", "=a@x.test"},
+	/* many groups, none inside another */
+	{"^(a)(b)(c)(d)(e)(f)(g)(h)(i)(j)(k)(l)(m)(n)(o)(p)(q)(r)@x\\.test$",
+	 "abcdefghijklmnopqr@x.test"},
 };
 
 START_TEST(translated)
@@ -99,11 +102,11 @@ static const struct {
 	{"^(a+)+@example\\.com$", {1, 4, "", "repetition"}},
 	{"^(ab)+@example\\.com$", {1, 6, "", "repeated group"}},
 	{"*@example\\.com$", {1, 1, "", "nothing stands before"}},
-	{".**@example\\.com$", {1, 3, "", "repetition of a repetition"}},
-	{"^(?P<n>a)@example\\.com$", {1, 2, "", "groups"}},
+	{".**@example\\.com$", {1, 3, "", "repetition of a repetition", 1}},
+	{"^(?P<n>a)@example\\.com$", {1, 2, "", "groups", 1}},
 	{"^(?s)a@example\\.com$", {1, 2, "", "groups"}},
 	{"^(a@example\\.com$", {1, 2, "", "not closed"}},
-	{"^a)@example\\.com$", {1, 3, "", "not opened"}},
+	{"^a)@example\\.com)$", {1, 3, "", "not opened", 1}},
 	{"^a@ex$ample\\.com$", {1, 1, "", "only at the ends"}},
 	{"^a b@example\\.com$", {1, 3, "", "stand in an address"}},
 	{"^\xc3\xa9@example\\.com$", {1, 2, "", "stand in an address"}},
@@ -113,6 +116,7 @@ static const struct {
 	{"allowed-recipients: ''", {1, 22, "", "empty"}},
 	{"allowed-recipients: 'a", {1, 21, "", "does not end", 1}},
 	{"a = x", {1, 1, "", "neither a setting", 1}},
+	{"^.*a$", {1, 1, "", "middle of a name", 1}},
 	{"allowed-recipients: \"@x\\.test$\"", {1, 21, "", "are escapes"}},
 	{"smtp-relay-all: true", {1, 1, "", "setting"}},
 	{"allowed-recipients: @a\\.test$\nsmtp-relay-matching: @b\\.test$", {2, 1, "", "line 1"}},
@@ -131,11 +135,15 @@ END_TEST
 START_TEST(lines_are_not_endless)
 {
 	char text[4098];
+	struct told told;
 
 	memset(text, '.', sizeof(text) - 1);
 	text[sizeof(text) - 1] = '\0';
 	listing_check_refused(LISTING_MAILPIT, text, true,
 			      (struct mistake){1, 0, "", "longer than 4096 octets", 1});
+	text[4096] = '\0'; /* looked at, and refused for what it says */
+	ck_assert_ptr_null(listing_of(LISTING_MAILPIT, span_of(text), true, &told));
+	ck_assert_ptr_null(strstr(told.text, "octets"));
 }
 END_TEST
 
