@@ -38,8 +38,9 @@ static void on_faults(void *ctx, const struct fault *rows, size_t count)
 static size_t one_route(void *ctx, struct admin_route_status *routes_out, size_t max)
 {
 	(void)ctx;
-	assert(max > 0);
-	routes_out[0] = (struct admin_route_status){.name = "default", .last_error = "refused"};
+	if (max > 0)
+		routes_out[0] =
+			(struct admin_route_status){.name = "default", .last_error = "refused"};
 	return 1;
 }
 
