@@ -98,7 +98,6 @@ static uint32_t add_entry(struct layer_builder *builder, const struct entry *ent
 	item->id = entry->id;
 	/* Once it was over it is over, also where the clock says otherwise now (CASES S170). */
 	item->expires_at = entry->expired_at != 0 ? 1 : entry->expires_at;
-	item->next = 0;
 	item->text_len = (uint16_t)text.len;
 	item->scope_len = (uint16_t)scope.len;
 	item->local_len = (uint8_t)pattern->local.len;

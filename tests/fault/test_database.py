@@ -294,6 +294,8 @@ def old_database(folder, version):
     if version >= 9:  # the tally is kept from then on
         db.executescript("DELETE FROM tally; INSERT INTO tally VALUES(8, %d), (100, %d), (101, %d)"
                          % (ROWS, ROWS, ROWS * 5))
+    if version >= 18:  # so is who came to an end, and how
+        db.execute("INSERT INTO finished SELECT id, 2, 1 FROM message")
     db.commit()
     db.close()
 
@@ -366,6 +368,7 @@ def test_nobody_opens_the_database_beside_sqlite():
     database where it opens files, nothing forks with it open, and what is opened is closed on exec.
     """
     may_spawn = {"relay/deliver/command.c"}  # posix_spawn: there is no code of ours behind it
+    may_fork = {"cli/apart.c"}  # the tool's, before it opens anything
     found = []
     for folder in ("base", "schema", "queue", "relay", "admin", "cli"):
         for path in (SOURCE / folder).rglob("*.c"):
@@ -376,7 +379,7 @@ def test_nobody_opens_the_database_beside_sqlite():
                     found.append((name, call))
                 if "CLOEXEC" not in call and '"re' not in call and "/dev/null" not in call:
                     found.append((name, call))
-            if re.search(r"\b(fork|vfork|clone|system|popen)\(", text):
+            if re.search(r"\b(fork|vfork|clone|system|popen)\(", text) and name not in may_fork:
                 found.append((name, "fork"))
             if "posix_spawn(" in text and name not in may_spawn:
                 found.append((name, "posix_spawn"))

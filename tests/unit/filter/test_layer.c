@@ -11,6 +11,7 @@
 #define SEED 1
 /* So many give some pairs with one tag that begin at one slot of the smallest table. */
 #define NAMES 600000
+#define FIRST 100000 /* all with as many digits: the names differ in nothing else */
 
 struct draw {
 	uint64_t alike;
@@ -32,7 +33,7 @@ static void find_pair(uint64_t (*hash)(uint32_t number), uint32_t pair[2])
 	size_t at = 1;
 
 	for (uint32_t i = 0; i < NAMES; i++)
-		draws[i] = (struct draw){hash(i + 1) & 0xffffffff00000003u, i + 1};
+		draws[i] = (struct draw){hash(FIRST + i) & 0xffffffff00000003u, FIRST + i};
 	qsort(draws, NAMES, sizeof(*draws), compare);
 	while (at < NAMES && draws[at - 1].alike != draws[at].alike)
 		at++;
@@ -258,6 +259,84 @@ START_TEST(rows_that_are_none)
 }
 END_TEST
 
+static struct layer *numbered(const int64_t *ids, size_t count, const int64_t *buried,
+			      size_t buried_count)
+{
+	struct layer_builder *builder = layer_builder_new();
+	struct entry row = {
+		.pattern = "a@x.test", .kind = ENTRY_EXACT, .action = ENTRY_ALLOW, .scope = ""};
+
+	for (size_t i = 0; i < buried_count; i++)
+		layer_builder_remove(builder, buried[i]);
+	for (size_t i = 0; i < count; i++) {
+		row.id = ids[i];
+		ck_assert(layer_builder_put(builder, &row, false));
+	}
+	return layer_builder_finish(&builder, SEED);
+}
+
+START_TEST(entries_come_in_any_order)
+{
+	static const int64_t ids[] = {9, 7, 4, 2};
+	struct layer *layer = numbered(ids, 4, NULL, 0);
+
+	for (size_t i = 0; i < 4; i++) {
+		ck_assert_int_eq(layer_entry_id(layer, i), ids[3 - i]);
+		ck_assert_int_eq(layer_find_id(layer, ids[i])->id, ids[i]);
+	}
+	layer_free(layer);
+}
+END_TEST
+
+/* What is new hides nothing; tombstones of two layers become one list. */
+START_TEST(only_what_is_removed_is_buried)
+{
+	static const int64_t low[] = {3, 7};
+	static const int64_t high[] = {3, 5, 8};
+	static const int64_t new_ids[] = {4, 9};
+	static const int64_t want[] = {3, 5, 7, 8};
+	struct layer *layers[] = {numbered(new_ids, 2, low, 2), numbered(NULL, 0, high, 3)};
+	struct layer *merged = layer_merge((const struct layer *const *)layers, 2, false, SEED);
+
+	ck_assert_uint_eq(layers[0]->buried_count, 2);
+	ck_assert(!layer_buries(layers[0], 4) && !layer_buries(layers[0], 9));
+	ck_assert_uint_eq(merged->buried_count, 4);
+	for (size_t i = 0; i < 4; i++)
+		ck_assert_int_eq(merged->buried[i], want[i]);
+	layer_free(layers[0]);
+	layer_free(layers[1]);
+	layer_free(merged);
+}
+END_TEST
+
+/* As the claim of so many octets an entry is measured. */
+START_TEST(what_a_layer_takes)
+{
+	static const struct list_row rows[] = {{.pattern = "a@x.test", .id = 1},
+					       {.pattern = "@y.test", .id = 2, .scope = "shop"},
+					       {.pattern = "b*@z.test", .id = 3}};
+	struct layer_builder *builder = layer_builder_new();
+	size_t table = 4 * sizeof(struct layer_slot);
+	struct layer *layer;
+	size_t strings;
+
+	for (size_t i = 0; i < 3; i++) {
+		struct pattern pattern;
+		struct entry entry = list_entry(&rows[i], &pattern);
+
+		ck_assert(layer_builder_put(builder, &entry, false));
+	}
+	layer_builder_remove(builder, 4);
+	layer = layer_builder_finish(&builder, SEED);
+	ck_assert_uint_eq(layer_bytes(layer, &strings),
+			  sizeof(*layer) + layer->used + 3 * sizeof(uint32_t) + sizeof(int64_t) +
+				  3 * sizeof(struct layer_node) + 4 * table);
+	ck_assert_uint_eq(strings, strlen("a@x.test") + strlen("y.test") + strlen("shop") +
+					   strlen("b*@z.test") + 6);
+	layer_free(layer);
+}
+END_TEST
+
 START_TEST(parts_of_an_item)
 {
 	static const char *const patterns[] = {"*", ".x.test", "x.test", "a@x.test", "a@.x.test"};
@@ -285,4 +364,6 @@ START_TEST(parts_of_an_item)
 END_TEST
 
 UNIT_MAIN("filter/layer", addresses_with_one_tag, domains_with_one_tag, globs_with_one_tag,
-	  tombstones_with_one_tag, the_longest_local_parts, rows_that_are_none, parts_of_an_item)
+	  tombstones_with_one_tag, the_longest_local_parts, rows_that_are_none,
+	  entries_come_in_any_order, only_what_is_removed_is_buried, what_a_layer_takes,
+	  parts_of_an_item)
