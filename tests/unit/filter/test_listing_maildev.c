@@ -67,6 +67,7 @@ static const struct {
 	 "cher.test\"}]",
 	 {2, 10, "/1/allow", "A-label"}},
 	{"[{\"deny\":\"*\"},\n{\"allow\":\"\"}]", {2, 10, "/1/allow", "no address"}},
+	{"[{\"deny\":\"*\"},\n{\"allow\":\"a@b.test\",\"deny\":7}]", {2, 1, "/1", "one member"}},
 	{"[{\"deny\":\"*\"},\n{\"allow\":\"a@b.test\",\"only\":\"c@b.test\"}]",
 	 {2, 1, "/1", "one member"}},
 	{"[{\"deny\":\"*\"},\n{\"only\":\"c@b.test\",\"allow\":\"a@b.test\"}]",
